@@ -1,0 +1,1 @@
+"""Committed events out to the broker: the port, and its two adapters."""

@@ -1,0 +1,1 @@
+"""The public contract: wire shapes of Xumm and of our events, the envelope, the topology names."""

@@ -1,0 +1,347 @@
+"""The events that this service publishes: CloudEvents 1.0 envelopes, one frozen model for each event.
+
+Two families. *sign* says what the user is doing, at once, as Xumm reports it. *resolve* says how the payload ended,
+proven: each carries a ``proof`` that states what was verified and against what. A payload has at most one event of each
+sign type and exactly one resolve event; delivery is at least once, so consumers dedupe by ``id``.
+
+To add an event: one model here, one row in ``processor/core/lifecycle.py``, one fixture.
+
+Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md and its *sequence* extension.
+"""
+
+from typing import Annotated, Final, Literal, get_args
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Discriminator, Field, JsonValue, TypeAdapter
+
+from schemas.text import Account, ApplicationName, TransactionHash, Uuid
+
+Family = Literal["sign", "resolve"]
+SignName = Literal[
+    "created",
+    "opened",
+    "pre_signed",
+    "dispatched",
+    "signed",
+    "rejected",
+    "expired",
+    "cancelled",
+    "token_issued",
+]
+ResolveName = Literal["signed", "validated", "failed", "rejected", "cancelled", "expired"]
+Origin = Literal["webhook", "websocket", "api", "request", "deadline", "ledger"]
+
+SEQUENCE_WIDTH: Final = 10
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class CustomMeta(_Model):
+    """What the application attached to the payload when it created it, carried as it is."""
+
+    identifier: str | None = None
+    """The application's own name for the payload, unique within the application."""
+    blob: JsonValue = None
+    """Any JSON value."""
+    instruction: str | None = None
+    """What the user was told."""
+
+
+class SignData(_Model):
+    """What every event says."""
+
+    application: Uuid
+    """Xumm's ``application_uuidv4``, which is also the public API key."""
+    payload: Uuid
+    """Xumm's ``payload_uuidv4``: the sign request."""
+    origin: Origin
+    """How this was learned first: webhook (HMAC checked), websocket or api (TLS), request (made through this service)."""
+    user: Uuid | None = None
+    """Opaque reference of the user within the application: stable, and no user token. None while unknown."""
+    custom_meta: CustomMeta | None = None
+    """None while unknown: a status message carries none."""
+
+
+class SignedData(SignData):
+    txid: TransactionHash | None = None
+    """Hash of the signed transaction. Reported, not proven: wait for the resolve event before you deliver anything."""
+
+
+class ExpiringData(SignData):
+    expires_at: AwareDatetime | None = None
+    """Until when the payload can be opened; an opened one can be resolved later too."""
+
+
+class TokenIssuedData(SignData):
+    issued_at: AwareDatetime | None = None
+    expires_at: AwareDatetime | None = None
+    """Thirty days after the last signature made with the token."""
+
+
+class ApiProof(_Model):
+    """The payload as fetched from Xumm's API."""
+
+    fetched_at: AwareDatetime
+
+
+class SignatureProof(_Model):
+    """The signed blob, checked here."""
+
+    account: Account
+    """The address that the signing key derives to, or that the signer list acted for."""
+    algorithm: Literal["secp256k1", "ed25519", "multisign"]
+
+
+class LedgerProof(_Model):
+    """The transaction as found in a validated ledger."""
+
+    node: str
+    """Host of the node that was asked."""
+    ledger_index: int
+    result: str
+    """The ledger's result code, ``tesSUCCESS`` or ``tec...``."""
+    checked_at: AwareDatetime
+
+
+class Proof(_Model):
+    """What was verified, how, and against what."""
+
+    api: ApiProof
+    signature: SignatureProof | None = None
+    ledger: LedgerProof | None = None
+
+
+class IssuedAmount(_Model):
+    """An amount of an issued currency."""
+
+    currency: str
+    issuer: str
+    value: str
+    """Decimal text, never a float."""
+
+
+class MptAmount(_Model):
+    """An amount of a multi-purpose token."""
+
+    mpt_issuance_id: str
+    value: str
+
+
+Amount = str | IssuedAmount | MptAmount
+"""Drops of the network's native currency as text, or an issued amount."""
+
+
+class ResolveData(SignData):
+    """How the payload ended."""
+
+    proof: Proof
+    tx_type: str | None = None
+    """``SignIn``, ``Payment``, ...; None if Xumm did not say."""
+    resolved_at: AwareDatetime | None = None
+    """When the user signed or rejected, by Xumm's clock."""
+
+
+class SignedOutcome(ResolveData):
+    account: Account
+    """Who signed."""
+    network: str | None = None
+    """The network the wallet was on, such as ``MAINNET``."""
+    txid: TransactionHash | None = None
+
+
+class OnLedger(SignedOutcome):
+    txid: TransactionHash
+
+
+class ValidatedData(OnLedger):
+    network: str
+    delivered_amount: Amount | None = None
+    """What was received, from the ledger's metadata; None where the transaction delivers nothing. Never ``Amount``."""
+    destination: Account | None = None
+    destination_tag: int | None = None
+    fee: str | None = None
+    """Drops."""
+
+
+class FailedData(OnLedger):
+    reason: Literal["ledger_result", "never_validated", "wrong_network"]
+    result: str | None = None
+    """The ledger's result code where it has one, such as ``tecPATH_DRY``."""
+
+
+class CloudEvent(_Model):
+    """The envelope: CloudEvents 1.0 in structured JSON mode."""
+
+    specversion: Literal["1.0"] = "1.0"
+    id: Uuid
+    """UUIDv5 of the fact: the same fact has the same id, however often and on whatever way it was learned."""
+    source: Annotated[str, Field(pattern=r"^/xumm/[a-z0-9][a-z0-9_-]{0,62}$")]
+    """``/xumm/<application name>``."""
+    type: str
+    subject: Uuid
+    """The payload."""
+    time: AwareDatetime
+    """When this service learned the fact."""
+    sequence: Annotated[str, Field(pattern=r"^[0-9]{10}$")]
+    """Position among the events of this payload, from ``0000000001``; comparable as text."""
+    datacontenttype: Literal["application/json"] = "application/json"
+    dataschema: str
+
+    @property
+    def app(self) -> str:
+        """The application's name."""
+        return self.source.removeprefix("/xumm/")
+
+
+class SignCreated(CloudEvent):
+    """A payload was created through this service."""
+
+    type: Literal["xumm.sign.created"] = "xumm.sign.created"
+    dataschema: Literal["urn:xumm-processor:sign.created:1"] = "urn:xumm-processor:sign.created:1"
+    data: ExpiringData
+
+
+class SignOpened(CloudEvent):
+    """The user has the payload on screen."""
+
+    type: Literal["xumm.sign.opened"] = "xumm.sign.opened"
+    dataschema: Literal["urn:xumm-processor:sign.opened:1"] = "urn:xumm-processor:sign.opened:1"
+    data: SignData
+
+
+class SignPreSigned(CloudEvent):
+    """The user started signing."""
+
+    type: Literal["xumm.sign.pre_signed"] = "xumm.sign.pre_signed"
+    dataschema: Literal["urn:xumm-processor:sign.pre_signed:1"] = "urn:xumm-processor:sign.pre_signed:1"
+    data: SignData
+
+
+class SignDispatched(CloudEvent):
+    """The wallet began to submit the transaction to a node."""
+
+    type: Literal["xumm.sign.dispatched"] = "xumm.sign.dispatched"
+    dataschema: Literal["urn:xumm-processor:sign.dispatched:1"] = "urn:xumm-processor:sign.dispatched:1"
+    data: SignData
+
+
+class SignSigned(CloudEvent):
+    """The user signed. Not proven yet."""
+
+    type: Literal["xumm.sign.signed"] = "xumm.sign.signed"
+    dataschema: Literal["urn:xumm-processor:sign.signed:1"] = "urn:xumm-processor:sign.signed:1"
+    data: SignedData
+
+
+class SignRejected(CloudEvent):
+    """The user declined."""
+
+    type: Literal["xumm.sign.rejected"] = "xumm.sign.rejected"
+    dataschema: Literal["urn:xumm-processor:sign.rejected:1"] = "urn:xumm-processor:sign.rejected:1"
+    data: SignData
+
+
+class SignExpired(CloudEvent):
+    """The time to open the payload passed. One that had been opened can still be signed."""
+
+    type: Literal["xumm.sign.expired"] = "xumm.sign.expired"
+    dataschema: Literal["urn:xumm-processor:sign.expired:1"] = "urn:xumm-processor:sign.expired:1"
+    data: ExpiringData
+
+
+class SignCancelled(CloudEvent):
+    """The payload was withdrawn before anybody opened it."""
+
+    type: Literal["xumm.sign.cancelled"] = "xumm.sign.cancelled"
+    dataschema: Literal["urn:xumm-processor:sign.cancelled:1"] = "urn:xumm-processor:sign.cancelled:1"
+    data: SignData
+
+
+class SignTokenIssued(CloudEvent):
+    """Xumm issued a user token with this payload: later payloads can be pushed to this user."""
+
+    type: Literal["xumm.sign.token_issued"] = "xumm.sign.token_issued"
+    dataschema: Literal["urn:xumm-processor:sign.token_issued:1"] = "urn:xumm-processor:sign.token_issued:1"
+    data: TokenIssuedData
+
+
+class ResolveSigned(CloudEvent):
+    """Signed, and never meant for the ledger: a SignIn, or a payload with ``submit: false``."""
+
+    type: Literal["xumm.resolve.signed"] = "xumm.resolve.signed"
+    dataschema: Literal["urn:xumm-processor:resolve.signed:1"] = "urn:xumm-processor:resolve.signed:1"
+    data: SignedOutcome
+
+
+class ResolveValidated(CloudEvent):
+    """Signed, submitted, and found with ``tesSUCCESS`` in a validated ledger of the expected network."""
+
+    type: Literal["xumm.resolve.validated"] = "xumm.resolve.validated"
+    dataschema: Literal["urn:xumm-processor:resolve.validated:1"] = "urn:xumm-processor:resolve.validated:1"
+    data: ValidatedData
+
+
+class ResolveFailed(CloudEvent):
+    """Signed, but the transaction did not do what it was meant to, and never will."""
+
+    type: Literal["xumm.resolve.failed"] = "xumm.resolve.failed"
+    dataschema: Literal["urn:xumm-processor:resolve.failed:1"] = "urn:xumm-processor:resolve.failed:1"
+    data: FailedData
+
+
+class ResolveRejected(CloudEvent):
+    """The user declined, and Xumm's API agrees."""
+
+    type: Literal["xumm.resolve.rejected"] = "xumm.resolve.rejected"
+    dataschema: Literal["urn:xumm-processor:resolve.rejected:1"] = "urn:xumm-processor:resolve.rejected:1"
+    data: ResolveData
+
+
+class ResolveCancelled(CloudEvent):
+    """Withdrawn, and Xumm's API agrees."""
+
+    type: Literal["xumm.resolve.cancelled"] = "xumm.resolve.cancelled"
+    dataschema: Literal["urn:xumm-processor:resolve.cancelled:1"] = "urn:xumm-processor:resolve.cancelled:1"
+    data: ResolveData
+
+
+class ResolveExpired(CloudEvent):
+    """Expired, and nobody can sign it any more."""
+
+    type: Literal["xumm.resolve.expired"] = "xumm.resolve.expired"
+    dataschema: Literal["urn:xumm-processor:resolve.expired:1"] = "urn:xumm-processor:resolve.expired:1"
+    data: ResolveData
+
+
+SignEvent = (
+    SignCreated | SignOpened | SignPreSigned | SignDispatched | SignSigned
+    | SignRejected | SignExpired | SignCancelled | SignTokenIssued
+)  # fmt: skip
+ResolveEvent = (
+    ResolveSigned | ResolveValidated | ResolveFailed | ResolveRejected | ResolveCancelled | ResolveExpired
+)
+Event = Annotated[SignEvent | ResolveEvent, Discriminator("type")]
+
+MODELS: Final[dict[str, type[CloudEvent]]] = {
+    model.model_fields["type"].default: model for model in (*get_args(SignEvent), *get_args(ResolveEvent))
+}
+"""Event type, such as ``xumm.sign.opened``, to its model."""
+
+_event: Final[TypeAdapter[SignEvent | ResolveEvent]] = TypeAdapter(Event)
+
+
+def parse_event(body: bytes | str) -> SignEvent | ResolveEvent:
+    """The event in ``body``, structured JSON. Raises ``pydantic.ValidationError`` if it is none of ours."""
+    return _event.validate_json(body)
+
+
+def family_and_name(event_type: str) -> tuple[str, str]:
+    """``("sign", "opened")`` of ``xumm.sign.opened``."""
+    _, family, name = event_type.split(".")
+    return family, name
+
+
+def sequence_text(sequence: int) -> str:
+    """The wire form of a position: fixed width, so that it compares as text, as the CloudEvents extension asks."""
+    return f"{sequence:0{SEQUENCE_WIDTH}d}"
