@@ -62,9 +62,7 @@ class EmbeddedBroker:
 class RealBroker:
     EXCHANGE = "contract.events"
 
-    def __init__(
-        self, publisher: RabbitPublisher, channel: AbstractChannel, pause: Callable[[], None]
-    ) -> None:
+    def __init__(self, publisher: RabbitPublisher, channel: AbstractChannel, pause: Callable[[], None]) -> None:
         self.publisher = publisher
         self._channel = channel
         self._pause = pause
@@ -184,9 +182,7 @@ async def test_messages_of_a_payload_stay_in_order(broker: Broker) -> None:
     for message in await broker.received("all", len(messages)):
         by_payload[message.payload].append(message.id)
 
-    assert by_payload == {
-        f"payload {rest}": [message.id for message in messages[rest::7]] for rest in range(7)
-    }
+    assert by_payload == {f"payload {rest}": [message.id for message in messages[rest::7]] for rest in range(7)}
 
 
 @pytest.mark.parametrize(

@@ -101,9 +101,7 @@ def test_garbage_is_a_protocol_error_or_nothing(data: bytes, start: bytes) -> No
             codec.marshal(commands.Basic.Return(312, "NO_ROUTE", "e", "k"), 1) * 2,
             id="return inside a return",
         ),
-        pytest.param(
-            _returned("id", [b"x"])[:-9] + codec.marshal(body.ContentBody(b"xx"), 1), id="body too long"
-        ),
+        pytest.param(_returned("id", [b"x"])[:-9] + codec.marshal(body.ContentBody(b"xx"), 1), id="body too long"),
         pytest.param(struct.pack(">BHIHHB", 1, 1, 4, 99, 99, 0xCE), id="unknown method"),
     ],
 )

@@ -116,9 +116,7 @@ async def test_nonsense_costs_the_connection_and_no_more(nonsense: bytes) -> Non
             outcomes += await outcomes_of([publisher.publish(a_message())])
 
     assert outcomes == [Disconnected, None]
-    assert [entry["reason"][:15] for entry in logs if entry["event"] == "publisher.disconnected"] == [
-        "protocol error:"
-    ]
+    assert [entry["reason"][:15] for entry in logs if entry["event"] == "publisher.disconnected"] == ["protocol error:"]
 
 
 @pytest.mark.parametrize(

@@ -68,9 +68,7 @@ def _content(bodies: list[object]) -> list[bytes]:
 @given(size=st.integers(0, 20_000), frame_max=st.sampled_from([4096, 8192]))
 def test_no_frame_exceeds_the_agreed_size(size: int, frame_max: int) -> None:
     """Long bodies are split into full frames and one rest, and short ones are not."""
-    _, _, *bodies = _frames(
-        PublishEncoder(exchange="e", frame_max=frame_max).encode(a_message(body=b"x" * size))
-    )
+    _, _, *bodies = _frames(PublishEncoder(exchange="e", frame_max=frame_max).encode(a_message(body=b"x" * size)))
 
     sizes = [len(content) + 8 for content in _content(bodies)]
 

@@ -43,9 +43,7 @@ async def connected(url: str, options: RabbitOptions = QUICK) -> AsyncIterator[R
 
 
 async def _declare(channel: aio_pika.abc.AbstractChannel, binding: str = "#", **arguments: Any) -> Any:
-    queue = await channel.declare_queue(
-        "all", durable=True, arguments={"x-queue-type": "quorum", **arguments}
-    )
+    queue = await channel.declare_queue("all", durable=True, arguments={"x-queue-type": "quorum", **arguments})
     await queue.bind("events", binding)
     return queue
 
@@ -54,9 +52,7 @@ def _named(logs: list[EventDict], event: str) -> list[EventDict]:
     return [entry for entry in logs if entry["event"] == event]
 
 
-async def test_messages_are_persistent_and_typed(
-    amqp_url: str, channel: aio_pika.abc.AbstractChannel
-) -> None:
+async def test_messages_are_persistent_and_typed(amqp_url: str, channel: aio_pika.abc.AbstractChannel) -> None:
     """What arrives is marked as persistent CloudEvents JSON."""
     queue = await _declare(channel)
     async with connected(amqp_url) as publisher:
@@ -94,9 +90,7 @@ async def test_a_full_queue_refuses(amqp_url: str, channel: aio_pika.abc.Abstrac
     assert refused == [Refused]
 
 
-async def test_a_message_amqp_cannot_carry_fails_alone(
-    amqp_url: str, channel: aio_pika.abc.AbstractChannel
-) -> None:
+async def test_a_message_amqp_cannot_carry_fails_alone(amqp_url: str, channel: aio_pika.abc.AbstractChannel) -> None:
     """A routing key that is too long fails its own future, between two that succeed."""
     await _declare(channel)
     async with connected(amqp_url) as publisher:
@@ -247,9 +241,7 @@ async def test_a_missing_exchange_is_explained_until_it_is_there(amqp_url: str) 
     assert "processor topology apply" in explained["remedy"]
 
 
-async def test_an_exchange_deleted_later_is_explained(
-    amqp_url: str, channel: aio_pika.abc.AbstractChannel
-) -> None:
+async def test_an_exchange_deleted_later_is_explained(amqp_url: str, channel: aio_pika.abc.AbstractChannel) -> None:
     """Publishing to an exchange that has gone fails with `Disconnected` and the same explanation."""
     with capture_logs() as logs:
         async with connected(amqp_url) as publisher:
