@@ -140,7 +140,7 @@ class Relay:
 
     def _fail(self, message: Message, error: PublishError) -> None:
         if not isinstance(error, Disconnected):
-            log.error("outbox.publish_failed", event=message.id, payload=message.payload, error=str(error))
+            log.error("outbox.publish_failed", event_id=message.id, payload=message.payload, error=str(error))
         self._failed[message.payload] = error
         self._fall_behind(type(error).__name__)
 
@@ -174,6 +174,7 @@ class Relay:
     async def _try_pass(self) -> bool:
         try:
             await self._publisher.ready()
+            self._noted.clear()
             if not await self._outbox.lead():
                 return True
             return await self._pass()
@@ -184,7 +185,6 @@ class Relay:
     async def _pass(self) -> bool:
         """Publish what the table holds, once through. True if all of it went out."""
         self._failed.clear()
-        self._noted.clear()
         position, count = 0, 0
         while page := await self._outbox.unpublished(after=position, limit=self._pace.page):
             for message in page:
