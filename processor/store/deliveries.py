@@ -18,14 +18,14 @@ def latest(
             statement = statement.where(deliveries.c[column] == wanted)
     return [
         DeliveryRecord(
-            received_at=restored(received_at),
-            app=line_app,
-            payload=line_payload,
-            attempt=attempt,
-            verdict=line_verdict,
-            latency=timedelta(microseconds=latency_us),
+            received_at=restored(line.received_at),
+            app=line.app,
+            payload=line.payload,
+            attempt=line.attempt,
+            verdict=line.verdict,
+            latency=timedelta(microseconds=line.latency_us),
         )
-        for _, received_at, line_app, line_payload, attempt, line_verdict, latency_us in connection.execute(statement)
+        for line in connection.execute(statement)
     ]
 
 

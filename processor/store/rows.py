@@ -37,7 +37,7 @@ class Insertion:
             connection.exec_driver_sql(self._sql(len(chunk)), tuple(value for row in chunk for value in row))
 
     def _render(self, count: int) -> str:
-        table: Table = self._columns[0].table  # type: ignore[assignment]  # these are columns of tables
+        table: Table = self._columns[0].table
         row = {column.name: None for column in self._columns}
         insert = insert_into(self._dialect, table).values([row] * count)
         return rendered(self._dialect, self._on_conflict(insert), count * len(self._columns))
