@@ -42,12 +42,12 @@ def test_environment_wins_over_dotenv_over_file_over_default(tmp_path: Path) -> 
         name: (getattr(loaded.settings, name), loaded.origin((name,)))
         for name in ("http_port", "http_host", "log_level", "log_format")
     }
-    assert {
+    assert found == {
         "http_port": (3, "environment"),
         "http_host": ("dotenv", ".env"),
         "log_level": ("error", "processor.toml"),
         "log_format": ("auto", "default"),
-    } == found
+    }
 
 
 def test_reads_the_file_that_is_named(tmp_path: Path) -> None:
@@ -56,9 +56,9 @@ def test_reads_the_file_that_is_named(tmp_path: Path) -> None:
 
     loaded = load({"PROCESSOR_CONFIG_FILE": "other.toml"}, tmp_path)
 
-    assert ["shop"] == list(loaded.settings.applications)
-    assert ["cannot be read: FileNotFoundError"] == [
-        line.partition(": ")[2] for line in problems(tmp_path, {"PROCESSOR_CONFIG_FILE": "absent.toml"})
+    assert list(loaded.settings.applications) == ["shop"]
+    assert [line.partition(": ")[2] for line in problems(tmp_path, {"PROCESSOR_CONFIG_FILE": "absent.toml"})] == [
+        "cannot be read: FileNotFoundError"
     ]
 
 
@@ -68,11 +68,11 @@ def test_merges_one_application_from_several_sources(tmp_path: Path) -> None:
 
     loaded = load({"PROCESSOR_APPLICATIONS__SHOP__API_SECRET": SECRET}, tmp_path)
 
-    assert ("TESTNET", "environment", "processor.toml") == (
+    assert (
         loaded.settings.applications["shop"].network,
         loaded.origin(("applications", "shop", "api_secret")),
         loaded.origin(("applications", "shop", "api_key")),
-    )
+    ) == ("TESTNET", "environment", "processor.toml")
 
 
 def test_makes_an_application_with_its_keys(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_refuses_what_is_no_duration(tmp_path: Path, text: str) -> None:
     """What is none, or not positive, or out of range, is named with its setting."""
     found = problems(tmp_path, {"PROCESSOR_BODY_TIMEOUT": text})
 
-    assert ["PROCESSOR_BODY_TIMEOUT (body_timeout, from environment)"] == [line.partition(": ")[0] for line in found]
+    assert [line.partition(": ")[0] for line in found] == ["PROCESSOR_BODY_TIMEOUT (body_timeout, from environment)"]
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ def test_refuses_secrets_that_protect_nothing(tmp_path: Path, secret: str) -> No
     """Empty, malformed, all-zero secrets, and the public API key, are refused without being repeated."""
     found = problems(tmp_path, SHOP | {"PROCESSOR_APPLICATIONS__SHOP__API_SECRET": secret})
 
-    assert ["PROCESSOR_APPLICATIONS__SHOP__API_SECRET (applications.shop.api_secret, from environment)"] == [
-        line.partition(": ")[0] for line in found
+    assert [line.partition(": ")[0] for line in found] == [
+        "PROCESSOR_APPLICATIONS__SHOP__API_SECRET (applications.shop.api_secret, from environment)"
     ]
     assert not secret or secret not in "".join(found)
 
@@ -137,7 +137,7 @@ def test_names_every_problem_at_once(tmp_path: Path) -> None:
         },
     )
 
-    assert [
+    assert found == [
         "PROCESSOR_HTTP_PRT (http_prt, from .env): there is no such setting; did you mean http_port?",
         "PROCESSOR_APPLICATIONS__SHOP__API_KEY (applications.shop.api_key): is required",
         "PROCESSOR_APPLICATIONS__SHOP__API_SECRET (applications.shop.api_secret): is required",
@@ -150,7 +150,7 @@ def test_names_every_problem_at_once(tmp_path: Path) -> None:
             "PROCESSOR_LEDGER_URLS__TESTNET__0 (ledger_urls.testnet.0, from environment): "
             "must be a URL such as https://host, with one of the schemes https, http"
         ),
-    ] == found
+    ]
 
 
 def test_names_contradictions_between_settings(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_names_contradictions_between_settings(tmp_path: Path) -> None:
 
     found = problems(tmp_path, SHOP | twin | {"PROCESSOR_APPLICATIONS__SHOP__NETWORK": "MARSNET"})
 
-    assert [
+    assert found == [
         (
             "PROCESSOR_APPLICATIONS__SHOP__NETWORK (applications.shop.network, from environment): "
             "ledger_urls has no nodes of MARSNET"
@@ -168,7 +168,7 @@ def test_names_contradictions_between_settings(tmp_path: Path) -> None:
             "PROCESSOR_APPLICATIONS__TWIN__API_KEY (applications.twin.api_key, from environment): "
             "must differ from that of applications.shop"
         ),
-    ] == found
+    ]
 
 
 def test_ignores_variables_that_others_put_there(tmp_path: Path) -> None:
@@ -184,8 +184,8 @@ def test_ignores_variables_that_others_put_there(tmp_path: Path) -> None:
     )
 
     assert Settings() == loaded.settings
-    assert ["PROCESSOR_HTP_PORT (htp_port, from environment)"] == [
-        line.partition(": ")[0] for line in problems(tmp_path, {"PROCESSOR_HTP_PORT": "8000"})
+    assert [line.partition(": ")[0] for line in problems(tmp_path, {"PROCESSOR_HTP_PORT": "8000"})] == [
+        "PROCESSOR_HTP_PORT (htp_port, from environment)"
     ]
 
 
@@ -213,8 +213,8 @@ def test_refuses_to_send_the_secret_in_the_clear(tmp_path: Path) -> None:
     expected = "http://127.0.0.1:9000"
 
     assert expected == settings(tmp_path, XUMM_URL=f"{expected}/").xumm_url
-    assert ["must be https: the API secret travels with every call"] == [
-        line.partition(": ")[2] for line in problems(tmp_path, {"PROCESSOR_XUMM_URL": "http://xumm.app"})
+    assert [line.partition(": ")[2] for line in problems(tmp_path, {"PROCESSOR_XUMM_URL": "http://xumm.app"})] == [
+        "must be https: the API secret travels with every call"
     ]
 
 
