@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import (
     AwareDatetime,
@@ -227,3 +227,17 @@ def _application(name: str, settings: ApplicationSettings) -> Application:
         secrets=(current, *previous),
         policy=Policy(network=settings.network, grace=settings.grace),
     )
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """Every value that may stand in no log line: API secrets, also as keys, and the passwords within URLs."""
+    found: list[str] = []
+    for application in settings.applications.values():
+        secrets = [application.api_secret, *(old.secret for old in application.previous_secrets)]
+        found += [secret.get_secret_value() for secret in secrets]
+    found += [key_of(secret).decode() for secret in found]
+    management = settings.management_url.get_secret_value() if settings.management_url else ""
+    for url in (settings.database_url, management, *settings.amqp_urls):
+        password = urlsplit(url).password or ""
+        found += [password, unquote(password)]
+    return list(dict.fromkeys(secret for secret in found if secret))

@@ -6,7 +6,7 @@ import pytest
 from processor.configuration import Configuration, load
 from processor.core.errors import SettingsError
 from processor.core.signature import key_of
-from processor.settings import Settings, applications_of
+from processor.settings import Settings, applications_of, secrets_of
 
 KEY = "aaaaaaaa-90ab-4cde-8f01-234567890abc"
 SECRET = "12345678-90ab-4cde-8f01-234567890abc"
@@ -252,3 +252,17 @@ def test_shows_no_secret_in_its_repr(tmp_path: Path) -> None:
     )
 
     assert SECRET not in repr(loaded.settings)
+
+
+def test_lists_what_no_log_may_hold(tmp_path: Path) -> None:
+    """Secrets as they are and as keys, and passwords as written and as meant."""
+    loaded = load(
+        SHOP
+        | {
+            "PROCESSOR_AMQP_URL": "amqp://u:p%40ss@h,amqp://u:other@h",
+            "PROCESSOR_DATABASE_URL": "postgresql://u:pg@h/x",
+        },
+        tmp_path,
+    )
+
+    assert secrets_of(loaded.settings) == [SECRET, SECRET.replace("-", "", 1), "pg", "p%40ss", "p@ss", "other"]
