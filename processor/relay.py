@@ -140,7 +140,7 @@ class Relay:
 
     def _fail(self, message: Message, error: PublishError) -> None:
         if not isinstance(error, Disconnected):
-            log.error("outbox.publish_failed", event=message.id, payload=message.payload, error=str(error))
+            log.error("outbox.publish_failed", id=message.id, payload=message.payload, error=str(error))
         self._failed[message.payload] = error
         self._fall_behind(type(error).__name__)
 

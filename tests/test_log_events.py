@@ -11,13 +11,20 @@ WRITTEN_BY_THE_PIPELINE = {"line.lost", "library.logged"}
 NAME = re.compile(r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*")
 
 
-def logged_names(source: str) -> Iterator[str]:
-    """The first argument of every call like ``log.info("...")``."""
+def log_calls(source: str) -> Iterator[ast.Call]:
+    """Every call like ``log.info("...")``."""
     for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.Call) or not node.args or not _is_logging(node.func):
-            continue
-        name = node.args[0]
-        yield name.value if isinstance(name, ast.Constant) and isinstance(name.value, str) else ast.unparse(name)
+        if isinstance(node, ast.Call) and node.args and _is_logging(node.func):
+            yield node
+
+
+def logged(source: str) -> Iterator[tuple[str, str]]:
+    """Name and level of each call; a name that is no literal is given as the expression it is."""
+    for call in log_calls(source):
+        name = call.args[0]
+        text = name.value if isinstance(name, ast.Constant) and isinstance(name.value, str) else ast.unparse(name)
+        assert isinstance(call.func, ast.Attribute)
+        yield text, {"exception": "error", "critical": "error"}.get(call.func.attr, call.func.attr)
 
 
 def _is_logging(function: ast.expr) -> bool:
@@ -27,14 +34,16 @@ def _is_logging(function: ast.expr) -> bool:
     return receiver.endswith("get_logger()") or receiver.rpartition(".")[2].strip("_") in {"log", "logger"}
 
 
-def names_in_code() -> set[str]:
-    files = [path for package in ("processor", "consumers") for path in (ROOT / package).rglob("*.py")]
-    return {name for path in files for name in logged_names(path.read_text())} | WRITTEN_BY_THE_PIPELINE
+def sources() -> list[str]:
+    return [path.read_text() for package in ("processor", "consumers") for path in (ROOT / package).rglob("*.py")]
 
 
 def test_catalogue_holds_every_name_that_is_logged() -> None:
-    """An operator finds each name in the catalogue, and nothing in it that no line bears."""
-    assert set(LOG_EVENTS) == names_in_code()
+    """An operator finds each name with its level in the catalogue, and nothing in it that no line bears."""
+    in_code = {found for source in sources() for found in logged(source)}
+    in_catalogue = {(name, event.level) for name, event in LOG_EVENTS.items() if name not in WRITTEN_BY_THE_PIPELINE}
+
+    assert in_code == in_catalogue
 
 
 def test_names_are_dotted_and_explained() -> None:
@@ -43,11 +52,18 @@ def test_names_are_dotted_and_explained() -> None:
     assert [name for name, event in LOG_EVENTS.items() if not event.tells.endswith(".") or "\n" in event.tells] == []
 
 
+def test_no_field_is_called_event() -> None:
+    """structlog calls the name itself ``event``: a field of that name is an error when the line is written."""
+    fields = {keyword.arg for source in sources() for call in log_calls(source) for keyword in call.keywords}
+
+    assert "event" not in fields
+
+
 def test_finds_names_in_source() -> None:
     """The walk sees loggers by their usual names, and a name that is computed, which no catalogue can hold."""
     source = (
-        'self._log.info("a.b", x=1)\nstructlog.get_logger().error("c.d")\n'
-        'log.exception(name)\nmath.log(3)\ndialog.info("x")'
+        'self._log.info("a.b", x=1)\nstructlog.get_logger().exception("c.d")\n'
+        'log.warning(name)\nmath.log(3)\ndialog.info("x")'
     )
 
-    assert sorted(logged_names(source)) == ["a.b", "c.d", "name"]
+    assert sorted(logged(source)) == [("a.b", "info"), ("c.d", "error"), ("name", "warning")]
