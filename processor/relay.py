@@ -31,8 +31,10 @@ log = structlog.get_logger()
 class Outbox(Protocol):
     """The committed events that the broker does not hold yet."""
 
-    shared: bool
-    """Whether other processes commit events too."""
+    @property
+    def shared(self) -> bool:
+        """Whether other processes commit events too."""
+        ...
 
     async def unpublished(self, *, after: int, limit: int) -> Sequence[OutboxMessage]:
         """The unpublished messages with a position over ``after``, in order. Raises `StoreError`."""
@@ -85,7 +87,12 @@ class Relay:
         return not self._behind.is_set()
 
     def offer(self, messages: Sequence[OutboxMessage]) -> None:
-        """Take what was just committed. Called on the event loop, in the order of the commits; never blocks."""
+        """Take what was just committed. Called on the event loop, in the order of the commits; never blocks.
+
+        No messages at all mean that a commit may or may not have gone through: the table knows.
+        """
+        if not messages:
+            self._fall_behind("doubtful commit")
         if self.live and self._load + len(messages) > self._pace.window:
             self._fall_behind("overload")
         if not self.live:
