@@ -1,0 +1,100 @@
+"""The queue at the far end, in which is counted what really arrived."""
+
+import asyncio
+import re
+import time
+from collections import Counter
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+import aiormq
+from aiormq.abc import DeliveredMessage
+
+_POLL_SECONDS: Final = 0.02
+_QUIET_SECONDS: Final = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Arrivals set against what was accepted."""
+
+    arrived: int
+    lost: int
+    """Payloads accepted with a 200 of which no message arrived."""
+    duplicated: int
+    """Messages beyond the first of their payload."""
+
+
+class Arrivals:
+    """A durable queue on ``exchange``: wait for it to fill, then take stock."""
+
+    def __init__(self, amqp_url: str, *, queue: str, exchange: str, binding: str) -> None:
+        self._amqp_url = amqp_url
+        self._queue = queue
+        self._exchange = exchange
+        self._binding = binding
+        self._connection: aiormq.abc.AbstractConnection
+        self._channel: aiormq.abc.AbstractChannel
+
+    async def __aenter__(self) -> Self:
+        """Raises ``aiormq.exceptions.ChannelNotFoundEntity`` if the service did not declare its exchange."""
+        self._connection = await aiormq.connect(self._amqp_url)
+        self._channel = await self._connection.channel()
+        await self._channel.queue_declare(self._queue, durable=True)
+        await self._channel.queue_bind(self._queue, self._exchange, self._binding)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._connection.close()
+
+    async def count(self) -> int:
+        """Messages in the queue."""
+        declared = await self._channel.queue_declare(self._queue, passive=True)
+        return declared.message_count or 0
+
+    async def purge(self) -> None:
+        """Forget everything that has arrived."""
+        await self._channel.queue_purge(self._queue)
+
+    async def lag(self, expected: int, *, since: float, patience: float) -> float:
+        """Seconds from the Unix time ``since`` until ``expected`` messages were in the queue, or patience ran out.
+
+        0.0 if they are there at the first look.
+        """
+        stop_at = time.monotonic() + patience
+        if await self.count() >= expected:
+            return 0.0
+        while await self.count() < expected and time.monotonic() < stop_at:
+            await asyncio.sleep(_POLL_SECONDS)
+        return max(0.0, time.time() - since)
+
+    async def take(self, tag: str) -> Counter[str]:
+        """Empty the queue: how many messages arrived for each payload whose uuid starts with ``tag``."""
+        found: Counter[str] = Counter()
+        pattern = re.compile(rb"%b-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}" % tag.encode())
+        last = time.monotonic()
+
+        async def keep(message: DeliveredMessage) -> None:
+            nonlocal last
+            last = time.monotonic()
+            payload = pattern.search(message.body)
+            if payload is not None:
+                found[payload[0].decode()] += 1
+
+        consuming = await self._channel.basic_consume(self._queue, keep, no_ack=True)
+        while time.monotonic() - last < _QUIET_SECONDS or await self.count():
+            await asyncio.sleep(_QUIET_SECONDS / 3)
+        await self._channel.basic_cancel(consuming.consumer_tag or "")
+        return found
+
+
+def tally(found: Counter[str], accepted: set[str]) -> Tally:
+    """Compare what arrived with the payload uuids that were answered 200."""
+    return Tally(
+        arrived=found.total(),
+        lost=len(accepted - found.keys()),
+        duplicated=found.total() - len(found),
+    )
