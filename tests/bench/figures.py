@@ -43,7 +43,7 @@ def ratios(ours: Sequence[float], theirs: Sequence[float]) -> Spread | None:
 
 
 def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table: first column to the left, the others to the right, padded so that it reads as plain text too."""
+    """A Markdown table, padded so that it reads as plain text too; all but the first column to the right."""
     widths = [max(len(cell) for cell in column) for column in zip(headings, *rows, strict=True)]
     ruler = [("-" * width) if at == 0 else ("-" * (width - 1) + ":") for at, width in enumerate(widths)]
     return "\n".join(_line(cells, widths) for cells in (headings, ruler, *rows))

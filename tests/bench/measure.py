@@ -1,4 +1,4 @@
-"""One measured run of one subject, from a fresh process and an empty virtual host to a tally of what arrived."""
+"""One measured run of one subject, from a fresh process and an empty virtual host to the tally."""
 
 import asyncio
 import json
@@ -18,14 +18,13 @@ from tests.bench.subjects import BINDING, QUEUE, ROOT, Subject
 from tests.bench.webhooks import Destination, numbers, payload_uuid
 from tests.servers.rabbitmq import RabbitMQ
 
-WARM_UP_SECONDS: Final = 2.0
 FASTEST: Final = 20_000
 """Webhooks per second that no subject reaches here; it bounds how many are signed in advance."""
 PATIENCE_SECONDS: Final = 60.0
 """How long an accepted webhook may take to the queue before it counts as lost."""
 
 
-class LoadFailed(Exception):
+class LoadError(Exception):
     """The load generator broke off."""
 
 
@@ -34,6 +33,8 @@ class Options:
     """How hard and how long each run is."""
 
     seconds: float = 6.0
+    warm_up: float = 2.0
+    """Seconds of load that are not counted."""
     count: int = 200_000
     connections: int = 64
     duplicates: float = 0.0
@@ -54,6 +55,8 @@ class Run:
     """Seconds of CPU that the service spent on one webhook, user and system, relaying included."""
     broker_cpu: float
     """Seconds of CPU that the broker spent on one webhook."""
+    load_cpu: float
+    """Seconds of CPU that the load generator spent on one webhook."""
     p50: float
     p99: float
     """Seconds from request to answer."""
@@ -102,7 +105,7 @@ class _Bench:
 
 
 async def measure(subject: Subject, broker: RabbitMQ, broker_pid: int, options: Options) -> Run:
-    """Start ``subject``, warm it up, load it, and count. Raises `ServiceFailed` or `LoadFailed`."""
+    """Start ``subject``, warm it up, load it, and count. Raises `ServiceError` or `LoadError`."""
     amqp_url = await asyncio.to_thread(broker.vhost)
     try:
         with TemporaryDirectory(prefix="bench-") as directory:
@@ -151,7 +154,7 @@ def _service(subject: Subject, values: Mapping[str, str], directory: Path) -> Se
 
 
 async def _warm_up(bench: _Bench, options: Options) -> None:
-    plan = bench.plan(options, WARM_UP_SECONDS)
+    plan = bench.plan(options, options.warm_up)
     outcome = await generate(plan)
     expected = len(accepted_payloads(plan, outcome))
     await bench.arrivals.lag(expected, since=outcome.finished_at, patience=PATIENCE_SECONDS)
@@ -172,6 +175,7 @@ async def _load(bench: _Bench, name: str, broker_pid: int, options: Options) -> 
         rate=outcome.accepted / (outcome.elapsed + lag),
         cpu=(after.cpu - before.cpu) / each,
         broker_cpu=(broker_after.cpu - broker_before.cpu) / each,
+        load_cpu=outcome.cpu / each,
         p50=outcome.p50,
         p99=outcome.p99,
         memory=after.peak_memory,
@@ -183,7 +187,7 @@ async def _load(bench: _Bench, name: str, broker_pid: int, options: Options) -> 
 
 
 async def generate(plan: Plan) -> Outcome:
-    """Run the load generator as a process of its own. Raises `LoadFailed` with what it printed."""
+    """Run the load generator as a process of its own. Raises `LoadError` with what it printed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "tests.bench.load"),
@@ -199,7 +203,7 @@ async def generate(plan: Plan) -> Outcome:
             process.kill()
             await process.wait()
     if process.returncode != 0:
-        raise LoadFailed(errors.decode(errors="replace").strip()[-500:])
+        raise LoadError(errors.decode(errors="replace").strip()[-500:])
     return Outcome(**json.loads(output))
 
 

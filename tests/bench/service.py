@@ -18,7 +18,7 @@ _POLL_SECONDS: Final = 0.05
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
-class ServiceFailed(Exception):
+class ServiceError(Exception):
     """The service did not start, or died."""
 
 
@@ -66,7 +66,7 @@ def free_port() -> int:
 
 
 class Service:
-    """A child process that answers 200 at ``ready_url`` from ``__aenter__`` on. What it prints goes to ``log``."""
+    """A child process that answers 200 at ``ready_url`` once entered. What it prints goes to ``log``."""
 
     def __init__(
         self, command: Sequence[str], environment: Mapping[str, str], *, cwd: Path, log: Path, ready_url: str
@@ -81,11 +81,11 @@ class Service:
     @property
     def pid(self) -> int:
         if self._process is None or self._process.returncode is not None:
-            raise ServiceFailed(f"not running: {self._story()}")
+            raise ServiceError(f"not running: {self._story()}")
         return self._process.pid
 
     def usage(self) -> Usage:
-        """Raises `ServiceFailed` if the service has died."""
+        """Raises `ServiceError` if the service has died."""
         return usage(self.pid)
 
     async def __aenter__(self) -> Self:
@@ -99,7 +99,7 @@ class Service:
         except BaseException as error:
             await self._stop()
             if isinstance(error, TimeoutError):
-                raise ServiceFailed(f"not ready after {START_SECONDS:.0f} s: {self._story()}") from error
+                raise ServiceError(f"not ready after {START_SECONDS:.0f} s: {self._story()}") from error
             raise
         return self
 

@@ -1,7 +1,7 @@
 """What is compared, as data: one entry for each service, and the one place that knows how each is configured.
 
-To add a subject: one entry in `SUBJECTS`. Values of ``environment`` may hold ``{port}``, ``{amqp_url}``, ``{exchange}``,
-``{queue}``, ``{api_key}``, ``{api_secret}`` and ``{directory}``, a directory of the run's own.
+To add a subject: one entry in `SUBJECTS`. Values of ``environment`` may hold ``{port}``, ``{amqp_url}``,
+``{exchange}``, ``{queue}``, ``{api_key}``, ``{api_secret}`` and ``{directory}``, which is the run's own.
 """
 
 import shutil

@@ -1,7 +1,7 @@
 """Signed webhooks in quantity, as whole HTTP requests ready to be written to a socket.
 
-Every body is one that Xumm could have sent: about 850 bytes, compact, not all ASCII. The token in it was issued days
-ago, so that it announces no news of its own and one webhook stands for exactly one event.
+Every body is one that Xumm could have sent: some 870 bytes, compact, not all ASCII. The token in it was
+issued days ago, so that it announces no news of its own and one webhook stands for exactly one event.
 """
 
 import hmac
@@ -25,15 +25,16 @@ _BODY: Final = (
     '"userToken":{"user_token":"%(reference)s","token_issued":%(issued)d,"token_expiration":%(expires)d}}'
 )
 _HEAD: Final = (
-    "POST %(path)s HTTP/1.1\r\nhost: %(host)s\r\ncontent-type: application/json\r\nuser-agent: xumm-webhook\r\n"
-    "x-xumm-attempt: %(attempt)d\r\nx-xumm-payload: %(payload)s\r\nx-xumm-request-timestamp: %(timestamp)d\r\n"
-    "x-xumm-request-signature: %(signature)s\r\ncontent-length: %(length)d\r\n\r\n"
+    "POST %(path)s HTTP/1.1\r\nhost: %(host)s\r\ncontent-type: application/json\r\n"
+    "user-agent: xumm-webhook\r\nx-xumm-attempt: %(attempt)d\r\nx-xumm-payload: %(payload)s\r\n"
+    "x-xumm-request-timestamp: %(timestamp)d\r\nx-xumm-request-signature: %(signature)s\r\n"
+    "content-length: %(length)d\r\n\r\n"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """Where the webhooks go and who signs them. ``tag``, eight hex digits, starts every payload uuid of one batch."""
+    """Where webhooks go and who signs them. ``tag``, eight hex digits, starts every payload uuid."""
 
     host: str
     path: str
@@ -43,25 +44,24 @@ class Destination:
 
 
 def payload_uuid(tag: str, number: int) -> str:
-    """The uuid of the batch's payload ``number``: the same for the same arguments, otherwise as if drawn by lot.
+    """The uuid of the batch's payload ``number``: the same for the same arguments, else as if drawn by lot.
 
-    Whoever counts what arrived can name what should have; and uuids in no order are what stores and indexes really meet.
+    Whoever counts arrivals can name what should have come; and unordered uuids are what indexes really meet.
     """
     digits = blake2b(f"{tag}/{number}".encode(), digest_size=12).hexdigest()
     return f"{tag}-{digits[:4]}-4{digits[5:8]}-8{digits[9:12]}-{digits[12:]}"
 
 
 def numbers(count: int, duplicates: float) -> list[int]:
-    """Payload numbers of ``count`` webhooks in order of sending; the share ``duplicates`` of them repeat an earlier one.
+    """Payload numbers of ``count`` webhooks as sent; the share ``duplicates`` of them repeat an earlier one.
 
     A repetition follows the first copy by some 64 webhooks or more, as a retry would, and is spread evenly.
     """
     drawn: list[int] = []
-    fresh, owed = 0, 0.0
-    for _ in range(count):
-        owed += duplicates
-        if owed >= 1 and fresh > 0:
-            owed -= 1
+    fresh = 0
+    for position in range(count):
+        owed = int((position + 1) * duplicates) - (position - fresh)
+        if owed > 0 and fresh > 0:
             drawn.append(max(0, fresh - 64))
         else:
             drawn.append(fresh)
