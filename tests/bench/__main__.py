@@ -38,8 +38,7 @@ reading the table
 
   Ratios are taken pair by pair within a round, since the machine drifts between rounds; the median stands
   with its extremes. Trust CPU and ratios of CPU first: a subject shares the machine with the broker and the
-  load generator, and one that awaits the broker's confirm is held back by its latency, which more connections
-  hide.
+  load generator, and one that awaits the broker's confirm is only as fast as the broker confirms.
 
 examples
   python -m tests.bench                                      all subjects, 3 rounds of 6 s each

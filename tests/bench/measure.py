@@ -3,7 +3,6 @@
 import asyncio
 import json
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -14,7 +13,7 @@ from uuid import uuid4
 from tests.bench.arrivals import Arrivals, Tally, tally
 from tests.bench.load import Outcome, Plan
 from tests.bench.service import Service, free_port, usage
-from tests.bench.subjects import BINDING, QUEUE, ROOT, Subject
+from tests.bench.subjects import BINDING, QUEUE, ROOT, Placement, Subject
 from tests.bench.webhooks import Destination, numbers, payload_uuid
 from tests.servers.rabbitmq import RabbitMQ
 
@@ -80,23 +79,21 @@ class _Bench:
 
     service: Service
     arrivals: Arrivals
-    port: int
+    placement: Placement
     path: str
-    api_key: str
-    api_secret: str
 
     def plan(self, options: Options, seconds: float) -> Plan:
         """A batch of payloads never used before, for ``seconds`` at most."""
         to = Destination(
-            host=f"127.0.0.1:{self.port}",
+            host=f"127.0.0.1:{self.placement.port}",
             path=self.path,
-            application=self.api_key,
-            secret=self.api_secret,
+            application=self.placement.api_key,
+            secret=self.placement.api_secret,
             tag=token_hex(4),
         )
         return Plan(
             to=to,
-            port=self.port,
+            port=self.placement.port,
             count=options.batch_size(seconds),
             seconds=seconds,
             connections=options.connections,
@@ -117,39 +114,29 @@ async def measure(subject: Subject, broker: RabbitMQ, broker_pid: int, options: 
 async def _measure_in(
     directory: Path, subject: Subject, amqp_url: str, broker_pid: int, options: Options
 ) -> Run:
-    port, api_key, api_secret = free_port(), str(uuid4()), str(uuid4())
-    values = {
-        "port": str(port),
-        "amqp_url": amqp_url,
-        "exchange": subject.exchange,
-        "queue": QUEUE,
-        "api_key": api_key,
-        "api_secret": api_secret,
-        "directory": str(directory),
-    }
+    placement = Placement(
+        port=free_port(),
+        amqp_url=amqp_url,
+        api_key=str(uuid4()),
+        api_secret=str(uuid4()),
+        directory=directory,
+    )
     async with (
-        _service(subject, values, directory) as service,
+        _service(subject, placement) as service,
         Arrivals(amqp_url, queue=QUEUE, exchange=subject.exchange, binding=BINDING) as arrivals,
     ):
-        bench = _Bench(
-            service=service,
-            arrivals=arrivals,
-            port=port,
-            path=subject.webhook_path,
-            api_key=api_key,
-            api_secret=api_secret,
-        )
+        bench = _Bench(service=service, arrivals=arrivals, placement=placement, path=subject.webhook_path)
         await _warm_up(bench, options)
         return await _load(bench, subject.name, broker_pid, options)
 
 
-def _service(subject: Subject, values: Mapping[str, str], directory: Path) -> Service:
+def _service(subject: Subject, placement: Placement) -> Service:
     return Service(
         subject.command,
-        subject.settled_environment(values),
+        subject.environment_at(placement),
         cwd=ROOT,
-        log=directory / "service.log",
-        ready_url=f"http://127.0.0.1:{values['port']}{subject.ready_path}",
+        log=placement.directory / "service.log",
+        ready_url=f"http://127.0.0.1:{placement.port}{subject.ready_path}",
     )
 
 

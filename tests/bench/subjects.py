@@ -1,14 +1,14 @@
 """What is compared, as data: one entry for each service, and the one place that knows how each is configured.
 
-To add a subject: one entry in `SUBJECTS`. Values of ``environment`` may hold ``{port}``, ``{amqp_url}``,
-``{exchange}``, ``{queue}``, ``{api_key}``, ``{api_secret}`` and ``{directory}``, which is the run's own.
+To add a subject: one entry in `SUBJECTS`. Values of its ``environment`` may hold the fields of `Placement` in
+braces, such as ``{port}``, and ``{exchange}``.
 """
 
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,19 @@ ROOT: Final = HERE.parents[1]
 QUEUE: Final = "bench"
 """The durable queue in which arrivals are counted."""
 BINDING: Final = "*.sign.signed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where one run of a subject takes place."""
+
+    port: int
+    amqp_url: str
+    api_key: str
+    api_secret: str
+    directory: Path
+    """The run's own, empty at first and gone afterwards."""
+    queue: str = QUEUE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +56,9 @@ class Subject:
     node_package: Path | None = None
     """Directory of its ``package.json``, installed from the lock file on first use."""
 
-    def settled_environment(self, values: Mapping[str, str]) -> dict[str, str]:
-        """The environment with its placeholders filled in."""
+    def environment_at(self, placement: Placement) -> dict[str, str]:
+        """The environment with its placeholders filled in. Raises ``KeyError`` for an unknown one."""
+        values = {**asdict(placement), "exchange": self.exchange}
         return {name: value.format_map(values) for name, value in self.environment.items()}
 
     def obstacle(self) -> str | None:
