@@ -3,7 +3,7 @@
 Each subject takes signed webhooks of the same making over HTTP, verifies and validates them, publishes each
 as a persistent message to one private RabbitMQ and answers 200. Runs are interleaved (A B C A B C ...), each
 with a fresh process, an empty virtual host and a warm-up of its own that is not counted. What arrived in the
-queue is counted against what was answered 200.
+queue is counted against what was answered 200. A subject that accepts a forged signature is not measured.
 
 The peers answer after the broker's confirm. They do not dedupe, keep no outbox, and lose what they hold when
 they die; the processor answers after a durable commit, and pays in these figures for all it promises.
@@ -35,6 +35,7 @@ reading the table
   refused         answered with anything but 200, or not at all; never counted as accepted
   lost            answered 200, and never seen in the queue
   doubled         messages in the queue beyond the first of their payload
+  transient       messages in the queue that are not persistent
 
   Ratios are taken pair by pair within a round, since the machine drifts between rounds; the median stands
   with its extremes. Trust CPU and ratios of CPU first: a subject shares the machine with the broker and the
@@ -46,7 +47,8 @@ examples
   python -m tests.bench --duplicates 0.2 --json bench.json   every fifth webhook repeats an earlier one
   python -m tests.bench --rounds 1 --seconds 2               a quick look, too short to quote
 
-The exit status is 1 if something was refused or lost, or nothing could be measured, whatever the speed.
+The exit status is 1 if something was refused, lost or not persistent, if a subject takes forged webhooks, or
+if nothing could be measured. It never depends on speed.
 """
 
 

@@ -11,6 +11,7 @@ from typing import Final, Self
 import aiormq
 from aiormq.abc import DeliveredMessage
 
+_PERSISTENT: Final = 2
 _POLL_SECONDS: Final = 0.02
 _QUIET_SECONDS: Final = 0.3
 
@@ -24,6 +25,18 @@ class Tally:
     """Payloads accepted with a 200 of which no message arrived."""
     duplicated: int
     """Messages beyond the first of their payload."""
+    transient: int
+    """Messages that a restart of the broker would have lost: published without ``delivery_mode=2``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What was taken out of the queue."""
+
+    payloads: Counter[str]
+    """How many messages arrived for each payload."""
+    transient: int = 0
+    """How many of them were not persistent."""
 
 
 class Arrivals:
@@ -71,30 +84,33 @@ class Arrivals:
             await asyncio.sleep(_POLL_SECONDS)
         return max(0.0, time.time() - since)
 
-    async def take(self, tag: str) -> Counter[str]:
-        """Empty the queue: how many messages arrived for each payload whose uuid starts with ``tag``."""
-        found: Counter[str] = Counter()
+    async def take(self, tag: str) -> Found:
+        """Empty the queue. Messages are counted whose body names a payload whose uuid starts with ``tag``."""
+        payloads: Counter[str] = Counter()
+        transient = 0
         pattern = re.compile(rb"%b-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}" % tag.encode())
         last = time.monotonic()
 
         async def keep(message: DeliveredMessage) -> None:
-            nonlocal last
+            nonlocal last, transient
             last = time.monotonic()
             payload = pattern.search(message.body)
             if payload is not None:
-                found[payload[0].decode()] += 1
+                payloads[payload[0].decode()] += 1
+                transient += message.header.properties.delivery_mode != _PERSISTENT
 
         consuming = await self._channel.basic_consume(self._queue, keep, no_ack=True)
         while time.monotonic() - last < _QUIET_SECONDS or await self.count():  # noqa: ASYNC110 - until quiet
             await asyncio.sleep(_QUIET_SECONDS / 3)
         await self._channel.basic_cancel(consuming.consumer_tag or "")
-        return found
+        return Found(payloads=payloads, transient=transient)
 
 
-def tally(found: Counter[str], accepted: set[str]) -> Tally:
+def tally(found: Found, accepted: set[str]) -> Tally:
     """Compare what arrived with the payload uuids that were answered 200."""
     return Tally(
-        arrived=found.total(),
-        lost=len(accepted - found.keys()),
-        duplicated=found.total() - len(found),
+        arrived=found.payloads.total(),
+        lost=len(accepted - found.payloads.keys()),
+        duplicated=found.payloads.total() - len(found.payloads),
+        transient=found.transient,
     )

@@ -21,7 +21,7 @@ _MEBI: Final = 2**20
 
 _HEADINGS: Final = (
     "subject", "webhooks/s", "CPU µs each", "broker µs each", "load µs each", "p50 ms", "p99 ms", "RSS MiB",
-    "lag s", "webhooks", "refused", "lost", "doubled",
+    "lag s", "webhooks", "refused", "lost", "doubled", "transient",
 )  # fmt: skip
 _COMPARED: Final[tuple[tuple[str, Callable[[Run], float]], ...]] = (
     ("webhooks/s", lambda run: run.rate),
@@ -56,7 +56,7 @@ class Report:
         ]
         if len(self.runs) > 1:
             parts.append(self._comparison())
-        notes = [f"- {subject.name} logs {subject.logging}." for subject in self.subjects]
+        notes = [f"- {subject.name} {subject.conditions}." for subject in self.subjects]
         notes += [f"- {name} was left out: {reason}." for name, reason in self.skipped.items()]
         return "\n\n".join([*parts, "\n".join(notes)])
 
@@ -150,4 +150,5 @@ def _row(name: str, runs: Sequence[Run]) -> tuple[str, ...]:
         f"{sum(sum(run.refusals.values()) for run in runs):,}",
         f"{sum(run.tally.lost for run in runs):,}",
         f"{sum(run.tally.duplicated for run in runs):,}",
+        f"{sum(run.tally.transient for run in runs):,}",
     )

@@ -15,6 +15,7 @@ import aiohttp
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 15.0
 _POLL_SECONDS: Final = 0.05
+_INHERITED: Final = ("PATH", "HOME", "LANG", "TMPDIR")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -66,13 +67,17 @@ def free_port() -> int:
 
 
 class Service:
-    """A child process that answers 200 at ``ready_url`` once entered. What it prints goes to ``log``."""
+    """A child process that answers 200 at ``ready_url`` once entered. What it prints goes to ``log``.
+
+    It inherits where programs and files are, and nothing else of this process's environment.
+    """
 
     def __init__(
         self, command: Sequence[str], environment: Mapping[str, str], *, cwd: Path, log: Path, ready_url: str
     ) -> None:
         self._command = command
-        self._environment = {**os.environ, **environment}
+        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        self._environment = {**inherited, **environment}
         self._cwd = cwd
         self._log = log
         self._ready_url = ready_url

@@ -22,6 +22,8 @@ ROOT: Final = HERE.parents[1]
 QUEUE: Final = "bench"
 """The durable queue in which arrivals are counted."""
 BINDING: Final = "*.sign.signed"
+NOBODY: Final = "http://127.0.0.1:9"
+"""An address that refuses connections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,8 @@ class Placement:
 
     port: int
     amqp_url: str
+    management_url: str
+    """RabbitMQ's management API, with user and password."""
     api_key: str
     api_secret: str
     directory: Path
@@ -45,8 +49,8 @@ class Subject:
     command: tuple[str, ...]
     environment: Mapping[str, str]
     exchange: str
-    logging: str
-    """What it logs while measured, for the reader of the table."""
+    conditions: str
+    """What the reader of the table must know about how it was run, its logging first."""
     ready_path: str = "/ready"
     webhook_path: str = "/webhooks/shop"
     modules: tuple[str, ...] = ()
@@ -87,11 +91,16 @@ SUBJECTS: Final = (
             "PROCESSOR_DATABASE_URL": "sqlite:///{directory}/processor.db",
             "PROCESSOR_APPLICATIONS__SHOP__API_KEY": "{api_key}",
             "PROCESSOR_APPLICATIONS__SHOP__API_SECRET": "{api_secret}",
-            "PROCESSOR_XUMM_URL": "http://127.0.0.1:9",
+            "PROCESSOR_AMQP_MANAGEMENT_URL": "{management_url}",
+            "PROCESSOR_QUEUES__IDLE": "nobody.resolve.none",
+            "PROCESSOR_XUMM_URL": NOBODY,
+            "PROCESSOR_LEDGER_URLS__MAINNET": NOBODY,
             "PROCESSOR_LOG_LEVEL": "info",
+            "PROCESSOR_LOG_FORMAT": "json",
         },
         exchange=EXCHANGE,
-        logging="JSON lines at info, to a file",
+        conditions="logs JSON lines at info to a file; its own consumers' queues are bound to nothing, so"
+        " that each webhook goes to one durable queue here too; Xumm's API is away, so lookups stay due",
         modules=("processor.__main__",),
         distributions=("aiohttp", "pydantic", "sqlalchemy", "structlog"),
     ),
@@ -100,7 +109,7 @@ SUBJECTS: Final = (
         command=(sys.executable, str(PEERS / "aiohttp_aiopika.py")),
         environment=_PEER_ENVIRONMENT,
         exchange="webhooks",
-        logging="nothing per request",
+        conditions="logs nothing per request",
         modules=("aiohttp", "aio_pika", "uvloop"),
         distributions=("aiohttp", "aio-pika", "pydantic", "uvloop"),
     ),
@@ -109,7 +118,7 @@ SUBJECTS: Final = (
         command=(sys.executable, str(PEERS / "fastapi_faststream.py")),
         environment=_PEER_ENVIRONMENT,
         exchange="webhooks",
-        logging="nothing per request",
+        conditions="logs nothing per request",
         modules=("fastapi", "faststream.rabbit", "uvicorn", "httptools", "uvloop"),
         distributions=("fastapi", "faststream", "uvicorn", "pydantic", "uvloop"),
     ),
@@ -118,7 +127,7 @@ SUBJECTS: Final = (
         command=("node", str(PEERS / "fastify_amqplib" / "server.js")),
         environment={**_PEER_ENVIRONMENT, "NODE_ENV": "production"},
         exchange="webhooks",
-        logging="nothing per request",
+        conditions="logs nothing per request",
         node_package=PEERS / "fastify_amqplib",
     ),
 )

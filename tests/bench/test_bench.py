@@ -8,16 +8,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiormq
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from schemas.webhook import Webhook
-from tests.bench.arrivals import Tally, tally
+from tests.bench.arrivals import Arrivals, Found, Tally, tally
 from tests.bench.figures import Spread, markdown, percentile, ratios
 from tests.bench.load import BadResponseError, Plan, read_answer, run
-from tests.bench.measure import Options, accepted_payloads, generate, measure
-from tests.bench.service import usage
+from tests.bench.measure import Options, accepted_payloads, generate, measure, refuses_forgery
+from tests.bench.service import ServiceError, usage
 from tests.bench.subjects import SUBJECTS, Placement, Subject
 from tests.bench.webhooks import Destination, numbers, payload_uuid
 from tests.servers.rabbitmq import RabbitMQ
@@ -200,9 +201,9 @@ def test_ratios_are_taken_pair_by_pair() -> None:
 
 def test_lost_and_doubled_are_told_apart() -> None:
     """Lost: accepted and never seen. Doubled: seen again. One makes no amends for the other."""
-    found = Counter({"a": 1, "b": 3, "unasked": 1})
+    found = Found(payloads=Counter({"a": 1, "b": 3, "unasked": 1}), transient=1)
 
-    assert Tally(arrived=5, lost=2, duplicated=2) == tally(found, {"a", "b", "c", "d"})
+    assert Tally(arrived=5, lost=2, duplicated=2, transient=1) == tally(found, {"a", "b", "c", "d"})
 
 
 def test_the_table() -> None:
@@ -226,11 +227,55 @@ def test_usage_of_this_process() -> None:
 def test_every_subject_can_be_configured(subject: Subject, tmp_path: Path) -> None:
     """Each placeholder of a subject's environment is one that a run fills in."""
     placement = Placement(
-        port=8080, amqp_url="amqp://broker", api_key=API_KEY, api_secret=API_SECRET, directory=tmp_path
+        port=8080,
+        amqp_url="amqp://broker",
+        management_url="http://broker",
+        api_key=API_KEY,
+        api_secret=API_SECRET,
+        directory=tmp_path,
     )
     environment = subject.environment_at(placement)
 
     assert {"8080", "amqp://broker", API_SECRET} <= set(environment.values())
+
+
+async def test_a_service_that_does_not_verify_is_not_measured() -> None:
+    """A service that answers 200 to a forged signature does another job; one that refuses it does ours."""
+    status = 401
+
+    async def receive(request: web.Request) -> web.Response:
+        return web.Response(status=status)
+
+    async with serving(receive) as port:
+        await refuses_forgery(plan(port, count=1))
+        status = 200
+        with pytest.raises(ServiceError, match="forged"):
+            await refuses_forgery(plan(port, count=1))
+
+
+@pytest.mark.rabbitmq
+async def test_arrivals_are_counted_by_payload_and_durability(amqp_url: str) -> None:
+    """Messages of the batch are counted by payload wherever its uuid stands; others are passed over."""
+    first, second = payload_uuid(TAG, 1), payload_uuid(TAG, 2)
+    bodies = [f'{{"subject":"{first}"}}', f'{{"id":"{first}"}}', second, payload_uuid("0badcafe", 1)]
+    connection = await aiormq.connect(amqp_url)
+    channel = await connection.channel()
+    await channel.exchange_declare("events", exchange_type="topic", durable=True)
+    async with Arrivals(amqp_url, queue="count", exchange="events", binding="*.sign.signed") as arrivals:
+        for mode, body in zip((2, 2, 1, 2), bodies, strict=True):
+            properties = aiormq.spec.Basic.Properties(delivery_mode=mode)
+            await channel.basic_publish(
+                body.encode(), exchange="events", routing_key="a.sign.signed", properties=properties
+            )
+        lag = await arrivals.lag(4, since=0.0, patience=5)
+        found = await arrivals.take(TAG)
+        left = await arrivals.count()
+    await connection.close()
+    expected = Found(payloads=Counter({first: 2, second: 1}), transient=1)
+
+    assert expected == found
+    assert lag == 0.0
+    assert left == 0
 
 
 @pytest.mark.rabbitmq
