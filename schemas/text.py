@@ -1,19 +1,27 @@
-"""The scalar shapes that several wire formats share.
+"""The small shapes that several wire formats share.
 
 A UUID travels as canonical lower-case text: it is compared, stored and routed as text, never computed with.
 """
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, Final
 
-from pydantic import AwareDatetime, BeforeValidator, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    JsonValue,
+    StringConstraints,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
-Uuid = Annotated[
-    str,
-    StringConstraints(
-        to_lower=True,
-        pattern=r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$",
-    ),
-]
+_HEX = "[0-9a-fA-F]"
+_UUID: Final = rf"^{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}$"
+_uuid: Final = re.compile(_UUID.removesuffix("$"))
+
+Uuid = Annotated[str, StringConstraints(to_lower=True, pattern=_UUID)]
 """A UUID of any version, 36 characters, lower case after parsing."""
 
 TransactionHash = Annotated[str, StringConstraints(to_upper=True, pattern=r"^[0-9a-fA-F]{64}$")]
@@ -26,9 +34,38 @@ ApplicationName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]
 """The name an operator gave an application: a URL path segment and a word of a routing key, so no dots."""
 
 
+def is_uuid(text: str) -> bool:
+    """Whether ``text`` is a UUID in its canonical form."""
+    return _uuid.fullmatch(text) is not None
+
+
 def _naive_is_utc(value: Any) -> Any:
     return f"{value}Z" if isinstance(value, str) and len(value) == len("2024-01-01T00:00:00") else value
 
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_naive_is_utc)]
 """A moment: Unix seconds or an ISO 8601 string on the way in, an aware datetime here."""
+
+
+def _none_if_odd(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return handler(value)
+    except ValueError:
+        return None
+
+
+Lenient: Final = WrapValidator(_none_if_odd)
+"""For fields that merely accompany an outcome: what makes no sense turns into ``None``."""
+
+
+class CustomMeta(BaseModel):
+    """What the application attached to the payload when it created it; carried as it is."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    identifier: str | None = None
+    """The application's own name for the payload, unique within the application."""
+    blob: JsonValue = None
+    """Any JSON value."""
+    instruction: str | None = None
+    """What the user was told."""
