@@ -16,9 +16,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench.measure import LoadError, Options, Run, measure
+from tests.bench.measure import Options, Run, SubjectError, measure
 from tests.bench.report import Report, surroundings
-from tests.bench.service import ServiceError
 from tests.bench.subjects import SUBJECTS, Subject
 from tests.servers.child import ServerError
 from tests.servers.rabbitmq import RabbitMQ
@@ -63,7 +62,7 @@ def main() -> int:
     )
     try:
         report = asyncio.run(_compare(_chosen(arguments.only), arguments.rounds, options))
-    except (ServerError, ServiceError, LoadError) as error:
+    except (ServerError, SubjectError) as error:
         print(error, file=sys.stderr)
         return 1
     print(report.text())
@@ -123,9 +122,7 @@ def _share(text: str) -> float:
 def _chosen(names: Sequence[str]) -> list[Subject]:
     """Subjects whose names contain one of ``names``, or all; the others are compared with the first."""
     wanted = [name.lower() for name in names]
-    chosen = [
-        subject for subject in SUBJECTS if not wanted or any(name in subject.name.lower() for name in wanted)
-    ]
+    chosen = [subject for subject in SUBJECTS if not wanted or any(name in subject.name.lower() for name in wanted)]
     if not chosen:
         known = ", ".join(subject.name for subject in SUBJECTS)
         raise SystemExit(f"no subject is called {' or '.join(names)}; there are: {known}")

@@ -39,6 +39,10 @@ class Found:
     """How many of them were not persistent."""
 
 
+class NoExchangeError(Exception):
+    """The exchange that a subject should publish to does not exist."""
+
+
 class Arrivals:
     """A durable queue on ``exchange``: wait for it to fill, then take stock."""
 
@@ -51,11 +55,15 @@ class Arrivals:
         self._channel: aiormq.abc.AbstractChannel
 
     async def __aenter__(self) -> Self:
-        """Raises ``aiormq.exceptions.ChannelNotFoundEntity`` if the service did not declare its exchange."""
+        """Raises `NoExchangeError` if there is no such exchange."""
         self._connection = await aiormq.connect(self._amqp_url)
         self._channel = await self._connection.channel()
         await self._channel.queue_declare(self._queue, durable=True)
-        await self._channel.queue_bind(self._queue, self._exchange, self._binding)
+        try:
+            await self._channel.queue_bind(self._queue, self._exchange, self._binding)
+        except aiormq.exceptions.ChannelNotFoundEntity as error:
+            await self._connection.close()
+            raise NoExchangeError(f"nobody declared the exchange {self._exchange}") from error
         return self
 
     async def __aexit__(

@@ -15,6 +15,7 @@ import sys
 import time
 from array import array
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from typing import Final, Self, cast
 
 from tests.bench.figures import percentile
@@ -220,8 +221,7 @@ async def run(plan: Plan) -> Outcome:
     load = Load(build(plan), plan.seconds)
     loop = asyncio.get_running_loop()
     opened = [
-        await loop.create_connection(lambda: Connection(load), "127.0.0.1", plan.port)
-        for _ in range(plan.connections)
+        await loop.create_connection(lambda: Connection(load), "127.0.0.1", plan.port) for _ in range(plan.connections)
     ]
     lanes = [protocol for _, protocol in opened]
     load.start()
@@ -233,12 +233,19 @@ async def run(plan: Plan) -> Outcome:
     return load.outcome()
 
 
-def main() -> None:
-    import uvloop  # noqa: PLC0415 - only this process wants it
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    """The leanest loop that is installed."""
+    if find_spec("uvloop") is None:
+        return asyncio.new_event_loop()
+    from uvloop import new_event_loop  # noqa: PLC0415 - an extra
 
+    return new_event_loop()
+
+
+def main() -> None:
     plan = Plan.parse(sys.stdin.read())
     gc.disable()  # nothing here makes cycles
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=_new_event_loop) as runner:
         outcome = runner.run(run(plan))
     json.dump(asdict(outcome), sys.stdout)
 

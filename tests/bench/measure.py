@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 from typing import Final
 from uuid import uuid4
 
-from tests.bench.arrivals import Arrivals, Tally, tally
+from tests.bench.arrivals import Arrivals, NoExchangeError, Tally, tally
 from tests.bench.load import Outcome, Plan, run
-from tests.bench.service import Service, ServiceError, free_port, usage
+from tests.bench.service import Service, ServiceError, complete, free_port, usage
 from tests.bench.subjects import BINDING, QUEUE, ROOT, Placement, Subject
 from tests.bench.webhooks import Destination, numbers, payload_uuid
 from tests.servers.rabbitmq import RabbitMQ
@@ -25,6 +25,10 @@ PATIENCE_SECONDS: Final = 60.0
 
 class LoadError(Exception):
     """The load generator broke off."""
+
+
+class SubjectError(Exception):
+    """A subject could not be measured; the message names it and says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +106,7 @@ class _Bench:
 
 
 async def measure(subject: Subject, broker: RabbitMQ, broker_pid: int, options: Options) -> Run:
-    """Start ``subject``, warm it up, load it, and count. Raises `ServiceError` or `LoadError`."""
+    """Start ``subject``, warm it up, load it, and count. Raises `SubjectError`."""
     amqp_url = await asyncio.to_thread(broker.vhost)
     try:
         with TemporaryDirectory(prefix="bench-") as directory:
@@ -115,29 +119,30 @@ async def measure(subject: Subject, broker: RabbitMQ, broker_pid: int, options: 
                 directory=Path(directory),
             )
             return await _measure_at(placement, subject, broker_pid, options)
+    except (ServiceError, LoadError, NoExchangeError) as error:
+        raise SubjectError(f"{subject.name}: {error}") from error
     finally:
         await asyncio.to_thread(broker.drop_vhost, amqp_url)
 
 
 async def _measure_at(placement: Placement, subject: Subject, broker_pid: int, options: Options) -> Run:
+    environment = {"PYTHONPATH": str(ROOT), **subject.environment_at(placement)}
+    if subject.prepare is not None:
+        await complete(subject.prepare, environment, cwd=placement.directory)
     async with (
-        _service(subject, placement) as service,
+        Service(
+            subject.command,
+            environment,
+            cwd=placement.directory,
+            log=placement.directory / "service.log",
+            ready_url=f"http://127.0.0.1:{placement.port}{subject.ready_path}",
+        ) as service,
         Arrivals(placement.amqp_url, queue=QUEUE, exchange=subject.exchange, binding=BINDING) as arrivals,
     ):
         bench = _Bench(service=service, arrivals=arrivals, placement=placement, path=subject.webhook_path)
         await refuses_forgery(bench.plan(options, options.seconds))
         await _warm_up(bench, options)
         return await _load(bench, subject.name, broker_pid, options)
-
-
-def _service(subject: Subject, placement: Placement) -> Service:
-    return Service(
-        subject.command,
-        {"PYTHONPATH": str(ROOT), **subject.environment_at(placement)},
-        cwd=placement.directory,
-        log=placement.directory / "service.log",
-        ready_url=f"http://127.0.0.1:{placement.port}{subject.ready_path}",
-    )
 
 
 async def refuses_forgery(plan: Plan) -> None:

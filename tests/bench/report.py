@@ -126,10 +126,7 @@ def _node_versions(package: Path) -> dict[str, str]:
 
 
 def _compare(ours: Sequence[Run], theirs: Sequence[Run]) -> dict[str, Spread | None]:
-    return {
-        heading: ratios([read(run) for run in ours], [read(run) for run in theirs])
-        for heading, read in _COMPARED
-    }
+    return {heading: ratios([read(run) for run in ours], [read(run) for run in theirs]) for heading, read in _COMPARED}
 
 
 def _row(name: str, runs: Sequence[Run]) -> tuple[str, ...]:

@@ -66,6 +66,25 @@ def free_port() -> int:
         return port
 
 
+def _environment(own: Mapping[str, str]) -> dict[str, str]:
+    return {**{name: os.environ[name] for name in _INHERITED if name in os.environ}, **own}
+
+
+async def complete(command: Sequence[str], environment: Mapping[str, str], *, cwd: Path) -> None:
+    """Run ``command`` to its end, in the environment that `Service` would give it. Raises `ServiceError`."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env=_environment(environment),
+        cwd=cwd,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    if process.returncode != 0:
+        said = output.decode(errors="replace").strip()[-1500:]
+        raise ServiceError(f"{' '.join(command)} ended with {process.returncode}: {said}")
+
+
 class Service:
     """A child process that answers 200 at ``ready_url`` once entered. What it prints goes to ``log``.
 
@@ -76,8 +95,7 @@ class Service:
         self, command: Sequence[str], environment: Mapping[str, str], *, cwd: Path, log: Path, ready_url: str
     ) -> None:
         self._command = command
-        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        self._environment = {**inherited, **environment}
+        self._environment = _environment(environment)
         self._cwd = cwd
         self._log = log
         self._ready_url = ready_url

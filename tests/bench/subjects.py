@@ -49,6 +49,8 @@ class Subject:
     command: tuple[str, ...]
     environment: Mapping[str, str]
     exchange: str
+    prepare: tuple[str, ...] | None = None
+    """What is run to its end before it starts, in the same environment."""
     conditions: str
     """What the reader of the table must know about how it was run, its logging first."""
     ready_path: str = "/ready"
@@ -99,6 +101,7 @@ SUBJECTS: Final = (
             "PROCESSOR_LOG_FORMAT": "json",
         },
         exchange=EXCHANGE,
+        prepare=(sys.executable, "-m", "processor", "topology", "apply"),
         conditions="logs JSON lines at info to a file; its own consumers' queues are bound to nothing, so"
         " that each webhook goes to one durable queue here too; Xumm's API is away, so lookups stay due",
         modules=("processor.__main__",),

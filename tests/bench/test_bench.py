@@ -3,9 +3,11 @@ import hashlib
 import hmac
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aiormq
@@ -14,11 +16,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from schemas.webhook import Webhook
-from tests.bench.arrivals import Arrivals, Found, Tally, tally
+from tests.bench.arrivals import Arrivals, Found, NoExchangeError, Tally, tally
 from tests.bench.figures import Spread, markdown, percentile, ratios
 from tests.bench.load import BadResponseError, Plan, read_answer, run
-from tests.bench.measure import Options, accepted_payloads, generate, measure, refuses_forgery
-from tests.bench.service import ServiceError, usage
+from tests.bench.measure import Options, SubjectError, accepted_payloads, generate, measure, refuses_forgery
+from tests.bench.service import Service, ServiceError, complete, usage
 from tests.bench.subjects import SUBJECTS, Placement, Subject
 from tests.bench.webhooks import Destination, numbers, payload_uuid
 from tests.servers.rabbitmq import RabbitMQ
@@ -40,12 +42,8 @@ async def serving(handler: Handler) -> AsyncIterator[int]:
 
 
 def plan(port: int, *, count: int, duplicates: float = 0.0, patience: float = 20.0) -> Plan:
-    to = Destination(
-        host=f"127.0.0.1:{port}", path="/webhooks/shop", application=API_KEY, secret=API_SECRET, tag=TAG
-    )
-    return Plan(
-        to=to, port=port, count=count, seconds=10, connections=4, duplicates=duplicates, patience=patience
-    )
+    to = Destination(host=f"127.0.0.1:{port}", path="/webhooks/shop", application=API_KEY, secret=API_SECRET, tag=TAG)
+    return Plan(to=to, port=port, count=count, seconds=10, connections=4, duplicates=duplicates, patience=patience)
 
 
 async def test_every_webhook_arrives_once_signed_and_valid() -> None:
@@ -253,6 +251,30 @@ async def test_a_service_that_does_not_verify_is_not_measured() -> None:
             await refuses_forgery(plan(port, count=1))
 
 
+async def test_a_preparation_that_fails_says_why(tmp_path: Path) -> None:
+    """A subject that cannot be prepared is not started, and its own words say what is wrong."""
+    await complete([sys.executable, "-c", "pass"], {}, cwd=tmp_path)
+
+    with pytest.raises(ServiceError, match="ended with 1: no broker"):
+        await complete([sys.executable, "-c", "raise SystemExit('no broker')"], {}, cwd=tmp_path)
+
+
+async def test_a_service_that_dies_says_why(tmp_path: Path) -> None:
+    """A service that ends before it is ready is reported with what it printed, not waited for."""
+    command = [sys.executable, "-c", "raise SystemExit('bad settings')"]
+    service = Service(command, {}, cwd=tmp_path, log=tmp_path / "log", ready_url="http://127.0.0.1:9/")
+
+    with pytest.raises(ServiceError, match="not running: bad settings"):
+        await service.__aenter__()
+
+
+@pytest.mark.rabbitmq
+async def test_a_missing_exchange_is_named(amqp_url: str) -> None:
+    """Where the subject's exchange does not exist, the counting queue says which it is."""
+    with pytest.raises(NoExchangeError, match="the exchange events"):
+        await Arrivals(amqp_url, queue="count", exchange="events", binding="#").__aenter__()
+
+
 @pytest.mark.rabbitmq
 async def test_arrivals_are_counted_by_payload_and_durability(amqp_url: str) -> None:
     """Messages of the batch are counted by payload wherever its uuid stands; others are passed over."""
@@ -276,6 +298,16 @@ async def test_arrivals_are_counted_by_payload_and_durability(amqp_url: str) -> 
     assert expected == found
     assert lag == 0.0
     assert left == 0
+
+
+@pytest.mark.rabbitmq
+async def test_a_subject_that_cannot_be_measured_is_named(rabbitmq: RabbitMQ) -> None:
+    """What goes wrong with a subject is told with its name."""
+    rabbitmq.heal()
+    broken = replace(SUBJECTS[1], name="broken", command=(sys.executable, "-c", "raise SystemExit('oh')"))
+
+    with pytest.raises(SubjectError, match="broken: not running: oh"):
+        await measure(broken, rabbitmq, os.getpid(), Options())
 
 
 @pytest.mark.rabbitmq

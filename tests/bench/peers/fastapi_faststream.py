@@ -79,9 +79,7 @@ async def receive(request: Request) -> Response:
     except ValidationError:
         return Response(status_code=422)
     outcome = "signed" if webhook.payload_response.signed else "rejected"
-    await publisher.publish(
-        webhook, routing_key=f"shop.sign.{outcome}", message_id=webhook.meta.payload_uuidv4
-    )
+    await publisher.publish(webhook, routing_key=f"shop.sign.{outcome}", message_id=webhook.meta.payload_uuidv4)
     return Response()
 
 
