@@ -122,6 +122,7 @@ class StoreThread:
                 self._write(store, [])
                 return
             if isinstance(work, Job):
+                self._write(store, [])  # a job finds the log lines that came before it
                 self._run(store, work)
             else:
                 self._write(store, work)
