@@ -18,7 +18,8 @@ def acquire(connection: Connection, name: str, holder: str, ttl: timedelta, now:
             where=or_(leases.c.holder == holder, leases.c.until <= stored(now)),
         )
     )
-    return connection.execute(select(leases.c.holder).where(leases.c.name == name)).scalar_one() == holder
+    holding: str = connection.execute(select(leases.c.holder).where(leases.c.name == name)).scalar_one()
+    return holding == holder
 
 
 def release(connection: Connection, name: str, holder: str) -> None:

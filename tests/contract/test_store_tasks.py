@@ -8,7 +8,7 @@ import pytest
 
 from processor.store.entry import DueTask
 from processor.store.store import Store
-from tests.store.samples import APP, NOW, created, payload, snapshot, status, webhook
+from tests.store.samples import NOW, created, deadline, payload, still_open, webhook
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -65,20 +65,54 @@ def test_finish(store: Store) -> None:
     assert claim(store, after=MINUTE * 2) == []
 
 
-def test_asked_for_again_while_claimed(store: Store) -> None:
-    """A task that is asked for again while somebody is at it stays, and can be claimed as soon as that one ends."""
-    store.record([created(1, NOW + MINUTE)], NOW)
-    (task,) = claim(store, after=MINUTE + SLACK)
-    _move_deadline(store)
+def test_finish_after_the_lease(store: Store) -> None:
+    """Who comes back after the lease ran out does not release what another has claimed meanwhile."""
+    store.record([webhook(1)], NOW)
+    (late,) = claim(store)
+    claim(store, holder="b", after=MINUTE)
+    store.record([deadline(1)], NOW)
+    store.finish_task(late)
+    store.reschedule_task(late, NOW)
+
+    assert claim(store, holder="c", after=MINUTE) == []
+
+
+def test_asked_for_again(store: Store) -> None:
+    """A task that is asked for again while somebody is at it stays, and is due when that one finishes."""
+    store.record([webhook(1)], NOW)
+    (task,) = claim(store)
+    store.record([deadline(1, at=NOW + SECOND)], NOW)
     store.finish_task(task)
-    (again,) = claim(store, after=MINUTE + SLACK)
+    (again,) = claim(store)
 
-    assert again.generation == task.generation + 1
+    assert (again.attempts, again.created_at, again.generation) == (2, NOW, task.generation + 1)
 
 
-def _move_deadline(store: Store) -> None:
-    """Have another application's payload of the same number do nothing, and this one's deadline asked for again."""
-    store.record([open_snapshot(1)], NOW)
+def test_reschedule_what_was_asked_for_again(store: Store) -> None:
+    """A task that is asked for again meanwhile is not put off."""
+    store.record([webhook(1)], NOW)
+    (task,) = claim(store)
+    store.record([deadline(1)], NOW)
+    store.reschedule_task(task, NOW + MINUTE)
+
+    assert store.next_task_due() == NOW
+
+
+def test_asked_for_twice_in_a_group(store: Store) -> None:
+    """Of two reports in one group that ask for the same thing, the earlier time counts."""
+    store.record([webhook(1), deadline(1, at=NOW + SECOND), deadline(1, at=NOW - SECOND)], NOW)
+
+    assert store.next_task_due() == NOW - SECOND
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one group", "two groups"])
+def test_deadline_moves(store: Store, *, together: bool) -> None:
+    """A deadline is where the newest report has it, also if that is later."""
+    entries = [created(1, NOW + MINUTE), still_open(1, NOW + MINUTE, at=NOW + MINUTE * 2)]
+    for group in [entries] if together else [[entry] for entry in entries]:
+        store.record(group, NOW)
+
+    assert store.next_task_due() == NOW + MINUTE * 2 + SLACK
 
 
 def test_reschedule(store: Store) -> None:

@@ -6,6 +6,7 @@ from uuid import UUID
 from processor.core.application import Policy
 from processor.core.evidence import Ledger, Snapshot
 from processor.core.report import (
+    DeadlinePassed,
     LedgerReport,
     Report,
     RequestReport,
@@ -79,6 +80,25 @@ def created(number: int, expires_at: datetime, *, at: datetime = NOW) -> Reporte
             app=APP, application=APPLICATION, payload=payload(number), at=at, kind="created", expires_at=expires_at
         )
     )
+
+
+def deadline(number: int, *, at: datetime = NOW) -> Reported:
+    """A moment came that somebody had waited for."""
+    return reported(DeadlinePassed(app=APP, application=APPLICATION, payload=payload(number), at=at))
+
+
+def still_open(number: int, expires_at: datetime, *, at: datetime = NOW) -> Reported:
+    """What Xumm's API says of a payment that nobody signed yet."""
+    fetched = Snapshot(
+        application=APPLICATION,
+        fetched_at=at,
+        outcome="open",
+        opened=False,
+        tx_type="Payment",
+        submit=True,
+        expires_at=expires_at,
+    )
+    return reported(SnapshotReport(app=APP, application=APPLICATION, payload=payload(number), at=at, snapshot=fetched))
 
 
 def snapshot(number: int, *, at: datetime = NOW) -> Reported:
