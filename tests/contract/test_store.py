@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from threading import Barrier
@@ -10,7 +9,7 @@ from threading import Barrier
 import pytest
 
 from processor.core.errors import StoreError
-from processor.store.entry import Recorded, Refused
+from processor.store.entry import Recorded
 from processor.store.retention import Retention
 from processor.store.store import Store
 from schemas.events import parse_event
@@ -18,6 +17,7 @@ from tests.store.samples import (
     APP,
     NOW,
     delivery,
+    impossible,
     ledger,
     payload,
     quarantined,
@@ -139,23 +139,18 @@ def test_positions_grow_after_pruning(store: Store) -> None:
 def test_failing_group_stores_nothing(store: Store) -> None:
     """Where one entry of a group cannot be stored, none is."""
     with pytest.raises(StoreError):
-        store.record([webhook(1), impossible()], NOW)
+        store.record([webhook(1), impossible(2)], NOW)
 
     assert store.state(APP, payload(1)) is None
     assert store.unpublished(10) == []
     assert store.depth == 0
 
 
-def impossible() -> Refused:
-    """A line of the delivery log that no database takes: it has no verdict."""
-    return Refused(delivery=replace(delivery(2), verdict=None))  # type: ignore[arg-type]
-
-
 def test_calls_in_one_transaction(store: Store) -> None:
     """Several calls in one transaction are done together or not at all."""
     with pytest.raises(StoreError), store.transaction():  # noqa: PT012  the first call works, the second fails
         store.record([webhook(1)], NOW)
-        store.record([impossible()], NOW)
+        store.record([impossible(2)], NOW)
 
     assert store.state(APP, payload(1)) is None
 

@@ -1,5 +1,6 @@
 """Entries and answers as the store gets them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -144,3 +145,9 @@ def quarantined(number: int, *, at: datetime = NOW) -> Quarantined:
 def refused(number: int, *, at: datetime = NOW) -> Refused:
     """A delivery that was not believed."""
     return Refused(delivery=delivery(number, verdict="signature_invalid", at=at))
+
+
+def impossible(number: int) -> Quarantined:
+    """An entry that no database takes: its verdict is missing."""
+    line = replace(delivery(number), verdict=None)  # type: ignore[arg-type]  # on purpose
+    return Quarantined(delivery=line, body=b"", reason="no meta")
