@@ -50,17 +50,22 @@ class Machine:
     busy: float
     capacity: float
 
+    @classmethod
+    def parse(cls, stat: str) -> Self:
+        """Read the text of /proc/stat. What a hypervisor gave to others counts as busy."""
+        fields = stat.split("\n", 1)[0].split()[1:9]
+        user, nice, system, idle, waiting, *interrupts = (int(ticks) / _TICKS for ticks in fields)
+        busy = user + nice + system + sum(interrupts)
+        return cls(busy=busy, capacity=busy + idle + waiting)
+
     def others(self, since: Self, own: float) -> float:
         """The share of the machine that went, after ``since``, to other things than ``own`` CPU seconds."""
         return max(0.0, self.busy - since.busy - own) / max(1 / _TICKS, self.capacity - since.capacity)
 
 
 def machine() -> Machine:
-    """Read /proc/stat. What a hypervisor gave to others counts as busy."""
-    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
-    user, nice, system, idle, waiting, *interrupts = (int(ticks) / _TICKS for ticks in fields)
-    busy = user + nice + system + sum(interrupts)
-    return Machine(busy=busy, capacity=busy + idle + waiting)
+    """The machine's books as they stand."""
+    return Machine.parse(Path("/proc/stat").read_text())
 
 
 def own_cpu() -> float:
