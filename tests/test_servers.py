@@ -1,6 +1,7 @@
 import asyncio
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,7 +26,7 @@ _ORPHANED_SERVER = """
 import time
 from tests.servers.postgres import Postgres
 with Postgres() as server:
-    print(server.port, flush=True)
+    print(server.port, server.home, flush=True)
     time.sleep(60)
 """
 
@@ -111,6 +112,8 @@ def test_a_paused_postgres_stops_its_workers_too(postgres: Postgres, postgres_ur
         held = _readable(connection.fileno(), timeout=0.3)
         postgres.heal()
         answered = _readable(connection.fileno(), timeout=10)
+        connection.pgconn.get_result()
+        connection.pgconn.get_result()
 
     assert (held, answered) == (False, True)
 
@@ -120,11 +123,12 @@ def test_a_killed_test_run_leaves_no_server_behind() -> None:
     """When the process that started a server is SIGKILLed, the server dies too."""
     with subprocess.Popen([sys.executable, "-c", _ORPHANED_SERVER], stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
-        port = int(run.stdout.readline())
+        port, home = run.stdout.readline().split()
         run.send_signal(signal.SIGKILL)
-    wait_until(lambda: not _listens(port), timeout=10, otherwise=lambda: TimeoutError("the server lives on"))
+    wait_until(lambda: not _listens(int(port)), timeout=10, otherwise=lambda: TimeoutError("it lives on"))
+    shutil.rmtree(home)
 
-    assert not _listens(port)
+    assert not _listens(int(port))
 
 
 def test_a_server_that_ends_at_once_shows_its_log(tmp_path: Path) -> None:
