@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 from aio_pika import DeliveryMode, Message
 
-from tests.servers.child import Child, ServerFailedError, free_port, wait_until
+from tests.servers.child import Child, ServerFailed, free_port, wait_until
 from tests.servers.postgres import Postgres
 from tests.servers.proxy import Proxy
 from tests.servers.rabbitmq import RabbitMQ
@@ -84,7 +84,7 @@ def test_rabbitmqctl_speaks_to_the_suites_own_node(rabbitmq: RabbitMQ, amqp_url:
 @pytest.mark.rabbitmq
 def test_a_failing_rabbitmqctl_says_why(rabbitmq: RabbitMQ) -> None:
     """`ctl` raises with what the command printed."""
-    with pytest.raises(ServerFailedError, match="no_such_command"):
+    with pytest.raises(ServerFailed, match="no_such_command"):
         rabbitmq.ctl("no_such_command")
 
 
@@ -140,7 +140,7 @@ def test_a_server_that_ends_at_once_shows_its_log(tmp_path: Path) -> None:
         env=os.environ,
     )
 
-    with pytest.raises(ServerFailedError, match=r"exit code 3(?s:.*)out of luck"):
+    with pytest.raises(ServerFailed, match=r"exit code 3(?s:.*)out of luck"):
         child.wait_ready(lambda: False, timeout=10)
 
 
@@ -148,7 +148,7 @@ def test_a_server_that_never_gets_ready_shows_its_log(tmp_path: Path) -> None:
     """The error of a start that takes too long says how long was waited."""
     child = Child(["/bin/sleep", "60"], log=tmp_path / "server.log", directory=tmp_path, env=os.environ)
 
-    with pytest.raises(ServerFailedError, match=r"sleep was not ready in 0 s"):
+    with pytest.raises(ServerFailed, match=r"sleep was not ready in 0 s"):
         child.wait_ready(lambda: False, timeout=0.1)
     child.kill()
 

@@ -14,7 +14,7 @@ from typing import Self
 import psycopg
 from psycopg import sql
 
-from tests.servers.child import Child, ServerFailedError, ServerNotInstalledError, free_port
+from tests.servers.child import Child, ServerFailed, ServerNotInstalled, free_port
 
 _INSTALL = "PostgreSQL is missing: apt-get install rabbitmq-server postgresql"
 _INSTALLED = Path("/usr/lib/postgresql")
@@ -157,7 +157,7 @@ class Postgres:
             check=False,
         )
         if done.returncode != 0:
-            raise ServerFailedError(f"initdb failed: {done.stderr or done.stdout}")
+            raise ServerFailed(f"initdb failed: {done.stderr or done.stdout}")
 
     def _settings(self) -> list[str]:
         settings = {
@@ -198,7 +198,7 @@ def _programs() -> Path:
     """The directory with the newest installed server's programs."""
     versions = [path for path in _INSTALLED.glob("*/bin") if (path / "postgres").exists()]
     if not versions:
-        raise ServerNotInstalledError(_INSTALL)
+        raise ServerNotInstalled(_INSTALL)
     return max(versions, key=lambda path: float(path.parent.name))
 
 

@@ -15,7 +15,7 @@ from secrets import token_hex
 from types import TracebackType
 from typing import Any, Self
 
-from tests.servers.child import Child, ServerFailedError, ServerNotInstalledError, free_port
+from tests.servers.child import Child, ServerFailed, ServerNotInstalled, free_port
 
 _BIN = Path("/usr/lib/rabbitmq/bin")  # the wrappers in /usr/sbin insist on Debian's own user
 _INSTALL = "RabbitMQ is missing: apt-get install rabbitmq-server postgresql"
@@ -131,7 +131,7 @@ class RabbitMQ:
         shutil.rmtree(self._home, ignore_errors=True)
 
     def ctl(self, *arguments: str) -> str:
-        """What ``rabbitmqctl`` prints; raises `ServerFailedError` with its error output when it fails."""
+        """What ``rabbitmqctl`` prints; raises `ServerFailed` with its error output when it fails."""
         done = subprocess.run(
             [_BIN / "rabbitmqctl", "--quiet", *arguments],
             env=self._environment(),
@@ -142,7 +142,7 @@ class RabbitMQ:
             check=False,
         )
         if done.returncode != 0:
-            raise ServerFailedError(f"rabbitmqctl {' '.join(arguments)}: {done.stderr or done.stdout}")
+            raise ServerFailed(f"rabbitmqctl {' '.join(arguments)}: {done.stderr or done.stdout}")
         return done.stdout
 
     def api(self, method: str, path: str, body: object = None) -> Any:
@@ -186,7 +186,7 @@ class RabbitMQ:
 
     def _require_installed(self) -> None:
         if not (_BIN / "rabbitmq-server").exists() or shutil.which("epmd") is None:
-            raise ServerNotInstalledError(_INSTALL)
+            raise ServerNotInstalled(_INSTALL)
 
     def _write_files(self) -> None:
         config = _CONFIG.format(amqp=self._amqp, management=self._management)
