@@ -11,9 +11,9 @@ Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md and 
 
 from typing import Annotated, Final, Literal, get_args
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Discriminator, Field, JsonValue, TypeAdapter
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Discriminator, Field, TypeAdapter
 
-from schemas.text import Account, ApplicationName, TransactionHash, Uuid
+from schemas.text import Account, CustomMeta, TransactionHash, Uuid
 
 Family = Literal["sign", "resolve"]
 SignName = Literal[
@@ -34,18 +34,8 @@ SEQUENCE_WIDTH: Final = 10
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class CustomMeta(_Model):
-    """What the application attached to the payload when it created it, carried as it is."""
-
-    identifier: str | None = None
-    """The application's own name for the payload, unique within the application."""
-    blob: JsonValue = None
-    """Any JSON value."""
-    instruction: str | None = None
-    """What the user was told."""
+    # Unknown keys are ignored, not refused: a consumer must survive a producer that is a version ahead of it.
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
 
 class SignData(_Model):
@@ -56,7 +46,7 @@ class SignData(_Model):
     payload: Uuid
     """Xumm's ``payload_uuidv4``: the sign request."""
     origin: Origin
-    """How this was learned first: webhook (HMAC checked), websocket or api (TLS), request (made through this service)."""
+    """How this was learned: webhook (HMAC checked), websocket or api (TLS), request (made through this service)."""
     user: Uuid | None = None
     """Opaque reference of the user within the application: stable, and no user token. None while unknown."""
     custom_meta: CustomMeta | None = None
@@ -64,16 +54,22 @@ class SignData(_Model):
 
 
 class SignedData(SignData):
+    """What a signature adds."""
+
     txid: TransactionHash | None = None
     """Hash of the signed transaction. Reported, not proven: wait for the resolve event before you deliver anything."""
 
 
 class ExpiringData(SignData):
+    """What an expiry adds."""
+
     expires_at: AwareDatetime | None = None
     """Until when the payload can be opened; an opened one can be resolved later too."""
 
 
 class TokenIssuedData(SignData):
+    """What is told of a user token: never the token."""
+
     issued_at: AwareDatetime | None = None
     expires_at: AwareDatetime | None = None
     """Thirty days after the last signature made with the token."""
@@ -143,6 +139,8 @@ class ResolveData(SignData):
 
 
 class SignedOutcome(ResolveData):
+    """How a signed payload ended."""
+
     account: Account
     """Who signed."""
     network: str | None = None
@@ -151,10 +149,14 @@ class SignedOutcome(ResolveData):
 
 
 class OnLedger(SignedOutcome):
+    """How a payload ended that was signed for a ledger."""
+
     txid: TransactionHash
 
 
 class ValidatedData(OnLedger):
+    """What the ledger holds."""
+
     network: str
     delivered_amount: Amount | None = None
     """What was received, from the ledger's metadata; None where the transaction delivers nothing. Never ``Amount``."""
@@ -165,6 +167,8 @@ class ValidatedData(OnLedger):
 
 
 class FailedData(OnLedger):
+    """Why it did not succeed."""
+
     reason: Literal["ledger_result", "never_validated", "wrong_network"]
     result: str | None = None
     """The ledger's result code where it has one, such as ``tecPATH_DRY``."""
@@ -318,9 +322,7 @@ SignEvent = (
     SignCreated | SignOpened | SignPreSigned | SignDispatched | SignSigned
     | SignRejected | SignExpired | SignCancelled | SignTokenIssued
 )  # fmt: skip
-ResolveEvent = (
-    ResolveSigned | ResolveValidated | ResolveFailed | ResolveRejected | ResolveCancelled | ResolveExpired
-)
+ResolveEvent = ResolveSigned | ResolveValidated | ResolveFailed | ResolveRejected | ResolveCancelled | ResolveExpired
 Event = Annotated[SignEvent | ResolveEvent, Discriminator("type")]
 
 MODELS: Final[dict[str, type[CloudEvent]]] = {

@@ -1,11 +1,20 @@
-"""The scalar shapes that several wire formats share.
+"""The small shapes that several wire formats share.
 
 A UUID travels as canonical lower-case text: it is compared, stored and routed as text, never computed with.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import AwareDatetime, BeforeValidator, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    JsonValue,
+    StringConstraints,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 Uuid = Annotated[
     str,
@@ -32,3 +41,27 @@ def _naive_is_utc(value: Any) -> Any:
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_naive_is_utc)]
 """A moment: Unix seconds or an ISO 8601 string on the way in, an aware datetime here."""
+
+
+def _none_if_odd(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return handler(value)
+    except ValueError:
+        return None
+
+
+Lenient: Final = WrapValidator(_none_if_odd)
+"""For fields that merely accompany an outcome: what makes no sense turns into ``None``."""
+
+
+class CustomMeta(BaseModel):
+    """What the application attached to the payload when it created it; carried as it is."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    identifier: str | None = None
+    """The application's own name for the payload, unique within the application."""
+    blob: JsonValue = None
+    """Any JSON value."""
+    instruction: str | None = None
+    """What the user was told."""

@@ -7,7 +7,7 @@ from typing import Protocol, Self
 
 
 class PublishError(Exception):
-    """A message was not, or not certainly, taken over by the broker. Publishing it again is safe: its id stays the same."""
+    """The broker did not, or not certainly, take a message over. Publishing it again is safe: its id stays the same."""
 
 
 class Unroutable(PublishError):

@@ -1,0 +1,66 @@
+"""Every error that this service raises on purpose.
+
+    ProcessorError
+    ├── SettingsError            a setting is missing or wrong
+    ├── NormalizeError           an authentic body, answer or message makes no sense
+    ├── LookupFailed             Xumm's API or a ledger node did not say what was asked
+    │   ├── Unavailable          ... now: time-out, 5xx, 429, refused connection; worth another try
+    │   ├── NotFound             ... and says that there is no such payload; worth another try, it can be transient
+    │   └── Denied               ... and never will: wrong credentials, a request that it does not understand
+    └── StoreError
+        ├── StoreUnavailable     the database did not commit: nothing was stored
+        ├── StoreFull            the outbox is over its high-water mark: nothing was stored
+        └── StoreLocked          another process has the database
+
+`processor.publisher.port.PublishError` stands beside its port, since a publisher can be used without the service.
+"""
+
+from datetime import timedelta
+
+
+class ProcessorError(Exception):
+    """The root."""
+
+
+class SettingsError(ProcessorError):
+    """A setting is missing or wrong. The message names the setting and the limit, never the value of a secret."""
+
+
+class NormalizeError(ProcessorError):
+    """An authentic body, answer or message makes no sense. The message names the field, never its value."""
+
+
+class LookupFailed(ProcessorError):
+    """Xumm's API or a ledger node did not say what was asked."""
+
+
+class Unavailable(LookupFailed):
+    """Not now. ``retry_after`` is what the other side asked for, if it did."""
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class NotFound(LookupFailed):
+    """The other side knows no such thing, which can be transient right after it was made."""
+
+
+class Denied(LookupFailed):
+    """Asking again will not help."""
+
+
+class StoreError(ProcessorError):
+    """The store could not do what was asked; what was to be stored is not."""
+
+
+class StoreUnavailable(StoreError):
+    """The database did not commit."""
+
+
+class StoreFull(StoreError):
+    """The outbox is over its high-water mark: the broker has been gone for long."""
+
+
+class StoreLocked(StoreError):
+    """Another process has the database."""

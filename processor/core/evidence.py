@@ -1,0 +1,60 @@
+"""What proves an outcome: a payload as Xumm's API shows it, a transaction as a ledger shows it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+SnapshotOutcome = Literal["open", "expired", "cancelled", "rejected", "signed"]
+
+OFF_LEDGER_TYPES: Final = frozenset({"SignIn"})
+"""Pseudo transactions of Xumm's: signed, never submitted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A payload as fetched."""
+
+    application: str
+    """Xumm's uuid of the application that the payload belongs to, as the API says."""
+    fetched_at: datetime
+    outcome: SnapshotOutcome
+    opened: bool
+    tx_type: str
+    submit: bool
+    """Whether the wallet was to submit the transaction."""
+    account: str | None = None
+    """Who signed; never None if the outcome is ``signed``."""
+    txid: str | None = None
+    network: str | None = None
+    """The network the wallet was on, such as ``MAINNET``."""
+    resolved_at: datetime | None = None
+    expires_at: datetime | None = None
+    """Never None if the outcome is ``expired``."""
+
+    @property
+    def on_ledger(self) -> bool:
+        """Whether the signature was to become a transaction."""
+        return self.submit and self.tx_type not in OFF_LEDGER_TYPES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """A transaction as a ledger node showed it."""
+
+    checked_at: datetime
+    node: str
+    """Host of the node that was asked."""
+    status: Literal["pending", "validated", "never_validated"]
+    """``pending``: not found yet, or in no validated ledger yet; ``never_validated``: too late for it to ever be."""
+    txid: str
+    ledger_index: int | None = None
+    result: str | None = None
+    delivered_amount: str | dict[str, Any] | None = None
+    destination: str | None = None
+    destination_tag: int | None = None
+    fee: str | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Validated, and with the only result code that means success."""
+        return self.status == "validated" and self.result == "tesSUCCESS"

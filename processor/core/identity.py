@@ -1,0 +1,24 @@
+"""Identifiers that are derived from facts, so that every source, retry and instance derives the same ones."""
+
+from typing import Final
+from uuid import UUID, uuid5
+
+_EVENTS: Final = UUID("6f2c1d2e-7f0c-5b1e-9d53-3a6d5a0c9a41")
+_USERS: Final = UUID("b7d0a0a4-54f3-5c0e-8a54-0c7a4e2f6d19")
+
+
+def event_id(application: str, payload: str, fact: str) -> str:
+    """UUIDv5 of what happened.
+
+    ``fact`` is the event type of a sign event, but for a resolve event it is the family alone, so that a payload has
+    one resolve event id whatever the outcome.
+    """
+    return str(uuid5(_EVENTS, f"{application}/{payload}/{fact}"))
+
+
+def user_reference(application: str, user_token: str) -> str:
+    """An opaque name for a user within an application.
+
+    A user token is 122 random bits, so nobody who holds the reference can guess the token.
+    """
+    return str(uuid5(_USERS, f"{application}/{user_token}"))

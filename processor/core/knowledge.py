@@ -1,0 +1,130 @@
+"""How one report adds to what is known of a payload.
+
+Everything here only adds, and adding the same things in another order ends in the same knowledge: facts and flags are
+unions, evidence is replaced by better evidence, and what merely accompanies keeps its first value.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final, assert_never
+
+from processor.core.evidence import Ledger, Snapshot, SnapshotOutcome
+from processor.core.identity import user_reference
+from processor.core.report import (
+    DeadlinePassed,
+    LedgerReport,
+    LookupAbandoned,
+    Report,
+    RequestReport,
+    SnapshotReport,
+    StatusReport,
+    Token,
+    WebhookReport,
+)
+from processor.core.state import Fact, Flag, PayloadState
+
+FRESH_TOKEN: Final = timedelta(minutes=30)
+"""A user token counts as issued with a payload if it is no older than this when the report comes: Xumm repeats the
+token of a returning user in every webhook, and its retries end after 21 minutes."""
+
+STATUS_FACTS: Final[dict[str, Fact]] = {
+    "opened": Fact.OPENED,
+    "pre_signed": Fact.PRE_SIGNED,
+    "dispatched": Fact.DISPATCHED,
+    "signed": Fact.SIGNED,
+    "rejected": Fact.REJECTED,
+    "expired": Fact.EXPIRED,
+    "alive": Fact(0),
+}
+SNAPSHOT_FACTS: Final[dict[SnapshotOutcome, Fact]] = {
+    "open": Fact(0),
+    "expired": Fact.EXPIRED,
+    "cancelled": Fact.CANCELLED,
+    "rejected": Fact.REJECTED,
+    "signed": Fact.SIGNED,
+}
+REQUEST_FACTS: Final[dict[str, Fact]] = {"created": Fact.CREATED, "cancelled": Fact.CANCELLED}
+
+_SNAPSHOT_RANK: Final[dict[SnapshotOutcome, int]] = {
+    "open": 0,
+    "expired": 1,
+    "cancelled": 2,
+    "rejected": 2,
+    "signed": 3,
+}
+_LEDGER_RANK: Final = {"pending": 0, "never_validated": 1, "validated": 2}
+
+
+def learn(state: PayloadState, report: Report) -> PayloadState:  # noqa: PLR0911  one return for each kind
+    """What is known after ``report``. Conclusions (what follows from the facts) are the lifecycle's."""
+    match report:
+        case WebhookReport():
+            facts = (Fact.SIGNED if report.signed else Fact.REJECTED) | _issued(report.token, report.at)
+            return _add(state, facts, report, txid=report.txid, token=report.token)
+        case StatusReport():
+            return _add(state, STATUS_FACTS[report.kind], report, txid=report.txid, expires_at=report.expires_at)
+        case SnapshotReport():
+            return _add_snapshot(state, report)
+        case LedgerReport():
+            return replace(state, ledger=_better_ledger(state, report.ledger))
+        case RequestReport():
+            return _add(state, REQUEST_FACTS[report.kind], report, expires_at=report.expires_at)
+        case LookupAbandoned():
+            return replace(state, flags=state.flags | Flag.ABANDONED)
+        case DeadlinePassed():
+            return state
+        case _:
+            assert_never(report)
+
+
+def _add(
+    state: PayloadState,
+    facts: Fact,
+    report: WebhookReport | StatusReport | SnapshotReport | RequestReport,
+    *,
+    txid: str | None = None,
+    token: Token | None = None,
+    expires_at: datetime | None = None,
+) -> PayloadState:
+    disagree = txid is not None and state.txid is not None and txid != state.txid
+    return replace(
+        state,
+        facts=state.facts | facts,
+        flags=state.flags | Flag.TRANSACTIONS_DISAGREE if disagree else state.flags,
+        txid=state.txid or txid,
+        user=state.user or (user_reference(state.application, token.value) if token else None),
+        expires_at=state.expires_at or expires_at,
+        custom_meta=state.custom_meta or report.custom_meta,
+    )
+
+
+def _add_snapshot(state: PayloadState, report: SnapshotReport) -> PayloadState:
+    snapshot = report.snapshot
+    if snapshot.application != state.application:
+        return replace(state, flags=state.flags | Flag.APPLICATIONS_DISAGREE)
+    facts = SNAPSHOT_FACTS[snapshot.outcome] | _issued(report.token, report.at)
+    if snapshot.opened:
+        facts |= Fact.OPENED
+    known = _add(state, facts, report, txid=snapshot.txid, token=report.token, expires_at=snapshot.expires_at)
+    return replace(known, snapshot=_better_snapshot(state.snapshot, snapshot))
+
+
+def _better_snapshot(old: Snapshot | None, new: Snapshot) -> Snapshot:
+    if old is None:
+        return new
+    return max(old, new, key=lambda snapshot: (_SNAPSHOT_RANK[snapshot.outcome], snapshot.fetched_at))
+
+
+def _better_ledger(state: PayloadState, new: Ledger) -> Ledger | None:
+    old, snapshot = state.ledger, state.snapshot
+    if snapshot is not None and snapshot.txid is not None and new.txid != snapshot.txid:
+        return old
+    if old is None or old.txid != new.txid:
+        return new
+    return max(old, new, key=lambda ledger: (_LEDGER_RANK[ledger.status], ledger.checked_at))
+
+
+def _issued(token: Token | None, at: datetime) -> Fact:
+    if token is None or token.issued_at is None:
+        return Fact(0)
+    return Fact.TOKEN_ISSUED if abs(at - token.issued_at) <= FRESH_TOKEN else Fact(0)

@@ -1,0 +1,169 @@
+"""The life of a payload, as tables.
+
+    created ─▶ opened ─▶ pre_signed ─▶ dispatched ─▶ signed ────▶ on a ledger?  validated | failed
+       │          │                                    │          off a ledger  signed
+       │          └──────────────────────────────▶ rejected ────▶ rejected
+       ├──▶ cancelled (only while unopened) ────────────────────▶ cancelled
+       └──▶ expired (= can no longer be opened) ────────────────▶ expired, unless opened and still signed
+
+`apply` alone decides what is news, what is repetition, what ends a payload and what must be looked up next. Facts are
+a set that reports add to, so their order and repetition change nothing. One fact gives way: a payload that turns out
+signed, rejected or cancelled is not *expired*, since expiry only means that it cannot be opened any more.
+
+A sign event is published when its fact is news and nothing later is known yet: a late *opened* is kept, not announced.
+A resolve event is published when the claimed outcome and the evidence meet in `SETTLEMENT`, at most once.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from processor.core.application import Policy
+from processor.core.knowledge import learn
+from processor.core.report import DeadlinePassed, Report, SnapshotReport
+from processor.core.settlement import AwaitGrace, Check, Fetch, Resolve, Rest, Step, Stop, grace_end, next_step
+from processor.core.state import ENDED, Fact, Flag, PayloadState
+from schemas.events import ResolveName, SignName
+
+DEADLINE_SLACK: Final = timedelta(seconds=30)
+"""How long after an expiry the payload is looked up, so that Xumm's clock may differ from ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One fact: the event that announces it, what must have happened before, and what makes it no news or untrue."""
+
+    event: SignName
+    implies: Fact = Fact(0)
+    overtaken_by: Fact = Fact(0)
+    withdrawn_by: Fact = Fact(0)
+
+
+_LATER_THAN_OPENED: Final = Fact.PRE_SIGNED | Fact.DISPATCHED | ENDED
+
+FACTS: Final[dict[Fact, Row]] = {
+    Fact.CREATED: Row(event="created", overtaken_by=Fact.OPENED | Fact.EXPIRED | _LATER_THAN_OPENED),
+    Fact.OPENED: Row(event="opened", overtaken_by=Fact.EXPIRED | _LATER_THAN_OPENED),
+    Fact.PRE_SIGNED: Row(event="pre_signed", implies=Fact.OPENED, overtaken_by=Fact.DISPATCHED | ENDED),
+    Fact.DISPATCHED: Row(event="dispatched", implies=Fact.OPENED | Fact.PRE_SIGNED, overtaken_by=ENDED),
+    Fact.EXPIRED: Row(event="expired", withdrawn_by=ENDED),
+    Fact.CANCELLED: Row(event="cancelled"),
+    Fact.REJECTED: Row(event="rejected", implies=Fact.OPENED),
+    Fact.SIGNED: Row(event="signed", implies=Fact.OPENED),
+    Fact.TOKEN_ISSUED: Row(event="token_issued"),
+}
+"""In the order in which events are published that one report causes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """Something to do later, at ``due`` from now (never negative)."""
+
+    kind: Literal["fetch", "check", "deadline"]
+    due: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """One event to publish."""
+
+    family: Literal["sign", "resolve"]
+    name: SignName | ResolveName
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """What a report changed."""
+
+    state: PayloadState
+    announcements: tuple[Announcement, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    step: Step
+    """What the payload needs now."""
+    raised: Flag = Flag(0)
+    """Flags that this report raised: each is worth an error in the log."""
+
+    @property
+    def news(self) -> bool:
+        """Whether the report said anything that was not known."""
+        return bool(self.announcements or self.tasks or self.raised)
+
+
+def apply(state: PayloadState, report: Report, policy: Policy) -> Transition:
+    """The state after ``report``, and what follows from it. Pure: the same arguments give the same transition."""
+    learned = learn(state, report)
+    learned = _conclude(state, replace(learned, facts=_close(learned.facts)))
+    step = next_step(learned, policy)
+    announcements = _announce(state, learned, step)
+    return Transition(
+        state=replace(
+            learned,
+            sequence=state.sequence + len(announcements),
+            resolved=step.name if isinstance(step, Resolve) else learned.resolved,
+        ),
+        announcements=announcements,
+        tasks=tuple(_tasks(state, learned, step, report, policy)),
+        step=step,
+        raised=learned.flags & ~state.flags,
+    )
+
+
+def _close(facts: Fact) -> Fact:
+    """Add what the facts imply, drop what they withdraw."""
+    for fact, row in FACTS.items():
+        if fact & facts:
+            facts |= row.implies
+    for fact, row in FACTS.items():
+        if row.withdrawn_by & facts:
+            facts &= ~fact
+    return facts
+
+
+def _conclude(state: PayloadState, learned: PayloadState) -> PayloadState:
+    """Raise the flags for outcomes that contradict each other, or the one that was published."""
+    flags = learned.flags
+    if (learned.facts & ENDED).bit_count() > 1:
+        flags |= Flag.OUTCOMES_DISAGREE
+    if state.resolved is not None and learned.facts & ENDED & ~state.facts:
+        flags |= Flag.LATE_OUTCOME
+    return learned if flags == learned.flags else replace(learned, flags=flags)
+
+
+def _announce(state: PayloadState, learned: PayloadState, step: Step) -> tuple[Announcement, ...]:
+    new = learned.facts & ~state.facts
+    if Flag.OUTCOMES_DISAGREE in learned.flags:
+        new &= ~ENDED
+    names: list[tuple[Literal["sign", "resolve"], SignName | ResolveName]] = [
+        ("sign", row.event) for fact, row in FACTS.items() if fact & new and not row.overtaken_by & learned.facts
+    ]
+    if isinstance(step, Resolve):
+        names.append(("resolve", step.name))
+    return tuple(
+        Announcement(family=family, name=name, sequence=sequence)
+        for sequence, (family, name) in enumerate(names, start=state.sequence + 1)
+    )
+
+
+def _tasks(state: PayloadState, learned: PayloadState, step: Step, report: Report, policy: Policy) -> Iterator[Task]:
+    """What to look up, and when to be told that time has passed. Repetitions ask for nothing."""
+    if isinstance(step, Stop | Resolve) or learned.resolved is not None:
+        return
+    changed = step != next_step(state, policy)
+    if (isinstance(step, Fetch) and changed) or isinstance(report, DeadlinePassed):
+        yield Task(kind="fetch")
+    elif isinstance(step, Check) and changed:
+        yield Task(kind="check")
+    elif isinstance(step, AwaitGrace) and (changed or isinstance(report, SnapshotReport)):
+        yield Task(kind="deadline", due=_until(grace_end(learned, policy), report.at))
+    elif isinstance(step, Rest) and learned.expires_at is not None and _tells_expiry(state, report):
+        yield Task(kind="deadline", due=_until(learned.expires_at, report.at))
+
+
+def _tells_expiry(state: PayloadState, report: Report) -> bool:
+    return state.expires_at is None or isinstance(report, SnapshotReport)
+
+
+def _until(moment: datetime, now: datetime) -> timedelta:
+    return max(moment - now, timedelta(0)) + DEADLINE_SLACK

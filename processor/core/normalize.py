@@ -1,0 +1,212 @@
+"""Wire shapes to reports: one parser for each source."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from processor.core.application import Application
+from processor.core.delivery import Delivery
+from processor.core.errors import NormalizeError
+from processor.core.evidence import Ledger, Snapshot, SnapshotOutcome
+from processor.core.report import LedgerReport, SnapshotReport, StatusReport, Token, WebhookReport
+from schemas.events import Amount
+from schemas.ledger import Transaction
+from schemas.payload import Payload
+from schemas.status import Status
+from schemas.webhook import UserToken, Webhook
+
+_amount: Final[TypeAdapter[Amount]] = TypeAdapter(Amount)
+_MAX_PROBLEMS: Final = 3
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def webhook_report(delivery: Delivery) -> WebhookReport:
+    """What an authentic webhook says. Raises `NormalizeError` if it contradicts itself or makes no sense."""
+    webhook = _parse(Webhook, delivery.body)
+    application = delivery.application
+    if webhook.meta.application_uuidv4 != application.uuid:
+        raise NormalizeError("meta.application_uuidv4 is not the application that the webhook was posted for")
+    if webhook.meta.payload_uuidv4 != webhook.payload_response.payload_uuidv4:
+        raise NormalizeError("meta.payload_uuidv4 and payloadResponse.payload_uuidv4 differ")
+    return WebhookReport(
+        app=application.name,
+        application=application.uuid,
+        payload=webhook.meta.payload_uuidv4,
+        at=delivery.received_at,
+        signed=webhook.payload_response.signed,
+        txid=webhook.payload_response.txid,
+        token=_token(webhook.user_token),
+        custom_meta=webhook.custom_meta,
+    )
+
+
+def status_report(application: Application, payload: str, text: str | bytes, at: datetime) -> StatusReport | None:
+    """What a WebSocket message says, or None if it says nothing about the payload. Raises `NormalizeError`."""
+    status = _parse(Status, text)
+    if status.payload_uuidv4 is not None and status.payload_uuidv4 != payload:
+        raise NormalizeError("payload_uuidv4 is not the payload that is watched")
+    said = {kind: says(status) for kind, says in _STATUS_KINDS.items()}
+    kind = next((kind for kind, value in said.items() if value), None)
+    if kind is None:
+        return None
+    seconds = status.expires_in_seconds
+    return StatusReport(
+        app=application.name,
+        application=application.uuid,
+        payload=payload,
+        at=at,
+        kind=kind,
+        txid=status.txid,
+        expires_at=None if seconds is None else at + timedelta(seconds=max(-_YEAR, min(seconds, _YEAR))),
+        custom_meta=status.custom_meta,
+    )
+
+
+def snapshot_report(application: Application, payload: str, body: bytes, at: datetime) -> SnapshotReport:
+    """What Xumm's API says of ``payload``. Raises `NormalizeError`."""
+    answer = _parse(Payload, body)
+    if not answer.meta.exists or answer.meta.uuid != payload:
+        raise NormalizeError("meta.uuid is not the payload that was asked for, or it does not exist")
+    token = answer.application.issued_user_token
+    return SnapshotReport(
+        app=application.name,
+        application=application.uuid,
+        payload=payload,
+        at=at,
+        snapshot=_snapshot(answer, at),
+        token=None if token is None else Token(value=token),
+        custom_meta=answer.custom_meta,
+    )
+
+
+def ledger_report(
+    application: Application, payload: str, txid: str, result: dict[str, Any], *, node: str, at: datetime
+) -> LedgerReport:
+    """What a node's ``tx`` answer says of transaction ``txid``. Raises `NormalizeError`."""
+    tx_json = result.get("tx_json")
+    transaction = _validate(Transaction, {**result, **tx_json} if isinstance(tx_json, dict) else result)
+    if transaction.hash != txid:
+        raise NormalizeError("hash is not the transaction that was asked for")
+    return LedgerReport(
+        app=application.name,
+        application=application.uuid,
+        payload=payload,
+        at=at,
+        ledger=_ledger(transaction, node=node, at=at),
+    )
+
+
+_YEAR: Final = 366 * 24 * 3600
+_STATUS_KINDS: Final[dict[Any, Callable[[Status], bool]]] = {
+    "signed": lambda status: status.signed is True and status.payload_uuidv4 is not None,
+    "rejected": lambda status: status.signed is False and status.payload_uuidv4 is not None,
+    "expired": lambda status: status.expired is True,
+    "dispatched": lambda status: status.dispatched is True,
+    "pre_signed": lambda status: status.pre_signed is True,
+    "opened": lambda status: status.opened is True,
+    "alive": lambda status: status.expires_in_seconds is not None,
+}
+
+
+def _snapshot(answer: Payload, at: datetime) -> Snapshot:
+    meta, request, response = answer.meta, answer.payload, answer.response
+    outcome = _outcome(answer)
+    if outcome == "signed" and response.account is None:
+        raise NormalizeError("response.account is missing from a signed payload")
+    if outcome == "expired" and request.expires_at is None:
+        raise NormalizeError("payload.expires_at is missing from an expired payload")
+    return Snapshot(
+        application=answer.application.uuidv4,
+        fetched_at=at,
+        outcome=outcome,
+        opened=meta.app_opened,
+        tx_type=request.tx_type,
+        submit=meta.submit and not meta.multisign,
+        account=response.account,
+        txid=response.txid,
+        network=response.dispatched_nodetype or response.environment_nodetype,
+        resolved_at=response.resolved_at,
+        expires_at=request.expires_at,
+    )
+
+
+def _outcome(answer: Payload) -> SnapshotOutcome:
+    meta = answer.meta
+    if meta.signed and (meta.cancelled or not meta.resolved):
+        raise NormalizeError("meta.signed contradicts meta.resolved or meta.cancelled")
+    if meta.signed:
+        return "signed"
+    if meta.cancelled:
+        return "cancelled"
+    if meta.resolved and not meta.expired:
+        return "rejected"
+    if meta.resolved:
+        return "rejected" if answer.response.resolved_at is not None else "expired"
+    return "expired" if meta.expired else "open"
+
+
+def _ledger(transaction: Transaction, *, node: str, at: datetime) -> Ledger:
+    meta = transaction.meta
+    if not transaction.validated:
+        return Ledger(checked_at=at, node=node, status="pending", txid=transaction.hash)
+    if meta is None or transaction.ledger_index is None:
+        raise NormalizeError("meta or ledger_index is missing from a validated transaction")
+    return Ledger(
+        checked_at=at,
+        node=node,
+        status="validated",
+        txid=transaction.hash,
+        ledger_index=transaction.ledger_index,
+        result=meta.result,
+        delivered_amount=_delivered(meta.delivered_amount),
+        destination=transaction.destination,
+        destination_tag=transaction.destination_tag,
+        fee=transaction.fee,
+    )
+
+
+def _delivered(amount: Any) -> str | dict[str, Any] | None:
+    """An amount is text or an object of texts. A number is refused: it may have been rounded on its way."""
+    if amount is None:
+        return None
+    try:
+        valid = _amount.validate_python(amount, strict=True)
+    except ValidationError as error:
+        raise NormalizeError("meta.delivered_amount is neither drops as text nor an issued amount") from error
+    if isinstance(valid, str):
+        if not valid.isascii() or not valid.isdigit():
+            raise NormalizeError("meta.delivered_amount is not a whole number of drops")
+        return valid
+    return valid.model_dump()
+
+
+def _token(token: UserToken | None) -> Token | None:
+    if token is None or token.user_token is None:
+        return None
+    return Token(value=token.user_token, issued_at=token.token_issued, expires_at=token.token_expiration)
+
+
+def _parse(model: type[Model], body: str | bytes) -> Model:
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise NormalizeError(_problems(error)) from None
+
+
+def _validate(model: type[Model], value: object) -> Model:
+    try:
+        return model.model_validate(value, strict=False)
+    except ValidationError as error:
+        raise NormalizeError(_problems(error)) from None
+
+
+def _problems(error: ValidationError) -> str:
+    """Where and what, without the values: those may be secrets."""
+    problems = [
+        f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['type']}"
+        for problem in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    more = len(problems) - _MAX_PROBLEMS
+    return "; ".join(problems[:_MAX_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")

@@ -1,0 +1,90 @@
+"""The one internal input: what somebody said about a payload, as a union of plain values.
+
+Adding a source means adding a parser to one of these (``normalize.py``) and a loop that feeds it.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from processor.core.evidence import Ledger, Snapshot
+from schemas.text import CustomMeta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A user token that came along. The token itself is a secret and stays out of events and logs."""
+
+    value: str = field(repr=False)
+    issued_at: datetime | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Report:
+    app: str
+    """The application's name."""
+    application: str
+    """Xumm's uuid of it."""
+    payload: str
+    at: datetime
+    """When this service learned it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookReport(_Report):
+    """Xumm posted an authentic webhook: signed or rejected. No account and no transaction in it."""
+
+    signed: bool
+    txid: str | None = None
+    token: Token | None = None
+    custom_meta: CustomMeta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusReport(_Report):
+    """A message on the payload's WebSocket."""
+
+    kind: Literal["opened", "pre_signed", "dispatched", "signed", "rejected", "expired", "alive"]
+    """``alive`` only says when the payload expires."""
+    txid: str | None = None
+    expires_at: datetime | None = None
+    custom_meta: CustomMeta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotReport(_Report):
+    """Xumm's API was asked for the payload."""
+
+    snapshot: Snapshot
+    token: Token | None = None
+    custom_meta: CustomMeta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerReport(_Report):
+    """A ledger node was asked for the transaction."""
+
+    ledger: Ledger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestReport(_Report):
+    """The payload was created, or is cancelled, through this service."""
+
+    kind: Literal["created", "cancelled"]
+    expires_at: datetime | None = None
+    custom_meta: CustomMeta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadlinePassed(_Report):
+    """A moment came that the lifecycle had asked to be told of: time enters the core as a report."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookupAbandoned(_Report):
+    """Fetching or checking was tried until there was no use in it any more."""
+
+
+Report = WebhookReport | StatusReport | SnapshotReport | LedgerReport | RequestReport | DeadlinePassed | LookupAbandoned

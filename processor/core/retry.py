@@ -1,0 +1,53 @@
+"""Whether and when to try again: decided here, and nowhere else."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from processor.core.errors import Denied, LookupFailed, NormalizeError, Unavailable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """Delays that double from ``first`` up to ``cap``, each multiplied by 1 - ``jitter`` to 1 at random."""
+
+    first: timedelta
+    cap: timedelta
+    jitter: float = 0.5
+
+    def delay(self, attempt: int, chance: float) -> timedelta:
+        """The wait after failed attempt number ``attempt`` (from 1). ``chance`` is random in [0, 1)."""
+        exponent = min(attempt - 1, 32)
+        full: timedelta = min(self.first * 2**exponent, self.cap)
+        return full * (1 - self.jitter * chance)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryDecision:
+    """Try again after ``delay``, or, if it is None, give up."""
+
+    delay: timedelta | None
+
+
+LOOKUP: Final = Backoff(first=timedelta(seconds=2), cap=timedelta(minutes=10))
+PUBLISH: Final = Backoff(first=timedelta(milliseconds=200), cap=timedelta(seconds=15))
+LOOKUP_PATIENCE: Final = timedelta(hours=24)
+"""How long an outcome is looked up before a human is asked to."""
+
+
+def decide_lookup(
+    error: LookupFailed | NormalizeError | None, *, attempt: int, age: timedelta, chance: float
+) -> RetryDecision:
+    """After a lookup that failed, or that (``None``) answered without settling the payload.
+
+    A denied one is tried again too, slowly: credentials get repaired, and giving up would lose an outcome.
+    """
+    if age >= LOOKUP_PATIENCE:
+        return RetryDecision(delay=None)
+    match error:
+        case Denied() | NormalizeError():
+            return RetryDecision(delay=LOOKUP.cap)
+        case Unavailable(retry_after=timedelta() as asked):
+            return RetryDecision(delay=max(min(asked, LOOKUP.cap), LOOKUP.delay(attempt, chance)))
+        case _:
+            return RetryDecision(delay=LOOKUP.delay(attempt, chance))

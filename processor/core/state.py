@@ -1,0 +1,66 @@
+"""What is known of one payload: a set of facts that only grows, and the evidence gathered so far."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntFlag
+from typing import Final
+
+from processor.core.evidence import Ledger, Snapshot
+from schemas.events import ResolveName
+from schemas.text import CustomMeta
+
+
+class Fact(IntFlag):
+    """Something that happened to a payload. The numbers are stored: never reuse one."""
+
+    CREATED = 1
+    OPENED = 2
+    PRE_SIGNED = 4
+    DISPATCHED = 8
+    SIGNED = 16
+    REJECTED = 32
+    EXPIRED = 64
+    CANCELLED = 128
+    TOKEN_ISSUED = 256
+
+
+ENDED: Final = Fact.SIGNED | Fact.REJECTED | Fact.CANCELLED
+"""What ends a payload by somebody's deed. Two of them at once are a contradiction."""
+
+
+class Flag(IntFlag):
+    """Why a payload will not be resolved without a human. The numbers are stored: never reuse one."""
+
+    OUTCOMES_DISAGREE = 1
+    """Two sources named different outcomes."""
+    TRANSACTIONS_DISAGREE = 2
+    """Two sources named different transactions."""
+    APPLICATIONS_DISAGREE = 4
+    """A source says that the payload belongs to another application."""
+    LATE_OUTCOME = 8
+    """An outcome was learned after another one had been published as resolved."""
+    ABANDONED = 16
+    """Looking up the outcome was given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayloadState:
+    """One payload as the service knows it. Of an unknown one only the three names are set."""
+
+    app: str
+    application: str
+    payload: str
+    facts: Fact = Fact(0)
+    flags: Flag = Flag(0)
+    sequence: int = 0
+    """Of the last event."""
+    resolved: ResolveName | None = None
+    """The resolve event that was published: there is one at most."""
+    txid: str | None = None
+    """As reported, before anything was proven."""
+    user: str | None = None
+    """Opaque reference."""
+    expires_at: datetime | None = None
+    custom_meta: CustomMeta | None = None
+    snapshot: Snapshot | None = None
+    ledger: Ledger | None = None

@@ -1,0 +1,1 @@
+"""What must survive a crash: payload states, outbox, due tasks, delivery log, quarantine."""

@@ -1,0 +1,87 @@
+"""What goes into the store, and what comes back: plain values."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from processor.core.application import Policy
+from processor.core.lifecycle import Transition
+from processor.core.report import Report
+from processor.core.state import PayloadState
+from processor.publisher.port import Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRecord:
+    """One line of the delivery log: an attempt to deliver a webhook, believed or not.
+
+    Nothing here is trusted: of a refused delivery, ``app`` is what the path said, cut to 64 printable characters.
+    """
+
+    received_at: datetime
+    app: str
+    payload: str | None
+    attempt: int | None
+    verdict: str
+    """``accepted`` (said something new), ``duplicate``, ``quarantined``, or why it was refused."""
+    latency: timedelta
+    """From the request to the moment this line was handed to the database."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """A report to apply to its payload. ``delivery`` is set if it came as a webhook; its verdict is filled in here."""
+
+    report: Report
+    policy: Policy
+    delivery: DeliveryRecord | None = None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined:
+    """An authentic body that makes no sense, kept raw until somebody looks."""
+
+    delivery: DeliveryRecord
+    body: bytes = field(repr=False)
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A delivery that was not believed: for the log only."""
+
+    delivery: DeliveryRecord
+
+
+Entry = Reported | Quarantined | Refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxMessage:
+    """A committed event on its way to the broker. Positions grow; those of one payload in the order of its sequence."""
+
+    position: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What became of an entry, after the commit."""
+
+    transition: Transition | None
+    """None where the entry held no report."""
+    messages: tuple[OutboxMessage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueTask:
+    """A task claimed for a while: whoever claims it finishes, reschedules, or lets the lease run out."""
+
+    kind: Literal["fetch", "check", "deadline"]
+    state: PayloadState
+    attempts: int
+    """How often it was claimed, this time included."""
+    created_at: datetime
+    generation: int
+    """Grows when the task is asked for again meanwhile: finishing an older generation leaves the task in place."""

@@ -1,0 +1,36 @@
+"""What an XRP Ledger node answers to ``tx``, as far as an outcome depends on it.
+
+Source: https://xrpl.org/docs/references/http-websocket-apis/public-api-methods/transaction-methods/tx
+"""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool
+
+from schemas.text import Account, TransactionHash
+
+
+class TransactionMeta(BaseModel):
+    """What the transaction did. ``delivered_amount`` stays raw here: nodes also send the word ``unavailable``."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    result: Annotated[str, Field(alias="TransactionResult", pattern=r"^[a-z]{3}[A-Za-z0-9_]*$", max_length=64)]
+    delivered_amount: JsonValue = None
+
+
+class Transaction(BaseModel):
+    """Nodes put the transaction's fields at the top level, from API version 2 on in ``tx_json``: the caller merges."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    hash: TransactionHash
+    validated: StrictBool = False
+    ledger_index: int | None = None
+    meta: TransactionMeta | None = None
+    transaction_type: str | None = Field(default=None, alias="TransactionType")
+    account: Account | None = Field(default=None, alias="Account")
+    destination: Account | None = Field(default=None, alias="Destination")
+    destination_tag: Annotated[int, Field(ge=0, lt=2**32)] | None = Field(default=None, alias="DestinationTag")
+    fee: Annotated[str, Field(pattern=r"^[0-9]{1,20}$")] | None = Field(default=None, alias="Fee")
+    last_ledger_sequence: int | None = Field(default=None, alias="LastLedgerSequence")
