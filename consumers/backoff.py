@@ -25,7 +25,7 @@ class Backoff:
 
     def next_delay(self) -> timedelta:
         """How long to wait after one more failure."""
-        longest = min(self._first * 2 ** min(self._failures, 32), self._cap)
+        longest: timedelta = min(self._first * 2 ** min(self._failures, 32), self._cap)
         self._failures += 1
         return longest * self._draw(0.5, 1.0)
 

@@ -1,7 +1,7 @@
 """What a consumer is: a class whose methods say by their annotations which events they handle."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType, UnionType
 from typing import Any, ClassVar, Self, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -43,8 +43,8 @@ class Consumer:
 
     A **plain method** ``(self, event: ResolveValidated, transaction: Connection)`` runs in one database transaction
     with the note that the event was handled: its effect happens exactly once. It runs off the event loop and must do
-    nothing but database work. A **coroutine method** ``(self, event: SignOpened | SignSigned, context: Context)`` runs on
-    the event loop and may call others; its event is noted as handled after it returns, so it can run twice.
+    nothing but database work. A **coroutine method** ``(self, event: SignOpened | SignSigned, context: Context)`` runs
+    on the event loop and may wait; its event is noted as handled after it returns, so it can run twice.
 
     `Retry` or any unexpected exception puts the message off, `Fatal` dead-letters it. Messages of one payload are
     handled one after another, but a retried one comes after its successors: compare ``event.sequence``. Events
@@ -78,6 +78,9 @@ class Consumer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         return None
+
+    async def housekeep(self) -> None:
+        """Called now and then: the place to forget what is too old to matter."""
 
     def handler_of(self, event: CloudEvent) -> Handler | None:
         """The bound method that handles ``event``; None if nobody cares."""

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -102,7 +103,7 @@ class Database:
         while self._pending:
             group = [self._pending.popleft() for _ in range(min(len(self._pending), GROUP_LIMIT))]
             jobs = [pending.job for pending in group]
-            done = await self._off_loop(lambda jobs=jobs: _run_group(self._engine, jobs))
+            done = await self._off_loop(partial(_run_group, self._engine, jobs))
             for pending, outcome in zip(group, done, strict=True):
                 _resolve(pending.outcome, outcome)
 

@@ -1,8 +1,8 @@
 """A queue inside the process: for trying things out and for tests without a broker. Nothing survives the process."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
 from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -16,13 +16,19 @@ class Message(Protocol):
     """As much of a published message as a queue needs; the processor's own messages have it."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """Event id."""
+        ...
 
     @property
-    def type(self) -> str: ...
+    def type(self) -> str:
+        """Event type."""
+        ...
 
     @property
-    def body(self) -> bytes: ...
+    def body(self) -> bytes:
+        """The event as structured JSON."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +78,7 @@ class EmbeddedSource:
         await settled
 
     async def deliveries(self) -> AsyncIterator[Delivery]:
+        """Deliveries as they come, until `stop`."""
         while not self._stopped:
             if self._ready and len(self._unsettled) < self._prefetch:
                 yield self._hand_out(self._ready.popleft())
@@ -80,23 +87,28 @@ class EmbeddedSource:
             await self._changed.wait()
 
     async def ack(self, delivery: Delivery) -> None:
+        """The message is done with."""
         _resolve(self._take(delivery))
 
     async def retry(self, delivery: Delivery, delay: timedelta, reason: str) -> None:
+        """Deliver it again after ``delay``."""
         entry = replace(self._take(delivery), headers=self._headers(delivery, reason), redelivered=False)
         task = asyncio.create_task(self._return_later(entry, delay))
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
 
     async def dead_letter(self, delivery: Delivery, reason: str) -> None:
+        """Put it aside for good."""
         entry = self._take(delivery)
         self.dead_letters.append(DeadLetter(message=entry.message, headers=self._headers(delivery, reason)))
         _resolve(entry)
 
     def holds(self, delivery: Delivery) -> bool:
+        """Whether ``delivery`` is unsettled and still ours."""
         return delivery in self._unsettled
 
     async def stop(self) -> None:
+        """Take no more deliveries."""
         self._stopped = True
         self._changed.set()
 

@@ -1,4 +1,6 @@
-"""What can go wrong while consuming, as one tree::
+"""What can go wrong while consuming, as one tree.
+
+::
 
     ConsumerError
     ├── HandlerError            raised by handlers, decides the fate of the message

@@ -59,12 +59,13 @@ class SqlInbox:
         await self._database.create(METADATA, name="inbox", version=VERSION)
 
     async def seen(self, event_id: str) -> bool:
-        wanted = select(inbox.c.event_id).where(
-            inbox.c.consumer == self._consumer, inbox.c.event_id == event_id
-        )
+        """Whether the event was handled."""
+        wanted = select(inbox.c.event_id).where(inbox.c.consumer == self._consumer, inbox.c.event_id == event_id)
         return await self._database.read(lambda transaction: transaction.scalar(wanted) is not None)
 
     async def handle_once(self, event_id: str, effect: Callable[[Connection], object]) -> bool:
+        """Note the event and run ``effect`` in one transaction; False if it was noted before."""
+
         def note_and_act(transaction: Connection) -> bool:
             if not self._note(transaction, event_id):
                 return False
@@ -74,6 +75,7 @@ class SqlInbox:
         return await self._database.write(note_and_act)
 
     async def prune(self, older_than: timedelta) -> int:
+        """Forget events handled longer ago, in short transactions; how many."""
         pruned = 0
         while batch := await self._database.write(lambda transaction: self._prune_some(transaction, older_than)):
             pruned += batch

@@ -1,8 +1,8 @@
 """The `Source` on RabbitMQ, with aio-pika.
 
-It reconnects on its own rather than by aio-pika's robust connections, which do not restore every consumer: a connection,
-its channel and its consumer form one session, and whatever ends any of them ends the session. A watchdog ends those that
-died in silence. The next session starts after a jittered backoff, on the next broker address.
+It reconnects on its own rather than by aio-pika's robust connections, which do not restore every consumer: a
+connection, its channel and its consumer form one session, and whatever ends any of them ends the session. A watchdog
+ends those that died in silence. The next session starts after a jittered backoff, on the next broker address.
 """
 
 import asyncio
@@ -70,6 +70,7 @@ class RabbitSource:
         await self._republisher.close()
 
     async def deliveries(self) -> AsyncIterator[Delivery]:
+        """Deliveries as they come, until `stop`."""
         while not self._stopping.is_set():
             delivery = await self._inbound.get()
             if delivery is None:
@@ -80,20 +81,25 @@ class RabbitSource:
             self._supervisor.result()
 
     async def ack(self, delivery: Delivery) -> None:
+        """The message is done with."""
         held = _claim(delivery)
         await self._ack(held)
 
     async def retry(self, delivery: Delivery, delay: timedelta, reason: str) -> None:
+        """Deliver it again after ``delay``."""
         key = retry_queue(self._queue, int(delay.total_seconds()))
         await self._replace(delivery, RETRIES, key, reason)
 
     async def dead_letter(self, delivery: Delivery, reason: str) -> None:
+        """Put it aside for good."""
         await self._replace(delivery, DEAD_LETTERS, self._queue, reason)
 
     def holds(self, delivery: Delivery) -> bool:
+        """Whether ``delivery`` is unsettled and still ours."""
         return isinstance(delivery, RabbitDelivery) and delivery in delivery.session.unsettled
 
     async def stop(self) -> None:
+        """Take no more deliveries."""
         if self._stopping.is_set():
             return
         self._stopping.set()

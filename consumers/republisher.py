@@ -1,8 +1,8 @@
 """Publishes copies of messages, confirmed and routed for certain, on a connection of its own."""
 
 import asyncio
-from contextlib import suppress
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
@@ -57,9 +57,7 @@ class Republisher:
 
     async def _publish(self, exchange: str, routing_key: str, message: AbstractMessage) -> None:
         channel = self._channel or await self._open()
-        target = (
-            await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
-        )
+        target = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
         await target.publish(message, routing_key, mandatory=True)
 
     async def _open(self) -> AbstractChannel:

@@ -44,9 +44,7 @@ class Runtime:
     source hands out. A message is settled only after its effect is durable.
     """
 
-    def __init__(
-        self, *, consumer: Consumer, source: Source, inbox: Inbox, limits: Limits | None = None
-    ) -> None:
+    def __init__(self, *, consumer: Consumer, source: Source, inbox: Inbox, limits: Limits | None = None) -> None:
         self._consumer = consumer
         self._source = source
         self._inbox = inbox
@@ -84,9 +82,7 @@ class Runtime:
         if not self._tasks:
             log.info("consumer.drained", unfinished=0)
             return
-        _, unfinished = await asyncio.wait(
-            self._tasks, timeout=self._limits.drain_timeout.total_seconds()
-        )
+        _, unfinished = await asyncio.wait(self._tasks, timeout=self._limits.drain_timeout.total_seconds())
         for task in unfinished:
             task.cancel()
         log.info("consumer.drained", unfinished=len(unfinished))
@@ -155,9 +151,7 @@ class Runtime:
         if inspect.iscoroutinefunction(handler):
             first_time = await self._handle_on_loop(delivery, event, handler)
         else:
-            first_time = await self._inbox.handle_once(
-                event.id, lambda transaction: handler(event, transaction)
-            )
+            first_time = await self._inbox.handle_once(event.id, lambda transaction: handler(event, transaction))
         log.info("event.handled" if first_time else "event.repeated", attempts=delivery.attempts + 1)
 
     async def _handle_on_loop(
@@ -203,6 +197,7 @@ class Runtime:
         while True:
             try:
                 forgotten = await self._inbox.prune(self._limits.inbox_retention)
+                await self._consumer.housekeep()
                 log.debug("inbox.pruned", forgotten=forgotten)
             except DatabaseUnavailable as error:
                 log.warning("database.unavailable", reason=describe(error))

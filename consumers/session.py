@@ -124,11 +124,10 @@ class Session:
 
     async def _examine(self) -> None:
         """Lose the session if the broker does not answer, has no consumer, or holds back what is ready."""
+        if self._channel is None:
+            return
         try:
-            assert self._channel is not None
-            answer = await self._channel.queue_declare(
-                self._queue, passive=True, timeout=CALL_TIMEOUT.total_seconds()
-            )
+            answer = await self._channel.queue_declare(self._queue, passive=True, timeout=CALL_TIMEOUT.total_seconds())
         except asyncio.CancelledError as error:
             _raise_if_wanted(error)
             self.lose("the broker gave no answer")
@@ -168,12 +167,13 @@ class Session:
 async def connect(url: str, *, name: str) -> AbstractConnection:
     """A plain connection that does not restore itself, with a heartbeat that notices a dead peer within a minute."""
     options: dict[str, Any] = {} if "heartbeat" in URL(url).query else {"heartbeat": HEARTBEAT_SECONDS}
-    return await aio_pika.connect(
+    connection: AbstractConnection = await aio_pika.connect(
         url,
         timeout=CALL_TIMEOUT.total_seconds(),
         client_properties={"connection_name": name},
         **options,
     )
+    return connection
 
 
 def address_of(url: str) -> str:

@@ -102,9 +102,7 @@ class Broker:
 
     async def count(self, name: str | None = None) -> int:
         """Messages ready in a queue."""
-        answer = await (await self.channel.get_underlay_channel()).queue_declare(
-            name or self.queue, passive=True
-        )
+        answer = await (await self.channel.get_underlay_channel()).queue_declare(name or self.queue, passive=True)
         return answer.message_count or 0
 
     async def consumer_count(self) -> int:

@@ -73,6 +73,4 @@ def message(published: CloudEvent) -> Message:
 
 def raw_message(body: bytes, *, message_id: str = "raw", message_type: str = "xumm.sign.opened") -> Message:
     """Any bytes at all as a message."""
-    return Message(
-        id=message_id, type=message_type, payload=payload_uuid(1), routing_key="shop.sign.opened", body=body
-    )
+    return Message(id=message_id, type=message_type, payload=payload_uuid(1), routing_key="shop.sign.opened", body=body)

@@ -13,7 +13,7 @@ from consumers.errors import DeliveryLost
 from consumers.rabbitmq import RabbitSource
 from consumers.source import Delivery, Source
 from schemas.topology import HEADER_ATTEMPTS, HEADER_FIRST_SEEN, HEADER_QUEUE, HEADER_REASON
-from tests.consumers.broker import RETRY_TTL_MILLISECONDS, Broker
+from tests.consumers.broker import RETRY_TTL_MILLISECONDS, Broker, until
 from tests.consumers.events import Message, event, message
 
 QUEUE = "orders"
@@ -56,8 +56,7 @@ class EmbeddedHarness:
             try:
                 return await source.deliver(message)
             except DeliveryLost:
-                while self._source is source:
-                    await asyncio.sleep(0.01)
+                await until(lambda: self._source is not source)  # noqa: B023  awaited within this turn
 
     async def dead(self) -> dict[str, Any]:
         assert self._source is not None
