@@ -84,7 +84,8 @@ class SqlInbox:
     def _note(self, transaction: Connection, event_id: str) -> bool:
         row = {"consumer": self._consumer, "event_id": event_id, "handled_at": int(self._clock())}
         note = insert_into(transaction, inbox).values(row).on_conflict_do_nothing()
-        return transaction.execute(note).rowcount == 1
+        noted = transaction.scalar(note.returning(inbox.c.event_id))  # an insert's row count is unknown to some drivers
+        return noted is not None
 
     def _prune_some(self, transaction: Connection, older_than: timedelta) -> int:
         limit = int(self._clock() - older_than.total_seconds())
