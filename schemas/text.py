@@ -3,6 +3,7 @@
 A UUID travels as canonical lower-case text: it is compared, stored and routed as text, never computed with.
 """
 
+import re
 from typing import Annotated, Any, Final
 
 from pydantic import (
@@ -16,13 +17,11 @@ from pydantic import (
     WrapValidator,
 )
 
-Uuid = Annotated[
-    str,
-    StringConstraints(
-        to_lower=True,
-        pattern=r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$",
-    ),
-]
+_HEX = "[0-9a-fA-F]"
+_UUID: Final = rf"^{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}$"
+_uuid: Final = re.compile(_UUID.removesuffix("$"))
+
+Uuid = Annotated[str, StringConstraints(to_lower=True, pattern=_UUID)]
 """A UUID of any version, 36 characters, lower case after parsing."""
 
 TransactionHash = Annotated[str, StringConstraints(to_upper=True, pattern=r"^[0-9a-fA-F]{64}$")]
@@ -33,6 +32,11 @@ Account = Annotated[str, StringConstraints(pattern=r"^r[1-9A-HJ-NP-Za-km-z]{24,3
 
 ApplicationName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 """The name an operator gave an application: a URL path segment and a word of a routing key, so no dots."""
+
+
+def is_uuid(text: str) -> bool:
+    """Whether ``text`` is a UUID in its canonical form."""
+    return _uuid.fullmatch(text) is not None
 
 
 def _naive_is_utc(value: Any) -> Any:

@@ -17,6 +17,7 @@ A resolve event is published when the claimed outcome and the evidence meet in `
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Final, Literal
 
 from processor.core.application import Policy
@@ -40,6 +41,7 @@ class Row:
     withdrawn_by: Fact = Fact(0)
 
 
+_NO_FLAG: Final = Flag(0)
 _LATER_THAN_OPENED: Final = Fact.PRE_SIGNED | Fact.DISPATCHED | ENDED
 
 FACTS: Final[dict[Fact, Row]] = {
@@ -94,24 +96,23 @@ class Transition:
 def apply(state: PayloadState, report: Report, policy: Policy) -> Transition:
     """The state after ``report``, and what follows from it. Pure: the same arguments give the same transition."""
     learned = learn(state, report)
-    learned = _conclude(state, replace(learned, facts=_close(learned.facts)))
+    facts = _closed(learned.facts)
+    flags = _flags(state, learned.flags, facts)
+    learned = replace(learned, facts=facts, flags=flags)
     step = next_step(learned, policy)
     announcements = _announce(state, learned, step)
     return Transition(
-        state=replace(
-            learned,
-            sequence=state.sequence + len(announcements),
-            resolved=step.name if isinstance(step, Resolve) else learned.resolved,
-        ),
+        state=_published(learned, announcements, step),
         announcements=announcements,
         tasks=tuple(_tasks(state, learned, step, report, policy)),
         step=step,
-        raised=learned.flags & ~state.flags,
+        raised=_NO_FLAG if flags == state.flags else flags & ~state.flags,
     )
 
 
-def _close(facts: Fact) -> Fact:
-    """Add what the facts imply, drop what they withdraw."""
+@cache
+def _closed(facts: Fact) -> Fact:
+    """With what the facts imply, without what they withdraw."""
     for fact, row in FACTS.items():
         if fact & facts:
             facts |= row.implies
@@ -121,29 +122,46 @@ def _close(facts: Fact) -> Fact:
     return facts
 
 
-def _conclude(state: PayloadState, learned: PayloadState) -> PayloadState:
-    """Raise the flags for outcomes that contradict each other, or the one that was published."""
-    flags = learned.flags
-    if (learned.facts & ENDED).bit_count() > 1:
+@cache
+def _news(old: Fact, now: Fact) -> tuple[SignName, ...]:
+    """The sign events that the facts ``now`` call for, beyond ``old``."""
+    new = now & ~old
+    if _contradictory(now):
+        new &= ~ENDED
+    return tuple(row.event for fact, row in FACTS.items() if fact & new and not row.overtaken_by & now)
+
+
+@cache
+def _contradictory(facts: Fact) -> bool:
+    return (facts & ENDED).bit_count() > 1
+
+
+def _flags(state: PayloadState, flags: Flag, facts: Fact) -> Flag:
+    """With the flags for outcomes that contradict each other, or the one that was published."""
+    if _contradictory(facts):
         flags |= Flag.OUTCOMES_DISAGREE
-    if state.resolved is not None and learned.facts & ENDED & ~state.facts:
+    if state.resolved is not None and facts & ENDED & ~state.facts:
         flags |= Flag.LATE_OUTCOME
-    return learned if flags == learned.flags else replace(learned, flags=flags)
+    return flags
 
 
 def _announce(state: PayloadState, learned: PayloadState, step: Step) -> tuple[Announcement, ...]:
-    new = learned.facts & ~state.facts
-    if Flag.OUTCOMES_DISAGREE in learned.flags:
-        new &= ~ENDED
-    names: list[tuple[Literal["sign", "resolve"], SignName | ResolveName]] = [
-        ("sign", row.event) for fact, row in FACTS.items() if fact & new and not row.overtaken_by & learned.facts
+    sign = _news(state.facts, learned.facts)
+    announcements = [
+        Announcement(family="sign", name=name, sequence=sequence)
+        for sequence, name in enumerate(sign, start=state.sequence + 1)
     ]
     if isinstance(step, Resolve):
-        names.append(("resolve", step.name))
-    return tuple(
-        Announcement(family=family, name=name, sequence=sequence)
-        for sequence, (family, name) in enumerate(names, start=state.sequence + 1)
-    )
+        sequence = state.sequence + len(sign) + 1
+        announcements.append(Announcement(family="resolve", name=step.name, sequence=sequence))
+    return tuple(announcements)
+
+
+def _published(learned: PayloadState, announcements: tuple[Announcement, ...], step: Step) -> PayloadState:
+    if not announcements:
+        return learned
+    resolved = step.name if isinstance(step, Resolve) else learned.resolved
+    return replace(learned, sequence=announcements[-1].sequence, resolved=resolved)
 
 
 def _tasks(state: PayloadState, learned: PayloadState, step: Step, report: Report, policy: Policy) -> Iterator[Task]:

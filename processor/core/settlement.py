@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Final, Literal
 
 from processor.core.application import Policy
@@ -93,6 +94,7 @@ def next_step(state: PayloadState, policy: Policy) -> Step:
     return SETTLEMENT.get((outcome_of(state.facts), evidence_of(state, policy)), _stop)
 
 
+@cache
 def outcome_of(facts: Fact) -> Outcome:
     """How the payload ended, going by what was reported."""
     match facts & (ENDED | Fact.EXPIRED):

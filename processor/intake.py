@@ -1,0 +1,195 @@
+"""Webhooks in: read the raw body, check it, record it, and only then answer 200.
+
+Xumm retries anything but a 200 and suspends a URL that answers 404, so every answer here is chosen for what it makes
+the sender do: 200 for all that is safely stored (news, repetition, or a body that is kept in quarantine), 401 for
+what cannot be believed, 503 where a retry is wanted. A refusal says why by a ``reason`` that is part of the interface.
+"""
+
+import asyncio
+import os
+from asyncio import Future
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import perf_counter
+from typing import Final, Protocol
+
+import structlog
+from aiohttp import hdrs, web
+
+from processor.core.application import Application
+from processor.core.delivery import Delivery, Refusal, attempt_of, authenticate
+from processor.core.errors import NormalizeError, StoreError, StoreFull
+from processor.core.normalize import webhook_report
+from processor.core.trace import traceparent
+from processor.problem import Problem, Reason, problem_response
+from processor.store.entry import DeliveryRecord, Quarantined, Recorded, Refused, Reported
+from schemas.text import is_uuid
+
+HEADER_PAYLOAD: Final = "x-xumm-payload"
+_LOGGED_APP_LENGTH: Final = 64
+
+log = structlog.get_logger()
+
+
+class Recorder(Protocol):
+    """Where entries become durable."""
+
+    def record(self, entry: Reported | Quarantined) -> "Future[Recorded]":
+        """Resolves after the commit. Raises `StoreError`, at once or through the future: then nothing was stored."""
+        ...
+
+    def log(self, entry: Refused) -> None:
+        """Keep the line when convenient. Never blocks, never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a request may cost."""
+
+    body_bytes: int = 64 * 1024
+    body_timeout: timedelta = timedelta(seconds=5)
+
+
+class Intake:
+    """The handler of ``POST /webhooks/{app}``."""
+
+    def __init__(
+        self,
+        applications: Mapping[str, Application],
+        recorder: Recorder,
+        *,
+        clock: Callable[[], datetime],
+        limits: Limits,
+    ) -> None:
+        self._applications = applications
+        self._recorder = recorder
+        self._clock = clock
+        self._limits = limits
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Answer one delivery."""
+        arrival = _Arrival(request=request, received_at=self._clock(), started=perf_counter())
+        try:
+            body = await self._read(request)
+            application = self._applications.get(arrival.app)
+            checked = authenticate(application, request.headers, body, arrival.received_at)
+            if isinstance(checked, Refusal):
+                return self._refuse(arrival, Problem(checked.reason), checked.verdict)
+            return await self._record(arrival, checked)
+        except Problem as problem:
+            return self._refuse(arrival, problem, problem.reason)
+
+    async def _read(self, request: web.Request) -> bytes:
+        if request.method != hdrs.METH_POST:
+            raise Problem("method_not_allowed")
+        if hdrs.CONTENT_ENCODING in request.headers:
+            raise Problem("content_encoding_not_supported")
+        if (request.content_length or 0) > self._limits.body_bytes:
+            raise Problem("body_too_large")
+        try:
+            if request.content.is_eof():  # it came with its headers: no timer needed
+                return await request.read()
+            async with asyncio.timeout(self._limits.body_timeout.total_seconds()):
+                return await request.read()
+        except TimeoutError:
+            raise Problem("body_timeout") from None
+        except web.HTTPRequestEntityTooLarge:
+            raise Problem("body_too_large") from None
+
+    async def _record(self, arrival: "_Arrival", delivery: Delivery) -> web.Response:
+        entry = self._entry(arrival, delivery)
+        try:
+            recorded = await self._recorder.record(entry)
+        except StoreError as error:
+            reason: Reason = "outbox_full" if isinstance(error, StoreFull) else "store_unavailable"
+            log.error("delivery.deferred", app=arrival.app, reason=reason, error=str(error))
+            return problem_response(Problem(reason))
+        if isinstance(entry, Quarantined):
+            log.error("delivery.quarantined", app=arrival.app, payload=entry.delivery.payload, reason=entry.reason)
+            return _ok("quarantined")
+        return _accepted(entry, recorded, arrival)
+
+    def _entry(self, arrival: "_Arrival", delivery: Delivery) -> Reported | Quarantined:
+        try:
+            report = webhook_report(delivery)
+        except NormalizeError as error:
+            record = arrival.record("quarantined", delivery.attempt, arrival.claimed_payload)
+            return Quarantined(delivery=record, body=delivery.body, reason=str(error))
+        return Reported(
+            report=report,
+            policy=delivery.application.policy,
+            delivery=arrival.record("accepted", delivery.attempt, report.payload),
+            traceparent=traceparent(os.urandom(24)),
+        )
+
+    def _refuse(self, arrival: "_Arrival", problem: Problem, verdict: str) -> web.Response:
+        record = arrival.record(verdict, attempt_of(arrival.request.headers), arrival.claimed_payload)
+        self._recorder.log(Refused(delivery=record))
+        log.warning(
+            "delivery.refused", app=record.app, payload=record.payload, status=problem.status.value, verdict=verdict
+        )
+        return problem_response(problem)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Arrival:
+    """One request, before anything in it is believed."""
+
+    request: web.Request
+    received_at: datetime
+    started: float
+
+    @property
+    def app(self) -> str:
+        return self.request.match_info.get("app", "")
+
+    @property
+    def claimed_payload(self) -> str | None:
+        """The payload that the unsigned header names: good enough to search the log by."""
+        claimed = self.request.headers.get(HEADER_PAYLOAD, "").lower()
+        return claimed if is_uuid(claimed) else None
+
+    def record(self, verdict: str, attempt: int | None, payload: str | None) -> DeliveryRecord:
+        return DeliveryRecord(
+            received_at=self.received_at,
+            app=_printable(self.app),
+            payload=payload,
+            attempt=attempt,
+            verdict=verdict,
+            latency=timedelta(seconds=perf_counter() - self.started),
+        )
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text[:_LOGGED_APP_LENGTH])
+
+
+def _accepted(entry: Reported, recorded: Recorded, arrival: _Arrival) -> web.Response:
+    transition = recorded.transition
+    assert transition is not None  # noqa: S101  the store answers a report with its transition
+    app, payload, attempt = entry.report.app, entry.report.payload, entry.delivery and entry.delivery.attempt
+    if transition.raised:
+        log.error("payload.flagged", app=app, payload=payload, flags=transition.raised.name)
+    if not transition.news:
+        log.info("delivery.duplicate", app=app, payload=payload, attempt=attempt)
+        return _ok("duplicate")
+    log.info(
+        "delivery.accepted",
+        app=app,
+        payload=payload,
+        attempt=attempt,
+        events=[message.message.type for message in recorded.messages],
+        ms=round((perf_counter() - arrival.started) * 1000, 2),
+    )
+    return _ok("accepted")
+
+
+def _ok(result: str) -> web.Response:
+    return web.Response(body=_OK_BODIES[result], content_type="application/json")
+
+
+_OK_BODIES: Final = {
+    result: f'{{"result":"{result}"}}\n'.encode() for result in ("accepted", "duplicate", "quarantined")
+}

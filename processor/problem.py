@@ -1,0 +1,78 @@
+"""Refusals on the wire, as RFC 9457 problem details. Every ``reason`` stands here: they are part of the interface."""
+
+from http import HTTPStatus
+from typing import Final, Literal
+
+from aiohttp import hdrs, web
+
+from processor.core.delivery import Reason as SignatureReason
+
+Reason = (
+    SignatureReason
+    | Literal[
+        "method_not_allowed",
+        "body_timeout",
+        "body_too_large",
+        "content_encoding_not_supported",
+        "store_unavailable",
+        "outbox_full",
+    ]
+)
+
+STATUS: Final[dict[Reason, HTTPStatus]] = {
+    "signature_missing": HTTPStatus.UNAUTHORIZED,
+    "signature_malformed": HTTPStatus.UNAUTHORIZED,
+    "signature_invalid": HTTPStatus.UNAUTHORIZED,
+    "timestamp_malformed": HTTPStatus.UNAUTHORIZED,
+    "timestamp_stale": HTTPStatus.UNAUTHORIZED,
+    "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
+    "body_timeout": HTTPStatus.REQUEST_TIMEOUT,
+    "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "content_encoding_not_supported": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "store_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "outbox_full": HTTPStatus.SERVICE_UNAVAILABLE,
+}
+_HEADERS: Final[dict[HTTPStatus, dict[str, str]]] = {
+    HTTPStatus.METHOD_NOT_ALLOWED: {hdrs.ALLOW: hdrs.METH_POST},
+    HTTPStatus.SERVICE_UNAVAILABLE: {hdrs.RETRY_AFTER: "10"},
+}
+_BODY_LEFT_UNREAD: Final = frozenset(
+    {
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    }
+)
+
+
+class Problem(Exception):
+    """A request that is refused for ``reason``."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    @property
+    def status(self) -> HTTPStatus:
+        """The HTTP status of the answer."""
+        return STATUS[self.reason]
+
+
+def problem_response(problem: Problem) -> web.Response:
+    """The answer; it closes the connection where the body was not read to its end."""
+    status = problem.status
+    response = web.json_response(
+        {
+            "type": f"urn:xumm-processor:problem:{problem.reason}",
+            "title": status.phrase,
+            "status": status.value,
+            "reason": problem.reason,
+        },
+        status=status,
+        content_type="application/problem+json",
+        headers=_HEADERS.get(status),
+    )
+    if status in _BODY_LEFT_UNREAD:
+        response.force_close()
+    return response
