@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, Connection, Index, Integer, MetaData, String, Table, Text, func
+from sqlalchemy import BigInteger, Column, Connection, Index, Integer, MetaData, String, Table, Text, case, func
 
 from consumers.consumer import Consumer
 from consumers.upsert import insert_into
@@ -149,12 +149,14 @@ def _note_account(transaction: Connection, event: ResolveSigned) -> None:
         first_signed_in_at=at,
         last_signed_in_at=at,
     )
-    latest = ("user", "network", "payload", "last_signed_in_at")
+    is_later = insert.excluded.last_signed_in_at > accounts.c.last_signed_in_at
+    is_earlier = insert.excluded.first_signed_in_at < accounts.c.first_signed_in_at
+    chosen = dict.fromkeys(("user", "network", "payload", "last_signed_in_at"), is_later)
+    chosen["first_signed_in_at"] = is_earlier
     transaction.execute(
         insert.on_conflict_do_update(
             index_elements=[accounts.c.application, accounts.c.account],
-            set_={name: insert.excluded[name] for name in latest},
-            where=accounts.c.last_signed_in_at < insert.excluded.last_signed_in_at,
+            set_={name: case((wins, insert.excluded[name]), else_=accounts.c[name]) for name, wins in chosen.items()},
         )
     )
 

@@ -19,13 +19,12 @@ from consumers.backoff import Backoff
 from consumers.errors import DeliveryLost, SourceUnavailable
 from consumers.reason import describe
 from consumers.republisher import Republisher, copy_of
-from consumers.session import RabbitDelivery, Session
+from consumers.session import CALL_TIMEOUT, RabbitDelivery, Session
 from consumers.source import Delivery, attempts_in, first_seen_in, settlement_headers
 from schemas.topology import DEAD_LETTERS, RETRIES, retry_queue
 
 log = structlog.get_logger()
 
-ACK_TIMEOUT: Final = timedelta(seconds=10)
 STEADY_AFTER: Final = timedelta(seconds=30)
 """A session that lasted this long resets the backoff; one that merely began does not."""
 
@@ -33,7 +32,8 @@ STEADY_AFTER: Final = timedelta(seconds=30)
 class RabbitSource:
     """Deliveries of ``queue``, which must exist: without it the source waits and says so.
 
-    ``urls`` are brokers of one cluster, tried in turn. ``watch_every`` is how often a quiet session is examined.
+    ``urls`` are brokers of one cluster, tried in turn. ``watch_every`` is how often a session is examined, and
+    ``patience`` how long the broker may take to answer.
     """
 
     def __init__(
@@ -43,12 +43,14 @@ class RabbitSource:
         *,
         prefetch: int = 64,
         watch_every: timedelta = timedelta(seconds=15),
+        patience: timedelta = CALL_TIMEOUT,
         backoff: Backoff | None = None,
     ) -> None:
         self._urls = tuple(urls)
         self._queue = queue
         self._prefetch = prefetch
         self._watch_every = watch_every
+        self._patience = patience
         self._backoff = backoff or Backoff()
         self._republisher = Republisher(self._urls, name=f"consumers {queue} republisher")
         self._inbound: asyncio.Queue[RabbitDelivery | None] = asyncio.Queue()
@@ -109,7 +111,7 @@ class RabbitSource:
 
     async def _ack(self, held: RabbitDelivery) -> None:
         try:
-            async with asyncio.timeout(ACK_TIMEOUT.total_seconds()):
+            async with asyncio.timeout(self._patience.total_seconds()):
                 await held.message.ack()
         except Exception as error:
             held.session.lose(f"acknowledging failed: {describe(error)}")
@@ -140,7 +142,7 @@ class RabbitSource:
     async def _run_session(self, url: str) -> None:
         began = asyncio.get_running_loop().time()
         try:
-            async with Session(url, self._queue, self._prefetch, self._receive) as session:
+            async with self._new_session(url) as session:
                 self._session = session
                 log.info("source.connected", queue=self._queue, broker=session.address)
                 reason = await session.watch(self._watch_every)
@@ -151,6 +153,9 @@ class RabbitSource:
             self._session = None
         if asyncio.get_running_loop().time() - began > STEADY_AFTER.total_seconds():
             self._backoff.reset()
+
+    def _new_session(self, url: str) -> Session:
+        return Session(url, self._queue, self._receive, prefetch=self._prefetch, patience=self._patience)
 
     async def _pause(self) -> None:
         delay = self._backoff.next_delay().total_seconds()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
@@ -11,7 +10,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 
 from consumers.errors import SettleFailed
 from consumers.reason import describe
-from consumers.session import connect
+from consumers.session import close, connect
 from consumers.source import Headers
 
 PUBLISH_TIMEOUT: Final = timedelta(seconds=15)
@@ -74,11 +73,8 @@ class Republisher:
 
     async def _drop(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
-        if connection is None:
-            return
-        with suppress(Exception):  # a connection that is gone cannot be closed politely
-            async with asyncio.timeout(PUBLISH_TIMEOUT.total_seconds()):
-                await connection.close()
+        if connection is not None:
+            await close(connection)
 
 
 def copy_of(message: AbstractIncomingMessage, headers: Headers) -> aio_pika.Message:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import aio_pika
 import aiormq.abc
@@ -18,6 +18,7 @@ from consumers.reason import describe
 from consumers.source import Delivery
 
 CALL_TIMEOUT: Final = timedelta(seconds=10)
+CLOSE_TIMEOUT: Final = timedelta(seconds=10)
 HEARTBEAT_SECONDS: Final = 20
 
 
@@ -38,12 +39,16 @@ class Session:
     Entering raises `SourceUnavailable`. Leaving closes the connection, so the broker takes back what is unsettled.
     """
 
-    def __init__(self, url: str, queue: str, prefetch: int, receive: Receive) -> None:
+    def __init__(
+        self, url: str, queue: str, receive: Receive, *, prefetch: int, patience: timedelta = CALL_TIMEOUT
+    ) -> None:
+        """``patience`` is how long the broker may take to answer."""
         self.unsettled: set[RabbitDelivery] = set()
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._url = url
         self._queue = queue
         self._prefetch = prefetch
+        self._patience = patience.total_seconds()
         self._receive = receive
         self._received = 0
         self._quiet_since: int | None = None
@@ -73,7 +78,7 @@ class Session:
         if channel is None or tag is None or self.lost.done():
             return
         try:
-            await channel.basic_cancel(tag, timeout=CALL_TIMEOUT.total_seconds())
+            await channel.basic_cancel(tag, timeout=self._patience)
         except Exception as error:  # noqa: BLE001  however it failed, the session is of no use any more
             self.lose(f"cancelling failed: {describe(error)}")
 
@@ -87,7 +92,7 @@ class Session:
 
     async def __aenter__(self) -> Self:
         try:
-            async with asyncio.timeout(CALL_TIMEOUT.total_seconds()):
+            async with asyncio.timeout(self._patience):
                 await self._open()
         except asyncio.CancelledError as error:
             await self._close()
@@ -116,18 +121,15 @@ class Session:
         self._tag = await queue.consume(self._on_message)
 
     async def _close(self) -> None:
-        if self._connection is None:
-            return
-        with suppress(Exception):  # a connection that is gone cannot be closed politely
-            async with asyncio.timeout(CALL_TIMEOUT.total_seconds()):
-                await self._connection.close()
+        if self._connection is not None:
+            await close(self._connection)
 
     async def _examine(self) -> None:
         """Lose the session if the broker does not answer, has no consumer, or holds back what is ready."""
         if self._channel is None:
             return
         try:
-            answer = await self._channel.queue_declare(self._queue, passive=True, timeout=CALL_TIMEOUT.total_seconds())
+            answer = await self._channel.queue_declare(self._queue, passive=True, timeout=self._patience)
         except asyncio.CancelledError as error:
             _raise_if_wanted(error)
             self.lose("the broker gave no answer")
@@ -166,14 +168,23 @@ class Session:
 
 async def connect(url: str, *, name: str) -> AbstractConnection:
     """A plain connection that does not restore itself, with a heartbeat that notices a dead peer within a minute."""
-    options: dict[str, Any] = {} if "heartbeat" in URL(url).query else {"heartbeat": HEARTBEAT_SECONDS}
-    connection: AbstractConnection = await aio_pika.connect(
-        url,
-        timeout=CALL_TIMEOUT.total_seconds(),
-        client_properties={"connection_name": name},
-        **options,
-    )
+    options = {} if "heartbeat" in URL(url).query else {"heartbeat": str(HEARTBEAT_SECONDS)}
+    connection = aio_pika.Connection(URL(url).update_query(options), client_properties={"connection_name": name})
+    try:
+        await connection.connect(timeout=CALL_TIMEOUT.total_seconds())
+    except BaseException:
+        await close(connection)
+        raise
     return connection
+
+
+async def close(connection: AbstractConnection) -> None:
+    """Close ``connection`` whatever state it is in: politely in time, or else for good. Raises nothing of its own."""
+    with suppress(Exception):
+        async with asyncio.timeout(CLOSE_TIMEOUT.total_seconds()):
+            await connection.close()
+    with suppress(Exception):  # after a timeout this only marks it closed, or its finalizer would try once more
+        await connection.close()
 
 
 def address_of(url: str) -> str:

@@ -1,7 +1,6 @@
 """A consumer to test the runtime with: notes what it is told, and fails as told."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, insert, select
@@ -32,7 +31,7 @@ class Orders(Consumer):
         self.seen: list[str] = []
         self.gate = asyncio.Event()
         self.gate.set()
-        self.inspect: Callable[[], None] = lambda: None
+        self.stop = asyncio.Event()
 
     def note(self, event: ResolveValidated | ResolveRejected, transaction: Connection) -> None:
         transaction.execute(insert(effects).values(payload=event.subject, sequence=event.sequence))
@@ -45,7 +44,6 @@ class Orders(Consumer):
             raise self.failures.pop(0)
         await self.gate.wait()
         self.seen.append(event.id)
-        self.inspect()
 
 
 def effects_in(connection: Connection) -> list[tuple[str, str]]:
