@@ -102,7 +102,7 @@ async def test_other_signature_makes_no_account(state: State) -> None:
     ("delivered", "expected"),
     [
         ("1000000", ("1000000", None, None, None)),
-        ({"currency": "EUR", "issuer": SHOP, "value": "0.10000000000000001"}, ("0.10000000000000001", "EUR", SHOP, None)),
+        ({"currency": "EUR", "issuer": SHOP, "value": "0.1000000000000001"}, ("0.1000000000000001", "EUR", SHOP, None)),
         ({"mpt_issuance_id": "00AB", "value": "9223372036854775807"}, ("9223372036854775807", None, None, "00AB")),
     ],
     ids=["drops", "issued", "mpt"],

@@ -254,7 +254,7 @@ async def test_unsettled_messages_return_when_the_process_stops(broker: Broker, 
             await broker.publish(message(event("sign.opened", 1, sequence)))
         await until(lambda: consumer.begun)
         consumer.stop.set()
-        await until(lambda: _has_no_consumer(broker))
+        await asyncio.sleep(0)  # one turn of the loop: the runtime has seen it
         consumer.gate.set()
     left = await until(broker.count)
 
@@ -292,10 +292,6 @@ def _with_port(url: str, port: int) -> str:
 
 def _logged(lines: Sequence[Mapping[str, Any]], name: str) -> bool:
     return any(line["event"] == name for line in lines)
-
-
-async def _has_no_consumer(broker: Broker) -> bool:
-    return await broker.consumer_count() == 0
 
 
 async def _reaches(consumer: Orders, count: int) -> bool:
