@@ -18,7 +18,7 @@ _named_secret = re.compile(
 )
 _long_run = re.compile(r"[\w:.+/=-]{40,}")
 _hash = re.compile(r"[0-9a-fA-F]{64}")
-_unprintable = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_unprintable = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
 def describe(error: BaseException) -> str:
@@ -31,7 +31,8 @@ def describe(error: BaseException) -> str:
 
 def clean(text: str) -> str:
     """``text`` on one line, without credentials or token-like runs, at most `LIMIT` characters. Idempotent."""
-    one_line = _unprintable.sub(" ", text).strip()
+    encodable = text.encode(errors="replace").decode()
+    one_line = _unprintable.sub(" ", encodable).strip()
     masked = _credentials_in_url.sub(MASK, one_line)
     masked = _bearer.sub(rf"\1 {MASK}", masked)
     masked = _named_secret.sub(rf"\1{MASK}", masked)
