@@ -1,7 +1,6 @@
 """The command ``consumers``."""
 
 import asyncio
-import importlib
 import json
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Final
@@ -15,6 +14,7 @@ from consumers.dead_letter_commands import dead_letters
 from consumers.device_commands import devices
 from consumers.outcome import exits
 from consumers.settings import Settings, load
+from processor import logs
 
 app: Final = typer.Typer(
     name="consumers",
@@ -105,8 +105,7 @@ def config(*, as_json: AsJson = False) -> None:
 
 
 def _configure_logs(settings: Settings) -> None:
-    logs = importlib.import_module("processor.logs")
-    logs.configure(settings.log_format, settings.log_level)
+    logs.configure(settings.log_format, settings.log_level, secrets=settings.passwords)
 
 
 def _version() -> str:

@@ -73,8 +73,11 @@ class Database:
         self._flusher: asyncio.Task[None] | None = None
 
     async def create(self, tables: MetaData, *, name: str, version: int) -> None:
-        """Create what ``tables`` lacks and note ``version``; raises `SchemaTooNew` if a later one was here."""
-        await self._off_loop(lambda: ensure(self._engine, tables, name=name, version=version))
+        """Create what ``tables`` lacks and note ``version``. Raises `SchemaTooNew`, `DatabaseUnavailable`."""
+        try:
+            await self._off_loop(lambda: ensure(self._engine, tables, name=name, version=version))
+        except DBAPIError as error:
+            raise _translated(error) from error
 
     async def write(self, job: Callable[[Connection], T]) -> T:
         """What ``job`` returns, once its transaction is committed. What it raises leaves no trace in the database."""

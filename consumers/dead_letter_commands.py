@@ -28,7 +28,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 @exits
 def list_letters(
     queue: Queue,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most, oldest first.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
     *,
     as_json: AsJson = False,
 ) -> None:

@@ -73,9 +73,13 @@ class DeadLetters:
         self._queue = queue
 
     async def list(self, limit: int) -> list[DeadLetter]:
-        """The first ``limit``, oldest first. Raises `SourceUnavailable`."""
+        """At most ``limit``, in the order in which consumers first met them. Raises `SourceUnavailable`.
+
+        Which ones those are is up to the broker: looking at quorum queues mixes up their order.
+        """
         async with self._messages(limit) as messages:
-            return [DeadLetter.parse(message) async for message in messages]
+            found = [DeadLetter.parse(message) async for message in messages]
+        return sorted(found, key=lambda letter: letter.first_seen_at or "")
 
     async def find(self, event_id: str) -> DeadLetter | None:
         """The one with that event id. Raises `SourceUnavailable`."""

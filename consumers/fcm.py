@@ -67,8 +67,8 @@ class GoogleTokens:
             self._credentials.token = None
 
     def _refresh(self) -> None:
-        from google.auth.exceptions import GoogleAuthError, RefreshError  # noqa: PLC0415  an optional extra
-        from google.auth.transport.requests import Request  # noqa: PLC0415  an optional extra
+        from google.auth.exceptions import GoogleAuthError, RefreshError
+        from google.auth.transport.requests import Request
 
         try:
             self._credentials.refresh(Request())
@@ -213,7 +213,7 @@ def _read_key(path: Path) -> Mapping[str, Any]:
 
 def _service_account(key: Mapping[str, Any]) -> Any:
     try:
-        from google.oauth2 import service_account  # noqa: PLC0415  an optional extra
+        from google.oauth2 import service_account
     except ModuleNotFoundError as error:
         raise ConsumerError("FCM needs the extra fcm: install xumm-webhook-processor[fcm]") from error
     try:

@@ -11,6 +11,7 @@ from typing import Final, Self
 import aio_pika
 import aiormq.abc
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+from aio_pika.exceptions import ChannelNotFoundEntity
 from yarl import URL
 
 from consumers.errors import SourceUnavailable
@@ -98,6 +99,9 @@ class Session:
             await self._close()
             _raise_if_wanted(error)
             raise SourceUnavailable(f"{self.address}: gave no answer") from error
+        except ChannelNotFoundEntity as error:
+            await self._close()
+            raise SourceUnavailable(f"the queue {self._queue} does not exist: apply the topology") from error
         except Exception as error:
             await self._close()
             raise SourceUnavailable(f"{self.address}: {describe(error)}") from error

@@ -84,21 +84,13 @@ class Broker:
         )
 
     async def publish(self, message: Message, headers: dict[str, Any] | None = None) -> None:
-        """Publish, confirmed."""
+        """Publish to the exchange, confirmed."""
         exchange = await self.channel.get_exchange(EXCHANGE, ensure=False)
-        await exchange.publish(
-            aio_pika.Message(
-                message.body,
-                message_id=message.id,
-                type=message.type,
-                correlation_id=message.payload,
-                content_type=CONTENT_TYPE,
-                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                headers=headers or {},
-            ),
-            message.routing_key,
-            mandatory=True,
-        )
+        await exchange.publish(_wire(message, headers), message.routing_key, mandatory=True)
+
+    async def publish_to(self, queue: str, message: Message, headers: dict[str, Any]) -> None:
+        """Publish to one queue, confirmed."""
+        await self.channel.default_exchange.publish(_wire(message, headers), queue, mandatory=True)
 
     async def count(self, name: str | None = None) -> int:
         """Messages ready in a queue."""
@@ -117,6 +109,18 @@ class Broker:
         if message is not None:
             await message.ack()
         return message
+
+
+def _wire(message: Message, headers: dict[str, Any] | None) -> aio_pika.Message:
+    return aio_pika.Message(
+        message.body,
+        message_id=message.id,
+        type=message.type,
+        correlation_id=message.payload,
+        content_type=CONTENT_TYPE,
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+        headers=headers or {},
+    )
 
 
 async def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:

@@ -90,9 +90,7 @@ class FcmServer:
             return web.json_response({"error": "invalid_grant"}, status=400)
         issued = f"ya29.{len(self.issued)}"
         self.issued.append(issued)
-        return web.json_response(
-            {"access_token": issued, "expires_in": self.token_lifetime, "token_type": "Bearer"}
-        )
+        return web.json_response({"access_token": issued, "expires_in": self.token_lifetime, "token_type": "Bearer"})
 
     async def send(self, request: web.Request) -> web.Response:
         kind, _, token = request.headers.get("Authorization", "").partition(" ")

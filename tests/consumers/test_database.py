@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from sqlalchemy.exc import DatabaseError
 from consumers.database import Database
 from consumers.errors import DatabaseUnavailable, SchemaTooNew
 from consumers.inbox import SqlInbox, inbox
-from datetime import timedelta
 
 METADATA = MetaData()
 numbers = Table("numbers", METADATA, Column("number", Integer, primary_key=True))

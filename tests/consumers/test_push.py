@@ -267,9 +267,7 @@ async def test_impossible_token_is_refused(tmp_path: Path, token: str) -> None:
     """What can be no registration token never reaches the registry."""
     async with pusher(tmp_path) as push:
         with pytest.raises(ValueError, match="printable"):
-            await push.database.write(
-                lambda db: devices.add(db, Device(owner=USER, token=token, platform="web"))
-            )
+            await push.database.write(lambda db: devices.add(db, Device(owner=USER, token=token, platform="web")))
 
 
 def test_device_does_not_show_its_token() -> None:

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 from yarl import URL
 
 from consumers.backoff import Backoff
-from consumers.composition import opened
+from consumers.composition import opened, run_consumer
 from consumers.database import Database
 from consumers.discovery import Found
 from consumers.errors import Fatal, SettleFailed
 from consumers.rabbitmq import RabbitSource
 from consumers.runtime import Limits, Runtime
+from consumers.session import Session
 from consumers.settings import Settings
 from schemas.topology import (
     DEAD_LETTERS,
@@ -32,6 +34,7 @@ from schemas.topology import (
 from tests.consumers.broker import Broker, until
 from tests.consumers.events import event, message, payload_uuid, raw_message
 from tests.consumers.orders import Orders, effects_in
+from tests.servers.postgres import Postgres
 from tests.servers.proxy import Proxy
 from tests.servers.rabbitmq import RabbitMQ
 
@@ -246,6 +249,39 @@ async def test_consumer_that_the_broker_forgot_is_noticed(broker: Broker, sqlite
     assert session.lost.result() == "the broker knows no consumer"
 
 
+@pytest.mark.parametrize(
+    ("answers", "stalled"),
+    [([(5, 0), (5, 0)], True), ([(5, 0), (5, 1)], False), ([(5, 0), (0, 0), (5, 0)], False), ([(0, 0), (0, 0)], False)],
+)
+async def test_session_is_stalled_if_ready_messages_do_not_come_twice_in_a_row(
+    answers: list[tuple[int, int]], stalled: str
+) -> None:
+    """Messages ready at the broker, none in hand and none received between two examinations: something is wrong."""
+    session = Session("amqp://localhost/", "orders", lambda *_: None, prefetch=1)
+    for ready, received in answers:
+        session._received += received
+        found = session._is_stalled(ready)
+
+    assert found == stalled
+
+
+@pytest.mark.postgres
+async def test_consumer_starts_before_its_database(broker: Broker, postgres: Postgres, postgres_url: str) -> None:
+    """With no database there it waits, and handles once there is one."""
+    await asyncio.to_thread(postgres.stop)
+    stop = asyncio.Event()
+    settings = Settings(database_url=postgres_url, _env_file=None)
+    source = RabbitSource([broker.url], "orders")
+    with capture_logs() as lines:
+        running = asyncio.create_task(run_consumer(Found(name="orders", consumer=Orders), settings, source, stop))
+        await until(lambda: _logged(lines, "database.unavailable"))
+    await asyncio.to_thread(postgres.start)
+    await broker.publish(message(event("resolve.validated")))
+    await until(lambda: _logged_effect(postgres_url))
+    stop.set()
+    await running
+
+
 async def test_unsettled_messages_return_when_the_process_stops(broker: Broker, sqlite_url: str) -> None:
     """What was fetched and not begun is in the queue again after a stop."""
     async with consuming(broker.url, sqlite_url) as consumer:
@@ -292,6 +328,13 @@ def _with_port(url: str, port: int) -> str:
 
 def _logged(lines: Sequence[Mapping[str, Any]], name: str) -> bool:
     return any(line["event"] == name for line in lines)
+
+
+async def _logged_effect(database_url: str) -> bool:
+    try:
+        return await _has_effects(database_url, 1)
+    except DBAPIError:
+        return False
 
 
 async def _reaches(consumer: Orders, count: int) -> bool:
