@@ -173,13 +173,7 @@ def _queue_channels(kinds: Mapping[str, str]) -> Iterator[tuple[str, dict[str, A
                 "bindings": {
                     "amqp": {
                         "is": "queue",
-                        "queue": {
-                            "name": queue,
-                            "durable": True,
-                            "exclusive": False,
-                            "autoDelete": False,
-                            "vhost": "/",
-                        },
+                        "queue": {"name": queue, **queue_properties},
                         "bindingVersion": "0.3.0",
                     }
                 },
