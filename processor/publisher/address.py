@@ -40,9 +40,7 @@ def _parse(url: str) -> Address:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise ValueError(
-            "broker URL cannot be read; percent-encode what is special in its password"
-        ) from None
+        raise ValueError("broker URL cannot be read; percent-encode what is special in its password") from None
     if parts.scheme not in _PORTS:
         raise ValueError("broker URL must start with amqp:// or amqps://")
     if not host:

@@ -57,9 +57,7 @@ class Connection(asyncio.Protocol):
     done then, and the object of no more use.
     """
 
-    def __init__(
-        self, *, handshake: Handshake, limits: Limits, on_blocked: Callable[[str | None], None]
-    ) -> None:
+    def __init__(self, *, handshake: Handshake, limits: Limits, on_blocked: Callable[[str | None], None]) -> None:
         """``on_blocked`` hears why the broker stops taking publishes, and None when it takes them again."""
         self._loop = asyncio.get_running_loop()
         self.opened: Final[asyncio.Future[bool]] = self._loop.create_future()
@@ -110,9 +108,7 @@ class Connection(asyncio.Protocol):
             future.set_exception(Disconnected(self._loss.reason))
             return
         if self._unsent_bytes > self._limits.unsent_bytes:
-            future.set_exception(
-                Refused(f"{self._unsent_bytes} bytes wait already for the broker to read on")
-            )
+            future.set_exception(Refused(f"{self._unsent_bytes} bytes wait already for the broker to read on"))
             return
         try:
             frames = self._encoder.encode(message)
@@ -267,9 +263,7 @@ class Connection(asyncio.Protocol):
         if self._handshake.tuning is None:
             return
         self._parser.frame_max = self._handshake.tuning.frame_max
-        self._encoder = PublishEncoder(
-            exchange=self._handshake.exchange, frame_max=self._handshake.tuning.frame_max
-        )
+        self._encoder = PublishEncoder(exchange=self._handshake.exchange, frame_max=self._handshake.tuning.frame_max)
         self._watch(self._handshake.tuning.heartbeat_seconds)
         self._opened_at = self._loop.time()
         self.opened.set_result(True)

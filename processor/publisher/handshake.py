@@ -90,9 +90,7 @@ class Handshake:
     def _tune(self, offered: Connection.Tune) -> tuple[type[Frame], bytes]:
         frame_max = min(offered.frame_max or _LARGEST_FRAME_MAX, _LARGEST_FRAME_MAX)
         if frame_max < SMALLEST_FRAME_MAX:
-            raise ProtocolError(
-                f"the broker offers frames of {frame_max} bytes; {SMALLEST_FRAME_MAX} is the least"
-            )
+            raise ProtocolError(f"the broker offers frames of {frame_max} bytes; {SMALLEST_FRAME_MAX} is the least")
         heartbeat = min(offered.heartbeat or self._heartbeat_seconds, self._heartbeat_seconds)
         self._agreed = Tuning(frame_max=frame_max, heartbeat_seconds=heartbeat)
         tuned = Connection.TuneOk(channel_max=CHANNEL, frame_max=frame_max, heartbeat=heartbeat)
@@ -103,9 +101,7 @@ class Handshake:
         return Channel.OpenOk, method_bytes(Channel.Open(), CHANNEL)
 
     def _look_up_exchange(self, _: Channel.OpenOk) -> tuple[type[Frame], bytes]:
-        return Exchange.DeclareOk, method_bytes(
-            Exchange.Declare(exchange=self.exchange, passive=True), CHANNEL
-        )
+        return Exchange.DeclareOk, method_bytes(Exchange.Declare(exchange=self.exchange, passive=True), CHANNEL)
 
     def _select_confirms(self, _: Exchange.DeclareOk) -> tuple[type[Frame], bytes]:
         return Confirm.SelectOk, method_bytes(Confirm.Select(), CHANNEL)

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
 import aio_pika
 import pytest
-from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from processor.publisher.embedded import EmbeddedPublisher
 from processor.publisher.port import Disconnected, Message, Publisher
@@ -62,7 +62,7 @@ class EmbeddedBroker:
 class RealBroker:
     EXCHANGE = "contract.events"
 
-    def __init__(self, publisher: RabbitPublisher, channel: aio_pika.abc.AbstractChannel, pause) -> None:
+    def __init__(self, publisher: RabbitPublisher, channel: AbstractChannel, pause: Callable[[], None]) -> None:
         self.publisher = publisher
         self._channel = channel
         self._pause = pause
@@ -150,7 +150,7 @@ async def test_everything_a_message_says_arrives(broker: Broker) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", "{\"note\":\"Hey ❤️\"}".encode(), b"\xce" * 70_000, bytes(range(256)) * 800],
+    [b"", '{"note":"Hey ❤️"}'.encode(), b"\xce" * 70_000, bytes(range(256)) * 800],
     ids=["empty", "unicode", "above 64 KiB", "several frames"],
 )
 async def test_any_body_arrives(broker: Broker, body: bytes) -> None:
@@ -182,9 +182,7 @@ async def test_messages_of_a_payload_stay_in_order(broker: Broker) -> None:
     for message in await broker.received("all", len(messages)):
         by_payload[message.payload].append(message.id)
 
-    assert by_payload == {
-        f"payload {rest}": [message.id for message in messages[rest::7]] for rest in range(7)
-    }
+    assert by_payload == {f"payload {rest}": [message.id for message in messages[rest::7]] for rest in range(7)}
 
 
 @pytest.mark.parametrize(
