@@ -1,4 +1,4 @@
-"""``python -m processor.sandbox``: a Xumm on a port, showing every webhook it sends, until it is interrupted."""
+"""``python -m processor.sandbox``: a Xumm on a port, showing every webhook it sends until interrupted."""
 
 import asyncio
 import sys

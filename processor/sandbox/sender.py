@@ -1,8 +1,8 @@
 """The webhook sender, with Xumm's manners.
 
 Five attempts, each signed anew; another status than 200, 201, 204 or no answer in 15 s is tried again, a
-broken or refused connection never; ten fifth attempts answered 404 within an hour suspend the URL. Redirects are not
-followed. What waits to be sent again is held in memory alone and dies with the sender.
+broken or refused connection never; ten fifth attempts answered 404 within an hour suspend the URL. Redirects are
+not followed. What waits to be sent again is held in memory alone and dies with the sender.
 """
 
 import asyncio

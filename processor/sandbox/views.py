@@ -10,7 +10,7 @@ Json = dict[str, Any]
 
 
 def webhook_body(payload: Payload) -> Json:
-    """The body posted when ``payload`` is resolved. A rejection, and what stays off the ledger, has no txid."""
+    """The body posted when ``payload`` is resolved. No txid for what is rejected or stays off the ledger."""
     application, signature = payload.application, payload.signature
     return {
         "meta": {
