@@ -44,9 +44,7 @@ def run(
     factor: Annotated[float, typer.Option(help="Shortens the waits between attempts.")] = 1.0,
 ) -> None:
     """Run a Xumm for development: API, phone and ledger on one port."""
-    owner = Application(
-        key=application or random_uuid(), secret=secret or random_uuid(), webhook_url=webhook or None
-    )
+    owner = Application(key=application or random_uuid(), secret=secret or random_uuid(), webhook_url=webhook or None)
     if not secret:
         _say(f"x-api-secret {owner.secret} (made up for this run)")
     with suppress(KeyboardInterrupt):

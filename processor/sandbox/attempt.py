@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -39,7 +40,7 @@ class Answered:
 
     status: int
     reason: str = ""
-    """The beginning of the answer's text."""
+    """What the answer gave as its reason, or how its text begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +147,17 @@ def tell(outcome: Outcome) -> str:
 
 
 async def _reason(response: aiohttp.ClientResponse) -> str:
+    """The ``reason`` or ``result`` that the answer names if it is such JSON, or else the beginning of its text."""
     with suppress(aiohttp.ClientError):
-        start = await response.content.read(_REASON_BYTES)
-        return start.decode(errors="replace").strip()
+        start = (await response.content.read(_REASON_BYTES)).decode(errors="replace").strip()
+        return _named(start) or start
     return ""
+
+
+def _named(text: str) -> str | None:
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        return None
+    named = (answer.get("reason") or answer.get("result")) if isinstance(answer, dict) else None
+    return named if isinstance(named, str) else None

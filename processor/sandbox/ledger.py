@@ -134,11 +134,7 @@ class Ledger:
             return {
                 **entry.transaction,
                 **place,
-                **(
-                    {"date": _ripple_time(entry.closed_at), "inLedger": entry.ledger_index}
-                    if validated
-                    else {}
-                ),
+                **({"date": _ripple_time(entry.closed_at), "inLedger": entry.ledger_index} if validated else {}),
                 "hash": txid,
                 "validated": validated,
                 "status": "success",

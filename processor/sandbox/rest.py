@@ -96,9 +96,7 @@ class RestApi:
             web.route("*", f"{PREFIX}/{{rest:.*}}", self._guarded(self._unknown)),
         ]
 
-    def _guarded(
-        self, answer: Answer, *, creates: bool = False
-    ) -> Callable[[web.Request], Awaitable[web.Response]]:
+    def _guarded(self, answer: Answer, *, creates: bool = False) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
             application = self._application(request)
             allowance = self._take(application, creates=creates)
