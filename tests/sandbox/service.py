@@ -18,7 +18,7 @@ class Service:
 
     async def __aenter__(self) -> Self:
         app = web.Application()
-        app.router.add_post("/webhooks/shop", self._take)
+        app.router.add_route("*", "/webhooks/shop", self._take)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()

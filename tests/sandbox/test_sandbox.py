@@ -178,6 +178,14 @@ async def test_what_cannot_follow_is_refused(world: World, steps: list[str]) -> 
         getattr(world.sandbox, steps[1])(uuid)
 
 
+async def test_how_a_payload_was_opened_first_is_what_counts(world: World) -> None:
+    """Opening it again in another way changes nothing."""
+    uuid = world.sandbox.create(SIGN_IN).uuid
+    world.sandbox.open(uuid, by_deeplink=True)
+
+    assert world.sandbox.open(uuid, by_deeplink=False).opened_by_deeplink is True
+
+
 async def test_an_unknown_payload_is_refused(world: World) -> None:
     """There is nothing to sign."""
     with pytest.raises(UnknownPayloadError):
