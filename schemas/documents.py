@@ -128,6 +128,7 @@ def _document(urn: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 def _asyncapi() -> dict[str, Any]:
     kinds = {".".join(family_and_name(event_type)): event_type for event_type in MODELS}
+    shown = examples()
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -139,7 +140,9 @@ def _asyncapi() -> dict[str, Any]:
         "defaultContentType": CONTENT_TYPE,
         "channels": dict(_event_channels(kinds)) | dict(_queue_channels(kinds)),
         "operations": {f"publish.{kind}": _operation(kind) for kind in kinds},
-        "components": {"messages": {kind: _message(kind, event_type) for kind, event_type in kinds.items()}},
+        "components": {
+            "messages": {kind: _message(kind, event_type, shown[event_type]) for kind, event_type in kinds.items()}
+        },
     }
 
 
@@ -161,12 +164,13 @@ def _event_channels(kinds: Mapping[str, str]) -> Iterator[tuple[str, dict[str, A
 def _queue_channels(kinds: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
     queue_properties = {"durable": True, "exclusive": False, "autoDelete": False, "vhost": "/"}
     for queue, bindings in DEFAULT_QUEUES.items():
+        keys = ", ".join(f"`{binding}`" for binding in bindings)
         families = {binding.split(".")[1] for binding in bindings}
         yield (
             f"queue.{queue}",
             {
                 "address": queue,
-                "description": f"Quorum queue bound to `{EXCHANGE}` with {', '.join(f'`{each}`' for each in bindings)}.",
+                "description": f"Quorum queue bound to `{EXCHANGE}` with {keys}.",
                 "messages": {
                     kind: {"$ref": f"#/components/messages/{kind}"} for kind in kinds if kind.split(".")[0] in families
                 },
@@ -190,7 +194,7 @@ def _operation(kind: str) -> dict[str, Any]:
     }
 
 
-def _message(kind: str, event_type: str) -> dict[str, Any]:
+def _message(kind: str, event_type: str, example: Mapping[str, Any]) -> dict[str, Any]:
     model = MODELS[event_type]
     return {
         "name": event_type,
@@ -207,5 +211,5 @@ def _message(kind: str, event_type: str) -> dict[str, Any]:
             "schema": {"$ref": f"./json/{kind}.json"},
         },
         "bindings": {"amqp": {"messageType": event_type, "bindingVersion": "0.3.0"}},
-        "examples": [{"name": kind, "payload": examples()[event_type]}],
+        "examples": [{"name": kind, "payload": example}],
     }

@@ -1,5 +1,6 @@
 import json
 import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ def loaded(path: str) -> dict[str, Any]:
     return json.loads((ROOT / path).read_text("utf-8"))
 
 
+@cache
 def validator(name: str) -> Draft202012Validator:
     return Draft202012Validator(loaded(f"json/{name}.json"), format_checker=Draft202012Validator.FORMAT_CHECKER)
 
