@@ -120,12 +120,15 @@ class Ledger:
         if entry is not None:
             entry.asks += 1
         if entry is None or entry.asks <= self._pace.asks_not_found:
-            return _error("txnNotFound", 29, "Transaction not found.", request) | self._searched(params)
+            return _error("txnNotFound", 29, "Transaction not found.", request) | self._searched(entry, params)
         return self._found(txid.upper(), entry, version=params.get("api_version", 1))
 
-    def _searched(self, params: Json) -> Json:
+    def _searched(self, entry: _Entry | None, params: Json) -> Json:
+        """Whether all ledgers asked for were searched, which is never said of a transaction that is yet to appear."""
         last = params.get("max_ledger")
-        return {"searched_all": last <= self.validated_index} if isinstance(last, int) else {}
+        if not isinstance(last, int):
+            return {}
+        return {"searched_all": entry is None and last <= self.validated_index}
 
     def _found(self, txid: str, entry: _Entry, *, version: int) -> Json:
         validated = self._validated(entry)

@@ -1,25 +1,30 @@
 """The sandbox and the service implement Xumm's rules independently: here each checks the other."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
+from processor.budget import Budget
 from processor.core.application import Application, Secret
 from processor.core.delivery import Delivery, Refusal, authenticate
-from processor.core.errors import NormalizeError
+from processor.core.errors import Denied, NormalizeError, NotFound, Unavailable
 from processor.core.evidence import SnapshotOutcome
 from processor.core.normalize import ledger_report, snapshot_report, webhook_report
 from processor.core.signature import key_of
 from processor.core.signature import sign as product_sign
+from processor.ledger import LedgerNodes
 from processor.sandbox.attempt import sign as sandbox_sign
 from processor.sandbox.javascript import stringify
-from processor.sandbox.server import Sandbox
+from processor.sandbox.limits import Limits
+from processor.sandbox.server import Sandbox, SandboxSettings
 from processor.sandbox.trigger import Kind, Target, trigger
 from processor.sandbox.views import fetched, webhook_body
+from processor.xumm import Credentials, XummApi
 from tests.sandbox.clock import FakeClock
 from tests.sandbox.service import Service
 from tests.sandbox.world import ALICE, BOB, PAYMENT, SHOP, signature_of
@@ -114,6 +119,71 @@ def test_a_webhook_is_read_with_its_token(sandbox: Sandbox, clock: FakeClock) ->
         report.token.value,
         report.token.expires_at and report.token.issued_at and report.token.expires_at - report.token.issued_at,
     )
+
+
+@pytest.fixture
+async def running(clock: FakeClock) -> AsyncIterator[Sandbox]:
+    settings = SandboxSettings(limits=Limits(calls=3))
+    async with Sandbox([SHOP], settings, clock=clock, sleep=clock.sleep) as sandbox:
+        yield sandbox
+
+
+def api(sandbox: Sandbox, *, secret: str = SHOP.secret) -> XummApi:
+    return XummApi(Credentials(key=SHOP.key, secret=secret), Budget(), base_url=URL(f"{sandbox.api_url}/"))
+
+
+async def ping_afresh(sandbox: Sandbox) -> None:
+    """A call of a client that does not know yet what is left."""
+    async with api(sandbox) as client:
+        await client.ping()
+
+
+async def test_the_client_fetches_what_the_sandbox_holds(running: Sandbox, clock: FakeClock) -> None:
+    """From the user's signature to the snapshot, over HTTP."""
+    uuid = running.create(PAYMENT).uuid
+    signature = signature_of(running.sign(uuid))
+    async with api(running) as client:
+        body = await client.payload(uuid)
+
+    snapshot = snapshot_report(APPLICATION, uuid, body, clock()).snapshot
+    assert ("signed", signature.txid, "MAINNET") == (snapshot.outcome, snapshot.txid, snapshot.network)
+
+
+async def test_the_client_tells_refusals_apart(running: Sandbox) -> None:
+    """Wrong credentials are for good, a missing payload too, and a limit passes."""
+    async with api(running, secret="wrong") as stranger, api(running) as client:
+        with pytest.raises(Denied, match="code 813"):
+            await stranger.ping()
+        with pytest.raises(NotFound, match="code 404"):
+            await client.payload(SHOP.key)
+    for _ in range(2):
+        await ping_afresh(running)
+    with pytest.raises(Unavailable, match="429"):
+        await ping_afresh(running)
+
+
+async def test_the_client_sees_a_transaction_appear_and_be_validated(running: Sandbox, clock: FakeClock) -> None:
+    """Missing without proof, found, validated."""
+    txid = signature_of(running.sign(running.create(PAYMENT).uuid)).txid
+    clock.advance(minutes=10)
+    last = running.ledger.validated_index
+    async with LedgerNodes({"MAINNET": [URL(running.ledger_url)]}) as nodes:
+        answers = [await nodes.transaction(txid, "MAINNET", last_ledger_sequence=last) for _ in range(3)]
+
+    assert [(False, False), (True, False), (True, False)] == [(a.found, a.never_validated) for a in answers]
+    assert [False, True] == [answer.result["validated"] for answer in answers[1:]]
+
+
+async def test_the_client_learns_that_a_transaction_will_never_be(running: Sandbox, clock: FakeClock) -> None:
+    """Only once the last ledger that could hold it is validated."""
+    txid = signature_of(running.sign(running.create(PAYMENT).uuid, result="tefPAST_SEQ")).txid
+    last = running.ledger.validated_index + 1
+    async with LedgerNodes({"MAINNET": [URL(running.ledger_url)]}) as nodes:
+        early = await nodes.transaction(txid, "MAINNET", last_ledger_sequence=last)
+        clock.advance(seconds=4)
+        late = await nodes.transaction(txid, "MAINNET", last_ledger_sequence=last)
+
+    assert (False, True) == (early.never_validated, late.never_validated)
 
 
 async def judged(kind: Kind, clock: FakeClock) -> str:
