@@ -46,7 +46,7 @@ _BODY_LEFT_UNREAD: Final = frozenset(
 )
 
 
-class Problem(Exception):  # noqa: N818  it becomes an answer, not a traceback
+class Problem(Exception):
     """A request that is refused for ``reason``."""
 
     def __init__(self, reason: Reason) -> None:

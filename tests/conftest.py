@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import pytest
 
-from tests.servers.child import ServerNotInstalledError
+from tests.servers.child import ServerNotInstalled
 from tests.servers.postgres import Postgres
 from tests.servers.rabbitmq import RabbitMQ
 
@@ -48,5 +48,5 @@ def _started(server: Server) -> Iterator[Server]:
     try:
         with server:
             yield server
-    except ServerNotInstalledError as missing:
-        pytest.fail(str(missing), pytrace=False)
+    except ServerNotInstalled as missing:
+        raise pytest.fail.Exception(str(missing), pytrace=False) from None

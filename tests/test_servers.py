@@ -1,6 +1,7 @@
 import asyncio
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 import pytest_asyncio
 from aio_pika import DeliveryMode, Message
 
-from tests.servers.child import Child, ServerFailedError, free_port, wait_until
+from tests.servers.child import Child, ServerFailed, free_port, wait_until
 from tests.servers.postgres import Postgres
 from tests.servers.proxy import Proxy
 from tests.servers.rabbitmq import RabbitMQ
@@ -25,7 +26,7 @@ _ORPHANED_SERVER = """
 import time
 from tests.servers.postgres import Postgres
 with Postgres() as server:
-    print(server.port, flush=True)
+    print(server.port, server.home, flush=True)
     time.sleep(60)
 """
 
@@ -83,7 +84,7 @@ def test_rabbitmqctl_speaks_to_the_suites_own_node(rabbitmq: RabbitMQ, amqp_url:
 @pytest.mark.rabbitmq
 def test_a_failing_rabbitmqctl_says_why(rabbitmq: RabbitMQ) -> None:
     """`ctl` raises with what the command printed."""
-    with pytest.raises(ServerFailedError, match="no_such_command"):
+    with pytest.raises(ServerFailed, match="no_such_command"):
         rabbitmq.ctl("no_such_command")
 
 
@@ -111,6 +112,8 @@ def test_a_paused_postgres_stops_its_workers_too(postgres: Postgres, postgres_ur
         held = _readable(connection.fileno(), timeout=0.3)
         postgres.heal()
         answered = _readable(connection.fileno(), timeout=10)
+        connection.pgconn.get_result()
+        connection.pgconn.get_result()
 
     assert (held, answered) == (False, True)
 
@@ -120,11 +123,12 @@ def test_a_killed_test_run_leaves_no_server_behind() -> None:
     """When the process that started a server is SIGKILLed, the server dies too."""
     with subprocess.Popen([sys.executable, "-c", _ORPHANED_SERVER], stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
-        port = int(run.stdout.readline())
+        port, home = run.stdout.readline().split()
         run.send_signal(signal.SIGKILL)
-    wait_until(lambda: not _listens(port), timeout=10, otherwise=lambda: TimeoutError("the server lives on"))
+    wait_until(lambda: not _listens(int(port)), timeout=10, otherwise=lambda: TimeoutError("it lives on"))
+    shutil.rmtree(home)
 
-    assert not _listens(port)
+    assert not _listens(int(port))
 
 
 def test_a_server_that_ends_at_once_shows_its_log(tmp_path: Path) -> None:
@@ -136,7 +140,7 @@ def test_a_server_that_ends_at_once_shows_its_log(tmp_path: Path) -> None:
         env=os.environ,
     )
 
-    with pytest.raises(ServerFailedError, match=r"exit code 3(?s:.*)out of luck"):
+    with pytest.raises(ServerFailed, match=r"exit code 3(?s:.*)out of luck"):
         child.wait_ready(lambda: False, timeout=10)
 
 
@@ -144,7 +148,7 @@ def test_a_server_that_never_gets_ready_shows_its_log(tmp_path: Path) -> None:
     """The error of a start that takes too long says how long was waited."""
     child = Child(["/bin/sleep", "60"], log=tmp_path / "server.log", directory=tmp_path, env=os.environ)
 
-    with pytest.raises(ServerFailedError, match=r"sleep was not ready in 0 s"):
+    with pytest.raises(ServerFailed, match=r"sleep was not ready in 0 s"):
         child.wait_ready(lambda: False, timeout=0.1)
     child.kill()
 

@@ -22,11 +22,11 @@ class ServerError(Exception):
     """A server could not be had."""
 
 
-class ServerNotInstalledError(ServerError):
+class ServerNotInstalled(ServerError):
     """A server's programs are missing on this machine; the message says what to install."""
 
 
-class ServerFailedError(ServerError):
+class ServerFailed(ServerError):
     """A server ended or did not become ready in time; the message ends with the tail of its log."""
 
 
@@ -93,7 +93,7 @@ class Child:
         return self._process.poll() is None
 
     def wait_ready(self, ready: Callable[[], bool], *, timeout: float) -> None:
-        """Return once ``ready`` says so; raise `ServerFailedError` when it ends or time runs out before."""
+        """Return once ``ready`` says so; raise `ServerFailed` when it ends or time runs out before."""
 
         def ready_or_dead() -> bool:
             if not self.running:
@@ -133,16 +133,16 @@ class Child:
         except subprocess.TimeoutExpired:
             self.kill()
 
-    def _failure(self, what: str) -> ServerFailedError:
+    def _failure(self, what: str) -> ServerFailed:
         tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
-        return ServerFailedError(f"{self._name} {what}. The end of {self._log}:\n{tail}")
+        return ServerFailed(f"{self._name} {what}. The end of {self._log}:\n{tail}")
 
 
 def _leash(user: str | None) -> list[str]:
     """The prefix of a command that has the kernel end it with its parent, and runs it as ``user``."""
     setpriv = shutil.which("setpriv")
     if setpriv is None:
-        raise ServerNotInstalledError("setpriv is missing: apt-get install util-linux")
+        raise ServerNotInstalled("setpriv is missing: apt-get install util-linux")
     identity = ["--reuid", user, "--regid", _group_of(user), "--clear-groups"] if user else []
     return [setpriv, "--pdeathsig", "KILL", *identity, "--"]
 

@@ -14,7 +14,7 @@ from typing import Self
 import psycopg
 from psycopg import sql
 
-from tests.servers.child import Child, ServerFailedError, ServerNotInstalledError, free_port
+from tests.servers.child import Child, ServerFailed, ServerNotInstalled, free_port
 
 _INSTALL = "PostgreSQL is missing: apt-get install rabbitmq-server postgresql"
 _INSTALLED = Path("/usr/lib/postgresql")
@@ -32,7 +32,7 @@ class Postgres:
     def __init__(self, *, durable: bool = False) -> None:
         self._port = free_port()
         self._durable = durable
-        self._home = Path(tempfile.mkdtemp(prefix="postgres-"))
+        self.home = Path(tempfile.mkdtemp(prefix="postgres-"))
         self._user = _unprivileged_user() if os.geteuid() == 0 else None
         self._server: Child | None = None
         self._paused = False
@@ -53,8 +53,8 @@ class Postgres:
             self._initialize(programs)
         self._server = Child(
             [str(programs / "postgres"), "-D", str(self._data), *self._settings()],
-            log=self._home / "postgres.log",
-            directory=self._home,
+            log=self.home / "postgres.log",
+            directory=self.home,
             env=self._environment(),
             user=self._user,
         )
@@ -99,7 +99,7 @@ class Postgres:
         """Kill the server and remove all it wrote."""
         if self._server is not None:
             self._server.kill()
-        shutil.rmtree(self._home, ignore_errors=True)
+        shutil.rmtree(self.home, ignore_errors=True)
 
     def database(self) -> str:
         """Make a new, empty database and return its SQLAlchemy URL."""
@@ -127,11 +127,11 @@ class Postgres:
 
     @property
     def _data(self) -> Path:
-        return self._home / "data"
+        return self.home / "data"
 
     def _initialize(self, programs: Path) -> None:
         if self._user is not None:
-            shutil.chown(self._home, self._user)
+            shutil.chown(self.home, self._user)
         done = subprocess.run(
             [
                 programs / "initdb",
@@ -147,7 +147,7 @@ class Postgres:
                 "-N",
             ],
             env=self._environment(),
-            cwd=self._home,
+            cwd=self.home,
             user=self._user,
             extra_groups=None if self._user is None else [],
             stdin=subprocess.DEVNULL,
@@ -157,13 +157,13 @@ class Postgres:
             check=False,
         )
         if done.returncode != 0:
-            raise ServerFailedError(f"initdb failed: {done.stderr or done.stdout}")
+            raise ServerFailed(f"initdb failed: {done.stderr or done.stdout}")
 
     def _settings(self) -> list[str]:
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(self._port),
-            "unix_socket_directories": str(self._home),
+            "unix_socket_directories": str(self.home),
             "fsync": "on" if self._durable else "off",
             "full_page_writes": "on" if self._durable else "off",
             "shared_buffers": "32MB",
@@ -176,7 +176,7 @@ class Postgres:
     def _environment(self) -> dict[str, str]:
         return {
             "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": str(self._home),
+            "HOME": str(self.home),
             "LC_ALL": "C",
             "TZ": "UTC",
         }
@@ -198,7 +198,7 @@ def _programs() -> Path:
     """The directory with the newest installed server's programs."""
     versions = [path for path in _INSTALLED.glob("*/bin") if (path / "postgres").exists()]
     if not versions:
-        raise ServerNotInstalledError(_INSTALL)
+        raise ServerNotInstalled(_INSTALL)
     return max(versions, key=lambda path: float(path.parent.name))
 
 

@@ -1,0 +1,246 @@
+"""Committed events out: from the commit to the publisher, in order for each payload, and nothing is ever dropped.
+
+Two modes. *Live*: messages come straight from the commit and go out at once. *Behind*: after a start, a failure or an
+overload, messages are read from the outbox table instead, pass by pass, until a pass finds nothing left; what is
+committed meanwhile is only noted. Where several instances share a store there is only the second mode, for the one
+that holds the lease: reading by position is what keeps one order over all instances.
+
+In both modes a payload has one message in flight at most, so a later event can never overtake one that failed.
+"""
+
+import asyncio
+import random
+from asyncio import Future
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Protocol
+
+import structlog
+
+from processor.core.errors import StoreError
+from processor.core.retry import PUBLISH
+from processor.publisher.port import Disconnected, Message, Publisher, PublishError
+from processor.store.entry import OutboxMessage
+
+log = structlog.get_logger()
+
+
+class Outbox(Protocol):
+    """The committed events that the broker does not hold yet."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes commit events too."""
+        ...
+
+    async def unpublished(self, *, after: int, limit: int) -> Sequence[OutboxMessage]:
+        """The unpublished messages with a position over ``after``, in order. Raises `StoreError`."""
+        ...
+
+    async def mark_published(self, positions: Sequence[int]) -> None:
+        """Remember that the broker holds these. Idempotent. Raises `StoreError`."""
+        ...
+
+    async def lead(self) -> bool:
+        """Whether this instance may publish, for some seconds from now. Always true where nothing is shared."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How much at once, and how often."""
+
+    window: int = 2_000
+    """Messages in flight, or waiting for an earlier one of their payload. Over that, it falls behind on purpose."""
+    page: int = 500
+    failures: int = 10_000
+    """A pass ends early after so many: it is the broker, not the messages."""
+    mark_every: timedelta = timedelta(milliseconds=100)
+    """How long published positions are collected: a crash publishes them again, under the same ids."""
+    poll_every: timedelta = timedelta(milliseconds=250)
+    """How often a shared outbox is read when nobody here committed anything."""
+
+
+class Relay:
+    """Moves events from the store to the publisher. `offer` is called after each commit, `run` does the rest."""
+
+    def __init__(self, outbox: Outbox, publisher: Publisher, *, pace: Pace = Pace()) -> None:
+        self._outbox = outbox
+        self._publisher = publisher
+        self._pace = pace
+        self._lanes: dict[str, deque[OutboxMessage]] = {}
+        self._load = 0
+        self._published: list[int] = []
+        self._failed: dict[str, PublishError] = {}
+        self._behind = asyncio.Event()
+        self._behind.set()
+        self._noted = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def live(self) -> bool:
+        """Whether events go out straight from the commit."""
+        return not self._behind.is_set()
+
+    def offer(self, messages: Sequence[OutboxMessage]) -> None:
+        """Take what was just committed. Called on the event loop, in the order of the commits; never blocks.
+
+        No messages at all mean that a commit may or may not have gone through: the table knows.
+        """
+        if not messages:
+            self._fall_behind("doubtful commit")
+        if self.live and self._load + len(messages) > self._pace.window:
+            self._fall_behind("overload")
+        if not self.live:
+            self._noted.set()
+            return
+        for message in messages:
+            self._enqueue(message)
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_marking(), name="relay-mark")
+            group.create_task(self._keep_catching_up(), name="relay-catch-up")
+
+    async def drain(self) -> None:
+        """Return when nothing is in flight and all that was published is marked. For shutdown, after intake stopped."""
+        await self._idle.wait()
+        await self._mark()
+
+    # Lanes: one message of a payload at a time.
+
+    def _enqueue(self, message: OutboxMessage) -> None:
+        self._load += 1
+        self._idle.clear()
+        lane = self._lanes.get(message.message.payload)
+        if lane is not None:
+            lane.append(message)
+            return
+        self._lanes[message.message.payload] = deque()
+        self._publish(message)
+
+    def _publish(self, message: OutboxMessage) -> None:
+        self._publisher.publish(message.message).add_done_callback(partial(self._settled, message))
+
+    def _settled(self, message: OutboxMessage, future: "Future[None]") -> None:
+        error = _error_of(future)
+        payload = message.message.payload
+        lane = self._lanes[payload]
+        self._load -= 1
+        if error is None:
+            self._published.append(message.position)
+        else:
+            self._fail(message.message, error)
+            self._load -= len(lane)
+            lane.clear()
+        if lane:
+            self._publish(lane.popleft())
+            return
+        del self._lanes[payload]
+        if not self._lanes:
+            self._idle.set()
+
+    def _fail(self, message: Message, error: PublishError) -> None:
+        if not isinstance(error, Disconnected):
+            log.error("outbox.publish_failed", event_id=message.id, payload=message.payload, error=str(error))
+        self._failed[message.payload] = error
+        self._fall_behind(type(error).__name__)
+
+    def _fall_behind(self, reason: str) -> None:
+        if self.live:
+            log.warning("outbox.fell_behind", reason=reason, in_flight=self._load)
+            self._behind.set()
+
+    # Catching up: from the table, pass by pass.
+
+    async def _keep_catching_up(self) -> None:
+        attempt = 0
+        while True:
+            await self._behind.wait()
+            await self._settle()
+            clean = await self._try_pass()
+            attempt = 0 if clean else attempt + 1
+            if not clean:
+                await asyncio.sleep(PUBLISH.delay(attempt, random.random()).total_seconds())  # noqa: S311  jitter
+            elif self._outbox.shared:
+                await self._rest()
+
+    async def _settle(self) -> None:
+        """Wait until the table tells the truth: nothing in flight, everything published marked."""
+        await self._idle.wait()
+        while self._published:
+            await self._mark()
+            if self._published:
+                await asyncio.sleep(self._pace.poll_every.total_seconds())
+
+    async def _try_pass(self) -> bool:
+        try:
+            await self._publisher.ready()
+            self._noted.clear()
+            if not await self._outbox.lead():
+                return True
+            return await self._pass()
+        except StoreError as error:
+            log.error("outbox.unreadable", error=str(error))
+            return False
+
+    async def _pass(self) -> bool:
+        """Publish what the table holds, once through. True if all of it went out."""
+        self._failed.clear()
+        position, count = 0, 0
+        while page := await self._outbox.unpublished(after=position, limit=self._pace.page):
+            for message in page:
+                if message.message.payload not in self._failed:
+                    self._enqueue(message)
+            await self._settle()
+            position, count = page[-1].position, count + len(page)
+            if self._hopeless():
+                return False
+        # Nothing may be awaited from the empty page to here: a commit in between would be noted, and must be seen.
+        if not self._failed and not self._noted.is_set() and not self._outbox.shared:
+            self._behind.clear()
+        if count:
+            log.info("outbox.caught_up", published=count - len(self._failed), failed=len(self._failed))
+        return not self._failed
+
+    def _hopeless(self) -> bool:
+        failures = self._failed.values()
+        return len(failures) > self._pace.failures or any(isinstance(error, Disconnected) for error in failures)
+
+    async def _rest(self) -> None:
+        try:
+            async with asyncio.timeout(self._pace.poll_every.total_seconds()):
+                await self._noted.wait()
+        except TimeoutError:
+            return
+
+    # Marking: in batches, a little later.
+
+    async def _keep_marking(self) -> None:
+        while True:
+            await asyncio.sleep(self._pace.mark_every.total_seconds())
+            await self._mark()
+
+    async def _mark(self) -> None:
+        positions, self._published = self._published, []
+        if not positions:
+            return
+        try:
+            await self._outbox.mark_published(positions)
+        except StoreError as error:
+            self._published += positions
+            log.error("outbox.unmarkable", positions=len(positions), error=str(error))
+
+
+def _error_of(future: "Future[None]") -> PublishError | None:
+    if future.cancelled():
+        return Disconnected("the publisher was closed")
+    error = future.exception()
+    if error is None or isinstance(error, PublishError):
+        return error
+    return PublishError(f"{type(error).__name__}: {error}")

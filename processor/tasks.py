@@ -1,0 +1,216 @@
+"""Due work: fetch a payload, check a transaction, tell the core that a deadline passed.
+
+Tasks are durable and leased. A task ends when the payload no longer needs it, which the core says after each report;
+until then it is tried again, and in the end a human is asked.
+"""
+
+import asyncio
+import random
+from asyncio import Future
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from processor.core.application import Application
+from processor.core.errors import LookupFailed, NormalizeError, StoreError
+from processor.core.normalize import snapshot_report
+from processor.core.report import DeadlinePassed, LedgerReport, LookupAbandoned, Report
+from processor.core.retry import LOOKUP, RetryDecision, decide_lookup
+from processor.core.settlement import Check, Fetch
+from processor.core.state import PayloadState
+from processor.store.entry import DueTask, Recorded, Reported
+
+log = structlog.get_logger()
+
+
+class TaskStore(Protocol):
+    """Where due work is kept. All of it raises `StoreError`."""
+
+    async def claim_tasks(self, limit: int) -> Sequence[DueTask]:
+        """Due tasks, leased to this process for longer than a task can take. Nobody else gets them meanwhile."""
+        ...
+
+    async def finish_task(self, task: DueTask) -> None:
+        """The task is done, unless it was asked for again meanwhile."""
+        ...
+
+    async def reschedule_task(self, task: DueTask, delay: timedelta) -> None:
+        """The task is due again after ``delay``."""
+        ...
+
+    async def next_task_in(self) -> timedelta | None:
+        """How long until a task is due; None if there is none."""
+        ...
+
+    def record(self, entry: Reported) -> "Future[Recorded]":
+        """Apply a report. Durable when it resolves."""
+        ...
+
+
+class PayloadSource(Protocol):
+    """Xumm's API."""
+
+    async def payload(self, application: Application, uuid: str, *, money: bool) -> bytes:
+        """The raw answer to ``GET payload/<uuid>``. Raises `LookupFailed`."""
+        ...
+
+
+class TransactionSource(Protocol):
+    """The nodes of a ledger."""
+
+    async def transaction(self, application: Application, state: PayloadState) -> LedgerReport:
+        """What a node says of the transaction in ``state.snapshot``. Raises `LookupFailed` or `NormalizeError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where outcomes are looked up."""
+
+    payloads: PayloadSource
+    transactions: TransactionSource
+
+
+class Tasks:
+    """Runs due tasks, a few at a time."""
+
+    def __init__(
+        self,
+        store: TaskStore,
+        sources: Sources,
+        applications: Mapping[str, Application],
+        *,
+        clock: Callable[[], datetime],
+        concurrency: int = 16,
+    ) -> None:
+        self._store = store
+        self._sources = sources
+        self._applications = applications
+        self._clock = clock
+        self._slots = concurrency
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """A task may have become due."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Run tasks until cancelled. A task that is cut off is claimed again when its lease has run out."""
+        running: set[asyncio.Task[None]] = set()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._wake.clear()
+                for task in await self._claim(self._slots - len(running)):
+                    work = group.create_task(self._run(task), name=f"task-{task.kind}")
+                    running.add(work)
+                    work.add_done_callback(running.discard)
+                await self._pause(running)
+
+    async def _claim(self, free: int) -> Sequence[DueTask]:
+        if free <= 0:
+            return []
+        try:
+            return await self._store.claim_tasks(free)
+        except StoreError as error:
+            log.error("task.unclaimable", error=str(error))
+            return []
+
+    async def _pause(self, running: set[asyncio.Task[None]]) -> None:
+        """Until a slot is free, and then until a task is due or somebody says so."""
+        if len(running) >= self._slots:
+            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            return
+        try:
+            delay = await self._store.next_task_in()
+        except StoreError:
+            delay = _LONGEST_PAUSE
+        seconds = min(_LONGEST_PAUSE if delay is None else delay, _LONGEST_PAUSE).total_seconds()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _run(self, task: DueTask) -> None:
+        """One attempt; whatever goes wrong, the task stays."""
+        with structlog.contextvars.bound_contextvars(app=task.state.app, payload=task.state.payload, task=task.kind):
+            try:
+                await self._attempt(task)
+            except StoreError as error:
+                log.error("task.unrecorded", error=str(error))
+
+    async def _attempt(self, task: DueTask) -> None:
+        application = self._applications.get(task.state.app)
+        if application is None or application.uuid != task.state.application:
+            log.error("task.orphaned", hint="the application is no longer configured")
+            await self._store.reschedule_task(task, LOOKUP.cap)
+            return
+        try:
+            report = await self._look_up(task, application)
+        except (LookupFailed, NormalizeError) as error:
+            log.warning("task.failed", attempt=task.attempts, error=f"{type(error).__name__}: {error}")
+            await self._again(task, application, self._decide(task, error))
+            return
+        recorded = await self._record(report, application)
+        if _settled(task, recorded):
+            await self._store.finish_task(task)
+            return
+        await self._again(task, application, self._decide(task, None))
+
+    async def _look_up(self, task: DueTask, application: Application) -> Report:
+        state = task.state
+        match task.kind:
+            case "fetch":
+                body = await self._sources.payloads.payload(application, state.payload, money=state.txid is not None)
+                return snapshot_report(application, state.payload, body, self._clock())
+            case "check":
+                return await self._sources.transactions.transaction(application, state)
+            case "deadline":
+                return DeadlinePassed(
+                    app=state.app, application=state.application, payload=state.payload, at=self._clock()
+                )
+
+    async def _record(self, report: Report, application: Application) -> Recorded:
+        recorded = await self._store.record(Reported(report=report, policy=application.policy))
+        transition = recorded.transition
+        if transition is not None and transition.raised:
+            log.error("payload.flagged", flags=transition.raised.name)
+        if transition is not None and transition.announcements:
+            log.info("payload.advanced", events=[message.message.type for message in recorded.messages])
+        if transition is not None and transition.tasks:
+            self.wake()
+        return recorded
+
+    def _decide(self, task: DueTask, error: LookupFailed | NormalizeError | None) -> RetryDecision:
+        age = self._clock() - task.created_at
+        return decide_lookup(error, attempt=task.attempts, age=age, chance=random.random())  # noqa: S311  jitter
+
+    async def _again(self, task: DueTask, application: Application, decision: RetryDecision) -> None:
+        if decision.delay is not None:
+            await self._store.reschedule_task(task, decision.delay)
+            self.wake()
+            return
+        state = task.state
+        abandoned = LookupAbandoned(
+            app=state.app, application=state.application, payload=state.payload, at=self._clock()
+        )
+        await self._record(abandoned, application)
+        await self._store.finish_task(task)
+
+
+_LONGEST_PAUSE = timedelta(seconds=5)
+
+
+def _settled(task: DueTask, recorded: Recorded) -> bool:
+    """Whether the payload no longer needs this lookup."""
+    step = recorded.transition and recorded.transition.step
+    match task.kind:
+        case "fetch":
+            return not isinstance(step, Fetch)
+        case "check":
+            return not isinstance(step, Check)
+        case "deadline":
+            return True

@@ -1,0 +1,359 @@
+from datetime import timedelta
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from processor.core.lifecycle import FACTS, Task, Transition, apply
+from processor.core.report import Report, Token
+from processor.core.settlement import SETTLEMENT, Evidence, Fetch, Outcome, Resolve, Rest, Stop
+from processor.core.state import ENDED, Fact, Flag, PayloadState
+from schemas.events import ResolveName, SignName
+from tests.core.payloads import (
+    EXPIRY,
+    NOW,
+    OTHER_TXID,
+    POLICY,
+    UNKNOWN,
+    abandoned,
+    deadline,
+    ledger,
+    request,
+    sign_in,
+    snapshot,
+    status,
+    webhook,
+)
+
+LATER = EXPIRY + POLICY.grace + timedelta(minutes=1)
+
+
+def live(*reports: Report) -> tuple[PayloadState, list[str], list[Transition]]:
+    """The state after the reports, the names of all events in order, and the transitions."""
+    state, transitions = UNKNOWN, []
+    for report in reports:
+        transitions.append(apply(state, report, POLICY))
+        state = transitions[-1].state
+    events = [f"{a.family}.{a.name}" for transition in transitions for a in transition.announcements]
+    return state, events, transitions
+
+
+STORIES: dict[str, tuple[list[Report], list[str]]] = {
+    "a payment through the webhook": (
+        [webhook(), snapshot(), ledger("pending"), ledger()],
+        ["sign.signed", "resolve.validated"],
+    ),
+    "a payment whose webhook was lost": (
+        [status("opened"), snapshot(), ledger()],
+        ["sign.opened", "sign.signed", "resolve.validated"],
+    ),
+    "every stage is announced once": (
+        [
+            request("created", expires_at=EXPIRY),
+            status("opened"),
+            status("opened"),
+            status("pre_signed"),
+            status("dispatched"),
+            status("signed", txid="AB" * 32),
+            webhook(),
+            snapshot(),
+            ledger(),
+        ],
+        [
+            "sign.created",
+            "sign.opened",
+            "sign.pre_signed",
+            "sign.dispatched",
+            "sign.signed",
+            "resolve.validated",
+        ],
+    ),
+    "late news is kept and not announced": (
+        [webhook(), status("opened"), status("pre_signed"), snapshot(), ledger()],
+        ["sign.signed", "resolve.validated"],
+    ),
+    "a sign-in": ([webhook(txid=None), sign_in()], ["sign.signed", "resolve.signed"]),
+    "a signature that was not to be submitted": (
+        [webhook(), snapshot(submit=False)],
+        ["sign.signed", "resolve.signed"],
+    ),
+    "a rejection": ([webhook(signed=False), snapshot("rejected")], ["sign.rejected", "resolve.rejected"]),
+    "a cancellation": (
+        [request("created"), request("cancelled"), snapshot("cancelled")],
+        ["sign.created", "sign.cancelled", "resolve.cancelled"],
+    ),
+    "a payload that nobody opened": (
+        [request("created", expires_at=EXPIRY), deadline(), snapshot("expired", at=EXPIRY)],
+        ["sign.created", "sign.expired", "resolve.expired"],
+    ),
+    "opened, expired, then signed": (
+        [
+            status("opened"),
+            status("expired"),
+            snapshot("expired", opened=True, at=EXPIRY),
+            webhook(),
+            snapshot(at=LATER),
+            ledger(),
+        ],
+        ["sign.opened", "sign.expired", "sign.signed", "resolve.validated"],
+    ),
+    "opened, expired, and left alone": (
+        [
+            status("opened"),
+            status("expired"),
+            snapshot("expired", opened=True, at=EXPIRY),
+            deadline(at=LATER),
+            snapshot("expired", opened=True, at=LATER),
+        ],
+        ["sign.opened", "sign.expired", "resolve.expired"],
+    ),
+    "a transaction that failed on the ledger": (
+        [webhook(), snapshot(), ledger(result="tecPATH_DRY")],
+        ["sign.signed", "resolve.failed"],
+    ),
+    "a transaction that never made it": (
+        [webhook(), snapshot(), ledger("never_validated")],
+        ["sign.signed", "resolve.failed"],
+    ),
+    "a payment on a test network": (
+        [webhook(), snapshot(network="TESTNET"), ledger()],
+        ["sign.signed", "resolve.failed"],
+    ),
+    "the ledger was asked before the API": ([webhook(), ledger(), snapshot()], ["sign.signed", "resolve.validated"]),
+    "a dispatch result that came late": (
+        [webhook(), snapshot(network=None), snapshot(at=LATER), ledger()],
+        ["sign.signed", "resolve.validated"],
+    ),
+    "a new user": (
+        [webhook(token=Token(value="6f2c1d2e-7f0c-4b1e-9d53-3a6d5a0c9a41", issued_at=NOW))],
+        ["sign.signed", "sign.token_issued"],
+    ),
+    "a returning user": (
+        [webhook(token=Token(value="6f2c1d2e-7f0c-4b1e-9d53-3a6d5a0c9a41", issued_at=NOW - timedelta(days=3)))],
+        ["sign.signed"],
+    ),
+    "an API that disagrees with the webhook": ([webhook(), snapshot("rejected")], ["sign.signed"]),
+    "an API that names another transaction": ([webhook(), snapshot(txid=OTHER_TXID), ledger()], ["sign.signed"]),
+    "an API that names another application": (
+        [webhook(), snapshot(application="8f5b1d3a-0000-4000-8000-00000000dead"), snapshot(), ledger()],
+        ["sign.signed"],
+    ),
+    "a lookup that was given up": ([webhook(), abandoned(), snapshot(), ledger()], ["sign.signed"]),
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_story(story: str) -> None:
+    """A payload's life ends in the events that the story calls for, numbered without gaps."""
+    reports, expected = STORIES[story]
+
+    state, events, transitions = live(*reports)
+
+    assert expected == events
+    assert len(expected) == state.sequence
+    assert list(range(1, len(expected) + 1)) == [a.sequence for t in transitions for a in t.announcements]
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_repetition_is_no_news(story: str) -> None:
+    """Hearing a whole story a second time changes no fact and publishes nothing."""
+    reports, expected = STORIES[story]
+
+    state, events, _ = live(*reports, *reports)
+
+    assert expected == events
+    assert live(*reports)[0].facts == state.facts
+
+
+@pytest.mark.parametrize(
+    ("reports", "flag"),
+    [
+        ([webhook(), snapshot("rejected")], Flag.OUTCOMES_DISAGREE),
+        ([webhook(), webhook(signed=False)], Flag.OUTCOMES_DISAGREE),
+        ([webhook(), snapshot(txid=OTHER_TXID)], Flag.TRANSACTIONS_DISAGREE),
+        ([snapshot(application="8f5b1d3a-0000-4000-8000-00000000dead")], Flag.APPLICATIONS_DISAGREE),
+        ([status("expired"), snapshot("expired", at=EXPIRY), webhook()], Flag.LATE_OUTCOME),
+        ([webhook(), abandoned()], Flag.ABANDONED),
+    ],
+)
+def test_contradictions_raise_a_flag_once(reports: list[Report], flag: Flag) -> None:
+    """The report that contradicts raises its flag, nothing is resolved from then on, and it is not raised again."""
+    state, _, transitions = live(*reports)
+    again = apply(state, reports[-1], POLICY)
+
+    assert flag == transitions[-1].raised
+    assert Stop() == transitions[-1].step
+    assert Flag(0) == again.raised
+    assert () == again.tasks
+
+
+def test_signature_asks_for_a_fetch_once() -> None:
+    """The first report of a signature makes a fetch due, its repetition does not."""
+    _, _, (first, second) = live(webhook(), webhook())
+
+    assert (Task(kind="fetch"),) == first.tasks
+    assert () == second.tasks
+    assert Fetch() == second.step
+
+
+def test_submitted_transaction_asks_for_a_check() -> None:
+    """A fetched signature that was submitted makes a ledger check due."""
+    _, _, (_, fetched) = live(webhook(), snapshot())
+
+    assert (Task(kind="check"),) == fetched.tasks
+
+
+def test_expiry_becomes_a_deadline() -> None:
+    """Once the expiry is known, the payload is looked up a little after it."""
+    _, _, (created, _, expired) = live(
+        request("created", expires_at=EXPIRY), status("opened"), deadline(at=EXPIRY + timedelta(seconds=30))
+    )
+
+    assert (Task(kind="deadline", due=timedelta(minutes=10, seconds=30)),) == created.tasks
+    assert (Task(kind="fetch"),) == expired.tasks
+
+
+def test_opened_payload_waits_out_its_grace() -> None:
+    """An expired payload that had been opened is looked up again when nobody can sign it any more."""
+    _, _, (_, fetched) = live(status("opened"), snapshot("expired", opened=True, at=EXPIRY))
+
+    assert (Task(kind="deadline", due=POLICY.grace + timedelta(seconds=30)),) == fetched.tasks
+
+
+def test_settlement_covers_what_can_meet() -> None:
+    """Every outcome and every evidence stands in the table, and each resolve name can be reached."""
+    outcomes = {outcome for outcome, _ in SETTLEMENT} | {"disagreeing"}
+    evidence = {evidence for _, evidence in SETTLEMENT}
+    names = {step.name for step in SETTLEMENT.values() if isinstance(step, Resolve)}
+
+    assert set(get_args(Outcome)) == outcomes
+    assert set(get_args(Evidence)) == evidence
+    assert set(get_args(ResolveName)) == names
+
+
+def test_each_sign_event_has_its_row() -> None:
+    """Every sign event of the schemas is announced by exactly one fact."""
+    assert sorted(get_args(SignName)) == sorted(row.event for row in FACTS.values())
+
+
+REPORTS: list[Report] = [
+    webhook(),
+    webhook(signed=False),
+    webhook(txid=None),
+    webhook(token=Token(value="6f2c1d2e-7f0c-4b1e-9d53-3a6d5a0c9a41", issued_at=NOW)),
+    *(status(kind) for kind in ("opened", "pre_signed", "dispatched", "signed", "rejected", "expired", "alive")),
+    request("created", expires_at=EXPIRY),
+    request("cancelled"),
+    snapshot("open"),
+    snapshot("open", opened=True),
+    snapshot("expired", at=EXPIRY),
+    snapshot("expired", opened=True, at=EXPIRY),
+    snapshot("expired", opened=True, at=LATER),
+    snapshot("rejected"),
+    snapshot("cancelled"),
+    snapshot(),
+    snapshot(network=None),
+    snapshot(network="TESTNET"),
+    snapshot(txid=OTHER_TXID),
+    snapshot(application="8f5b1d3a-0000-4000-8000-00000000dead"),
+    sign_in(),
+    ledger("pending"),
+    ledger(),
+    ledger(result="tecPATH_DRY"),
+    ledger("never_validated"),
+    ledger(txid=OTHER_TXID),
+    deadline(),
+    deadline(at=LATER),
+    abandoned(),
+]
+any_reports = st.lists(st.sampled_from(REPORTS), max_size=12)
+
+ORDERLY = ~(Flag.LATE_OUTCOME)
+"""A late outcome is late only in some orders."""
+
+
+@given(reports=any_reports, data=st.data())
+def test_order_does_not_change_what_is_known(reports: list[Report], data: Any) -> None:
+    """Any permutation of the same reports ends in the same facts and the same contradictions."""
+    state, _, _ = live(*reports)
+    shuffled, _, _ = live(*data.draw(st.permutations(reports)))
+
+    assert state.facts == shuffled.facts
+    assert state.flags & ORDERLY == shuffled.flags & ORDERLY
+
+
+TRUTHS: list[tuple[list[Report], str]] = [
+    ([status("opened"), status("expired"), webhook(), snapshot(), ledger("pending"), ledger()], "validated"),
+    ([webhook(), status("signed"), snapshot(), ledger(result="tecPATH_DRY")], "failed"),
+    ([webhook(txid=None), status("opened"), sign_in()], "signed"),
+    ([webhook(signed=False), status("rejected"), snapshot("rejected")], "rejected"),
+    ([request("created"), request("cancelled"), snapshot("cancelled")], "cancelled"),
+    ([status("expired"), snapshot("open"), snapshot("expired", at=EXPIRY)], "expired"),
+]
+
+
+@given(truth=st.sampled_from(TRUTHS), data=st.data())
+def test_truth_wins_in_any_order(truth: tuple[list[Report], str], data: Any) -> None:
+    """Honest reports, in any order and with repetitions, end in the one resolve event that is true."""
+    reports, expected = truth
+    repeated = data.draw(st.permutations(reports + data.draw(st.lists(st.sampled_from(reports), max_size=4))))
+
+    state, events, _ = live(*repeated)
+
+    assert expected == state.resolved
+    assert [f"resolve.{expected}"] == [event for event in events if event.startswith("resolve.")]
+    assert len(events) == len(set(events))
+
+
+class AnyStory(RuleBasedStateMachine):
+    """One payload under any reports at all, true or not."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.state, self.previous, self.events = UNKNOWN, UNKNOWN, list[str]()
+        self.transition: Transition | None = None
+
+    @rule(report=st.sampled_from(REPORTS))
+    def hear(self, report: Report) -> None:
+        self.previous = self.state
+        self.transition = apply(self.state, report, POLICY)
+        self.state = self.transition.state
+        self.events += [f"{a.family}.{a.name}" for a in self.transition.announcements]
+
+    @invariant()
+    def no_fact_is_taken_back(self) -> None:
+        lost = self.previous.facts & ~self.state.facts
+        assert lost in {Fact(0), Fact.EXPIRED}
+        assert not lost or self.state.facts & ENDED
+
+    @invariant()
+    def no_flag_is_taken_back(self) -> None:
+        assert Flag(0) == self.previous.flags & ~self.state.flags
+
+    @invariant()
+    def one_resolve_event_at_most(self) -> None:
+        resolved = [event for event in self.events if event.startswith("resolve.")]
+        assert ([] if self.state.resolved is None else [f"resolve.{self.state.resolved}"]) == resolved
+
+    @invariant()
+    def each_sign_event_once(self) -> None:
+        assert len(self.events) == len(set(self.events))
+        assert len(self.events) == self.state.sequence
+
+    @invariant()
+    def nothing_is_resolved_without_proof(self) -> None:
+        if self.state.resolved is not None:
+            assert self.state.snapshot is not None
+        if self.state.resolved == "validated":
+            assert self.state.ledger is not None
+            assert self.state.ledger.txid == self.state.snapshot.txid
+
+    @invariant()
+    def the_same_report_twice_is_no_news(self) -> None:
+        if self.transition is not None and not isinstance(self.transition.step, Rest | Stop):
+            assert self.state.sequence >= self.previous.sequence
+
+
+TestAnyStory = AnyStory.TestCase
