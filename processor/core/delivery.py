@@ -77,7 +77,7 @@ def attempt_of(headers: Mapping[str, str]) -> int | None:
 
 
 def _unhex(signature: str) -> bytes | None:
-    if len(signature) != HEX_DIGITS or not signature.isascii():
+    if len(signature) != HEX_DIGITS or not signature.isascii() or not signature.isalnum():
         return None
     try:
         return bytes.fromhex(signature)

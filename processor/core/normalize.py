@@ -197,7 +197,7 @@ def _parse(model: type[Model], body: str | bytes) -> Model:
 
 def _validate(model: type[Model], value: object) -> Model:
     try:
-        return model.model_validate(value, strict=False)
+        return model.model_validate(value)
     except ValidationError as error:
         raise NormalizeError(_problems(error)) from None
 

@@ -1,0 +1,250 @@
+"""What every publisher must do, whichever broker is behind it."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Protocol
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractIncomingMessage
+
+from processor.publisher.embedded import EmbeddedPublisher
+from processor.publisher.port import Disconnected, Message, Publisher
+from processor.publisher.rabbitmq import RabbitOptions, RabbitPublisher
+from schemas.topology import HEADER_TRACEPARENT
+from tests.publisher.messages import a_message
+
+ADAPTERS = ("embedded", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq))
+
+
+class Broker(Protocol):
+    """A publisher, and the other end of it."""
+
+    publisher: Publisher
+
+    async def bind(self, queue: str, *bindings: str) -> None: ...
+
+    async def received(self, queue: str, count: int) -> list[Message]: ...
+
+    async def unrouted(self) -> list[Message]: ...
+
+    async def block(self) -> None:
+        """Keep what is published from now on from being confirmed."""
+        ...
+
+
+class EmbeddedBroker:
+    def __init__(self, publisher: EmbeddedPublisher) -> None:
+        self.publisher = publisher
+        self._received: dict[str, list[Message]] = defaultdict(list)
+        self._going = asyncio.Event()
+        self._going.set()
+
+    async def bind(self, queue: str, *bindings: str) -> None:
+        async def deliver(message: Message) -> None:
+            await self._going.wait()
+            self._received[queue].append(message)
+
+        self.publisher.subscribe(queue, bindings, deliver)
+
+    async def received(self, queue: str, count: int) -> list[Message]:
+        return self._received[queue]
+
+    async def unrouted(self) -> list[Message]:
+        return list(self.publisher.unrouted)
+
+    async def block(self) -> None:
+        self._going.clear()
+
+
+class RealBroker:
+    EXCHANGE = "contract.events"
+
+    def __init__(self, publisher: RabbitPublisher, channel: aio_pika.abc.AbstractChannel, pause) -> None:
+        self.publisher = publisher
+        self._channel = channel
+        self._pause = pause
+
+    async def bind(self, queue: str, *bindings: str) -> None:
+        declared = await self._channel.declare_queue(queue, durable=True)
+        for binding in bindings:
+            await declared.bind(self.EXCHANGE, binding)
+
+    async def received(self, queue: str, count: int) -> list[Message]:
+        declared = await self._channel.get_queue(queue)
+        async with asyncio.timeout(20), declared.iterator(no_ack=True) as incoming:
+            messages = []
+            while len(messages) < count:
+                messages.append(_message(await anext(incoming)))
+        return messages
+
+    async def unrouted(self) -> list[Message]:
+        return await self.received("contract.unrouted", 1)
+
+    async def block(self) -> None:
+        self._pause()
+
+
+def _message(incoming: AbstractIncomingMessage) -> Message:
+    traceparent = incoming.headers.get(HEADER_TRACEPARENT)
+    return Message(
+        id=str(incoming.message_id),
+        type=str(incoming.type),
+        app=str(incoming.app_id),
+        payload=str(incoming.correlation_id),
+        routing_key=str(incoming.routing_key),
+        body=incoming.body,
+        at=int(incoming.timestamp.timestamp()) if incoming.timestamp else 0,
+        traceparent=None if traceparent is None else str(traceparent),
+    )
+
+
+@asynccontextmanager
+async def _embedded(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
+    async with EmbeddedPublisher() as publisher:
+        yield EmbeddedBroker(publisher)
+
+
+@asynccontextmanager
+async def _rabbitmq(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
+    url = request.getfixturevalue("amqp_url")
+    async with AsyncExitStack() as stack:
+        connection = await stack.enter_async_context(await aio_pika.connect(url))
+        channel = await connection.channel()
+        aside = await channel.declare_exchange("contract.unrouted", "fanout")
+        await (await channel.declare_queue("contract.unrouted")).bind(aside)
+        await channel.declare_exchange(
+            RealBroker.EXCHANGE, "topic", durable=True, arguments={"alternate-exchange": aside.name}
+        )
+        options = RabbitOptions(exchange=RealBroker.EXCHANGE)
+        publisher = await stack.enter_async_context(RabbitPublisher(url, options))
+        await asyncio.wait_for(publisher.ready(), 10)
+        server = request.getfixturevalue("rabbitmq")
+        stack.callback(server.resume)
+        yield RealBroker(publisher, channel, server.pause)
+
+
+@pytest.fixture(params=ADAPTERS)
+async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
+    async with {"embedded": _embedded, "rabbitmq": _rabbitmq}[request.param](request) as broker:
+        yield broker
+
+
+async def _publish(broker: Broker, *messages: Message) -> None:
+    async with asyncio.timeout(20):
+        await asyncio.gather(*map(broker.publisher.publish, messages))
+
+
+async def test_everything_a_message_says_arrives(broker: Broker) -> None:
+    """Body, properties, routing key and trace context arrive as they were handed over."""
+    traced = a_message(traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    plain = a_message(2)
+    await broker.bind("all", "#")
+
+    await _publish(broker, traced, plain)
+
+    assert await broker.received("all", 2) == [traced, plain]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", '{"note":"Hey ❤️"}'.encode(), b"\xce" * 70_000, bytes(range(256)) * 800],
+    ids=["empty", "unicode", "above 64 KiB", "several frames"],
+)
+async def test_any_body_arrives(broker: Broker, body: bytes) -> None:
+    """Bodies arrive byte by byte, be they empty, binary, or longer than an AMQP frame."""
+    await broker.bind("all", "#")
+
+    await _publish(broker, a_message(body=body))
+
+    assert [message.body for message in await broker.received("all", 1)] == [body]
+
+
+async def test_text_beyond_ascii_arrives(broker: Broker) -> None:
+    """Properties and routing keys are Unicode."""
+    message = a_message(app="café", type="xumm.señal.❤", routing_key="café.señal.❤")
+    await broker.bind("all", "café.*.❤")
+
+    await _publish(broker, message)
+
+    assert await broker.received("all", 1) == [message]
+
+
+async def test_messages_of_a_payload_stay_in_order(broker: Broker) -> None:
+    """Of hundreds in flight at once, those of one payload arrive in the order of the calls."""
+    messages = [a_message(number, payload=f"payload {number % 7}") for number in range(700)]
+    await broker.bind("all", "#")
+
+    await _publish(broker, *messages)
+    by_payload: dict[str, list[str]] = defaultdict(list)
+    for message in await broker.received("all", len(messages)):
+        by_payload[message.payload].append(message.id)
+
+    assert by_payload == {f"payload {rest}": [message.id for message in messages[rest::7]] for rest in range(7)}
+
+
+@pytest.mark.parametrize(
+    ("binding", "routing_key", "arrives"),
+    [
+        ("*.sign.#", "shop.sign.opened", True),
+        ("*.sign.#", "shop.sign", True),
+        ("*.sign.#", "shop.resolve.signed", False),
+        ("shop.*", "shop.sign.opened", False),
+        ("shop.*", "shop", False),
+        ("#.opened", "opened", True),
+        ("#.sign.#.opened", "a.b.sign.c.opened", True),
+        ("#.#", "", True),
+        ("*", "", False),
+        ("*.*", "shop.", True),
+    ],
+)
+async def test_bindings_are_topics(broker: Broker, binding: str, routing_key: str, arrives: bool) -> None:  # noqa: FBT001
+    """``*`` stands for one word, ``#`` for any number; what no queue is bound for is put aside."""
+    message = a_message(routing_key=routing_key)
+    await broker.bind("some", binding)
+
+    await _publish(broker, message)
+    found = await broker.received("some", 1) if arrives else await broker.unrouted()
+
+    assert found == [message]
+
+
+async def test_every_queue_gets_a_message_once(broker: Broker) -> None:
+    """Two queues both get it, and neither gets it twice for matching two bindings."""
+    last = a_message(2)
+    await broker.bind("first", "#", "shop.#")
+    await broker.bind("second", "*.sign.*")
+
+    await _publish(broker, a_message(), last)
+
+    assert await broker.received("first", 2) == await broker.received("second", 2) == [a_message(), last]
+
+
+async def test_closing_fails_what_is_in_flight(broker: Broker) -> None:
+    """A publish that nobody has confirmed fails with `Disconnected` when the publisher closes."""
+    await broker.bind("all", "#")
+    await broker.block()
+    futures = [broker.publisher.publish(a_message(number)) for number in range(3)]
+
+    await broker.publisher.__aexit__(None, None, None)
+
+    assert [type(future.exception()) for future in futures] == [Disconnected] * 3
+
+
+async def test_a_closed_publisher_takes_nothing(broker: Broker) -> None:
+    """Publishing after closing fails at once, by the future and not by raising."""
+    await broker.publisher.__aexit__(None, None, None)
+
+    assert type(broker.publisher.publish(a_message()).exception()) is Disconnected
+
+
+async def test_a_caller_may_give_up(broker: Broker) -> None:
+    """A cancelled future disturbs neither the publisher nor the messages after it."""
+    await broker.bind("all", "#")
+    broker.publisher.publish(a_message()).cancel()
+
+    await _publish(broker, a_message(2))
+
+    assert [message.id for message in await broker.received("all", 2)] == [a_message().id, a_message(2).id]

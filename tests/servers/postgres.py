@@ -1,0 +1,207 @@
+"""A private PostgreSQL server for tests, with its data in a temporary directory."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from secrets import token_hex
+from types import TracebackType
+from typing import Self
+
+import psycopg
+from psycopg import sql
+
+from tests.servers.child import Child, ServerFailed, ServerNotInstalled, free_port
+
+_INSTALL = "PostgreSQL is missing: apt-get install rabbitmq-server postgresql"
+_INSTALLED = Path("/usr/lib/postgresql")
+_START_SECONDS = 30.0
+_STOP_SECONDS = 15.0
+
+
+class Postgres:
+    """One PostgreSQL server on 127.0.0.1. A context manager that starts it and wipes it away.
+
+    Without ``durable`` it never waits for the disk: right for a killed process, wrong for a power cut. Data
+    and port last from `start` to `close`, whatever `kill`, `stop` and `restart` do in between.
+    """
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self._port = free_port()
+        self._durable = durable
+        self.home = Path(tempfile.mkdtemp(prefix="postgres-"))
+        self._user = _unprivileged_user() if os.geteuid() == 0 else None
+        self._server: Child | None = None
+        self._paused = False
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
+    def running(self) -> bool:
+        """Whether the server runs and is not paused."""
+        return self._server is not None and self._server.running and not self._paused
+
+    def start(self) -> None:
+        """Start the server and return when it takes queries. Raises `ServerError`."""
+        programs = _programs()
+        if not self._data.exists():
+            self._initialize(programs)
+        self._server = Child(
+            [str(programs / "postgres"), "-D", str(self._data), *self._settings()],
+            log=self.home / "postgres.log",
+            directory=self.home,
+            env=self._environment(),
+            user=self._user,
+        )
+        self._server.wait_ready(self._answers, timeout=_START_SECONDS)
+
+    def kill(self) -> None:
+        """SIGKILL the server and all its workers. Its data stay."""
+        if self._server is not None:
+            self._server.kill()
+        self._paused = False
+
+    def stop(self) -> None:
+        """Shut down in good order, ending open sessions. Its data stay."""
+        if self._server is not None:
+            self.resume()
+            self._server.stop(signal.SIGINT, timeout=_STOP_SECONDS)
+
+    def restart(self) -> None:
+        """Shut the server down if it runs, and start it again on the same port and data."""
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """SIGSTOP, workers included: sessions stay open and nothing answers any more, until `resume`."""
+        if self._server is not None:
+            self._server.send(signal.SIGSTOP)
+            self._paused = True
+
+    def resume(self) -> None:
+        """SIGCONT: go on after `pause`."""
+        if self._server is not None:
+            self._server.send(signal.SIGCONT)
+        self._paused = False
+
+    def heal(self) -> None:
+        """Make it usable again, whatever a test did to it: resumed, and started if it does not run."""
+        self.resume()
+        if not self.running:
+            self.start()
+
+    def close(self) -> None:
+        """Kill the server and remove all it wrote."""
+        if self._server is not None:
+            self._server.kill()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def database(self) -> str:
+        """Make a new, empty database and return its SQLAlchemy URL."""
+        name = f"test_{token_hex(4)}"
+        self._administer(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+        return f"postgresql+psycopg://postgres@127.0.0.1:{self._port}/{name}"
+
+    def drop_database(self, url: str) -> None:
+        """Remove a database that `database` made, ending the sessions on it."""
+        name = sql.Identifier(url.rpartition("/")[2])
+        self._administer(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def _data(self) -> Path:
+        return self.home / "data"
+
+    def _initialize(self, programs: Path) -> None:
+        if self._user is not None:
+            shutil.chown(self.home, self._user)
+        done = subprocess.run(
+            [
+                programs / "initdb",
+                "-D",
+                self._data,
+                "-U",
+                "postgres",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "-N",
+            ],
+            env=self._environment(),
+            cwd=self.home,
+            user=self._user,
+            extra_groups=None if self._user is None else [],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise ServerFailed(f"initdb failed: {done.stderr or done.stdout}")
+
+    def _settings(self) -> list[str]:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self._port),
+            "unix_socket_directories": str(self.home),
+            "fsync": "on" if self._durable else "off",
+            "full_page_writes": "on" if self._durable else "off",
+            "shared_buffers": "32MB",
+            "max_connections": "100",
+            "max_wal_size": "256MB",
+            "autovacuum": "off",
+        }
+        return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(self.home),
+            "LC_ALL": "C",
+            "TZ": "UTC",
+        }
+
+    def _answers(self) -> bool:
+        try:
+            self._administer(sql.SQL("SELECT 1"))
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _administer(self, statement: sql.SQL | sql.Composed) -> None:
+        address = f"host=127.0.0.1 port={self._port} user=postgres dbname=postgres connect_timeout=5"
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute(statement)
+
+
+def _programs() -> Path:
+    """The directory with the newest installed server's programs."""
+    versions = [path for path in _INSTALLED.glob("*/bin") if (path / "postgres").exists()]
+    if not versions:
+        raise ServerNotInstalled(_INSTALL)
+    return max(versions, key=lambda path: float(path.parent.name))
+
+
+def _unprivileged_user() -> str:
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
