@@ -35,6 +35,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "publisher.disconnected": LogEvent("warning", "The connection to the broker broke or could not be opened."),
     "publisher.exchange_missing": LogEvent("error", "The broker lacks the exchange: the topology was not applied."),
     "publisher.unblocked": LogEvent("info", "The broker takes events again."),
+    "sandbox.webhook_sent": LogEvent("info", "The development sandbox made an attempt to deliver a webhook."),
     "task.failed": LogEvent("warning", "A lookup got no answer; it is tried again, or given up in the end."),
     "task.orphaned": LogEvent("error", "A lookup waits for an application that is no longer configured."),
     "task.unclaimable": LogEvent("error", "The table of due lookups could not be read."),
