@@ -20,6 +20,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "delivery.refused": LogEvent("warning", "A webhook is not to be believed, or not acceptable."),
     "library.logged": LogEvent("info", "A library wrote to Python's own logging; the level is the library's."),
     "line.lost": LogEvent("error", "A log line could not be rendered; only that is told."),
+    "node.failed": LogEvent("warning", "A ledger node gave no answer that makes sense; the next one is asked."),
     "outbox.caught_up": LogEvent("info", "Events that had waited for the broker were published."),
     "outbox.fell_behind": LogEvent("warning", "Events wait in the table, because the broker did not take one."),
     "outbox.publish_failed": LogEvent("error", "The broker refused an event, which will be tried again."),
