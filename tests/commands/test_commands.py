@@ -193,12 +193,13 @@ def start(*arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
     )
 
 
-def test_survives_a_reader_that_leaves(tmp_path: Path) -> None:
-    """``processor schema | head -1`` says nothing on stderr."""
+@pytest.mark.parametrize("command", ["schema", "config", "--version"])
+def test_survives_a_reader_that_leaves(tmp_path: Path, command: str) -> None:
+    """``processor schema | head -1`` says nothing on stderr, be the answer long or short."""
     read, write = os.pipe()
     os.close(read)
 
-    process = start("schema", stdout=write, cwd=tmp_path)
+    process = start(command, stdout=write, cwd=tmp_path)
     os.close(write)
 
     assert process.communicate()[1] == b""

@@ -46,6 +46,11 @@ def quarantine(home: Path) -> None:
         store.record([Quarantined(delivery=record, body=BODY, reason="not understood at the time")], now)
 
 
+def settings_url(shell: Shell) -> str:
+    rows = {row["setting"]: row["value"] for row in json.loads(shell("config", "--json")[1])}
+    return f"http://{rows['http_host']}:{rows['http_port']}"
+
+
 @pytest.fixture
 def service(shell: Shell) -> Iterator["subprocess.Popen[bytes]"]:
     """A service as an operator starts it; SHELL has the same settings."""
@@ -69,6 +74,8 @@ def service(shell: Shell) -> Iterator["subprocess.Popen[bytes]"]:
 def test_run_is_triggered_looked_at_and_stopped(shell: Shell, service: "subprocess.Popen[bytes]") -> None:
     """Webhooks get the answers due, the quarantine replays, Ctrl-C ends it cleanly, and no log line has the secret."""
     due = {kind: shell("trigger", kind)[0] for kind in ("rejected", "duplicate", "badsig", "stale", "malformed")}
+    stranger = f"{settings_url(shell)}/webhooks/{SECRET}"
+    due["a path that holds the secret"] = shell("trigger", "badsig", "--url", stranger)[0]
     replayed, said, warned = shell("quarantine", "replay", "1")
     listed = json.loads(shell("deliveries", "--payload", PAYLOAD, "--json")[1])
 
