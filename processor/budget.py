@@ -28,7 +28,7 @@ PAUSE: Final = timedelta(seconds=30)
 MAX_PAUSE: Final = timedelta(minutes=10)
 
 _BURST_SHARE: Final = 6
-_ALMOST_ONE: Final = 1 - 1e-6  # what rounding may leave of a token
+_ALMOST_ONE: Final = 1 - 1e-6  # rounding may leave less than was waited for
 
 
 class LineFull(Exception):
@@ -70,8 +70,9 @@ class Bucket:
 
     def wait(self, now: float) -> float:
         """Seconds until the next call is free, 0 if it is."""
-        missing = _ALMOST_ONE - self.refilled(now).tokens
-        return max(0.0, self.at - now) + (max(0.0, missing) / _rate(self.limit))
+        tokens = self.refilled(now).tokens
+        missing = 0.0 if tokens >= _ALMOST_ONE else 1 - tokens
+        return max(0.0, self.at - now) + missing / _rate(self.limit)
 
     def taken(self, now: float) -> "Bucket":
         """After a call. `wait` must have been 0."""
@@ -97,7 +98,7 @@ class Bucket:
     def refused(self, now: float, pause: timedelta | None) -> "Bucket":
         """After a 429: nothing for ``pause``, then one call to try, then as ever."""
         rest = PAUSE if pause is None else max(timedelta(seconds=1), min(pause, MAX_PAUSE))
-        bucket = self.refilled(max(self.at, now + rest.total_seconds()))
+        bucket = self.refilled(now + rest.total_seconds())
         return replace(bucket, tokens=min(1.0, bucket.tokens))
 
 

@@ -14,7 +14,6 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, Self
 
-import aiohttp
 import structlog
 from yarl import URL
 
@@ -23,7 +22,8 @@ from processor.core.errors import Denied, Unavailable
 from processor.core.evidence import Ledger
 from processor.core.normalize import ledger_report
 from processor.core.report import LedgerReport
-from processor.outbound import Answer, ask, open_session
+from processor.core.state import PayloadState
+from processor.outbound import Answer, Connections
 
 TIMEOUT: Final = timedelta(seconds=5)
 """For one node."""
@@ -36,7 +36,7 @@ _NOT_FOUND: Final = "txnNotFound"
 _ERROR: Final = re.compile(r"[A-Za-z]{1,40}")
 _HASH: Final = re.compile(r"[0-9A-F]{64}")
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,20 +92,16 @@ class LedgerNodes:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._networks = {name: _Network(urls, clock=clock, chance=chance) for name, urls in nodes.items() if urls}
-        self._timeout = timeout
-        self._tls = tls
-        self._session: aiohttp.ClientSession | None = None
+        self._connections = Connections(timeout=timeout, tls=tls)
 
     async def __aenter__(self) -> Self:
-        self._session = open_session(timeout=self._timeout, tls=self._tls)
+        await self._connections.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        await self._connections.__aexit__(kind, error, trace)
 
     async def transaction(self, txid: str, network: str, *, last_ledger_sequence: int | None = None) -> NodeAnswer:
         """Look transaction ``txid`` (64 hexadecimal digits) up on ``network``, such as ``MAINNET``.
@@ -116,27 +112,43 @@ class LedgerNodes:
 
         Raises `Unavailable` if no node gave an answer, `Denied` if the network has none.
         """
-        if self._session is None:
-            raise RuntimeError("LedgerNodes is used outside of its async with block")
         nodes = self._networks.get(network)
         if nodes is None:
             raise Denied(f"no ledger node is configured for the network {network[:32]!r}")
         if not _HASH.fullmatch(txid.upper()):
             raise Denied("the transaction to look up is not named by a hash")
-        question = _question(txid.upper(), last_ledger_sequence)
-        problems = []
         for node in nodes.in_turn():
-            try:
-                result = _result_of(await ask(self._session, "POST", node, content=question), txid.upper())
-            except Unavailable as error:
-                nodes.failed(node)
-                problems.append(str(error))
-                _log.warning("node.failed", network=network, node=node.host, problem=str(error))
-                continue
-            answer = NodeAnswer(result=result, node=node.host or "", last_ledger_sequence=last_ledger_sequence)
-            nodes.answered(node, found=answer.found)
-            return answer
-        raise Unavailable(f"no ledger node of {network} gave an answer: {'; '.join(problems)}")
+            result = await self._ask(node, nodes, _question(txid.upper(), last_ledger_sequence))
+            if result is not None:
+                return NodeAnswer(result=result, node=node.host or "", last_ledger_sequence=last_ledger_sequence)
+        raise Unavailable(f"none of the {len(nodes)} ledger nodes of {network} gave an answer that makes sense")
+
+    async def _ask(self, node: URL, nodes: "_Network", question: dict[str, Any]) -> dict[str, Any] | None:
+        try:
+            answer = await self._connections.ask("POST", node, content=question)
+            result = _result_of(answer, question["params"][0]["transaction"])
+        except Unavailable as error:
+            nodes.failed(node)
+            log.warning("node.failed", node=node.host, error=str(error))
+            return None
+        nodes.answered(node, found="error" not in result)
+        return result
+
+
+class Transactions:
+    """What a ledger says of the transactions that payloads became. Stateless."""
+
+    def __init__(self, nodes: LedgerNodes, *, clock: Callable[[], datetime]) -> None:
+        self._nodes = nodes
+        self._clock = clock
+
+    async def transaction(self, application: Application, state: PayloadState) -> LedgerReport:
+        """What a node says of the transaction in ``state.snapshot``. Raises `LookupFailed` or `NormalizeError`."""
+        snapshot = state.snapshot
+        if snapshot is None or snapshot.txid is None or snapshot.network is None:
+            raise Denied("nothing says yet which transaction of which network the payload became")
+        answer = await self._nodes.transaction(snapshot.txid, snapshot.network)
+        return report_of(answer, application=application, payload=state.payload, txid=snapshot.txid, at=self._clock())
 
 
 class _Network:

@@ -20,6 +20,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "delivery.refused": LogEvent("warning", "A webhook is not to be believed, or not acceptable."),
     "library.logged": LogEvent("info", "A library wrote to Python's own logging; the level is the library's."),
     "line.lost": LogEvent("error", "A log line could not be rendered; only that is told."),
+    "node.failed": LogEvent("warning", "A ledger node did not answer; the next one is asked."),
     "outbox.caught_up": LogEvent("info", "Events that had waited for the broker were published."),
     "outbox.fell_behind": LogEvent("warning", "Events wait in the table, because the broker did not take one."),
     "outbox.publish_failed": LogEvent("error", "The broker refused an event, which will be tried again."),
@@ -35,8 +36,24 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "publisher.disconnected": LogEvent("warning", "The connection to the broker broke or could not be opened."),
     "publisher.exchange_missing": LogEvent("error", "The broker lacks the exchange: the topology was not applied."),
     "publisher.unblocked": LogEvent("info", "The broker takes events again."),
+    "sandbox.webhook_sent": LogEvent("info", "The development sandbox made an attempt to deliver a webhook."),
+    "service.drain_cut": LogEvent("warning", "Shutdown took too long; unpublished events go out after the next start."),
+    "service.started": LogEvent("info", "The service takes webhooks."),
+    "service.stopped": LogEvent("info", "The service has ended in good order."),
+    "service.stopping": LogEvent("info", "A signal asked the service to end; it takes no more webhooks."),
+    "store.callback_failed": LogEvent(
+        "error", "Committed events could not be handed to the relay, which will find them."
+    ),
+    "store.entry_failed": LogEvent("error", "One entry could not be stored, whatever was tried: a defect."),
+    "store.thread_failed": LogEvent("error", "The thread that writes to the database died."),
+    "store.unavailable": LogEvent("error", "The database did not commit; nothing of the group was stored."),
+    "store.unpruned": LogEvent("warning", "Old rows could not be deleted; it is tried again later."),
     "task.failed": LogEvent("warning", "A lookup got no answer; it is tried again, or given up in the end."),
     "task.orphaned": LogEvent("error", "A lookup waits for an application that is no longer configured."),
     "task.unclaimable": LogEvent("error", "The table of due lookups could not be read."),
     "task.unrecorded": LogEvent("error", "What a lookup found could not be stored; it is done again."),
+    "topology.changed": LogEvent("info", "An object of the broker's topology was created or updated."),
+    "topology.differed": LogEvent(
+        "warning", "An object of the broker's topology differs, and only an operator can mend it."
+    ),
 }

@@ -77,7 +77,9 @@ def _broker_addresses(value: SecretStr | None) -> SecretStr | None:
 
 
 def _management_address(value: SecretStr | None) -> SecretStr | None:
-    return None if value is None else SecretStr(_http_address(value.get_secret_value()))
+    return (
+        SecretStr(_http_address(value.get_secret_value())) if value is not None and value.get_secret_value() else None
+    )
 
 
 def _upper(value: Any) -> Any:

@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, Final, NoReturn
+from types import TracebackType
+from typing import Any, Final, NoReturn, Self
 
 import aiohttp
 from yarl import URL
@@ -24,6 +25,8 @@ USER_AGENT: Final = f"xumm-webhook-processor/{__version__}"
 MAX_BODY: Final = 1024 * 1024
 """Bytes that an answer may have."""
 
+_HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
+_CONNECTIONS: Final = 32
 _JSON_TYPES: Final = ("", "text/plain", "application/octet-stream")
 _MAX_SECONDS_DIGITS: Final = 9
 
@@ -67,44 +70,57 @@ class Answer:
         return max(timedelta(0), moment.replace(tzinfo=moment.tzinfo or UTC) - now)
 
 
-def open_session(
-    *, timeout: timedelta, headers: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None
-) -> aiohttp.ClientSession:
-    """Connections that are kept for reuse, certificates verified, no cookies, no proxy from the environment.
+class Connections:
+    """An async context manager that owns connections, kept for reuse.
 
-    ``timeout`` counts for a whole call. ``tls`` trusts other authorities than the system's.
+    Certificates are verified; there are no cookies, and no proxy is taken from the environment.
     """
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=32, ssl=tls or True),
-        timeout=aiohttp.ClientTimeout(total=timeout.total_seconds()),
-        headers={
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-            "User-Agent": USER_AGENT,
-            **(headers or {}),
-        },
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        trust_env=False,
-    )
 
+    def __init__(
+        self, *, timeout: timedelta, headers: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """``timeout`` counts for a whole call; ``tls`` trusts other authorities than the system's."""
+        self._timeout = aiohttp.ClientTimeout(total=timeout.total_seconds())
+        self._headers = {**_HEADERS, **(headers or {})}
+        self._tls = tls
+        self._session: aiohttp.ClientSession | None = None
 
-async def ask(session: aiohttp.ClientSession, method: str, url: URL, *, content: object = None) -> Answer:
-    """Call once; ``content`` goes as JSON. Any whole answer is one, whatever its status.
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=self._tls or True),
+            timeout=self._timeout,
+            headers=self._headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+        )
+        return self
 
-    Raises `Unavailable`, which names the host and what went wrong.
-    """
-    try:
-        async with session.request(method, url, json=content, allow_redirects=False) as response:
-            body = await _read(response)
-            if body is not None:
-                return Answer(host=url.host or "", status=response.status, headers=response.headers, body=body)
-            problem = f"sent more than {MAX_BODY} bytes or an encoded body"
-    except TimeoutError:
-        problem = "did not answer in time"
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        problem = f"could not be asked ({type(error).__name__})"
-    raise Unavailable(f"{url.host} {problem}")
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def ask(self, method: str, url: URL, *, content: object = None) -> Answer:
+        """Call once; ``content`` goes as JSON. Any whole answer is one, whatever its status.
+
+        Raises `Unavailable`, which names the host and what went wrong.
+        """
+        if self._session is None:
+            raise RuntimeError("connections are used outside of their async with block")
+        try:
+            async with self._session.request(method, url, json=content, allow_redirects=False) as response:
+                body = await _read(response)
+                if body is not None:
+                    return Answer(host=url.host or "", status=response.status, headers=response.headers, body=body)
+                problem = f"sent an encoded body or one of more than {MAX_BODY} bytes"
+        except TimeoutError:
+            problem = "did not answer in time"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            problem = f"could not be asked ({type(error).__name__})"
+        raise Unavailable(f"{url.host} {problem}")
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:

@@ -3,12 +3,13 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from aiohttp import http_parser, web
+from aiohttp import hdrs, http_parser, web
 
 from processor.intake import Intake, Limits
 
 KEEPALIVE_SECONDS: Final = 15.0
 """Also what cuts off a client whose headers never finish."""
+SERVER: Final = "xumm-webhook-processor"
 _HANDSHAKE_BYTES: Final = 8190
 
 Health = Callable[[], Mapping[str, object]]
@@ -24,6 +25,7 @@ def assert_fast_parser() -> None:
 def web_application(intake: Intake, limits: Limits, health: Health) -> web.Application:
     """The routes. Whatever stands below ``/webhooks`` is a webhook that is checked: never a 404."""
     app = web.Application(client_max_size=limits.body_bytes)
+    app.on_response_prepare.append(_tell_no_versions)
     app.router.add_route("*", "/webhooks/{app}", intake.handle)
     app.router.add_route("*", "/webhooks{app:.*}", intake.handle)
     app.router.add_get("/healthz", _healthz)
@@ -43,6 +45,10 @@ def runner_of(app: web.Application) -> web.AppRunner:
         max_field_size=_HANDSHAKE_BYTES,
         lingering_time=2.0,
     )
+
+
+async def _tell_no_versions(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers[hdrs.SERVER] = SERVER
 
 
 async def _healthz(_request: web.Request) -> web.Response:

@@ -15,12 +15,12 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, Self
 
-import aiohttp
 from yarl import URL
 
 from processor.budget import Budget, LineFull, Priority
+from processor.core.application import Application
 from processor.core.errors import Denied, LookupFailed, NotFound, Unavailable
-from processor.outbound import Answer, ask, open_session
+from processor.outbound import Answer, Connections
 
 BASE_URL: Final = URL("https://xumm.app/api/v1/platform/")
 TIMEOUT: Final = timedelta(seconds=10)
@@ -59,25 +59,20 @@ class XummApi:
         tls: ssl.SSLContext | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._credentials = credentials
+        headers = {"x-api-key": credentials.key, "x-api-secret": credentials.secret}
+        self._connections = Connections(timeout=timeout, headers=headers, tls=tls)
         self._budget = budget
         self._base_url = base_url
-        self._timeout = timeout
-        self._tls = tls
         self._clock = clock
-        self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        headers = {"x-api-key": self._credentials.key, "x-api-secret": self._credentials.secret}
-        self._session = open_session(timeout=self._timeout, headers=headers, tls=self._tls)
+        await self._connections.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        await self._connections.__aexit__(kind, error, trace)
 
     async def payload(self, uuid: str, priority: Priority = Priority.MONEY) -> bytes:
         """The payload as Xumm knows it: a JSON object, raw, for `processor.core.normalize.snapshot_report`."""
@@ -91,13 +86,11 @@ class XummApi:
 
     async def _call(self, method: str, *path: str, priority: Priority) -> bytes:
         """The body of a success, which is a JSON object."""
-        if self._session is None:
-            raise RuntimeError("XummApi is used outside of its async with block")
         try:
             await self._budget.acquire(priority)
         except LineFull as full:
             raise Unavailable(str(full), retry_after=_BUSY) from full
-        answer = await ask(self._session, method, self._base_url.joinpath(*path))
+        answer = await self._connections.ask(method, self._base_url.joinpath(*path))
         now = self._clock()
         self._tell_budget(answer, now)
         error = refusal(answer, now)
@@ -110,6 +103,21 @@ class XummApi:
             self._budget.refuse(answer.retry_after(now))
         limit, remaining = (_count(answer.headers, f"X-RateLimit-{name}") for name in ("Limit", "Remaining"))
         self._budget.correct(limit=limit, remaining=remaining)
+
+
+class Payloads:
+    """The payloads of all applications, each asked for with its own credentials. Stateless."""
+
+    def __init__(self, apis: Mapping[str, XummApi]) -> None:
+        """``apis`` by the application's name."""
+        self._apis = apis
+
+    async def payload(self, application: Application, uuid: str, *, money: bool) -> bytes:
+        """The raw answer to ``GET payload/<uuid>``; with ``money``, before those without. Raises `LookupFailed`."""
+        api = self._apis.get(application.name)
+        if api is None:
+            raise Denied(f"no credentials are configured for the application {application.name}")
+        return await api.payload(uuid, Priority.MONEY if money else Priority.POLL)
 
 
 def refusal(answer: Answer, now: datetime) -> LookupFailed | None:  # noqa: PLR0911  one return for each kind

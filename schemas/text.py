@@ -14,6 +14,7 @@ from pydantic import (
     JsonValue,
     StringConstraints,
     ValidatorFunctionWrapHandler,
+    WithJsonSchema,
     WrapValidator,
 )
 
@@ -43,7 +44,11 @@ def _naive_is_utc(value: Any) -> Any:
     return f"{value}Z" if isinstance(value, str) and len(value) == len("2024-01-01T00:00:00") else value
 
 
-Instant = Annotated[AwareDatetime, BeforeValidator(_naive_is_utc)]
+Instant = Annotated[
+    AwareDatetime,
+    BeforeValidator(_naive_is_utc),
+    WithJsonSchema({"type": ["integer", "string"], "description": "Unix seconds or ISO 8601."}),
+]
 """A moment: Unix seconds or an ISO 8601 string on the way in, an aware datetime here."""
 
 

@@ -32,17 +32,18 @@ def latest(
 def quarantined(connection: Connection, limit: int) -> list[QuarantinedBody]:
     """The oldest ``limit`` that were not released."""
     columns = [quarantine.c[name] for name in ("id", "received_at", "app", "payload", "reason")]
-    statement = (
-        select(*columns, func.length(quarantine.c.body))
-        .where(quarantine.c.released_at.is_(None))
-        .order_by(quarantine.c.id)
-        .limit(limit)
-    )
+    size = func.length(quarantine.c.body).label("size")
+    held = quarantine.c.released_at.is_(None)
     return [
         QuarantinedBody(
-            id=number, received_at=restored(received_at), app=app, payload=payload, reason=reason, size=size
+            id=row.id,
+            received_at=restored(row.received_at),
+            app=row.app,
+            payload=row.payload,
+            reason=row.reason,
+            size=row.size,
         )
-        for number, received_at, app, payload, reason, size in connection.execute(statement)
+        for row in connection.execute(select(*columns, size).where(held).order_by(quarantine.c.id).limit(limit))
     ]
 
 

@@ -1,10 +1,10 @@
 """A payload's state as a row, and back, without loss."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import TypeAdapter
-from sqlalchemy import Row
 
 from processor.core.evidence import Ledger, Snapshot
 from processor.core.state import Fact, Flag, PayloadState
@@ -55,7 +55,7 @@ def row_of(state: PayloadState) -> tuple[Any, ...]:
     )
 
 
-def state_of(row: Row[Any, *tuple[Any, ...]]) -> PayloadState:
+def state_of(row: Sequence[Any]) -> PayloadState:
     """The state in a row that begins with `STATE`."""
     payload, app, application, facts, flags, sequence, resolved, expires_at, knowledge, *_ = row
     known = _adapter.validate_json(knowledge)

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, or_
+from sqlalchemy import Connection, delete, or_, select
 
 from processor.store.rows import insert_into
 from processor.store.tables import leases, stored
@@ -11,14 +11,15 @@ from processor.store.tables import leases, stored
 def acquire(connection: Connection, name: str, holder: str, ttl: timedelta, now: datetime) -> bool:
     """Take or extend the lease, unless another holds it. Instances' clocks must agree to much less than ``ttl``."""
     insert = insert_into(connection.dialect, leases).values(name=name, holder=holder, until=stored(now + ttl))
-    taken = connection.execute(
+    connection.execute(
         insert.on_conflict_do_update(
             index_elements=[leases.c.name],
             set_={"holder": insert.excluded.holder, "until": insert.excluded.until},
             where=or_(leases.c.holder == holder, leases.c.until <= stored(now)),
         )
     )
-    return taken.rowcount == 1
+    holding: str = connection.execute(select(leases.c.holder).where(leases.c.name == name)).scalar_one()
+    return holding == holder
 
 
 def release(connection: Connection, name: str, holder: str) -> None:

@@ -81,6 +81,7 @@ class StoreThread:
         self._deliver = deliver
         self._end = end
         self._next: Waiting | Job | Stop | None = None
+        self._at_hand: Sequence[Waiting | Job] = ()
 
     def start(self, loop: AbstractEventLoop, open_store: Callable[[], Store]) -> "Future[Store]":
         """Resolves when the store is open, with what it raised if it could not be."""
@@ -91,7 +92,8 @@ class StoreThread:
         return opened
 
     def abandoned(self) -> Iterator[Waiting | Job]:
-        """What is left in the queue after the end."""
+        """What was not done when the thread ended."""
+        yield from self._at_hand
         with suppress(Empty):
             while True:
                 work = self._next or self.queue.get_nowait()
@@ -115,19 +117,23 @@ class StoreThread:
             self._tell(self._end)
 
     def _serve(self, store: Store) -> None:
-        counted_at = monotonic()
-        while True:
-            work = self._take()
-            if isinstance(work, Stop):
-                self._write(store, [])
-                return
+        logged_at = counted_at = monotonic()
+        while not isinstance(work := self._take(), Stop):
             if isinstance(work, Job):
+                self._at_hand = [work]
                 self._run(store, work)
             else:
+                self._at_hand = work
                 self._write(store, work)
-            if not store.exclusive and monotonic() - counted_at > DEPTH_AGE:
-                counted_at = monotonic()
+            now = monotonic()
+            if self.log_lines and now - logged_at > LOG_DELAY:
+                logged_at = now
+                self._write(store, [])
+            if not store.exclusive and now - counted_at > DEPTH_AGE:
+                counted_at = now
                 _recount(store)
+        self._at_hand = ()
+        self._write(store, [])
 
     def _take(self) -> list[Waiting] | Job | Stop:
         """The next job, or all entries that come before it; no entries when nothing came for a while."""

@@ -28,6 +28,7 @@ reading the table
   CPU µs each     user and system time of the service and its children per webhook, relaying included
   broker µs each  the same of RabbitMQ
   load µs each    the same of the load generator
+  others %        share of the machine that went to anything else: above some 10, measure again in quiet
   p50, p99        from request to answer while every connection is busy all the time
   RSS             peak of resident memory
   lag s           from the last answer until the last accepted webhook was in the queue

@@ -11,8 +11,9 @@ from typing import Final
 from uuid import uuid4
 
 from tests.bench.arrivals import Arrivals, NoExchangeError, Tally, tally
+from tests.bench.consumption import Meter
 from tests.bench.load import Outcome, Plan, run
-from tests.bench.service import Service, ServiceError, complete, free_port, usage
+from tests.bench.service import Service, ServiceError, complete, free_port
 from tests.bench.subjects import BINDING, QUEUE, ROOT, Placement, Subject
 from tests.bench.webhooks import Destination, numbers, payload_uuid
 from tests.servers.rabbitmq import RabbitMQ
@@ -63,6 +64,8 @@ class Run:
     p50: float
     p99: float
     """Seconds from request to answer."""
+    others: float
+    """Share of the machine that went to anything but service, broker and benchmark: high means a noisy run."""
     memory: int
     """Bytes of resident memory at the peak."""
     lag: float
@@ -119,7 +122,7 @@ async def measure(subject: Subject, broker: RabbitMQ, broker_pid: int, options: 
                 directory=Path(directory),
             )
             return await _measure_at(placement, subject, broker_pid, options)
-    except (ServiceError, LoadError, NoExchangeError) as error:
+    except (ServiceError, LoadError, NoExchangeError, FileNotFoundError) as error:
         raise SubjectError(f"{subject.name}: {error}") from error
     finally:
         await asyncio.to_thread(broker.drop_vhost, amqp_url)
@@ -162,22 +165,24 @@ async def _warm_up(bench: _Bench, options: Options) -> None:
 
 async def _load(bench: _Bench, name: str, broker_pid: int, options: Options) -> Run:
     plan = bench.plan(options, options.seconds)
-    before, broker_before = bench.service.usage(), usage(broker_pid)
+    meter = Meter(service=bench.service.pid, broker=broker_pid)
     outcome = await generate(plan)
+    _ = bench.service.pid  # raises if it died under the load
     expected = accepted_payloads(plan, outcome)
     lag = await bench.arrivals.lag(len(expected), since=outcome.finished_at, patience=PATIENCE_SECONDS)
-    after, broker_after = bench.service.usage(), usage(broker_pid)
+    cost = meter.read()
     found = await bench.arrivals.take(plan.to.tag)
     each = max(1, outcome.accepted)
     return Run(
         subject=name,
         rate=outcome.accepted / (outcome.elapsed + lag),
-        cpu=(after.cpu - before.cpu) / each,
-        broker_cpu=(broker_after.cpu - broker_before.cpu) / each,
+        cpu=cost.cpu / each,
+        broker_cpu=cost.broker_cpu / each,
         load_cpu=outcome.cpu / each,
         p50=outcome.p50,
         p99=outcome.p99,
-        memory=after.peak_memory,
+        others=cost.others,
+        memory=cost.peak_memory,
         lag=lag,
         accepted=outcome.accepted,
         refusals=outcome.refusals,

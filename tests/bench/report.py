@@ -17,10 +17,11 @@ from tests.bench.subjects import Subject
 
 _MICRO: Final = 1e6
 _MILLI: Final = 1e3
+_PERCENT: Final = 100
 _MEBI: Final = 2**20
 
 _HEADINGS: Final = (
-    "subject", "webhooks/s", "CPU µs each", "broker µs each", "load µs each", "p50 ms", "p99 ms", "RSS MiB",
+    "subject", "webhooks/s", "CPU µs each", "broker µs each", "load µs each", "others %", "p50 ms", "p99 ms", "RSS MiB",
     "lag s", "webhooks", "refused", "lost", "doubled", "transient",
 )  # fmt: skip
 _COMPARED: Final[tuple[tuple[str, Callable[[Run], float]], ...]] = (
@@ -139,6 +140,7 @@ def _row(name: str, runs: Sequence[Run]) -> tuple[str, ...]:
         f"{middle(lambda run: run.cpu) * _MICRO:,.0f}",
         f"{middle(lambda run: run.broker_cpu) * _MICRO:,.0f}",
         f"{middle(lambda run: run.load_cpu) * _MICRO:,.0f}",
+        f"{middle(lambda run: run.others) * _PERCENT:.0f}",
         f"{middle(lambda run: run.p50) * _MILLI:.1f}",
         f"{middle(lambda run: run.p99) * _MILLI:.1f}",
         f"{max(run.memory for run in runs) / _MEBI:,.0f}",

@@ -1,11 +1,10 @@
-"""A service under test: started as a child process, watched through /proc, stopped at the end."""
+"""A service under test: started as a child process, awaited until it is ready, stopped at the end."""
 
 import asyncio
 import os
 import socket
 from asyncio.subprocess import Process
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -16,46 +15,10 @@ START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 15.0
 _POLL_SECONDS: Final = 0.05
 _INHERITED: Final = ("PATH", "HOME", "LANG", "TMPDIR")
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 class ServiceError(Exception):
     """The service did not start, or died."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """What a process and its descendants have used up so far."""
-
-    cpu: float
-    """Seconds, user and system, of all threads."""
-    peak_memory: int
-    """Bytes: the sum of the peaks of resident memory."""
-
-
-def usage(pid: int) -> Usage:
-    """Read /proc. Raises ``FileNotFoundError`` if the process is gone."""
-    cpu, memory = 0.0, 0
-    for member in _family(pid):
-        fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
-        cpu += sum(int(ticks) for ticks in fields[11:15]) / _TICKS
-        memory += _peak_memory(member)
-    return Usage(cpu=cpu, peak_memory=memory)
-
-
-def _family(pid: int) -> list[int]:
-    family = [pid]
-    for member in family:
-        for thread in Path(f"/proc/{member}/task").iterdir():
-            family += [int(child) for child in (thread / "children").read_text().split()]
-    return family
-
-
-def _peak_memory(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    return 0
 
 
 def free_port() -> int:
@@ -103,13 +66,10 @@ class Service:
 
     @property
     def pid(self) -> int:
+        """Its process id. Raises `ServiceError` with its last words if it has died."""
         if self._process is None or self._process.returncode is not None:
             raise ServiceError(f"not running: {self._story()}")
         return self._process.pid
-
-    def usage(self) -> Usage:
-        """Raises `ServiceError` if the service has died."""
-        return usage(self.pid)
 
     async def __aenter__(self) -> Self:
         with self._log.open("wb") as log:

@@ -101,6 +101,7 @@ SUBJECTS: Final = (
             "PROCESSOR_LOG_FORMAT": "json",
         },
         exchange=EXCHANGE,
+        ready_path="/readyz",
         prepare=(sys.executable, "-m", "processor", "topology", "apply"),
         conditions="logs JSON lines at info to a file; its own consumers' queues are bound to nothing, so"
         " that each webhook goes to one durable queue here too; Xumm's API is away, so lookups stay due",

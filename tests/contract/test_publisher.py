@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
 import aio_pika
 import pytest
-from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from processor.publisher.embedded import EmbeddedPublisher
 from processor.publisher.port import Disconnected, Message, Publisher
@@ -62,7 +62,7 @@ class EmbeddedBroker:
 class RealBroker:
     EXCHANGE = "contract.events"
 
-    def __init__(self, publisher: RabbitPublisher, channel: aio_pika.abc.AbstractChannel, pause) -> None:
+    def __init__(self, publisher: RabbitPublisher, channel: AbstractChannel, pause: Callable[[], None]) -> None:
         self.publisher = publisher
         self._channel = channel
         self._pause = pause

@@ -1,0 +1,25 @@
+"""RabbitMQ's exchanges, queues, bindings and policies as code: what there should be, what there is, what to change.
+
+Everything goes through the management API, because policies are to be had nowhere else. Nothing is ever deleted.
+Holds on RabbitMQ 3.10 and on 4.x.
+"""
+
+from processor.topology.desired import TopologyOptions, desired
+from processor.topology.difference import Change, Plan
+from processor.topology.management import ManagementAccess, TopologyError, parse_access
+from processor.topology.objects import Topology
+from processor.topology.operations import apply, plan, verify
+
+__all__ = [
+    "Change",
+    "ManagementAccess",
+    "Plan",
+    "Topology",
+    "TopologyError",
+    "TopologyOptions",
+    "apply",
+    "desired",
+    "parse_access",
+    "plan",
+    "verify",
+]

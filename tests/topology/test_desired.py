@@ -1,0 +1,108 @@
+from datetime import timedelta
+
+import pytest
+
+from processor.topology import TopologyOptions, desired
+from processor.topology.objects import Binding, Policy
+
+
+def _policy(name: str, options: TopologyOptions | None = None) -> Policy:
+    (policy,) = (policy for policy in desired(options=options).policies if policy.name == name)
+    return policy
+
+
+def test_every_queue_says_its_type_and_nothing_else() -> None:
+    """Whatever may change is policy, so that no argument ever stands in the way."""
+    topology = desired()
+
+    assert {queue.name: dict(queue.arguments) for queue in topology.queues} == {
+        "xumm.unrouted": {"x-queue-type": "quorum"},
+        **{
+            name + suffix: {"x-queue-type": "quorum"}
+            for name in ("push-notifications", "app-state")
+            for suffix in ("", ".dead", ".retry.10s", ".retry.60s", ".retry.600s")
+        },
+        "xumm.log": {"x-queue-type": "stream"},
+    }
+    assert all(not exchange.arguments for exchange in topology.exchanges)
+
+
+def test_every_queue_is_bounded_by_a_policy_of_its_own() -> None:
+    """Each queue has exactly one policy, whose pattern matches nothing else."""
+    topology = desired()
+
+    assert sorted(policy.name for policy in topology.policies if policy.apply_to == "queues") == sorted(
+        queue.name for queue in topology.queues
+    )
+    assert _policy("xumm.log").pattern == r"^xumm\.log$"
+
+
+def test_dead_letters_of_quorum_queues_are_safe() -> None:
+    """Wherever a policy dead-letters, it does so at least once, which needs reject-publish."""
+    safe = [
+        (policy.definition.get("dead-letter-strategy"), policy.definition.get("overflow"))
+        for policy in desired().policies
+        if "dead-letter-exchange" in policy.definition
+    ]
+
+    assert safe == [("at-least-once", "reject-publish")] * 8
+
+
+def test_a_new_queue_brings_its_ways_out() -> None:
+    """A configured queue gets dead letters, retries and its bindings, the way out before the way in."""
+    bindings = desired({"billing": ("shop.resolve.*", "#.signed")}, TopologyOptions(log=False)).bindings
+
+    assert [(each.exchange, each.queue, each.routing_key) for each in bindings] == [
+        ("xumm.unrouted", "xumm.unrouted", ""),
+        ("xumm.dead", "billing.dead", "billing"),
+        ("xumm.retry", "billing.retry.10s", "billing.retry.10s"),
+        ("xumm.retry", "billing.retry.60s", "billing.retry.60s"),
+        ("xumm.retry", "billing.retry.600s", "billing.retry.600s"),
+        ("xumm.events", "billing", "shop.resolve.*"),
+        ("xumm.events", "billing", "#.signed"),
+    ]
+
+
+def test_options_become_policies() -> None:
+    """Limits and durations show in the definitions, in the broker's units."""
+    options = TopologyOptions(
+        queue_max_length=7, delivery_limit=3, dead_ttl=timedelta(hours=1), log_max_age=timedelta(days=2)
+    )
+
+    assert _policy("app-state", options).definition == {
+        "dead-letter-exchange": "xumm.dead",
+        "dead-letter-routing-key": "app-state",
+        "dead-letter-strategy": "at-least-once",
+        "delivery-limit": 3,
+        "max-length": 7,
+        "overflow": "reject-publish",
+    }
+    assert _policy("app-state.dead", options).definition["message-ttl"] == 3_600_000
+    assert _policy("app-state.retry.60s", options).definition["message-ttl"] == 60_000
+    assert _policy("xumm.log", options).definition["max-age"] == "172800s"
+    assert _policy("xumm.events", options).definition == {"alternate-exchange": "xumm.unrouted"}
+
+
+def test_the_log_is_optional() -> None:
+    """Without the log there is no stream, and events that nothing is bound for are put aside."""
+    topology = desired(options=TopologyOptions(log=False))
+
+    assert "xumm.log" not in {queue.name for queue in topology.queues}
+    assert Binding(exchange="xumm.events", queue="xumm.log", routing_key="#") not in topology.bindings
+
+
+@pytest.mark.parametrize(
+    ("queues", "complaint"),
+    [
+        ({"a b": ("#",)}, "queue name 'a b' is not made of letters"),
+        ({"": ("#",)}, "queue name '' is not made of letters"),
+        ({"a" * 201: ("#",)}, "is not made of letters"),
+        ({"billing": ()}, "queue billing has no binding"),
+        ({"xumm.log": ("#",)}, "queue names collide: xumm.log"),
+        ({"a": ("#",), "a.dead": ("#",)}, "queue names collide: a.dead"),
+    ],
+)
+def test_bad_queue_names_are_refused(queues: dict[str, tuple[str, ...]], complaint: str) -> None:
+    """Names that collide, that nothing is bound to, or that would need quoting are refused before the broker hears."""
+    with pytest.raises(ValueError, match=complaint):
+        desired(queues)
