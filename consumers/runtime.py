@@ -108,11 +108,11 @@ class Runtime:
             case Undecodable(reason=reason):
                 return GiveUp(reason=f"undecodable: {reason}")
             case UnknownEvent(type=event_type):
-                log.info("event.skipped", reason="unknown type", type=event_type)
+                log.info("event.unknown", type=event_type)
                 return Done()
         handler = self._consumer.handler_of(decoded)
         if handler is None:
-            log.debug("event.skipped", reason="no handler")
+            log.debug("event.skipped")
             return Done()
         return await self._attempt(delivery, decoded, handler)
 
