@@ -62,11 +62,14 @@ class Intake:
         *,
         clock: Callable[[], datetime],
         limits: Limits,
+        on_task: Callable[[], None],
     ) -> None:
+        """``on_task`` is called when a webhook made a lookup due."""
         self._applications = applications
         self._recorder = recorder
         self._clock = clock
         self._limits = limits
+        self._on_task = on_task
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one delivery."""
@@ -109,6 +112,8 @@ class Intake:
         if isinstance(entry, Quarantined):
             log.error("delivery.quarantined", app=arrival.app, payload=entry.delivery.payload, reason=entry.reason)
             return _ok("quarantined")
+        if recorded.transition is not None and recorded.transition.tasks:
+            self._on_task()
         return _accepted(entry, recorded, arrival)
 
     def _entry(self, arrival: "_Arrival", delivery: Delivery) -> Reported | Quarantined:

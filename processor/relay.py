@@ -31,8 +31,10 @@ log = structlog.get_logger()
 class Outbox(Protocol):
     """The committed events that the broker does not hold yet."""
 
-    shared: bool
-    """Whether other processes commit events too."""
+    @property
+    def shared(self) -> bool:
+        """Whether other processes commit events too."""
+        ...
 
     async def unpublished(self, *, after: int, limit: int) -> Sequence[OutboxMessage]:
         """The unpublished messages with a position over ``after``, in order. Raises `StoreError`."""
@@ -85,7 +87,12 @@ class Relay:
         return not self._behind.is_set()
 
     def offer(self, messages: Sequence[OutboxMessage]) -> None:
-        """Take what was just committed. Called on the event loop, in the order of the commits; never blocks."""
+        """Take what was just committed. Called on the event loop, in the order of the commits; never blocks.
+
+        No messages at all mean that a commit may or may not have gone through: the table knows.
+        """
+        if not messages:
+            self._fall_behind("doubtful commit")
         if self.live and self._load + len(messages) > self._pace.window:
             self._fall_behind("overload")
         if not self.live:
@@ -140,7 +147,7 @@ class Relay:
 
     def _fail(self, message: Message, error: PublishError) -> None:
         if not isinstance(error, Disconnected):
-            log.error("outbox.publish_failed", event=message.id, payload=message.payload, error=str(error))
+            log.error("outbox.publish_failed", event_id=message.id, payload=message.payload, error=str(error))
         self._failed[message.payload] = error
         self._fall_behind(type(error).__name__)
 
@@ -174,6 +181,7 @@ class Relay:
     async def _try_pass(self) -> bool:
         try:
             await self._publisher.ready()
+            self._noted.clear()
             if not await self._outbox.lead():
                 return True
             return await self._pass()
@@ -184,7 +192,6 @@ class Relay:
     async def _pass(self) -> bool:
         """Publish what the table holds, once through. True if all of it went out."""
         self._failed.clear()
-        self._noted.clear()
         position, count = 0, 0
         while page := await self._outbox.unpublished(after=position, limit=self._pace.page):
             for message in page:

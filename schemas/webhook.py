@@ -52,5 +52,5 @@ class Webhook(_Wire):
 
     meta: Meta
     payload_response: PayloadResponse = Field(alias="payloadResponse")
-    custom_meta: CustomMeta | None = None
+    custom_meta: Annotated[CustomMeta | None, Lenient] = None
     user_token: Annotated[UserToken | None, Lenient] = Field(default=None, alias="userToken", repr=False)

@@ -49,4 +49,4 @@ def _started(server: Server) -> Iterator[Server]:
         with server:
             yield server
     except ServerNotInstalled as missing:
-        pytest.fail(str(missing), pytrace=False)
+        raise pytest.fail.Exception(str(missing), pytrace=False) from None

@@ -1,11 +1,12 @@
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import pytest
 import yaml
-from pydantic import BaseModel
+
+from processor.configuration import load
 
 _ROOT = Path(__file__).parents[1]
 _DEPLOY = _ROOT / "deploy"
@@ -23,6 +24,11 @@ EXAMPLE = dict(
     for line in (_DEPLOY / "processor.env.example").read_text().splitlines()
     if line and not line.startswith("#")
 )
+FILLED_IN = EXAMPLE | {
+    "RABBITMQ_PASSWORD": "s3cret",
+    "PROCESSOR_APPLICATIONS__SHOP__API_KEY": "1b144141-440b-4fbc-a064-bfd1bdd3b0ce",
+    "PROCESSOR_APPLICATIONS__SHOP__API_SECRET": "bc0b1bbe-e1ee-46ea-a9b7-f8e5a1a1e0d4",
+}
 
 
 def test_compose_runs_broker_topology_service_and_consumers() -> None:
@@ -103,24 +109,39 @@ def test_consumers_get_no_secret_of_the_service() -> None:
     assert readers == {"topology", "processor"}
 
 
-def test_every_setting_of_the_service_exists() -> None:
-    """Each ``PROCESSOR_…`` name in the deployment leads to a field of the service's settings."""
-    from processor.settings import Settings  # noqa: PLC0415 - the other checks stand without it
+def test_the_service_accepts_the_settings_it_is_deployed_with(tmp_path: Path) -> None:
+    """Image, compose file and a filled-in example make valid settings: none unknown, port and data where declared."""
+    settings = load(_environment_of("processor"), tmp_path).settings
 
-    names = {name for name in _environment() if name.startswith("PROCESSOR_")}
-    unknown = {name for name in names if not _leads_to_field(Settings, name.removeprefix("PROCESSOR_").lower())}
+    assert (settings.http_host, settings.http_port) == ("0.0.0.0", 8000)  # noqa: S104
+    assert settings.database_file == Path(_volume_of("processor"), "processor.db")
+    assert settings.amqp_urls == ("amqp://processor:s3cret@rabbitmq:5672/",)
+    assert list(settings.applications) == ["shop"]
 
-    assert (bool(names), unknown) == (True, set())
+
+def test_the_topology_command_accepts_the_same(tmp_path: Path) -> None:
+    """The one-shot command declares on the broker that the service publishes to."""
+    settings, service = (load(_environment_of(name), tmp_path).settings for name in ("topology", "processor"))
+
+    assert (settings.amqp_urls, settings.queues) == (service.amqp_urls, service.queues)
 
 
-def test_every_setting_of_the_consumers_exists() -> None:
-    """Each ``CONSUMERS_…`` name in the deployment leads to a field of the consumers' settings."""
-    from consumers.settings import Settings  # noqa: PLC0415 - the other checks stand without it
+@pytest.mark.parametrize("name", ["push", "app-state"])
+def test_a_consumer_accepts_the_settings_it_is_deployed_with(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each ``CONSUMERS_…`` name is a setting, the values are valid, and data go where the volume is."""
+    from consumers import settings as consumers_settings
 
-    names = {name for name in _environment() if name.startswith("CONSUMERS_")}
-    unknown = {name for name in names if not _leads_to_field(Settings, name.removeprefix("CONSUMERS_").lower())}
+    environment = {key: value for key, value in _environment_of(name).items() if key.startswith("CONSUMERS_")}
+    for key, value in environment.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.chdir(tmp_path)
+    settings = consumers_settings.load()
 
-    assert (bool(names), unknown) == (True, set())
+    assert {key.removeprefix("CONSUMERS_").lower() for key in environment} <= type(settings).model_fields.keys()
+    assert settings.brokers == ("amqp://processor:s3cret@rabbitmq:5672/",)
+    assert settings.database_of(name) == f"sqlite:///{_volume_of(name)}/{name}.db"
 
 
 def test_no_other_names_are_set() -> None:
@@ -217,23 +238,27 @@ def _copied() -> Iterator[str]:
 
 def _environment() -> dict[str, str]:
     """All variables that image, compose file and example set, by name."""
-    image = re.findall(r"(?<= )([A-Z_]+)=(\S+)", " ".join(re.findall(r"^ENV(.*)$", _last_stage(), re.MULTILINE)))
     services = [service.get("environment", {}) for service in SERVICES.values()]
-    return dict(image) | EXAMPLE | {name: value for service in services for name, value in service.items()}
+    return _image_environment() | EXAMPLE | {name: value for service in services for name, value in service.items()}
 
 
-def _leads_to_field(model: type[BaseModel], path: str) -> bool:
-    """Whether ``applications__shop__api_key`` names a field, through nested models and dictionaries of models."""
-    name, *rest = path.split("__")
-    if name not in model.model_fields:
-        return False
-    annotation = model.model_fields[name].annotation
-    while rest and get_origin(annotation) in {dict, Mapping}:
-        annotation, rest = get_args(annotation)[1], rest[1:]
-    if not rest:
-        return not (isinstance(annotation, type) and issubclass(annotation, BaseModel))
-    return (
-        isinstance(annotation, type)
-        and issubclass(annotation, BaseModel)
-        and _leads_to_field(annotation, "__".join(rest))
-    )
+def _environment_of(name: str) -> dict[str, str]:
+    """What a service sees once the example is filled in."""
+    service = SERVICES[name]
+    file = FILLED_IN if "env_file" in service else {}
+    own = {key: _REFERENCE.sub(_filled_in, value) for key, value in service.get("environment", {}).items()}
+    return _image_environment() | file | own
+
+
+def _filled_in(reference: re.Match[str]) -> str:
+    return FILLED_IN.get(reference[1]) or (reference[2] or "").removeprefix(":-")
+
+
+def _image_environment() -> dict[str, str]:
+    settings = " ".join(re.findall(r"^ENV(.*)$", _last_stage(), re.MULTILINE))
+    return dict(re.findall(r"(?<= )([A-Z_]+)=(\S+)", settings))
+
+
+def _volume_of(name: str) -> str:
+    [volume] = SERVICES[name]["volumes"]
+    return str(volume.split(":")[1])

@@ -85,3 +85,16 @@ class DueTask:
     created_at: datetime
     generation: int
     """Grows when the task is asked for again meanwhile: finishing an older generation leaves the task in place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantinedBody:
+    """What is to be known of a body in quarantine before looking at it."""
+
+    id: int
+    received_at: datetime
+    app: str
+    payload: str | None
+    reason: str
+    size: int
+    """Bytes."""

@@ -21,7 +21,8 @@ _BIN = Path("/usr/lib/rabbitmq/bin")  # the wrappers in /usr/sbin insist on Debi
 _INSTALL = "RabbitMQ is missing: apt-get install rabbitmq-server postgresql"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
-_EMULATOR = "+S 2:2 +SDcpu 1:1 +SDio 4 +A 8 +sbwt none -kernel inet_dist_use_interface {127,0,0,1}"
+_LOOPBACK = "-kernel inet_dist_use_interface {127,0,0,1}"
+_EMULATOR = f"+S 2:2 +SDcpu 1:1 +SDio 4 +A 8 +sbwt none {_LOOPBACK}"
 _CONFIG = """\
 listeners.tcp.1 = 127.0.0.1:{amqp}
 management.tcp.ip = 127.0.0.1
@@ -230,7 +231,7 @@ class RabbitMQ:
             "RABBITMQ_DIST_PORT": str(self._distribution),
             "RABBITMQ_CTL_DIST_PORT_MIN": "32000",
             "RABBITMQ_CTL_DIST_PORT_MAX": "32700",
-            "RABBITMQ_CTL_ERL_ARGS": "+S 1:1 +SDio 1 +A 1 +sbwt none",
+            "RABBITMQ_CTL_ERL_ARGS": f"+S 1:1 +SDio 1 +A 1 +sbwt none {_LOOPBACK}",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _EMULATOR,
         }
 

@@ -1,0 +1,60 @@
+"""``schema``: the documents that describe the events."""
+
+from typing import Annotated
+
+import typer
+
+from processor.commands.terminal import AsJson, Code, CommandError, answer, say, say_json
+
+
+def schema(
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Say whether documents and models agree.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the documents anew from the models.")] = False,
+    release: Annotated[bool, typer.Option("--release", help="Freeze the schemas as what consumers rely on.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print, check, write or release the event schemas.
+
+    Without an option it prints the AsyncAPI document.
+
+    `--check` exits with 1 if a committed document differs from the models, or if the models break what was released:
+    a field removed, retyped or newly required. Such a change needs a new version of the event.
+
+    Try:
+
+      processor schema > asyncapi.json
+
+      processor schema --check
+    """
+    from schemas import documents
+
+    if sum((check, write, release)) > 1:
+        raise CommandError("give one of --check, --write and --release", Code.USAGE)
+    if write:
+        _tell({"written": documents.write()}, as_json=as_json)
+    elif release:
+        _tell({"released": _released()}, as_json=as_json)
+    elif check:
+        stale, breaking = documents.stale(), documents.breaking()
+        _tell({"stale": stale, "breaking": breaking}, as_json=as_json)
+        answer(yes=not stale and not breaking)
+    else:
+        say(documents.documents()["asyncapi.json"].rstrip())
+
+
+def _released() -> list[str]:
+    from schemas import documents
+
+    try:
+        return documents.release()
+    except ValueError as error:
+        raise CommandError(str(error), Code.NO) from None
+
+
+def _tell(found: dict[str, list[str]], *, as_json: bool) -> None:
+    if as_json:
+        say_json(found)
+        return
+    lines = [f"{word}: {each}" for word, each_of in found.items() for each in each_of]
+    say("\n".join(lines) or "Documents and models agree.")

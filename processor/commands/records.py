@@ -1,0 +1,200 @@
+"""``deliveries`` and ``quarantine``: what the store remembers of webhooks. Reads while the service runs."""
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from processor.commands.terminal import (
+    AsJson,
+    Code,
+    CommandError,
+    answer,
+    complain,
+    say,
+    say_json,
+    say_table,
+    settings,
+    webhook_url,
+)
+
+if TYPE_CHECKING:
+    from processor.core.application import Application
+    from processor.settings import Settings
+    from processor.store.entry import QuarantinedBody
+
+Number = Annotated[int, typer.Argument(help="Its number in `processor quarantine list`.", min=1)]
+Limit = Annotated[int, typer.Option(help="At most so many.", min=1, max=10_000)]
+
+quarantine = typer.Typer(no_args_is_help=True, help="Authentic webhooks that made no sense.")
+
+
+def deliveries(
+    *,
+    payload: Annotated[str, typer.Option(help="Only this payload's.")] = "",
+    app: Annotated[str, typer.Option(help="Only this application's.")] = "",
+    verdict: Annotated[
+        str, typer.Option(help="Only these: accepted, duplicate, quarantined, signature_invalid ...")
+    ] = "",
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show the latest webhook deliveries, newest first. Exits with 1 if there is none.
+
+    Try:
+
+      processor deliveries --verdict signature_invalid
+
+      processor deliveries --payload 12345678-90ab-4cde-8f01-234567890abc --json
+    """
+    from processor.store.store import Store
+
+    with Store.open_read_only(settings().database_url) as store:
+        found = store.deliveries(payload=payload.lower() or None, app=app or None, verdict=verdict or None, limit=limit)
+    rows: list[dict[str, Any]] = [
+        {
+            "received_at": record.received_at.isoformat(timespec="milliseconds"),
+            "app": record.app,
+            "payload": record.payload,
+            "attempt": record.attempt,
+            "verdict": record.verdict,
+            "latency_ms": round(record.latency.total_seconds() * 1000, 2),
+        }
+        for record in found
+    ]
+    _show(rows, ("received_at", "app", "payload", "attempt", "verdict", "latency_ms"), as_json=as_json)
+    answer(yes=bool(rows))
+
+
+@quarantine.command("list")
+def list_bodies(*, limit: Limit = 100, as_json: AsJson = False) -> None:
+    """List what is in quarantine, oldest first."""
+    rows = [_summary(body) for body in _held(limit)]
+    _show(rows, ("number", "received_at", "app", "payload", "bytes", "reason"), as_json=as_json)
+
+
+@quarantine.command()
+def show(
+    number: Number, *, raw: Annotated[bool, typer.Option("--raw", help="The body's bytes, tokens included.")] = False
+) -> None:
+    """Show one body, user tokens masked."""
+    from processor.redaction import clean_text
+
+    body = _body(number)
+    if raw:
+        sys.stdout.buffer.write(body)
+        sys.stdout.buffer.flush()
+        return
+    say(clean_text(body.decode("utf-8", "backslashreplace")))
+
+
+@quarantine.command()
+def replay(
+    number: Number, *, url: Annotated[str, typer.Option(help="The webhook's URL, if not as configured.")] = ""
+) -> None:
+    """Hand one body to the running service again, signed anew: for when the service has learned to read it.
+
+    Exits with 1 if it still makes no sense; nothing is sent then.
+    """
+    from processor.settings import applications_of
+
+    loaded = settings()
+    held = next((each for each in _held(10_000) if each.id == number), None)
+    if held is None:
+        raise CommandError(f"there is no number {number} in quarantine", Code.NO)
+    application = applications_of(loaded).get(held.app)
+    if application is None:
+        raise CommandError(f"application {held.app!r} is not configured any more", Code.NO)
+    body = _body(number)
+    _refuse_senseless(application, body)
+    target = url or webhook_url(loaded, held.app)
+    status, said = asyncio.run(_post(target, application, body))
+    say(f"{target} answered {status} {said}".rstrip())
+    if status != 200 or said == "quarantined":  # noqa: PLR2004  HTTP OK
+        raise typer.Exit(Code.NO)
+    _release(loaded, number)
+
+
+def _refuse_senseless(application: "Application", body: bytes) -> None:
+    from processor.core.delivery import Delivery
+    from processor.core.errors import NormalizeError
+    from processor.core.normalize import webhook_report
+
+    try:
+        webhook_report(Delivery(application=application, body=body, received_at=datetime.now(UTC), attempt=None))
+    except NormalizeError as error:
+        raise CommandError(f"it still makes no sense: {error}", Code.NO) from None
+
+
+async def _post(url: str, application: "Application", body: bytes) -> tuple[int, str]:
+    import aiohttp
+
+    from processor.core.signature import HEADER_SIGNATURE, HEADER_TIMESTAMP, sign
+
+    timestamp = str(int(datetime.now(UTC).timestamp()))
+    headers = {
+        "content-type": "application/json",
+        HEADER_TIMESTAMP: timestamp,
+        HEADER_SIGNATURE: sign(application.secrets[0].key, timestamp, body),
+    }
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as session,
+            session.post(url, data=body, headers=headers, allow_redirects=False) as response,
+        ):
+            said = await response.json(content_type=None)
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise CommandError(f"{url}: {type(error).__name__}; is the service running?") from None
+    said = said if isinstance(said, dict) else {}
+    return response.status, str(said.get("result") or said.get("reason") or "")
+
+
+def _release(loaded: "Settings", number: int) -> None:
+    """Take it out of quarantine, where the database can be written to beside the service."""
+    from processor.core.errors import StoreLocked
+    from processor.store.store import Store
+
+    try:
+        with Store.open(loaded.database_url) as store:
+            store.release(number, datetime.now(UTC))
+    except StoreLocked:
+        complain(f"number {number} stays listed: with SQLite only the running service writes to the database")
+
+
+def _held(limit: int) -> "list[QuarantinedBody]":
+    from processor.store.store import Store
+
+    with Store.open_read_only(settings().database_url) as store:
+        return store.quarantined(limit)
+
+
+def _body(number: int) -> bytes:
+    from processor.store.store import Store
+
+    with Store.open_read_only(settings().database_url) as store:
+        body = store.quarantined_body(number)
+    if body is None:
+        raise CommandError(f"there is no number {number} in quarantine", Code.NO)
+    return body
+
+
+def _summary(body: "QuarantinedBody") -> dict[str, Any]:
+    return {
+        "number": body.id,
+        "received_at": body.received_at.isoformat(timespec="milliseconds"),
+        "app": body.app,
+        "payload": body.payload,
+        "bytes": body.size,
+        "reason": body.reason,
+    }
+
+
+def _show(rows: list[dict[str, Any]], columns: tuple[str, ...], *, as_json: bool) -> None:
+    if as_json:
+        say_json(rows)
+    elif rows:
+        say_table([column.upper() for column in columns], [[row[column] for column in columns] for row in rows])
+    else:
+        say("none")

@@ -1,0 +1,75 @@
+"""``topology``: RabbitMQ's exchanges, queues, bindings and policies."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from processor.commands.terminal import AsJson, Code, CommandError, answer, say, say_json, settings
+
+if TYPE_CHECKING:
+    from processor.topology.difference import Plan
+
+commands = typer.Typer(no_args_is_help=True, help="RabbitMQ's exchanges, queues, bindings and policies.")
+
+
+@commands.command()
+def plan(*, as_json: AsJson = False) -> None:
+    """Show what `apply` would change. Changes nothing."""
+    from processor.topology import operations
+
+    _show(_do(operations.plan), as_json=as_json)
+
+
+@commands.command()
+def apply(*, as_json: AsJson = False) -> None:
+    """Create and update what is missing or differs; delete nothing.
+
+    Exits with 1 if something is left that only an operator can mend. Applying again changes nothing.
+
+    Try:
+
+      PROCESSOR_AMQP_URL=amqp://user:password@broker/ processor topology apply
+    """
+    from processor.topology import operations
+
+    found = _do(operations.apply)
+    _show(found, as_json=as_json)
+    answer(yes=all(change.mendable for change in found.changes))
+
+
+@commands.command()
+def verify(*, as_json: AsJson = False) -> None:
+    """Exit with 0 if the broker has what it should have, with 1 if not."""
+    from processor.topology import operations
+
+    found = _do(operations.verify)
+    _show(found, as_json=as_json)
+    answer(yes=found.clean)
+
+
+def _do(operation: Callable[..., Coroutine[Any, Any, "Plan"]]) -> "Plan":
+    from processor.topology.desired import desired
+    from processor.topology.management import TopologyError, parse_access
+
+    loaded = settings()
+    if loaded.management_url is None:
+        raise CommandError("amqp_url is not set: there is no broker to look after (PROCESSOR_AMQP_URL)", Code.USAGE)
+    try:
+        access = parse_access(loaded.management_url.get_secret_value(), loaded.amqp_urls[0] if loaded.amqp_urls else "")
+        wanted = desired(loaded.queues)
+    except ValueError as error:
+        raise CommandError(str(error), Code.USAGE) from None
+    try:
+        found: Plan = asyncio.run(operation(access, wanted))
+    except TopologyError as error:
+        raise CommandError(str(error)) from None
+    return found
+
+
+def _show(found: "Plan", *, as_json: bool) -> None:
+    if as_json:
+        say_json(found.as_json())
+    else:
+        say(str(found))

@@ -1,0 +1,201 @@
+"""Logging: structlog and Python's own, through one pipeline, without secrets, one line each.
+
+JSON lines on stdout in production, readable ones on a terminal. `configure` is called once by a command; importing
+this module changes nothing. A line holds ``at``, ``level``, ``event`` (a name from `processor.log_events`), what was
+bound with ``structlog.contextvars`` (request id, application, payload), and the fields of the call.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, BinaryIO, Final, Literal
+
+import orjson
+import structlog
+
+from processor.redaction import Redactor, clean_fields, clean_text, exception_fields
+
+LogFormat = Literal["auto", "json", "console"]
+
+_QUIET: Final = {
+    "aiohttp.access": logging.CRITICAL + 1,  # one line per outcome is written by the service itself
+    "aiohttp.server": logging.ERROR,
+    "aio_pika": logging.WARNING,
+    "aiormq": logging.WARNING,
+    "alembic": logging.WARNING,
+    "sqlalchemy": logging.WARNING,
+    "asyncio": logging.WARNING,
+}
+_COLOURS: Final = {"debug": "\x1b[2m", "info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[31m"}
+_PLAIN: Final = "\x1b[0m"
+_NAMES: Final = {"exception": "error", "critical": "error", "fatal": "error", "warn": "warning", "msg": "info"}
+_RESERVED: Final = frozenset({"at", "level", "event", "exception"})
+
+Render = Callable[[dict[str, Any]], bytes]
+
+
+def configure(
+    log_format: LogFormat = "auto",
+    level: str = "info",
+    *,
+    secrets: Iterable[str] = (),
+    stream: BinaryIO | None = None,
+) -> None:
+    """Send every log line of this process to ``stream`` (stdout). ``secrets`` are values that may not be in any line.
+
+    Loggers made before keep working, from their first line on.
+    """
+    out = stream or sys.stdout.buffer
+    console = log_format == "console" or (log_format == "auto" and out.isatty())
+    render = _console(colour=out.isatty() and "NO_COLOR" not in os.environ) if console else _json
+    pipeline = _Pipeline(render, Redactor.of(secrets))
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, pipeline],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=_Factory(_Sink(out)),
+        cache_logger_on_first_use=True,
+    )
+    _bridge(level)
+    sys.excepthook = _crashed
+    threading.excepthook = _thread_crashed
+
+
+class _Pipeline:
+    """Turns the fields of one line into bytes. Never raises."""
+
+    def __init__(self, render: Render, redactor: Redactor) -> None:
+        self._render = render
+        self._redactor = redactor
+
+    def __call__(self, _logger: Any, method: str, fields: MutableMapping[str, Any]) -> bytes:
+        line = {"at": datetime.now(UTC), "level": _NAMES.get(method, method), "event": None}
+        try:
+            line["event"] = clean_text(fields.pop("event"))
+            return self._redactor.line(self._render(line | self._clean(fields)))
+        except Exception as error:  # noqa: BLE001  a log line is never worth an error
+            return self._redactor.line(_json({**line, "event": "line.lost", "reason": type(error).__name__}))
+
+    @staticmethod
+    def _clean(fields: MutableMapping[str, Any]) -> dict[str, Any]:
+        raised = fields.pop("exc_info", None)
+        fields.pop("stack_info", None)
+        cleaned = clean_fields(fields)
+        if not cleaned.keys().isdisjoint(_RESERVED):
+            cleaned = {f"{name}_" if name in _RESERVED else name: value for name, value in cleaned.items()}
+        error = _error_of(raised)
+        if error is not None:
+            cleaned["exception"] = exception_fields(error)
+        return cleaned
+
+
+def _error_of(raised: Any) -> BaseException | None:
+    if raised is None or raised is False:
+        return None
+    if isinstance(raised, BaseException):
+        return raised
+    if isinstance(raised, tuple):
+        return raised[1] if len(raised) > 1 and isinstance(raised[1], BaseException) else None
+    return sys.exc_info()[1]
+
+
+def _json(line: dict[str, Any]) -> bytes:
+    return orjson.dumps(line, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
+
+
+def _console(*, colour: bool) -> Render:
+    def render(line: dict[str, Any]) -> bytes:
+        level = line.pop("level")
+        at = f"{line.pop('at').astimezone():%H:%M:%S.%f}"[:-3]
+        event = _word(line.pop("event"))
+        exception = line.pop("exception", None)
+        start = _COLOURS.get(level, "") if colour else ""
+        words = [f"{at} {start}{level:<7}{_PLAIN if colour else ''} {event:<28}"]
+        words += [f"{_word(key)}={_word(value)}" for key, value in line.items()]
+        text = " ".join(words).rstrip() + "\n" + "".join(_exception_lines(exception))
+        return text.encode("utf-8", "backslashreplace")
+
+    return render
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, str) and value.isprintable() and value and not set(' "=') & set(value):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _exception_lines(fields: Mapping[str, Any] | None, indent: str = "  ") -> Iterable[str]:
+    if fields is None:
+        return
+    yield f"{indent}{_word(fields['type'])}: {_word(fields['message'])}\n"
+    yield from (f"{indent}  at {_word(frame)}\n" for frame in fields["frames"])
+    for inner in (fields.get("cause"), *fields.get("exceptions", ())):
+        yield from _exception_lines(inner, f"{indent}  ")
+
+
+class _Sink:
+    """The end of the pipe. A reader that went away is no reason to stop working."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+
+    def write(self, line: bytes) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._out.write(line)
+            self._out.flush()
+
+    msg = debug = info = warning = error = critical = exception = fatal = log = write
+
+
+class _Factory:
+    def __init__(self, sink: _Sink) -> None:
+        self._sink = sink
+
+    def __call__(self, *_args: Any) -> _Sink:
+        return self._sink
+
+
+class _Bridge(logging.Handler):
+    """Python's own logging, into the same pipeline."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001  arguments that do not fit their format
+            message = str(record.msg)
+        write = getattr(structlog.get_logger(), _level_of(record.levelno))
+        write("library.logged", logger=record.name, message=message, exc_info=record.exc_info)
+
+
+def _level_of(number: int) -> str:
+    if number >= logging.ERROR:
+        return "error"
+    if number >= logging.WARNING:
+        return "warning"
+    return "info" if number >= logging.INFO else "debug"
+
+
+def _bridge(level: str) -> None:
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if isinstance(handler, _Bridge) or type(handler) is logging.StreamHandler:
+            root.removeHandler(handler)
+    root.addHandler(_Bridge())
+    root.setLevel(level.upper())
+    for name, least in _QUIET.items():
+        logging.getLogger(name).setLevel(max(least, root.level))
+    logging.captureWarnings(capture=True)
+
+
+def _crashed(_kind: type[BaseException], error: BaseException, _trace: TracebackType | None) -> None:
+    structlog.get_logger().error("process.crashed", exc_info=error)
+
+
+def _thread_crashed(arguments: threading.ExceptHookArgs) -> None:
+    thread = arguments.thread.name if arguments.thread else None
+    structlog.get_logger().error("process.crashed", thread=thread, exc_info=arguments.exc_value)

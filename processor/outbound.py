@@ -1,0 +1,139 @@
+"""One HTTP call to the outside: bounded in time and size, never redirected, and silent about what it carries.
+
+aiohttp's own errors hold the request's headers and address, which may be secret, so none is chained to what is raised
+here: they are raised outside of the ``except`` that saw them.
+"""
+
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Final, NoReturn, Self
+
+import aiohttp
+from yarl import URL
+
+from processor import __version__
+from processor.core.errors import Unavailable
+
+USER_AGENT: Final = f"xumm-webhook-processor/{__version__}"
+MAX_BODY: Final = 1024 * 1024
+"""Bytes that an answer may have."""
+
+_HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
+_CONNECTIONS: Final = 32
+_JSON_TYPES: Final = ("", "text/plain", "application/octet-stream")
+_MAX_SECONDS_DIGITS: Final = 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back, whole."""
+
+    host: str
+    """Who answered."""
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    """Looked up case-insensitively."""
+    body: bytes = field(repr=False)
+
+    @property
+    def redirects(self) -> bool:
+        """Whether it sends the caller elsewhere."""
+        return HTTPStatus.MULTIPLE_CHOICES <= self.status < HTTPStatus.BAD_REQUEST
+
+    def json_object(self) -> dict[str, Any] | None:
+        """The body as a JSON object with its numbers exact (`decimal.Decimal` for fractions), None if it is none."""
+        content_type = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if "json" not in content_type and content_type not in _JSON_TYPES:
+            return None
+        try:
+            value = json.loads(self.body, parse_float=Decimal, parse_constant=_refuse)
+        except (ValueError, ArithmeticError, RecursionError):
+            return None
+        return value if isinstance(value, dict) else None
+
+    def retry_after(self, now: datetime) -> timedelta | None:
+        """What ``Retry-After`` asks for, in seconds or as a date; None if it does not, or makes no sense."""
+        text = self.headers.get("Retry-After", "").strip()
+        if text.isascii() and text.isdigit() and len(text) <= _MAX_SECONDS_DIGITS:
+            return timedelta(seconds=int(text))
+        try:
+            moment = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        return max(timedelta(0), moment.replace(tzinfo=moment.tzinfo or UTC) - now)
+
+
+class Connections:
+    """An async context manager that owns connections, kept for reuse.
+
+    Certificates are verified; there are no cookies, and no proxy is taken from the environment.
+    """
+
+    def __init__(
+        self, *, timeout: timedelta, headers: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """``timeout`` counts for a whole call; ``tls`` trusts other authorities than the system's."""
+        self._timeout = aiohttp.ClientTimeout(total=timeout.total_seconds())
+        self._headers = {**_HEADERS, **(headers or {})}
+        self._tls = tls
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=self._tls or True),
+            timeout=self._timeout,
+            headers=self._headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def ask(self, method: str, url: URL, *, content: object = None) -> Answer:
+        """Call once; ``content`` goes as JSON. Any whole answer is one, whatever its status.
+
+        Raises `Unavailable`, which names the host and what went wrong.
+        """
+        if self._session is None:
+            raise RuntimeError("connections are used outside of their async with block")
+        try:
+            async with self._session.request(method, url, json=content, allow_redirects=False) as response:
+                body = await _read(response)
+                if body is not None:
+                    return Answer(host=url.host or "", status=response.status, headers=response.headers, body=body)
+                problem = f"sent an encoded body or one of more than {MAX_BODY} bytes"
+        except TimeoutError:
+            problem = "did not answer in time"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            problem = f"could not be asked ({type(error).__name__})"
+        raise Unavailable(f"{url.host} {problem}")
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes | None:
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        return None
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_BODY:
+            response.close()
+            return None
+    return bytes(body)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")

@@ -1,0 +1,182 @@
+"""What may stand in a log line: plain JSON values without secrets, of bounded size, and without control characters.
+
+Secrets are found by the key they stand under, by the shape of the text, and, in `Redactor.line`, by their exact value.
+Nothing here raises, whatever it is given.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import lru_cache
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic import SecretBytes, SecretStr
+
+REDACTED: Final = "[redacted]"
+_MAX_TEXT: Final = 8192
+_MAX_DEPTH: Final = 6
+_MAX_ITEMS: Final = 64
+_MAX_INTEGER: Final = 2**63
+_SHORTEST_SECRET: Final = 6
+
+_SECRET_KEY: Final = re.compile(
+    r"secret|token|passw|passphrase|authorization|signature|cookie|credential|private_?key|api_?key|x_api_|jwt"
+    r"|(?:^|_)(?:body|blob|hex|auth|seed|otp|userinfo)$"
+)
+_TEXT: Final = re.compile(
+    r"(?P<userinfo>(?<=://)[^\s/@\"']*@)"
+    r"|(?P<jwt>eyJ[\w-]{6,}(?:\.[\w-]*){1,4})"
+    r"|(?P<scheme>\b(?:bearer|basic)\s+)(?P<credential>[^\s\"',;]+)"
+    r"|(?P<key>(?:[\w-]*(?:secret|token|passw|signature|cookie|credential|authorization|private_?key|api[_-]?key|jwt)"
+    r"[\w-]*|\b(?:body|blob|hex))(?:\\?[\"'])?\s*[:=]\s*(?:\\?[\"'])?)(?P<value>(?:(?:bearer|basic)\s+)?[^\s\"'\\,;&})\]]+)",
+    re.IGNORECASE,
+)
+_PARAMETERS: Final = re.compile(r"\[parameters: .*?(?=\n\(Background|\Z)", re.DOTALL)
+_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+
+
+@lru_cache(maxsize=1024)
+def is_secret_key(key: str) -> bool:
+    """Whether what stands under ``key`` is kept out of logs."""
+    return _SECRET_KEY.search(key.lower().replace("-", "_")) is not None
+
+
+def clean_text(text: str) -> str:
+    """``text`` without what looks like a secret, at most 8192 characters, control characters escaped except for tab
+    and newline, which each renderer escapes in its own way.
+    """
+    if not text.isprintable():
+        text = _CONTROL.sub(_escape, text)
+    if "=" in text or ":" in text or " " in text or "eyJ" in text:
+        text = _TEXT.sub(_redact, text)
+    if len(text) > _MAX_TEXT:
+        text = f"{text[:_MAX_TEXT]}... ({len(text) - _MAX_TEXT} more)"
+    return text
+
+
+def clean_fields(fields: Mapping[Any, Any], depth: int = 0) -> dict[str, Any]:
+    """``fields`` as JSON values, with what is secret by its key or its shape replaced."""
+    cleaned: dict[str, Any] = {}
+    for key, value in fields.items():
+        if len(cleaned) == _MAX_ITEMS:
+            cleaned["more"] = len(fields) - _MAX_ITEMS
+            break
+        name = key if type(key) is str and key.isidentifier() else clean_text(_text_of(key))
+        kind = type(value)
+        if kind is int or kind is bool or value is None or kind is float:
+            cleaned[name] = value if kind is not int or -_MAX_INTEGER <= value < _MAX_INTEGER else str(value)
+        elif is_secret_key(name):
+            cleaned[name] = REDACTED
+        elif kind is str:
+            cleaned[name] = clean_text(value)
+        else:
+            cleaned[name] = _clean_other(value, depth + 1)
+    return cleaned
+
+
+def _clean_other(value: Any, depth: int) -> Any:  # noqa: PLR0911  one line for each kind of value
+    if depth > _MAX_DEPTH:
+        return "..."
+    match value:
+        case Mapping():
+            return clean_fields(value, depth)
+        case list() | tuple() | set() | frozenset():
+            items = list(value)[:_MAX_ITEMS]
+            return [clean_fields({"": item}, depth)[""] for item in items]
+        case bytes() | bytearray() | memoryview():
+            return f"<{len(value)} bytes>"
+        case SecretStr() | SecretBytes():
+            return REDACTED
+        case timedelta():
+            return value.total_seconds()
+        case date() | UUID():
+            return str(value)
+        case BaseException():
+            return f"{type(value).__name__}: {message_of(value)}"
+        case _:
+            return clean_text(_text_of(value))
+
+
+def message_of(error: BaseException) -> str:
+    """What ``error`` says, without the values that libraries like to quote."""
+    details = getattr(error, "errors", None)
+    if callable(details) and hasattr(error, "error_count"):  # pydantic quotes the input, which may be a body
+        return _validation_message(details)
+    return clean_text(_PARAMETERS.sub("[parameters hidden]", _text_of(error)))
+
+
+def _validation_message(details: Any) -> str:
+    try:
+        found = details(include_url=False, include_input=False, include_context=False)
+        return clean_text("; ".join(f"{'.'.join(map(str, each['loc']))}: {each['type']}" for each in found))
+    except Exception:  # noqa: BLE001  a log line is never worth an error
+        return "invalid"
+
+
+def exception_fields(error: BaseException, depth: int = 0) -> dict[str, Any]:
+    """``error`` with its causes and its frames as ``file:line function``: neither source nor variables."""
+    fields: dict[str, Any] = {"type": type(error).__qualname__, "message": message_of(error), "frames": _frames(error)}
+    if depth >= _MAX_DEPTH:
+        return fields
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        fields["cause"] = exception_fields(cause, depth + 1)
+    if isinstance(error, BaseExceptionGroup):
+        fields["exceptions"] = [exception_fields(each, depth + 1) for each in error.exceptions[:8]]
+    return fields
+
+
+def _frames(error: BaseException) -> list[str]:
+    frames = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        frames.append(clean_text(f"{code.co_filename}:{traceback.tb_lineno} {code.co_qualname}"))
+        traceback = traceback.tb_next
+    return frames[-_MAX_ITEMS:]
+
+
+def _text_of(value: Any) -> str:
+    try:
+        return str(value) if isinstance(value, str | BaseException) else repr(value)
+    except Exception:  # noqa: BLE001  a broken __repr__ is no reason to fail
+        return f"<{type(value).__name__}>"
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
+
+
+def _redact(found: re.Match[str]) -> str:
+    match found.lastgroup:
+        case "userinfo":
+            return f"{REDACTED}@"
+        case "jwt":
+            return REDACTED
+        case "credential":
+            return found["scheme"] + REDACTED
+        case _:
+            return found["key"] + REDACTED
+
+
+@dataclass(frozen=True, slots=True)
+class Redactor:
+    """Replaces known secrets wherever they stand in a finished line."""
+
+    secrets: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, secrets: Iterable[str]) -> "Redactor":
+        """Those of ``secrets`` that are long enough not to stand in innocent words, the longest first."""
+        known = {secret.encode() for secret in secrets if len(secret) >= _SHORTEST_SECRET}
+        known |= {secret.replace(b"\\", b"\\\\").replace(b'"', b'\\"') for secret in known}
+        return cls(tuple(sorted(known, key=lambda secret: (-len(secret), secret))))
+
+    def line(self, line: bytes) -> bytes:
+        """``line`` without the secrets."""
+        for secret in self.secrets:
+            if secret in line:
+                line = line.replace(secret, REDACTED.encode())
+        return line

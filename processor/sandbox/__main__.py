@@ -1,0 +1,60 @@
+"""``python -m processor.sandbox``: a Xumm on a port, showing every webhook it sends until interrupted."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from processor.sandbox.attempt import Attempt, tell
+from processor.sandbox.clock import random_uuid
+from processor.sandbox.payload import Application
+from processor.sandbox.sender import Timing
+from processor.sandbox.server import Sandbox, SandboxSettings
+
+DEFAULT_PORT = 8600
+
+
+def render(attempt: Attempt) -> str:
+    """One attempt for a terminal, in two lines."""
+    return (
+        f"{attempt.at:%H:%M:%S} webhook attempt {attempt.number} of {attempt.payload} -> {attempt.url}\n"
+        f"         {tell(attempt.outcome)}"
+    )
+
+
+async def serve(applications: Sequence[Application], settings: SandboxSettings) -> None:
+    """Run a sandbox until cancelled, and tell on standard output where it is and what it sends."""
+    async with Sandbox(applications, settings, on_attempt=lambda attempt: _say(render(attempt))) as sandbox:
+        _say(f"API     {sandbox.api_url}")
+        _say(f"ledger  {sandbox.ledger_url}")
+        for application in applications:
+            _say(f"x-api-key {application.key}  webhooks to {application.webhook_url or 'nowhere'}")
+        await asyncio.Event().wait()
+
+
+def run(
+    *,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 for a free one.")] = DEFAULT_PORT,
+    application: Annotated[str, typer.Option(help="API key.", envvar="SANDBOX_API_KEY")] = "",
+    secret: Annotated[str, typer.Option(help="API secret.", envvar="SANDBOX_API_SECRET")] = "",
+    webhook: Annotated[str, typer.Option(help="Where webhooks go, a URL.")] = "",
+    factor: Annotated[float, typer.Option(help="Shortens the waits between attempts.")] = 1.0,
+) -> None:
+    """Run a Xumm for development: API, phone and ledger on one port."""
+    owner = Application(key=application or random_uuid(), secret=secret or random_uuid(), webhook_url=webhook or None)
+    if not secret:
+        _say(f"x-api-secret {owner.secret} (made up for this run)")
+    with suppress(KeyboardInterrupt):
+        asyncio.run(serve([owner], SandboxSettings(port=port, sender=Timing(factor=factor))))
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    typer.run(run)

@@ -1,0 +1,122 @@
+"""The user's phone, over HTTP: open, sign, reject or expire a payload of a sandbox that runs on its own.
+
+``GET /sign/<uuid>``, where ``next.always`` leads, is a page with the buttons; ``POST /sign/<uuid>/<action>``
+presses one. A JSON body is answered with the payload, and says how to sign: ``{"result": "tecPATH_DRY"}``.
+"""
+
+import html
+from typing import Any, Final, Literal, Protocol
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
+from processor.sandbox.clock import Clock
+from processor.sandbox.javascript import stringify
+from processor.sandbox.payload import IllegalActionError, Payload
+from processor.sandbox.state import Payloads, UnknownPayloadError
+from processor.sandbox.views import fetched
+from schemas.text import Account
+
+ACCOUNT: Final = "rwiETSee2wMz3SBnAG8hkMsCgvGy9LWbZ1"
+"""Who signs unless somebody is named."""
+
+_PAGE: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Sandbox</title>
+<h1>{title}</h1><p>{instruction}</p><p>This payload is <b>{situation}</b>.</p>
+<form method="post">{buttons}</form></html>"""
+_BUTTON: Final = '<button formaction="/sign/{uuid}/{action}">{action}</button> '
+_ACTIONS: Final = ("open", "sign", "reject", "expire")
+
+
+class Signing(BaseModel):
+    """How to sign; the defaults are the ordinary way."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    account: Account = ACCOUNT
+    result: str = "tesSUCCESS"
+    """What the node answers, and what the ledger says later."""
+    ledger_result: str | None = None
+    """What the ledger says, where that differs."""
+    delivered: JsonValue = None
+    """Less than ``Amount``: a partial payment."""
+    network: Literal["MAINNET", "TESTNET", "DEVNET", "XAHAU", "XAHAUTESTNET"] | None = None
+    """The network that the wallet is on; None for the one of the sandbox's ledger."""
+    dispatch_known_after: float = 0
+    """Seconds for which the API does not know the node's answer yet."""
+
+
+class Owner(Protocol):
+    """What the phone asks of the sandbox: actions that raise `UnknownPayloadError`, `IllegalActionError`."""
+
+    @property
+    def payloads(self) -> Payloads:
+        """All payloads."""
+        ...
+
+    def open(self, uuid: str, *, by_deeplink: bool = False) -> Payload:
+        """Have it on screen."""
+        ...
+
+    def sign(self, uuid: str, **how: Any) -> Payload:
+        """Sign it; ``how`` holds fields of `Signing`."""
+        ...
+
+    def reject(self, uuid: str) -> Payload:
+        """Decline it."""
+        ...
+
+    def expire(self, uuid: str) -> Payload:
+        """Let its time be over."""
+        ...
+
+
+def phone_routes(owner: Owner, clock: Clock) -> list[web.RouteDef]:
+    """The page and its buttons."""
+
+    async def page(request: web.Request) -> web.Response:
+        try:
+            payload = owner.payloads.get(request.match_info["uuid"])
+        except UnknownPayloadError:
+            return web.Response(status=404, text="no such payload")
+        return web.Response(text=_page(payload), content_type="text/html")
+
+    async def press(request: web.Request) -> web.StreamResponse:
+        uuid, action = request.match_info["uuid"], request.match_info["action"]
+        from_page = request.content_type != "application/json"
+        try:
+            payload = _act(owner, uuid, action, b"" if from_page else await request.read())
+        except UnknownPayloadError:
+            return web.Response(status=404, text="no such payload")
+        except IllegalActionError as error:
+            return web.Response(status=409, text=str(error))
+        except ValidationError as error:
+            return web.Response(status=400, text=f"{error.error_count()} unfit field(s)")
+        if from_page:
+            raise web.HTTPSeeOther(f"/sign/{uuid}")
+        return web.json_response(fetched(payload, now=clock()), dumps=stringify)
+
+    return [
+        web.get("/sign/{uuid}", page),
+        web.post(f"/sign/{{uuid}}/{{action:{'|'.join(_ACTIONS)}}}", press),
+    ]
+
+
+def _act(owner: Owner, uuid: str, action: str, body: bytes) -> Payload:
+    match action:
+        case "open":
+            return owner.open(uuid, by_deeplink=True)
+        case "sign":
+            return owner.sign(uuid, **Signing.model_validate_json(body or b"{}").model_dump())
+        case "reject":
+            return owner.reject(uuid)
+        case _:
+            return owner.expire(uuid)
+
+
+def _page(payload: Payload) -> str:
+    return _PAGE.format(
+        title=html.escape(payload.request.tx_type or "Transaction"),
+        instruction=html.escape(payload.request.custom_meta.instruction or ""),
+        situation=payload.situation.replace("_", ", "),
+        buttons="".join(_BUTTON.format(uuid=payload.uuid, action=action) for action in _ACTIONS),
+    )

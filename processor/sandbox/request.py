@@ -1,0 +1,78 @@
+"""The body of ``POST payload``, as far as the sandbox acts on it; what else Xumm allows there is let through.
+
+Source: https://docs.xumm.dev/concepts/payloads-sign-requests
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, model_validator
+
+from processor.sandbox.payload import CustomMeta, SignRequest
+from schemas.text import Uuid
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _ReturnUrl(_Wire):
+    app: str | None = None
+    web: str | None = None
+
+
+class _Options(_Wire):
+    submit: StrictBool = True
+    multisign: StrictBool = False
+    expire: Annotated[int, Field(ge=1)] = 240
+    return_url: _ReturnUrl = _ReturnUrl()
+    force_network: str | None = None
+    immutable: StrictBool = False
+    signers: tuple[str, ...] | None = None
+
+
+class _CustomMeta(_Wire):
+    identifier: Annotated[str, Field(max_length=40)] | None = None
+    blob: JsonValue = None
+    instruction: str | None = None
+
+
+class _Body(_Wire):
+    txjson: dict[str, Any] | None = None
+    txblob: Annotated[str, Field(pattern=r"^([0-9A-Fa-f]{2})+$")] | None = None
+    options: _Options = _Options()
+    custom_meta: _CustomMeta = _CustomMeta()
+    user_token: Uuid | None = None
+
+    @model_validator(mode="after")
+    def _one_transaction(self) -> Self:
+        if (self.txjson is None) == (self.txblob is None):
+            raise ValueError("either txjson or txblob")
+        if self.txjson is not None and not isinstance(self.txjson.get("TransactionType"), str):
+            raise ValueError("txjson needs a TransactionType")
+        return self
+
+
+def parse_request(body: bytes | Mapping[str, Any]) -> SignRequest:
+    """The sign request in ``body``. Raises ``pydantic.ValidationError``, where Xumm answers code 602."""
+    wire = _Body.model_validate_json(body) if isinstance(body, bytes) else _Body.model_validate(body)
+    options = wire.options
+    return SignRequest(
+        txjson=wire.txjson or {},
+        txblob=wire.txblob,
+        submit=options.submit,
+        multisign=options.multisign,
+        expire=timedelta(minutes=options.expire),
+        return_url_app=options.return_url.app,
+        return_url_web=options.return_url.web,
+        force_network=options.force_network,
+        immutable=options.immutable,
+        signers=options.signers,
+        user_token=wire.user_token,
+        custom_meta=CustomMeta(
+            identifier=wire.custom_meta.identifier,
+            blob=wire.custom_meta.blob,
+            instruction=wire.custom_meta.instruction,
+        ),
+    )

@@ -1,0 +1,182 @@
+"""Xumm's API for applications, over HTTP: ``/api/v1/platform/``.
+
+Errors read ``{"error":{"reference":"<uuid>","code":<int>}}``. Which status goes with codes 813 and 602 is
+documented nowhere; 403 and 400 stand here, and a client should go by the code.
+
+Source: https://docs.xumm.dev/js-ts-sdk/sdk-syntax/xumm.payload
+"""
+
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, Protocol
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from processor.sandbox.clock import Clock, NewId
+from processor.sandbox.javascript import stringify
+from processor.sandbox.limits import Allowance, Limits, RateLimit
+from processor.sandbox.payload import Application, Payload, SignRequest
+from processor.sandbox.request import parse_request
+from processor.sandbox.state import (
+    Cancellation,
+    DuplicateIdentifierError,
+    Payloads,
+    UnknownPayloadError,
+)
+from processor.sandbox.views import Json, cancelled, created, fetched
+
+PREFIX: Final = "/api/v1/platform"
+NOT_FOUND: Final = 404
+TOO_MANY: Final = 429
+BAD_PAYLOAD: Final = 602
+BAD_CREDENTIALS: Final = 813
+_STATUS: Final = {NOT_FOUND: 404, TOO_MANY: 429, BAD_PAYLOAD: 400, BAD_CREDENTIALS: 403}
+
+Answer = Callable[[web.Request, Application], Awaitable[Json]]
+
+
+class ApiError(Exception):
+    """An error to be told to the caller by its code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"error code {code}")
+        self.code = code
+
+
+class Desk(Protocol):
+    """What the API asks of the sandbox behind it."""
+
+    @property
+    def base_url(self) -> str:
+        """Where links into the sandbox begin."""
+        ...
+
+    @property
+    def payloads(self) -> Payloads:
+        """All payloads."""
+        ...
+
+    def create(self, request: SignRequest, *, application: Application) -> Payload:
+        """Make a payload of ``request``. Raises `DuplicateIdentifierError`."""
+        ...
+
+    def cancel(self, uuid: str) -> Cancellation:
+        """Cancel the payload, or say why not."""
+        ...
+
+
+class RestApi:
+    """The routes, their credentials and their limits."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        applications: Mapping[str, Application],
+        *,
+        limits: Limits,
+        clock: Clock,
+        new_id: NewId,
+    ) -> None:
+        self._desk = desk
+        self._applications = applications
+        self._clock = clock
+        self._new_id = new_id
+        self._limits = limits
+        self._counters: dict[tuple[str, bool], RateLimit] = {}
+
+    def routes(self) -> list[web.RouteDef]:
+        """All routes; one that Xumm does not have is answered in its way too."""
+        return [
+            web.get(f"{PREFIX}/ping", self._guarded(self._ping)),
+            web.post(f"{PREFIX}/payload", self._guarded(self._create, creates=True)),
+            web.get(f"{PREFIX}/payload/ci/{{identifier}}", self._guarded(self._by_identifier)),
+            web.get(f"{PREFIX}/payload/{{uuid}}", self._guarded(self._get)),
+            web.delete(f"{PREFIX}/payload/{{uuid}}", self._guarded(self._cancel)),
+            web.route("*", f"{PREFIX}/{{rest:.*}}", self._guarded(self._unknown)),
+        ]
+
+    def _guarded(self, answer: Answer, *, creates: bool = False) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            application = self._application(request)
+            allowance = self._take(application, creates=creates)
+            try:
+                if application is None:
+                    raise ApiError(BAD_CREDENTIALS)  # noqa: TRY301 - all errors leave by one door
+                if not allowance.granted:
+                    raise ApiError(TOO_MANY)  # noqa: TRY301
+                return _json_response(await answer(request, application), allowance)
+            except ApiError as error:
+                body = {"error": {"reference": self._new_id(), "code": error.code}}
+                return _json_response(body, allowance, status=_STATUS[error.code])
+
+        return handle
+
+    def _application(self, request: web.Request) -> Application | None:
+        application = self._applications.get(request.headers.get("x-api-key", ""))
+        offered = request.headers.get("x-api-secret", "")
+        if application is None or not hmac.compare_digest(application.secret.encode(), offered.encode()):
+            return None
+        return application
+
+    def _take(self, application: Application | None, *, creates: bool) -> Allowance:
+        limit = self._limits.creations if creates else self._limits.calls
+        owner = application.key if application else ""
+        counter = self._counters.setdefault((owner, creates), RateLimit(limit=limit))
+        return counter.take(self._clock())
+
+    async def _ping(self, _request: web.Request, application: Application) -> Json:
+        return {
+            "pong": True,
+            "auth": {
+                "quota": {"ratelimit": None},
+                "application": {
+                    "uuidv4": application.key,
+                    "name": application.name,
+                    "webhookurl": application.webhook_url,
+                    "disabled": 0,
+                },
+                "call": {"uuidv4": self._new_id()},
+            },
+        }
+
+    async def _create(self, request: web.Request, application: Application) -> Json:
+        try:
+            payload = self._desk.create(parse_request(await request.read()), application=application)
+        except (ValidationError, DuplicateIdentifierError) as error:
+            raise ApiError(BAD_PAYLOAD) from error
+        return created(payload, base_url=self._desk.base_url)
+
+    async def _get(self, request: web.Request, application: Application) -> Json:
+        return fetched(self._own(request, application), now=self._clock())
+
+    async def _by_identifier(self, request: web.Request, application: Application) -> Json:
+        try:
+            payload = self._desk.payloads.by_identifier(application, request.match_info["identifier"])
+        except UnknownPayloadError as error:
+            raise ApiError(NOT_FOUND) from error
+        return fetched(payload, now=self._clock())
+
+    async def _cancel(self, request: web.Request, application: Application) -> Json:
+        return cancelled(self._desk.cancel(self._own(request, application).uuid))
+
+    async def _unknown(self, _request: web.Request, _application: Application) -> Json:
+        raise ApiError(NOT_FOUND)
+
+    def _own(self, request: web.Request, application: Application) -> Payload:
+        """The payload in the path; another application's is as unknown as none."""
+        try:
+            payload = self._desk.payloads.get(request.match_info["uuid"])
+        except UnknownPayloadError as error:
+            raise ApiError(NOT_FOUND) from error
+        if payload.application.key != application.key:
+            raise ApiError(NOT_FOUND)
+        return payload
+
+
+def _json_response(body: Json, allowance: Allowance, *, status: int = 200) -> web.Response:
+    headers = {
+        "X-RateLimit-Limit": str(allowance.limit),
+        "X-RateLimit-Remaining": str(allowance.remaining),
+    }
+    return web.json_response(body, status=status, headers=headers, dumps=stringify)

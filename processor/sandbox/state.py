@@ -1,0 +1,100 @@
+"""The payloads of the sandbox: a pure model in memory, with the clock and the ids injected."""
+
+from dataclasses import dataclass, replace
+
+from processor.sandbox.clock import Clock, NewId
+from processor.sandbox.payload import (
+    CANCEL_REASONS,
+    Application,
+    CancelReason,
+    Payload,
+    Signature,
+    SignRequest,
+)
+
+
+class UnknownPayloadError(LookupError):
+    """No payload has this uuid or identifier in this application."""
+
+
+class DuplicateIdentifierError(ValueError):
+    """Another payload of the application has the identifier already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancellation:
+    """What became of an attempt to cancel."""
+
+    payload: Payload
+    reason: CancelReason
+
+
+class Payloads:
+    """All payloads, in memory. Each method returns the payload as it stands afterwards."""
+
+    def __init__(self, *, clock: Clock, new_id: NewId) -> None:
+        self._clock = clock
+        self._new_id = new_id
+        self._payloads: dict[str, Payload] = {}
+        self._identifiers: dict[tuple[str, str], str] = {}
+
+    def create(self, application: Application, request: SignRequest, *, pushed: bool = False) -> Payload:
+        """A new payload. Raises `DuplicateIdentifierError`."""
+        identifier = request.custom_meta.identifier
+        if identifier is not None and (application.key, identifier) in self._identifiers:
+            raise DuplicateIdentifierError("the identifier is taken")
+        now = self._clock()
+        payload = Payload(
+            uuid=self._new_id(),
+            reference=self._new_id(),
+            application=application,
+            request=request,
+            created_at=now,
+            expires_at=now + request.expire,
+            pushed=pushed,
+        )
+        if identifier is not None:
+            self._identifiers[application.key, identifier] = payload.uuid
+        return self._keep(payload)
+
+    def get(self, uuid: str) -> Payload:
+        """The payload as of now. Raises `UnknownPayloadError`."""
+        payload = self._payloads.get(uuid)
+        if payload is None:
+            raise UnknownPayloadError("no such payload")
+        return self._keep(payload.as_of(self._clock()))
+
+    def by_identifier(self, application: Application, identifier: str) -> Payload:
+        """The application's payload with this ``custom_meta.identifier``. Raises `UnknownPayloadError`."""
+        return self.get(self._identifiers.get((application.key, identifier), ""))
+
+    def open(self, uuid: str, *, by_deeplink: bool = False) -> Payload:
+        """The user has it on screen. Raises `IllegalActionError`."""
+        opened = self.get(uuid).after("open")
+        first = opened.opened_by_deeplink
+        return self._keep(replace(opened, opened_by_deeplink=by_deeplink if first is None else first))
+
+    def sign(self, uuid: str, signature: Signature) -> Payload:
+        """The user signed. Raises `IllegalActionError`, as for a payload that was never opened."""
+        signed = self.get(uuid).after("sign")
+        return self._keep(replace(signed, resolved_at=self._clock(), signature=signature))
+
+    def reject(self, uuid: str) -> Payload:
+        """The user declined. Raises `IllegalActionError`."""
+        return self._keep(replace(self.get(uuid).after("reject"), resolved_at=self._clock()))
+
+    def expire(self, uuid: str) -> Payload:
+        """Let the time to open it be over now. Raises `IllegalActionError`."""
+        return self._keep(replace(self.get(uuid).after("expire"), expires_at=self._clock()))
+
+    def cancel(self, uuid: str) -> Cancellation:
+        """Withdraw it, if nobody opened it yet; the reason says why not."""
+        payload = self.get(uuid)
+        reason = CANCEL_REASONS[payload.situation]
+        if reason == "OK":
+            payload = self._keep(payload.after("cancel"))
+        return Cancellation(payload=payload, reason=reason)
+
+    def _keep(self, payload: Payload) -> Payload:
+        self._payloads[payload.uuid] = payload
+        return payload

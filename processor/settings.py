@@ -1,0 +1,243 @@
+"""Everything an operator can set.
+
+A setting comes from, in this order, the first that has it:
+
+1. the process environment: ``PROCESSOR_HTTP_PORT=9000``, and with ``__`` for a level deeper
+   ``PROCESSOR_APPLICATIONS__SHOP__API_KEY=...``;
+2. the file ``.env`` in the working directory, same names;
+3. the TOML file ``processor.toml`` in the working directory, or the one that ``PROCESSOR_CONFIG_FILE`` names:
+   ``http_port = 9000``, ``[applications.shop]``;
+4. the default given here.
+
+Lists are JSON or separated by commas; durations are ``90s``, ``10m``, ``24h``, ``7d``, plain seconds or ISO 8601.
+`processor.configuration.load` reads the sources; nothing is read at import, nor by ``Settings(...)`` itself.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from processor.core.application import Application, Policy, Secret
+from processor.core.signature import key_of
+from processor.notation import (
+    ApiSecret,
+    ApiUrl,
+    Bindings,
+    BrokerUrls,
+    Duration,
+    HttpUrls,
+    LogLevel,
+    ManagementUrl,
+    Network,
+    QueueName,
+    split,
+)
+from schemas.text import ApplicationName, Uuid
+from schemas.topology import DEFAULT_QUEUES
+
+_AMQP_PORTS: Final = {"amqp": 15672, "amqps": 15671}
+ENVIRONMENT_PREFIX: Final = "PROCESSOR_"
+NESTED_DELIMITER: Final = "__"
+CONTRADICTION: Final = "contradiction"
+"""Type of the validation error whose context holds ``problems``: the place of each, and what is wrong there."""
+
+LEDGER_URLS: Final[dict[str, tuple[str, ...]]] = {
+    "MAINNET": ("https://xrplcluster.com", "https://s1.ripple.com:51234", "https://s2.ripple.com:51234"),
+    "TESTNET": ("https://s.altnet.rippletest.net:51234", "https://testnet.xrpl-labs.com"),
+    "DEVNET": ("https://s.devnet.rippletest.net:51234",),
+    "XAHAU": ("https://xahau.network",),
+    "XAHAUTESTNET": ("https://xahau-test.net",),
+}
+"""Public nodes of each network, in the order in which they are asked."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+
+
+class PreviousSecret(_Section):
+    """An API secret that was replaced, but may still be signed with for a while."""
+
+    secret: ApiSecret
+    not_after: AwareDatetime
+    """Until when it is accepted, ISO 8601 with a time zone."""
+
+
+class ApplicationSettings(_Section):
+    """One application of Xumm's developer console."""
+
+    api_key: Uuid
+    """The API key: a UUID, public, the same as ``application_uuidv4``."""
+    api_secret: ApiSecret
+    """The API secret, exactly as the console shows it."""
+    previous_secrets: tuple[PreviousSecret, ...] = ()
+    """Secrets that are being rotated out."""
+    network: Network = "MAINNET"
+    """Where transactions must land: a payment on another network never passes for a real one."""
+    grace: Duration = timedelta(hours=24)
+    """How long a payload that was opened in time may still be signed after it expired."""
+
+
+class Retention(_Section):
+    """How long the store keeps what is done with."""
+
+    events: Duration = timedelta(days=7)
+    """Published events."""
+    deliveries: Duration = timedelta(days=30)
+    """The delivery log."""
+    delivery_rows: Annotated[int, Field(ge=1000)] = 1_000_000
+    """The delivery log's upper bound, whatever its age."""
+
+
+class Settings(BaseSettings):
+    """The service's settings, checked."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter=NESTED_DELIMITER,
+    )
+
+    applications: dict[ApplicationName, ApplicationSettings] = {}
+    """The applications whose webhooks are accepted, by a name of your choice: it stands in URLs and routing keys."""
+    http_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 in a container."""
+    http_port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """Port to listen on; 0 takes a free one."""
+    body_timeout: Duration = timedelta(seconds=5)
+    """How long a webhook's body may take to arrive."""
+    max_body_bytes: Annotated[int, Field(ge=1024, le=2**24)] = 65536
+    """How long a webhook's body may be."""
+    shutdown_timeout: Duration = timedelta(seconds=25)
+    """How long open work may take after SIGTERM; keep it below the platform's own limit."""
+    database_url: Annotated[str, Field(pattern=r"^(?:sqlite|postgresql)(?:\+[a-z0-9_]+)?://", repr=False)] = (
+        "sqlite:///var/processor.db"
+    )
+    """sqlite:///relative/path, sqlite:////absolute/path, or postgresql://user:password@host/name."""
+    amqp_url: BrokerUrls = None
+    """amqp(s)://user:password@host:5672/vhost; several nodes of one cluster separated by commas. Unset: events reach
+    only consumers within this process, which is good for trying it out and for nothing else."""
+    amqp_management_url: ManagementUrl = None
+    """RabbitMQ's management API, for policies and queue counts. Unset: derived from amqp_url."""
+    queues: Annotated[dict[QueueName, Bindings], Field(min_length=1)] = DEFAULT_QUEUES
+    """Queue name to the topic bindings of ``<app>.<family>.<name>``. Setting any replaces the defaults."""
+    xumm_url: ApiUrl = "https://xumm.app"
+    """Xumm's API."""
+    ledger_urls: dict[Network, HttpUrls] = LEDGER_URLS
+    """Network to the JSON-RPC addresses of its nodes, best first. A network that you name replaces its default."""
+    outbox_high_water: Annotated[int, Field(ge=1)] = 1_000_000
+    """Unpublished events at which webhooks are answered 503, so that Xumm tries again later."""
+    retention: Retention = Retention()
+    """How long the store keeps what is done with."""
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """auto: console on a terminal, JSON lines elsewhere."""
+    log_level: LogLevel = "info"
+    """The least level that is logged."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  the library passes them by name
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments alone: `processor.configuration.load` brings the other sources, and remembers which gave what."""
+        return (init_settings,)
+
+    @field_validator("ledger_urls")
+    @classmethod
+    def _with_defaults(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        return LEDGER_URLS | value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = dict(_contradictions(self))
+        if problems:
+            text = "; ".join(f"{'.'.join(place)}: {problem}" for place, problem in problems.items())
+            raise PydanticCustomError(CONTRADICTION, "{text}", {"text": text, "problems": problems})
+        return self
+
+    @property
+    def amqp_urls(self) -> tuple[str, ...]:
+        """The broker's nodes, each a URL with its password. Empty: the embedded publisher is meant."""
+        return tuple(split(self.amqp_url.get_secret_value())) if self.amqp_url else ()
+
+    @property
+    def management_url(self) -> SecretStr | None:
+        """RabbitMQ's management API, with user and password; None without a broker."""
+        if self.amqp_management_url or not self.amqp_urls:
+            return self.amqp_management_url
+        parts = urlsplit(self.amqp_urls[0])
+        user = parts.netloc.rpartition("@")[0] or "guest:guest"
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        scheme = "https" if parts.scheme == "amqps" else "http"
+        return SecretStr(urlunsplit((scheme, f"{user}@{host}:{_AMQP_PORTS[parts.scheme]}", "", "", "")))
+
+    @property
+    def database_file(self) -> Path | None:
+        """Where SQLite keeps its file; None if the store is no file."""
+        scheme, _, path = self.database_url.partition(":///")
+        return Path(path) if scheme.startswith("sqlite") and path and path != ":memory:" else None
+
+
+def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
+    owners: dict[str, str] = {}
+    for name, application in settings.applications.items():
+        place = ("applications", name)
+        if application.network not in settings.ledger_urls:
+            yield (*place, "network"), f"ledger_urls has no nodes of {application.network}"
+        if application.api_key == application.api_secret.get_secret_value().lower():
+            yield (*place, "api_secret"), "must not be the API key, which is public"
+        if (other := owners.setdefault(application.api_key, name)) != name:
+            yield (*place, "api_key"), f"must differ from that of applications.{other}"
+
+
+def applications_of(settings: Settings) -> Mapping[str, Application]:
+    """The applications by name, their secrets as HMAC keys: the current one first."""
+    return {name: _application(name, application) for name, application in settings.applications.items()}
+
+
+def _application(name: str, settings: ApplicationSettings) -> Application:
+    current = Secret(key=key_of(settings.api_secret.get_secret_value()))
+    previous = (
+        Secret(key=key_of(old.secret.get_secret_value()), not_after=old.not_after) for old in settings.previous_secrets
+    )
+    return Application(
+        name=name,
+        uuid=settings.api_key,
+        secrets=(current, *previous),
+        policy=Policy(network=settings.network, grace=settings.grace),
+    )
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """Every value that may stand in no log line: API secrets, also as keys, and the passwords within URLs."""
+    found: list[str] = []
+    for application in settings.applications.values():
+        secrets = [application.api_secret, *(old.secret for old in application.previous_secrets)]
+        found += [secret.get_secret_value() for secret in secrets]
+    found += [key_of(secret).decode() for secret in found]
+    management = settings.management_url.get_secret_value() if settings.management_url else ""
+    for url in (settings.database_url, management, *settings.amqp_urls):
+        password = urlsplit(url).password or ""
+        found += [password, unquote(password)]
+    return list(dict.fromkeys(secret for secret in found if secret))

@@ -1,0 +1,229 @@
+"""The one transaction that matters: load states, apply reports, store what follows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Dialect, bindparam, case, literal_column, or_, select, text
+
+from processor.core.announce import event_of, routing_key_of
+from processor.core.lifecycle import Task, Transition, apply
+from processor.core.report import Report
+from processor.core.state import PayloadState
+from processor.publisher.port import Message
+from processor.store.entry import (
+    DeliveryRecord,
+    Entry,
+    OutboxMessage,
+    Quarantined,
+    Recorded,
+    Refused,
+    Reported,
+)
+from processor.store.knowledge import STATE, UNKNOWN, row_of, state_of
+from processor.store.rows import Insert, Insertion, rendered
+from processor.store.tables import deliveries, outbox, payloads, quarantine, stored, tasks
+
+GROUP_LIMIT: Final = 256
+"""How many entries one transaction takes."""
+
+_Key = tuple[str, str]
+"""Payload and application name."""
+_Draft = tuple[Transition | None, Sequence[Message]]
+
+_POSITIONS: Final = {
+    "sqlite": "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'",
+    "postgresql": "SELECT nextval(pg_get_serial_sequence('outbox', 'position')) FROM generate_series(1, :count)",
+}
+
+
+class Recording:
+    """`record`, with its statements rendered for one database."""
+
+    def __init__(self, dialect: Dialect, *, exclusive: bool) -> None:
+        self._dialect = dialect
+        self._exclusive = exclusive
+        self._selects: dict[int, str] = {}
+        self._hold_place = Insertion(dialect, [*STATE, *_SEEN], lambda insert: insert.on_conflict_do_nothing())
+        self._put_states = Insertion(dialect, [*STATE, *_SEEN], _update_state)
+        self._put_messages = Insertion(dialect, [column for column in outbox.c if column.name != "published_at"])
+        self._put_tasks = Insertion(dialect, [*tasks.c][:7], _ask_again)
+        self._put_deliveries = Insertion(dialect, [*deliveries.c][1:])
+        self._put_quarantine = Insertion(dialect, [*quarantine.c][1:6])
+
+    def record(self, connection: Connection, entries: Sequence[Entry], now: datetime) -> list[Recorded]:
+        """Store what ``entries`` say, in order, each on top of those before it. At most `GROUP_LIMIT`."""
+        seen_at = stored(now)
+        group = _Group(self._load(connection, _subjects(entries), seen_at), seen_at)
+        drafts = [group.add(entry) for entry in entries]
+        recorded = self._put_drafts(connection, drafts)
+        self._put_states(connection, [(*row_of(state), seen_at, seen_at) for state in group.changed.values()])
+        self._put_tasks(connection, list(group.tasks.values()))
+        self._put_deliveries(connection, group.deliveries)
+        self._put_quarantine(connection, group.quarantined)
+        return recorded
+
+    def _load(self, connection: Connection, subjects: Mapping[_Key, str], seen_at: int) -> dict[_Key, PayloadState]:
+        """The states of the known ones. Of a shared database, the rows stay locked to the end of the transaction."""
+        if not subjects:
+            return {}
+        if not self._exclusive:
+            # Rows are inserted, then locked, in the same order by everybody: that excludes deadlocks.
+            places = [(*key, subjects[key], 0, 0, 0, None, None, UNKNOWN, seen_at, seen_at) for key in sorted(subjects)]
+            self._hold_place(connection, places)
+        wanted = [payload for payload, _ in subjects]
+        count = 1 << (len(wanted) - 1).bit_length()
+        padded = tuple(wanted + wanted[:1] * (count - len(wanted)))
+        rows = connection.exec_driver_sql(self._select(count), padded)
+        return {(row[0], row[1]): state_of(row) for row in rows if row[8] != UNKNOWN}
+
+    def _select(self, count: int) -> str:
+        if count not in self._selects:
+            wanted = [bindparam(f"payload_{number}", type_=payloads.c.payload.type) for number in range(count)]
+            statement = select(*STATE).where(payloads.c.payload.in_(wanted))
+            if not self._exclusive:
+                statement = statement.order_by(payloads.c.payload, payloads.c.app).with_for_update()
+            self._selects[count] = rendered(self._dialect, statement, count)
+        return self._selects[count]
+
+    def _put_drafts(self, connection: Connection, drafts: Sequence[_Draft]) -> list[Recorded]:
+        positions = self._positions(connection, sum(len(messages) for _, messages in drafts))
+        recorded = [
+            Recorded(
+                transition=transition,
+                messages=tuple(OutboxMessage(position=next(positions), message=message) for message in messages),
+            )
+            for transition, messages in drafts
+        ]
+        self._put_messages(connection, list(_outbox_rows(recorded)))
+        return recorded
+
+    def _positions(self, connection: Connection, count: int) -> Iterator[int]:
+        """Numbers greater than any before. Those of one payload grow, since its row is locked."""
+        if count == 0:
+            return iter(())
+        if self._exclusive:
+            last = connection.exec_driver_sql(_POSITIONS["sqlite"]).scalar() or 0
+            return iter(range(last + 1, last + 1 + count))
+        return iter(sorted(connection.execute(text(_POSITIONS["postgresql"]), {"count": count}).scalars()))
+
+
+class _Group:
+    """What is known and what is to be written, while the entries of one transaction go by."""
+
+    def __init__(self, states: dict[_Key, PayloadState], now: int) -> None:
+        self._states = states
+        self._now = now
+        self.changed: dict[_Key, PayloadState] = {}
+        self.tasks: dict[tuple[str, str, str], tuple[Any, ...]] = {}
+        self.deliveries: list[tuple[Any, ...]] = []
+        self.quarantined: list[tuple[Any, ...]] = []
+
+    def add(self, entry: Entry) -> _Draft:
+        match entry:
+            case Reported():
+                return self._apply(entry)
+            case Quarantined(delivery=delivery):
+                row = (stored(delivery.received_at), delivery.app, delivery.payload, entry.body, entry.reason)
+                self.quarantined.append(row)
+                self.deliveries.append(_delivery_row(delivery, delivery.verdict))
+            case Refused(delivery=delivery):
+                self.deliveries.append(_delivery_row(delivery, delivery.verdict))
+        return None, ()
+
+    def _apply(self, entry: Reported) -> _Draft:
+        report = entry.report
+        key = (report.payload, report.app)
+        known = self._states.get(key)
+        state = known or PayloadState(app=report.app, application=report.application, payload=report.payload)
+        transition = apply(state, report, entry.policy)
+        if known is None or transition.state != known:
+            self._states[key] = self.changed[key] = transition.state
+        for task in transition.tasks:
+            self._ask(key, task, report)
+        if entry.delivery is not None:
+            verdict = "accepted" if transition.news or known is None else "duplicate"
+            self.deliveries.append(_delivery_row(entry.delivery, verdict))
+        return transition, [
+            _message(transition, report, number, entry) for number in range(len(transition.announcements))
+        ]
+
+    def _ask(self, key: _Key, task: Task, report: Report) -> None:
+        """At the end of the group there is one row for each task, due as `_ask_again` would have it."""
+        due_at = stored(report.at + task.due)
+        earlier = self.tasks.get((*key, task.kind))
+        if earlier is not None and task.kind != "deadline":
+            due_at = min(due_at, earlier[3])
+        self.tasks[*key, task.kind] = (*key, task.kind, due_at, 0, 1, self._now)
+
+
+_SEEN: Final = (payloads.c.first_seen_at, payloads.c.updated_at)
+
+
+def _subjects(entries: Sequence[Entry]) -> dict[_Key, str]:
+    """The payloads that are reported on, with the uuid of their application."""
+    reports = [entry.report for entry in entries if isinstance(entry, Reported)]
+    return {(report.payload, report.app): report.application for report in reports}
+
+
+def _message(transition: Transition, report: Report, number: int, entry: Reported) -> Message:
+    announcement = transition.announcements[number]
+    state = transition.state
+    event = event_of(announcement, state, report)
+    return Message(
+        id=event.id,
+        type=event.type,
+        app=state.app,
+        payload=state.payload,
+        routing_key=routing_key_of(announcement, state),
+        body=event.model_dump_json().encode(),
+        at=int(report.at.timestamp()),
+        traceparent=entry.traceparent,
+    )
+
+
+def _outbox_rows(recorded: Sequence[Recorded]) -> Iterator[tuple[Any, ...]]:
+    for result in recorded:
+        if result.transition is None:
+            continue
+        for queued, announcement in zip(result.messages, result.transition.announcements, strict=True):
+            message = queued.message
+            yield (
+                queued.position,
+                message.id,
+                message.app,
+                message.payload,
+                announcement.sequence,
+                message.type,
+                message.routing_key,
+                message.body,
+                message.at,
+                message.traceparent,
+            )
+
+
+def _delivery_row(delivery: DeliveryRecord, verdict: str) -> tuple[Any, ...]:
+    latency_us = round(delivery.latency.total_seconds() * 1_000_000)
+    received_at = stored(delivery.received_at)
+    return (received_at, delivery.app, delivery.payload, delivery.attempt, verdict, latency_us)
+
+
+def _update_state(insert: Insert) -> Insert:
+    kept = {"payload", "app", "application", "first_seen_at"}
+    return insert.on_conflict_do_update(
+        index_elements=[payloads.c.payload, payloads.c.app],
+        set_={column.name: insert.excluded[column.name] for column in payloads.c if column.name not in kept},
+    )
+
+
+def _ask_again(insert: Insert) -> Insert:
+    """A task that is asked for again is due at the earlier time; a deadline moves to where the newest report has it."""
+    asked = insert.excluded.due_at
+    is_deadline = tasks.c.kind == literal_column("'deadline'")
+    return insert.on_conflict_do_update(
+        index_elements=[tasks.c.payload, tasks.c.app, tasks.c.kind],
+        set_={
+            "due_at": case((or_(is_deadline, asked < tasks.c.due_at), asked), else_=tasks.c.due_at),
+            "generation": tasks.c.generation + literal_column("1"),
+        },
+    )

@@ -1,0 +1,42 @@
+"""How long what is done with is kept."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, select
+
+from processor.store.tables import deliveries, outbox, quarantine, stored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """What is kept, and for how long."""
+
+    published: timedelta = timedelta(days=7)
+    """Events after they were published: for replay."""
+    deliveries: timedelta = timedelta(days=30)
+    max_deliveries: int = 1_000_000
+    """Lines of the delivery log, however young: a flood of refused ones must not fill the disk."""
+    released: timedelta = timedelta(days=30)
+    """Quarantined bodies after they were received, once they are released."""
+
+
+def prune(connection: Connection, retention: Retention, now: datetime, limit: int) -> int:
+    """Remove what has outlived its time among the oldest ``limit`` rows of each table; how many rows that were."""
+    newest = connection.execute(select(func.max(deliveries.c.id))).scalar() or 0
+    old = deliveries.c.received_at < stored(now - retention.deliveries)
+    beyond = deliveries.c.id <= newest - retention.max_deliveries
+    published = outbox.c.published_at < stored(now - retention.published)
+    released = quarantine.c.released_at.is_not(None) & (quarantine.c.received_at < stored(now - retention.released))
+    return (
+        _remove(connection, deliveries, old | beyond, limit)
+        + _remove(connection, outbox, published, limit)
+        + _remove(connection, quarantine, released, limit)
+    )
+
+
+def _remove(connection: Connection, table: Table, outlived: ColumnElement[bool], limit: int) -> int:
+    """Looks at the oldest rows only, so that finding nothing costs nothing."""
+    (key,) = table.primary_key.columns
+    oldest = select(key).order_by(key).limit(limit).scalar_subquery()
+    return connection.execute(delete(table).where(key.in_(oldest), outlived)).rowcount

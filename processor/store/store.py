@@ -1,0 +1,165 @@
+"""The store: what must survive, behind methods that each are one transaction."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection, select
+
+from processor.core.state import PayloadState
+from processor.store import deliveries, leases, outbox, retention, tasks
+from processor.store.database import Database, open_database, open_read_only
+from processor.store.entry import DeliveryRecord, DueTask, Entry, OutboxMessage, QuarantinedBody, Recorded
+from processor.store.knowledge import STATE, UNKNOWN, state_of
+from processor.store.migrations import upgrade
+from processor.store.recording import Recording
+from processor.store.retention import Retention
+from processor.store.tables import payloads
+
+
+class Store:
+    """One connection to the database, for one thread. Every method raises `StoreError`.
+
+    Guarantees: what a method did is durable when it returns, and nothing is done when it raises, except that of a
+    lost connection to PostgreSQL a commit may have gone through; everything may be repeated safely.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._recording = Recording(database.dialect, exclusive=database.exclusive)
+        self.depth = 0
+        """How many events wait to be published, as far as this process knows: see `outbox_depth`."""
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """Open ``sqlite:////path`` or ``postgresql://...`` and bring it to the newest revision.
+
+        Raises `StoreLocked` if another process has the SQLite file.
+        """
+        store = cls(open_database(url))
+        try:
+            with store.transaction() as connection:
+                upgrade(connection)
+            store.outbox_depth()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    @classmethod
+    def open_read_only(cls, url: str) -> Self:
+        """Open a database that exists for looking at it, also while the service runs."""
+        return cls(open_read_only(url))
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether this process is the only one that writes."""
+        return self._database.exclusive
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Let several calls be one transaction."""
+        with self._database.transaction() as connection:
+            yield connection
+
+    def record(self, entries: Sequence[Entry], now: datetime) -> list[Recorded]:
+        """Store what ``entries`` say, all of them or none, each on top of those before it. At most `GROUP_LIMIT`."""
+        with self.transaction() as connection:
+            recorded = self._recording.record(connection, entries, now)
+        self.depth += sum(len(result.messages) for result in recorded)
+        return recorded
+
+    def state(self, app: str, payload: str) -> PayloadState | None:
+        """What is known of a payload."""
+        wanted = (payloads.c.payload == payload, payloads.c.app == app, payloads.c.knowledge != UNKNOWN)
+        with self.transaction() as connection:
+            row = connection.execute(select(*STATE).where(*wanted)).first()
+        return None if row is None else state_of(row)
+
+    def unpublished(self, limit: int, after: int = 0) -> list[OutboxMessage]:
+        """The first ``limit`` events in the outbox with a position over ``after``, in order."""
+        with self.transaction() as connection:
+            return outbox.unpublished(connection, limit, after)
+
+    def mark_published(self, positions: Sequence[int], now: datetime) -> None:
+        """Take events out of the outbox; they are kept for `Retention.published`."""
+        with self.transaction() as connection:
+            marked = outbox.mark_published(connection, positions, now)
+        self.depth -= marked
+
+    def outbox_depth(self) -> int:
+        """Count the events that wait to be published."""
+        with self.transaction() as connection:
+            self.depth = outbox.depth(connection)
+        return self.depth
+
+    def claim_tasks(self, now: datetime, limit: int, holder: str, lease: timedelta) -> list[DueTask]:
+        """Lease up to ``limit`` due tasks to ``holder``, the longest due first."""
+        with self.transaction() as connection:
+            return tasks.claim(connection, now, limit, holder, lease)
+
+    def finish_task(self, task: DueTask) -> None:
+        """Remove a task; if it was asked for again meanwhile, only release it."""
+        with self.transaction() as connection:
+            tasks.finish(connection, task)
+
+    def reschedule_task(self, task: DueTask, due_at: datetime) -> None:
+        """Release a task until ``due_at``; if it was asked for again meanwhile, until the time asked for."""
+        with self.transaction() as connection:
+            tasks.reschedule(connection, task, due_at)
+
+    def next_task_due(self) -> datetime | None:
+        """When the next task becomes due, or the lease on one runs out. None if there is none."""
+        with self.transaction() as connection:
+            return tasks.next_due(connection)
+
+    def deliveries(
+        self, *, payload: str | None = None, app: str | None = None, verdict: str | None = None, limit: int = 100
+    ) -> list[DeliveryRecord]:
+        """The newest lines of the delivery log that match, newest first."""
+        with self.transaction() as connection:
+            return deliveries.latest(connection, payload=payload, app=app, verdict=verdict, limit=limit)
+
+    def quarantined(self, limit: int = 100) -> list[QuarantinedBody]:
+        """The oldest bodies in quarantine."""
+        with self.transaction() as connection:
+            return deliveries.quarantined(connection, limit)
+
+    def quarantined_body(self, number: int) -> bytes | None:
+        """The raw body, or None if there is no such."""
+        with self.transaction() as connection:
+            return deliveries.quarantined_body(connection, number)
+
+    def release(self, number: int, now: datetime) -> bool:
+        """Let a body out of quarantine: somebody dealt with it. False if there is no such in it."""
+        with self.transaction() as connection:
+            return deliveries.release(connection, number, now)
+
+    def acquire_lease(self, name: str, holder: str, ttl: timedelta, now: datetime) -> bool:
+        """Take or extend a lease, unless another holds it. Instances' clocks must agree to much less than ``ttl``."""
+        with self.transaction() as connection:
+            return leases.acquire(connection, name, holder, ttl, now)
+
+    def release_lease(self, name: str, holder: str) -> None:
+        """Give a lease back, if it is ``holder``'s."""
+        with self.transaction() as connection:
+            leases.release(connection, name, holder)
+
+    def prune(self, keep: Retention, now: datetime, limit: int = 500) -> int:
+        """Remove some of what has outlived its time; call again until 0. How many rows went."""
+        with self.transaction() as connection:
+            return retention.prune(connection, keep, now, limit)
+
+    def close(self) -> None:
+        """Close the connection and let others have the database."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

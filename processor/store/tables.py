@@ -1,0 +1,127 @@
+"""The tables, the same on SQLite and PostgreSQL: text, bytes and integers only.
+
+An instant is stored as microseconds since 1970 UTC. What came from outside as JSON is stored as bytes: PostgreSQL's
+text refuses the NUL that JSON allows, SQLite's integers the big ones.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, text
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_Serial: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata: Final = MetaData()
+
+payloads: Final = Table(
+    "payloads",
+    metadata,
+    Column("payload", Text, primary_key=True),
+    Column("app", Text, primary_key=True),
+    Column("application", Text, nullable=False),
+    Column("facts", Integer, nullable=False),
+    Column("flags", Integer, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("resolved", Text),
+    Column("expires_at", BigInteger),
+    Column("knowledge", LargeBinary, nullable=False),
+    Column("first_seen_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+"""What is known of each payload; ``knowledge`` is the part that nobody searches by, as JSON."""
+
+outbox: Final = Table(
+    "outbox",
+    metadata,
+    Column("position", _Serial, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False),
+    Column("app", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("routing_key", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("traceparent", Text),
+    Column("published_at", BigInteger),
+    Index(
+        "outbox_unpublished",
+        "position",
+        sqlite_where=text("published_at IS NULL"),
+        postgresql_where=text("published_at IS NULL"),
+    ),
+    sqlite_autoincrement=True,
+)
+"""Every event, from the transaction that caused it until some time after it was published. ``at``: Unix seconds."""
+
+tasks: Final = Table(
+    "tasks",
+    metadata,
+    Column("payload", Text, primary_key=True),
+    Column("app", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("due_at", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("holder", Text),
+    Column("leased_until", BigInteger),
+    Index("tasks_due", "due_at"),
+    Index(
+        "tasks_leased",
+        "leased_until",
+        sqlite_where=text("leased_until IS NOT NULL"),
+        postgresql_where=text("leased_until IS NOT NULL"),
+    ),
+)
+"""What is to be done later, and who is at it."""
+
+deliveries: Final = Table(
+    "deliveries",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("received_at", BigInteger, nullable=False),
+    Column("app", Text, nullable=False),
+    Column("payload", Text),
+    Column("attempt", Integer),
+    Column("verdict", Text, nullable=False),
+    Column("latency_us", BigInteger, nullable=False),
+    Index("deliveries_payload", "payload"),
+    sqlite_autoincrement=True,
+)
+"""The delivery log."""
+
+quarantine: Final = Table(
+    "quarantine",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("received_at", BigInteger, nullable=False),
+    Column("app", Text, nullable=False),
+    Column("payload", Text),
+    Column("body", LargeBinary, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("released_at", BigInteger),
+    sqlite_autoincrement=True,
+)
+"""Authentic bodies that make no sense."""
+
+leases: Final = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", BigInteger, nullable=False),
+)
+"""Who does what only one instance may do."""
+
+
+def stored(moment: datetime) -> int:
+    """An instant as it is stored."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def restored(stored_at: int) -> datetime:
+    """An instant that was stored."""
+    return _EPOCH + timedelta(microseconds=stored_at)

@@ -1,0 +1,64 @@
+"""The HTTP server: which path leads where, and the bounds that hold for every request."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from aiohttp import hdrs, http_parser, web
+
+from processor.intake import Intake, Limits
+
+KEEPALIVE_SECONDS: Final = 15.0
+"""Also what cuts off a client whose headers never finish."""
+SERVER: Final = "xumm-webhook-processor"
+_HANDSHAKE_BYTES: Final = 8190
+
+Health = Callable[[], Mapping[str, object]]
+"""The state of the service's parts; ``status`` is ``ok`` if it can take webhooks."""
+
+
+def assert_fast_parser() -> None:
+    """Refuse to start on aiohttp's slow parser in Python: it is the more lenient of the two, too."""
+    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+        raise RuntimeError("aiohttp runs without its C parser: install a wheel of it, or build it with a C compiler")
+
+
+def web_application(intake: Intake, limits: Limits, health: Health) -> web.Application:
+    """The routes. Whatever stands below ``/webhooks`` is a webhook that is checked: never a 404."""
+    app = web.Application(client_max_size=limits.body_bytes)
+    app.on_response_prepare.append(_tell_no_versions)
+    app.router.add_route("*", "/webhooks/{app}", intake.handle)
+    app.router.add_route("*", "/webhooks{app:.*}", intake.handle)
+    app.router.add_get("/healthz", _healthz)
+    app.router.add_get("/readyz", _readyz(health))
+    return app
+
+
+def runner_of(app: web.Application) -> web.AppRunner:
+    """A server for ``app`` with the bounds that hold for all of it. It leaves signals to its caller."""
+    return web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        auto_decompress=False,
+        max_line_size=_HANDSHAKE_BYTES,
+        max_field_size=_HANDSHAKE_BYTES,
+        lingering_time=2.0,
+    )
+
+
+async def _tell_no_versions(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers[hdrs.SERVER] = SERVER
+
+
+async def _healthz(_request: web.Request) -> web.Response:
+    """The process lives."""
+    return web.json_response({"status": "ok"})
+
+
+def _readyz(health: Health) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(_request: web.Request) -> web.StreamResponse:
+        state = health()
+        return web.json_response(dict(state), status=200 if state["status"] == "ok" else 503)
+
+    return handle

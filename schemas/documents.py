@@ -1,0 +1,215 @@
+"""The contract as documents: a JSON Schema of each event and inbound shape, and an AsyncAPI description of the stream.
+
+All are generated from the models and committed; ``processor schema --check`` says whether they still agree.
+
+Sources: https://json-schema.org/draft/2020-12, https://www.asyncapi.com/docs/reference/specification/v3.0.0,
+https://github.com/asyncapi/bindings/tree/master/amqp
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
+
+from schemas.compatibility import breaking_changes
+from schemas.events import MODELS, CloudEvent, family_and_name
+from schemas.status import Status
+from schemas.topology import CONTENT_TYPE, DEFAULT_QUEUES, EXCHANGE, HEADER_TRACEPARENT
+from schemas.webhook import Webhook
+
+ROOT: Final = Path(__file__).parent
+RELEASED: Final = "released"
+"""Folder of the schemas that consumers out there rely on."""
+
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_INBOUND: Final[dict[str, type[BaseModel]]] = {"webhook": Webhook, "status": Status}
+_APP_PATTERN: Final = "A name that the operator gave the application, such as `shop`."
+
+
+class _Generator(GenerateJsonSchema):
+    schema_dialect = _DIALECT
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002  the library's hook
+        return False
+
+
+def documents() -> dict[str, str]:
+    """Every document: its path below ``schemas/`` and its text."""
+    texts = {f"json/{name}.json": _text(schema) for name, schema in event_schemas().items()}
+    texts |= {f"json/inbound.{name}.json": _text(_inbound_schema(name)) for name in _INBOUND}
+    texts["asyncapi.json"] = _text(_asyncapi())
+    return texts
+
+
+def event_schemas() -> dict[str, dict[str, Any]]:
+    """JSON Schema of each event, by ``<family>.<name>``."""
+    return {".".join(family_and_name(event_type)): _event_schema(model) for event_type, model in MODELS.items()}
+
+
+def examples(directory: Path = ROOT / "examples") -> dict[str, dict[str, Any]]:
+    """One example of each event, by event type."""
+    return {event_type: json.loads((directory / f"{event_type}.json").read_text("utf-8")) for event_type in MODELS}
+
+
+def stale(directory: Path = ROOT) -> list[str]:
+    """The documents in ``directory`` that the models would write otherwise, or not at all."""
+    wanted = documents()
+    found = {f"json/{path.name}" for path in (directory / "json").glob("*.json")}
+    return sorted((found - wanted.keys()) | {path for path, text in wanted.items() if _read(directory / path) != text})
+
+
+def write(directory: Path = ROOT) -> list[str]:
+    """Bring ``directory`` up to date; the paths that changed. Released schemas stay as they are."""
+    changed = stale(directory)
+    wanted = documents()
+    for path in changed:
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        if path in wanted:
+            (directory / path).write_text(wanted[path], encoding="utf-8")
+        else:
+            (directory / path).unlink()
+    return changed
+
+
+def breaking(directory: Path = ROOT) -> list[str]:
+    """What would break consumers that rely on the released schemas. Each event with a new version starts anew."""
+    return breaking_changes(_released(directory), _by_id(event_schemas().values()))
+
+
+def release(directory: Path = ROOT) -> list[str]:
+    """Freeze the schemas as they are now; the paths written. Raises `ValueError` if they break what was released."""
+    if problems := breaking(directory):
+        raise ValueError("; ".join(problems))
+    written = []
+    for urn, schema in _by_id(event_schemas().values()).items():
+        path = f"{RELEASED}/{urn.removeprefix('urn:xumm-processor:').replace(':', '.v')}.json"
+        if _read(directory / path) != _text(schema):
+            (directory / path).parent.mkdir(parents=True, exist_ok=True)
+            (directory / path).write_text(_text(schema), encoding="utf-8")
+            written.append(path)
+    return written
+
+
+def _released(directory: Path) -> dict[str, Any]:
+    return _by_id(json.loads(path.read_text("utf-8")) for path in sorted((directory / RELEASED).glob("*.json")))
+
+
+def _by_id(schemas: Any) -> dict[str, Any]:
+    return {schema["$id"]: schema for schema in schemas}
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _event_schema(model: type[CloudEvent]) -> dict[str, Any]:
+    schema = model.model_json_schema(mode="serialization", schema_generator=_Generator)
+    urn = model.model_fields["dataschema"].default
+    # The envelope is always complete, also where the model knows a value by itself.
+    return _document(urn, schema) | {"required": list(schema["properties"])}
+
+
+def _inbound_schema(name: str) -> dict[str, Any]:
+    mode: JsonSchemaMode = "validation"
+    schema = _INBOUND[name].model_json_schema(mode=mode, schema_generator=_Generator)
+    return _document(f"urn:xumm-processor:inbound.{name}:1", schema)
+
+
+def _document(urn: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"$schema": _DIALECT, "$id": urn, **schema}
+
+
+def _asyncapi() -> dict[str, Any]:
+    kinds = {".".join(family_and_name(event_type)): event_type for event_type in MODELS}
+    shown = examples()
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Xumm events",
+            "version": "1.0.0",
+            "description": "What people did with sign requests, and how these ended, once proven. Delivered at least "
+            "once: dedupe by `id`. Events of one payload are numbered by `sequence`.",
+        },
+        "defaultContentType": CONTENT_TYPE,
+        "channels": dict(_event_channels(kinds)) | dict(_queue_channels(kinds)),
+        "operations": {f"publish.{kind}": _operation(kind) for kind in kinds},
+        "components": {
+            "messages": {kind: _message(kind, event_type, shown[event_type]) for kind, event_type in kinds.items()}
+        },
+    }
+
+
+def _event_channels(kinds: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    exchange = {"name": EXCHANGE, "type": "topic", "durable": True, "autoDelete": False, "vhost": "/"}
+    for kind in kinds:
+        yield (
+            kind,
+            {
+                "address": f"{{app}}.{kind}",
+                "description": f"Routing key of `{kind}` on the topic exchange `{EXCHANGE}`.",
+                "parameters": {"app": {"description": _APP_PATTERN, "examples": ["shop"]}},
+                "messages": {kind: {"$ref": f"#/components/messages/{kind}"}},
+                "bindings": {"amqp": {"is": "routingKey", "exchange": exchange, "bindingVersion": "0.3.0"}},
+            },
+        )
+
+
+def _queue_channels(kinds: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    queue_properties = {"durable": True, "exclusive": False, "autoDelete": False, "vhost": "/"}
+    for queue, bindings in DEFAULT_QUEUES.items():
+        keys = ", ".join(f"`{binding}`" for binding in bindings)
+        families = {binding.split(".")[1] for binding in bindings}
+        yield (
+            f"queue.{queue}",
+            {
+                "address": queue,
+                "description": f"Quorum queue bound to `{EXCHANGE}` with {keys}.",
+                "messages": {
+                    kind: {"$ref": f"#/components/messages/{kind}"} for kind in kinds if kind.split(".")[0] in families
+                },
+                "bindings": {
+                    "amqp": {
+                        "is": "queue",
+                        "queue": {"name": queue, **queue_properties},
+                        "bindingVersion": "0.3.0",
+                    }
+                },
+            },
+        )
+
+
+def _operation(kind: str) -> dict[str, Any]:
+    return {
+        "action": "send",
+        "channel": {"$ref": f"#/channels/{kind}"},
+        "messages": [{"$ref": f"#/channels/{kind}/messages/{kind}"}],
+        "bindings": {"amqp": {"deliveryMode": 2, "mandatory": True, "timestamp": True, "bindingVersion": "0.3.0"}},
+    }
+
+
+def _message(kind: str, event_type: str, example: Mapping[str, Any]) -> dict[str, Any]:
+    model = MODELS[event_type]
+    return {
+        "name": event_type,
+        "title": model.__name__,
+        "summary": (model.__doc__ or "").strip(),
+        "contentType": CONTENT_TYPE,
+        "correlationId": {"description": "The payload.", "location": "$message.payload#/subject"},
+        "headers": {
+            "type": "object",
+            "properties": {HEADER_TRACEPARENT: {"type": "string", "description": "W3C trace context."}},
+        },
+        "payload": {
+            "schemaFormat": "application/schema+json;version=draft-2020-12",
+            "schema": {"$ref": f"./json/{kind}.json"},
+        },
+        "bindings": {"amqp": {"messageType": event_type, "bindingVersion": "0.3.0"}},
+        "examples": [{"name": kind, "payload": example}],
+    }

@@ -1,0 +1,218 @@
+"""The sandbox and the service implement Xumm's rules independently: here each checks the other."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
+
+from processor.budget import Budget
+from processor.core.application import Application, Secret
+from processor.core.delivery import Delivery, Refusal, authenticate
+from processor.core.errors import Denied, NormalizeError, NotFound, Unavailable
+from processor.core.evidence import SnapshotOutcome
+from processor.core.normalize import ledger_report, snapshot_report, webhook_report
+from processor.core.signature import key_of
+from processor.core.signature import sign as product_sign
+from processor.ledger import LedgerNodes
+from processor.sandbox.attempt import sign as sandbox_sign
+from processor.sandbox.javascript import stringify
+from processor.sandbox.limits import Limits
+from processor.sandbox.server import Sandbox, SandboxSettings
+from processor.sandbox.trigger import Kind, Target, trigger
+from processor.sandbox.views import fetched, webhook_body
+from processor.xumm import Credentials, XummApi
+from tests.sandbox.clock import FakeClock
+from tests.sandbox.service import Service
+from tests.sandbox.world import ALICE, BOB, PAYMENT, SHOP, signature_of
+
+APPLICATION = Application(name="shop", uuid=SHOP.key, secrets=(Secret(key=key_of(SHOP.secret)),))
+ENCODABLE = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def sandbox(clock: FakeClock) -> Sandbox:
+    return Sandbox([SHOP], clock=clock)
+
+
+@given(secret=st.uuids().map(str) | ENCODABLE, timestamp=st.integers(0, 2**40).map(str), body=st.binary())
+def test_both_sign_alike(secret: str, timestamp: str, body: bytes) -> None:
+    """Whatever the secret, the time and the bytes."""
+
+    assert sandbox_sign(secret, timestamp, body) == product_sign(key_of(secret), timestamp, body)
+
+
+def cancel(sandbox: Sandbox, uuid: str) -> None:
+    sandbox.cancel(uuid)
+
+
+@pytest.mark.parametrize(
+    ("act", "outcome"),
+    [
+        (lambda _sandbox, _uuid: None, "open"),
+        (Sandbox.open, "open"),
+        (Sandbox.sign, "signed"),
+        (Sandbox.reject, "rejected"),
+        (Sandbox.expire, "expired"),
+        (cancel, "cancelled"),
+    ],
+)
+def test_each_situation_is_fetched_as_what_it_is(
+    sandbox: Sandbox, clock: FakeClock, act: Callable[[Sandbox, str], Any], outcome: SnapshotOutcome
+) -> None:
+    """The service reads the sandbox's answer as the sandbox means it."""
+    uuid = sandbox.create(PAYMENT).uuid
+    act(sandbox, uuid)
+    body = stringify(fetched(sandbox.payloads.get(uuid), now=clock())).encode()
+
+    assert outcome == snapshot_report(APPLICATION, uuid, body, clock()).snapshot.outcome
+
+
+def test_a_validated_payment_is_read_with_what_it_delivered(sandbox: Sandbox, clock: FakeClock) -> None:
+    """Both forms of the node's answer say the same."""
+    signature = signature_of(sandbox.sign(sandbox.create(PAYMENT).uuid, delivered="1"))
+    clock.advance(seconds=4)
+    for _ in range(2):
+        sandbox.ledger.answer("tx", {"transaction": signature.txid})
+    read = [
+        ledger_report(
+            APPLICATION,
+            "",
+            signature.txid,
+            sandbox.ledger.answer("tx", {"transaction": signature.txid, "api_version": version}),
+            node="sandbox",
+            at=clock(),
+        ).ledger
+        for version in (1, 2)
+    ]
+
+    assert read[0] == read[1]
+    assert ("validated", "tesSUCCESS", "1", BOB, 7, "12") == (
+        read[0].status,
+        read[0].result,
+        read[0].delivered_amount,
+        read[0].destination,
+        read[0].destination_tag,
+        read[0].fee,
+    )
+
+
+def test_a_webhook_is_read_with_its_token(sandbox: Sandbox, clock: FakeClock) -> None:
+    """Transaction, token and its dates survive the way."""
+    payload = sandbox.sign(sandbox.create(PAYMENT).uuid, account=ALICE)
+    body = stringify(webhook_body(payload)).encode()
+    report = webhook_report(Delivery(application=APPLICATION, body=body, received_at=clock(), attempt=1))
+    signature = signature_of(payload)
+
+    assert report.token is not None
+    assert (True, signature.txid, signature.user_token.token, timedelta(days=30)) == (
+        report.signed,
+        report.txid,
+        report.token.value,
+        report.token.expires_at and report.token.issued_at and report.token.expires_at - report.token.issued_at,
+    )
+
+
+@pytest.fixture
+async def running(clock: FakeClock) -> AsyncIterator[Sandbox]:
+    settings = SandboxSettings(limits=Limits(calls=3))
+    async with Sandbox([SHOP], settings, clock=clock, sleep=clock.sleep) as sandbox:
+        yield sandbox
+
+
+def api(sandbox: Sandbox, *, secret: str = SHOP.secret) -> XummApi:
+    return XummApi(Credentials(key=SHOP.key, secret=secret), Budget(), base_url=URL(f"{sandbox.api_url}/"))
+
+
+async def ping_afresh(sandbox: Sandbox) -> None:
+    """A call of a client that does not know yet what is left."""
+    async with api(sandbox) as client:
+        await client.ping()
+
+
+async def test_the_client_fetches_what_the_sandbox_holds(running: Sandbox, clock: FakeClock) -> None:
+    """From the user's signature to the snapshot, over HTTP."""
+    uuid = running.create(PAYMENT).uuid
+    signature = signature_of(running.sign(uuid))
+    async with api(running) as client:
+        body = await client.payload(uuid)
+
+    snapshot = snapshot_report(APPLICATION, uuid, body, clock()).snapshot
+    assert ("signed", signature.txid, "MAINNET") == (snapshot.outcome, snapshot.txid, snapshot.network)
+
+
+async def test_the_client_tells_refusals_apart(running: Sandbox) -> None:
+    """Wrong credentials are for good, a missing payload too, and a limit passes."""
+    async with api(running, secret="wrong") as stranger, api(running) as client:
+        with pytest.raises(Denied, match="code 813"):
+            await stranger.ping()
+        with pytest.raises(NotFound, match="code 404"):
+            await client.payload(SHOP.key)
+    for _ in range(2):
+        await ping_afresh(running)
+    with pytest.raises(Unavailable, match="429"):
+        await ping_afresh(running)
+
+
+async def test_the_client_sees_a_transaction_appear_and_be_validated(running: Sandbox, clock: FakeClock) -> None:
+    """Missing without proof, found, validated."""
+    txid = signature_of(running.sign(running.create(PAYMENT).uuid)).txid
+    clock.advance(minutes=10)
+    last = running.ledger.validated_index
+    async with LedgerNodes({"MAINNET": [URL(running.ledger_url)]}) as nodes:
+        answers = [await nodes.transaction(txid, "MAINNET", last_ledger_sequence=last) for _ in range(3)]
+
+    assert [(False, False), (True, False), (True, False)] == [(a.found, a.never_validated) for a in answers]
+    assert [False, True] == [answer.result["validated"] for answer in answers[1:]]
+
+
+async def test_the_client_learns_that_a_transaction_will_never_be(running: Sandbox, clock: FakeClock) -> None:
+    """Only once the last ledger that could hold it is validated."""
+    txid = signature_of(running.sign(running.create(PAYMENT).uuid, result="tefPAST_SEQ")).txid
+    last = running.ledger.validated_index + 1
+    async with LedgerNodes({"MAINNET": [URL(running.ledger_url)]}) as nodes:
+        early = await nodes.transaction(txid, "MAINNET", last_ledger_sequence=last)
+        clock.advance(seconds=4)
+        late = await nodes.transaction(txid, "MAINNET", last_ledger_sequence=last)
+
+    assert (False, True) == (early.never_validated, late.never_validated)
+
+
+async def judged(kind: Kind, clock: FakeClock) -> str:
+    async with Service() as service:
+        triggered = await trigger(kind, Target(url=service.url, application=SHOP.key, secret=SHOP.secret), clock=clock)
+    shot, _ = triggered.exchanges[0]
+    checked = authenticate(APPLICATION, shot.headers, shot.body, clock())
+    if isinstance(checked, Refusal):
+        return checked.reason
+    try:
+        return "signed" if webhook_report(checked).signed else "rejected"
+    except NormalizeError:
+        return "quarantined"
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict"),
+    [
+        ("signed", "signed"),
+        ("rejected", "rejected"),
+        ("duplicate", "signed"),
+        ("badsig", "signature_invalid"),
+        ("tampered", "signature_invalid"),
+        ("stale", "timestamp_stale"),
+        ("malformed", "quarantined"),
+        ("unknown-app", "signature_invalid"),
+    ],
+)
+async def test_a_triggered_webhook_is_judged_as_its_kind_says(kind: Kind, verdict: str, clock: FakeClock) -> None:
+    """The service refuses what is spoilt, for the reason it was spoilt in."""
+
+    assert verdict == await judged(kind, clock)

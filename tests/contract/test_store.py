@@ -1,0 +1,249 @@
+"""What the store promises, on each database that it runs on."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+
+from processor.core.errors import StoreError
+from processor.store.entry import Recorded
+from processor.store.retention import Retention
+from processor.store.store import Store
+from schemas.events import parse_event
+from tests.store.samples import (
+    APP,
+    NOW,
+    delivery,
+    impossible,
+    ledger,
+    payload,
+    quarantined,
+    refused,
+    snapshot,
+    status,
+    webhook,
+)
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return request.getfixturevalue("postgres_url") if request.param == "postgresql" else f"sqlite:///{tmp_path}/s.db"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    with Store.open(url) as opened:
+        yield opened
+
+
+def test_state_survives(store: Store, url: str) -> None:
+    """All that is known of a payload is read back as it was, NUL characters and big integers included."""
+    (last,) = store.record([webhook(1), snapshot(1), ledger(1)], NOW)[-1:]
+    store.close()
+
+    with Store.open(url) as again:
+        assert last.transition.state == again.state(APP, payload(1))
+
+
+def test_unknown_payload(store: Store) -> None:
+    """Of a payload that nobody reported on there is no state."""
+    assert store.state(APP, payload(1)) is None
+
+
+def test_group_builds_on_itself(store: Store) -> None:
+    """Reports of one payload in one group see each other, as they do in groups of their own."""
+    reports = [status(1, "opened"), webhook(1), snapshot(1), ledger(1)]
+    together = store.record(reports, NOW)
+    alone = [store.record([entry], NOW)[0] for entry in [status(2, "opened"), webhook(2), snapshot(2), ledger(2)]]
+
+    assert [announced(result) for result in alone] == [announced(result) for result in together]
+
+
+def announced(result: Recorded) -> list[tuple[str, str]]:
+    events = [parse_event(queued.message.body) for queued in result.messages]
+    return [(event.type, event.sequence) for event in events]
+
+
+def test_group_builds_on_earlier_groups(store: Store) -> None:
+    """A report of a known payload adds to what an earlier group stored."""
+    store.record([webhook(1)], NOW)
+    (result,) = store.record([snapshot(1)], NOW)
+
+    assert store.state(APP, payload(1)) == result.transition.state
+    assert result.transition.state.custom_meta is not None
+
+
+def test_duplicate_webhook(store: Store) -> None:
+    """A repeated webhook causes no event, within a group and after it, and the log says so."""
+    first, second = store.record([webhook(1), webhook(1)], NOW)
+    (third,) = store.record([webhook(1)], NOW)
+
+    assert [bool(result.messages) for result in (first, second, third)] == [True, False, False]
+    assert [line.verdict for line in store.deliveries()] == ["duplicate", "duplicate", "accepted"]
+
+
+def test_same_payload_of_two_applications(store: Store) -> None:
+    """One payload uuid reported for two applications is two payloads."""
+    store.record([webhook(1, app="shop"), webhook(1, app="kiosk", signed=False)], NOW)
+
+    assert store.state("shop", payload(1)) != store.state("kiosk", payload(1))
+
+
+def test_outbox_holds_what_was_recorded(store: Store) -> None:
+    """The outbox has the messages that the caller was given, in the order of their positions."""
+    results = store.record([webhook(number) for number in range(100)], NOW)
+    results += store.record([snapshot(7), ledger(7)], NOW)
+    messages = [message for result in results for message in result.messages]
+
+    assert messages == store.unpublished(1000)
+    assert sorted(message.position for message in messages) == [message.position for message in messages]
+    assert len(messages) == store.depth == store.outbox_depth()
+
+
+def test_outbox_pages(store: Store) -> None:
+    """The outbox is read page by page."""
+    store.record([webhook(number, signed=False) for number in range(5)], NOW)
+    first = store.unpublished(3)
+
+    assert len(store.unpublished(10)) == 3 + len(store.unpublished(10, after=first[-1].position))
+
+
+def test_published_leave_the_outbox(store: Store) -> None:
+    """A published event is not read again, and marking it twice counts it once."""
+    store.record([webhook(1), webhook(2)], NOW)
+    first, *rest = store.unpublished(10)
+    store.mark_published([first.position], NOW)
+    store.mark_published([first.position], NOW)
+    store.mark_published([], NOW)
+
+    assert rest == store.unpublished(10)
+    assert len(rest) == store.depth == store.outbox_depth()
+
+
+def test_positions_grow_after_pruning(store: Store) -> None:
+    """A position is never used twice, not even when the outbox was emptied."""
+    (before,) = store.record([webhook(1)], NOW)
+    store.mark_published([message.position for message in before.messages], NOW)
+    store.prune(Retention(published=timedelta(0)), NOW + MINUTE)
+    (after,) = store.record([webhook(2)], NOW)
+
+    assert store.unpublished(10)[0].position > before.messages[-1].position
+    assert after.messages[0].position > before.messages[-1].position
+
+
+def test_failing_group_stores_nothing(store: Store) -> None:
+    """Where one entry of a group cannot be stored, none is."""
+    with pytest.raises(StoreError):
+        store.record([webhook(1), impossible(2)], NOW)
+
+    assert store.state(APP, payload(1)) is None
+    assert store.unpublished(10) == []
+    assert store.depth == 0
+
+
+def test_calls_in_one_transaction(store: Store) -> None:
+    """Several calls in one transaction are done together or not at all."""
+    with pytest.raises(StoreError), store.transaction():  # noqa: PT012  the first call works, the second fails
+        store.record([webhook(1)], NOW)
+        store.record([impossible(2)], NOW)
+
+    assert store.state(APP, payload(1)) is None
+
+
+def test_delivery_log(store: Store) -> None:
+    """Lines of the delivery log are read newest first, and searched by payload, application and verdict."""
+    store.record([refused(1), quarantined(2), webhook(3)], NOW)
+
+    assert [delivery(1, verdict="signature_invalid")] == store.deliveries(payload=payload(1))
+    assert [delivery(2, verdict="quarantined")] == store.deliveries(verdict="quarantined")
+    assert [delivery(3), delivery(2, verdict="quarantined")] == store.deliveries(app=APP, limit=2)
+
+
+def test_quarantine(store: Store) -> None:
+    """A body in quarantine is listed, read, and released once."""
+    store.record([quarantined(1), quarantined(2)], NOW)
+    first, second = store.quarantined()
+
+    assert (payload(1), "no meta", 2) == (first.payload, first.reason, first.size)
+    assert store.quarantined_body(first.id) == b"\0\xff"
+    assert [store.release(first.id, NOW), store.release(first.id, NOW)] == [True, False]
+    assert [second] == store.quarantined()
+    assert store.quarantined_body(99) is None
+
+
+def test_lease(store: Store) -> None:
+    """A lease is one holder's until it gives it back or the time is over; the holder may extend it."""
+    assert store.acquire_lease("relay", "a", MINUTE, NOW)
+    assert not store.acquire_lease("relay", "b", MINUTE, NOW)
+    assert store.acquire_lease("relay", "a", MINUTE, NOW + MINUTE / 2)
+    assert not store.acquire_lease("relay", "b", MINUTE, NOW + MINUTE)
+    assert store.acquire_lease("relay", "b", MINUTE, NOW + MINUTE * 2)
+
+    store.release_lease("relay", "a")
+    assert not store.acquire_lease("relay", "a", MINUTE, NOW + MINUTE * 2)
+    store.release_lease("relay", "b")
+    assert store.acquire_lease("relay", "a", MINUTE, NOW + MINUTE * 2)
+
+
+def test_prune_by_age(store: Store) -> None:
+    """What is done with goes when its time is over; what is not done with stays."""
+    old = NOW - timedelta(days=40)
+    store.record([refused(1, at=old), quarantined(2, at=old), quarantined(3, at=old), webhook(4), refused(5)], NOW)
+    first, *rest = store.unpublished(10)
+    store.mark_published([first.position], old)
+    store.release(store.quarantined()[0].id, old)
+
+    assert store.prune(Retention(), NOW) == 3 + 1 + 1
+    assert store.prune(Retention(), NOW) == 0
+    assert {payload(4), payload(5)} == {line.payload for line in store.deliveries()}
+    assert rest == store.unpublished(10)
+    assert [payload(3)] == [body.payload for body in store.quarantined()]
+
+
+def test_prune_by_number(store: Store) -> None:
+    """Of the delivery log only so many lines are kept, however young, and they go in small steps."""
+    store.record([refused(number) for number in range(10)], NOW)
+    keep = Retention(max_deliveries=4)
+
+    assert [store.prune(keep, NOW, limit=4) for _ in range(3)] == [4, 2, 0]
+    assert [payload(number) for number in (9, 8, 7, 6)] == [line.payload for line in store.deliveries()]
+
+
+def test_first_report_without_news(store: Store) -> None:
+    """The first report of a payload is kept even if nothing follows from it."""
+    (result,) = store.record([status(1, "alive", expires_at=NOW + MINUTE)], NOW)
+
+    assert store.state(APP, payload(1)) == result.transition.state
+
+
+@pytest.mark.postgres
+def test_concurrent_instances(postgres_url: str) -> None:
+    """Instances that get the same webhooks at once publish each event once, without a gap and without a deadlock."""
+    stores = [Store.open(postgres_url) for _ in range(3)]
+    barrier = Barrier(len(stores))
+    with ThreadPoolExecutor(len(stores)) as threads:
+        results = [threads.submit(_take_in, store, seed, barrier) for seed, store in enumerate(stores)]
+    for result in results:
+        result.result()
+    events = [parse_event(message.message.body) for message in stores[0].unpublished(1000)]
+    for store in stores:
+        store.close()
+
+    assert len({event.id for event in events}) == len(events)
+    assert len({event.subject for event in events}) == 40
+    for subject in {event.subject for event in events}:
+        sequences = [int(event.sequence) for event in events if event.subject == subject]
+        assert list(range(1, len(sequences) + 1)) == sequences
+
+
+def _take_in(store: Store, seed: int, barrier: Barrier) -> None:
+    barrier.wait()
+    for turn in range(30):
+        numbers = [(seed * 7 + turn * 5 + step * (seed + 1)) % 40 for step in range(20)]
+        store.record([entry for number in numbers for entry in (status(number, "opened"), webhook(number))], NOW)
+        store.claim_tasks(NOW, 5, str(seed), MINUTE)

@@ -1,0 +1,127 @@
+"""What the store promises of due work, on each database that it runs on."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from processor.store.entry import DueTask
+from processor.store.store import Store
+from tests.store.samples import NOW, created, deadline, payload, still_open, webhook
+
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+SLACK = timedelta(seconds=30)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    sqlite = f"sqlite:///{tmp_path}/s.db"
+    with Store.open(request.getfixturevalue("postgres_url") if request.param == "postgresql" else sqlite) as opened:
+        yield opened
+
+
+def claim(store: Store, *, limit: int = 10, holder: str = "a", after: timedelta = timedelta(0)) -> list[DueTask]:
+    return store.claim_tasks(NOW + after, limit, holder, MINUTE)
+
+
+def test_claim(store: Store) -> None:
+    """A due task is claimed with the state of its payload, and by nobody else while the lease lasts."""
+    (result,) = store.record([webhook(1)], NOW)
+    (task,) = claim(store)
+
+    assert result.transition is not None
+    assert result.transition.state == task.state
+    assert (task.kind, task.attempts, task.created_at) == ("fetch", 1, NOW)
+    assert claim(store, holder="b") == []
+    assert store.next_task_due() == NOW + MINUTE
+
+
+def test_lease_runs_out(store: Store) -> None:
+    """A task whose holder does not come back is claimed by another, as its next attempt."""
+    store.record([webhook(1)], NOW)
+    claim(store)
+    (task,) = claim(store, holder="b", after=MINUTE)
+
+    assert task.attempts == 2
+
+
+def test_claim_some(store: Store) -> None:
+    """No more than asked for are claimed, those first that have been due the longest."""
+    store.record([webhook(number, at=NOW - number * SECOND) for number in (1, 3, 2)], NOW)
+
+    assert [task.state.payload for task in claim(store, limit=2)] == [payload(3), payload(2)]
+    assert [task.state.payload for task in claim(store, limit=2)] == [payload(1)]
+
+
+def test_finish(store: Store) -> None:
+    """A finished task is gone."""
+    store.record([webhook(1)], NOW)
+    (task,) = claim(store)
+    store.finish_task(task)
+
+    assert store.next_task_due() is None
+    assert claim(store, after=MINUTE * 2) == []
+
+
+def test_finish_after_the_lease(store: Store) -> None:
+    """Who comes back after the lease ran out does not release what another has claimed meanwhile."""
+    store.record([webhook(1)], NOW)
+    (late,) = claim(store)
+    claim(store, holder="b", after=MINUTE)
+    store.record([deadline(1)], NOW)
+    store.finish_task(late)
+    store.reschedule_task(late, NOW)
+
+    assert claim(store, holder="c", after=MINUTE) == []
+
+
+def test_asked_for_again(store: Store) -> None:
+    """A task that is asked for again while somebody is at it stays, and is due when that one finishes."""
+    store.record([webhook(1)], NOW)
+    (task,) = claim(store)
+    store.record([deadline(1, at=NOW + SECOND)], NOW)
+    store.finish_task(task)
+    (again,) = claim(store)
+
+    assert (again.attempts, again.created_at, again.generation) == (2, NOW, task.generation + 1)
+
+
+def test_reschedule_what_was_asked_for_again(store: Store) -> None:
+    """A task that is asked for again meanwhile is not put off."""
+    store.record([webhook(1)], NOW)
+    (task,) = claim(store)
+    store.record([deadline(1)], NOW)
+    store.reschedule_task(task, NOW + MINUTE)
+
+    assert store.next_task_due() == NOW
+
+
+def test_asked_for_twice_in_a_group(store: Store) -> None:
+    """Of two reports in one group that ask for the same thing, the earlier time counts."""
+    store.record([webhook(1), deadline(1, at=NOW + SECOND), deadline(1, at=NOW - SECOND)], NOW)
+
+    assert store.next_task_due() == NOW - SECOND
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one group", "two groups"])
+def test_deadline_moves(store: Store, *, together: bool) -> None:
+    """A deadline is where the newest report has it, also if that is later."""
+    entries = [created(1, NOW + MINUTE), still_open(1, NOW + MINUTE, at=NOW + MINUTE * 2)]
+    for group in [entries] if together else [[entry] for entry in entries]:
+        store.record(group, NOW)
+
+    assert store.next_task_due() == NOW + MINUTE * 2 + SLACK
+
+
+def test_reschedule(store: Store) -> None:
+    """A task that is put off is not due before, and is the same task."""
+    store.record([webhook(1)], NOW)
+    (task,) = claim(store)
+    store.reschedule_task(task, NOW + SECOND)
+
+    assert claim(store) == []
+    assert store.next_task_due() == NOW + SECOND
+    (again,) = claim(store, after=SECOND)
+    assert (again.attempts, again.created_at, again.generation) == (2, NOW, task.generation)

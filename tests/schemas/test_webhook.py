@@ -1,0 +1,58 @@
+"""Recorded webhook bodies: each ``<name>.json`` is read as its ``<name>.expected.json`` says."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from schemas.webhook import Webhook
+
+FOLDER = Path(__file__).parents[1] / "fixtures" / "webhooks"
+EXPECTATIONS = sorted(FOLDER.glob("*.expected.json"))
+
+
+def facts(body: bytes) -> dict[str, Any]:
+    """What the body says, or that it says nothing."""
+    try:
+        webhook = Webhook.model_validate_json(body)
+    except ValidationError:
+        return {"error": True}
+    meta, response = webhook.meta, webhook.payload_response
+    custom, token = webhook.custom_meta, webhook.user_token
+    return {
+        "application": meta.application_uuidv4,
+        "payload": meta.payload_uuidv4,
+        "agrees": meta.payload_uuidv4 == response.payload_uuidv4,
+        "signed": response.signed,
+        "txid": response.txid,
+        "opened_by_deeplink": meta.opened_by_deeplink,
+        "identifier": custom and custom.identifier,
+        "blob": custom and custom.blob,
+        "instruction": custom and custom.instruction,
+        "user_token": token and token.user_token,
+        "token_issued": in_utc(token.token_issued) if token else None,
+        "token_expiration": in_utc(token.token_expiration) if token else None,
+    }
+
+
+def in_utc(moment: datetime | None) -> str | None:
+    """One moment has one text, whatever its offset."""
+    return moment.astimezone(UTC).isoformat() if moment else None
+
+
+@pytest.mark.parametrize("path", EXPECTATIONS, ids=lambda path: path.name.removesuffix(".expected.json"))
+def test_a_recorded_body_is_read_as_expected(path: Path) -> None:
+    """What the body says is what stands beside it, and a malformed one is refused."""
+    body = path.with_name(path.name.replace(".expected.json", ".json")).read_bytes()
+
+    assert json.loads(path.read_text(encoding="utf-8")) == facts(body)
+
+
+def test_every_recorded_body_has_its_expectation() -> None:
+    """No body lies about unchecked."""
+    bodies = {path.name for path in FOLDER.glob("*.json") if not path.name.endswith(".expected.json")}
+
+    assert {path.name.replace(".expected", "") for path in EXPECTATIONS} == bodies

@@ -1,0 +1,62 @@
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, inspect
+
+from processor.store.store import Store
+from processor.store.tables import metadata
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return request.getfixturevalue("postgres_url") if request.param == "postgresql" else f"sqlite:///{tmp_path}/s.db"
+
+
+def test_migrations_make_the_tables(url: str) -> None:
+    """The migrations end in the tables that the code works with."""
+    Store.open(url).close()
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        differences = compare_metadata(context, metadata)
+        indexes = {index["name"]: _where(index) for index in _indexes(connection)}
+    engine.dispose()
+
+    assert differences == []
+    assert indexes == {
+        "deliveries_payload": None,
+        "outbox_unpublished": "published_at is null",
+        "tasks_due": None,
+        "tasks_leased": "leased_until is not null",
+    }
+
+
+def _indexes(connection: Connection) -> list[Any]:
+    inspector = inspect(connection)
+    return [index for table in inspector.get_table_names() for index in inspector.get_indexes(table)]
+
+
+def _where(index: Any) -> str | None:
+    options = index["dialect_options"]
+    condition = options.get("sqlite_where", options.get("postgresql_where"))
+    return None if condition is None else str(condition).strip("()").lower()
+
+
+def test_opening_again(url: str) -> None:
+    """A database that is up to date stays as it is."""
+    Store.open(url).close()
+    with Store.open(url) as store:
+        assert store.unpublished(10) == []
+
+
+@pytest.mark.postgres
+def test_instances_that_start_together(postgres_url: str) -> None:
+    """Several instances that start on an empty database at once all start."""
+    with ThreadPoolExecutor(4) as threads:
+        stores = list(threads.map(Store.open, [postgres_url] * 4))
+    for store in stores:
+        store.close()

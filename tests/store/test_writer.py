@@ -1,0 +1,261 @@
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import structlog
+
+from processor.core.errors import StoreError, StoreFull, StoreLocked, StoreUnavailable
+from processor.store.entry import OutboxMessage, Recorded, Refused
+from processor.store.store import Store
+from processor.store.writer import Bounds, Writer
+from tests.servers.postgres import Postgres
+from tests.store.samples import APP, NOW, impossible, payload, refused, snapshot, status, webhook
+
+PATIENCE = 10.0
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/s.db"
+
+
+@pytest.fixture
+async def writer(url: str) -> AsyncIterator[Writer]:
+    async with Writer(lambda: Store.open(url), clock=lambda: NOW) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def events() -> Iterator[list[str]]:
+    """The names of what is logged."""
+    with structlog.testing.capture_logs() as lines:
+        names: list[str] = []
+        yield names
+        names.extend(line["event"] for line in lines)
+
+
+@asynccontextmanager
+async def held(writer: Writer) -> AsyncIterator[None]:
+    """Keep the thread busy meanwhile."""
+    gate = threading.Event()
+    busy = writer.run(lambda _store: gate.wait(PATIENCE))
+    try:
+        yield
+    finally:
+        gate.set()
+        await busy
+
+
+def collect(writer: Writer) -> list[list[OutboxMessage]]:
+    """The groups of events that ``writer`` tells of from now on."""
+    groups: list[list[OutboxMessage]] = []
+    writer.on_committed = lambda messages: groups.append(list(messages))
+    return groups
+
+
+async def test_group_commit(writer: Writer) -> None:
+    """What waits goes into one commit, of which ``on_committed`` hears once."""
+    groups = collect(writer)
+    async with held(writer):
+        futures = [writer.record(webhook(number, signed=False)) for number in range(100)]
+        assert writer.waiting == 100
+    results = await asyncio.gather(*futures)
+
+    assert [[message for result in results for message in result.messages]] == groups
+    assert writer.waiting == 0
+
+
+async def test_committed_before_resolved(writer: Writer) -> None:
+    """``on_committed`` is called before the first future of the group resolves."""
+    order: list[str] = []
+    writer.on_committed = lambda _messages: order.append("committed")
+    async with held(writer):
+        future = writer.record(webhook(1))
+        future.add_done_callback(lambda _future: order.append("resolved"))
+    await future
+
+    assert order == ["committed", "resolved"]
+
+
+async def test_large_crowd(writer: Writer) -> None:
+    """More entries than fit one group are all stored, in order, and jobs keep their place among them."""
+    async with held(writer):
+        before = [writer.record(webhook(number, signed=False)) for number in range(300)]
+        depth = writer.run(lambda store: store.outbox_depth())
+        after = [writer.record(webhook(number, signed=False)) for number in range(300, 310)]
+    results = await asyncio.gather(*before, *after)
+    positions = [message.position for result in results for message in result.messages]
+
+    assert sorted(positions) == positions
+    assert await depth == sum(len(future.result().messages) for future in before)
+    assert writer.depth == len(positions)
+
+
+async def test_guilty_alone(writer: Writer, events: list[str]) -> None:
+    """An entry that cannot be stored fails alone: its neighbours are stored."""
+    async with held(writer):
+        futures = [writer.record(webhook(1)), writer.record(impossible(2)), writer.record(webhook(3))]
+    first, second, third = await asyncio.gather(*futures, return_exceptions=True)
+
+    assert isinstance(first, Recorded)
+    assert isinstance(second, StoreError)
+    assert isinstance(third, Recorded)
+
+
+async def test_job_fails(writer: Writer) -> None:
+    """What a job raises reaches its caller, what it did is undone, and the thread goes on."""
+
+    def fail(store: Store) -> None:
+        store.record([webhook(1)], NOW)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await writer.run(fail)
+
+    assert await writer.run(lambda store: store.unpublished(10)) == []
+    assert writer.depth == 0
+
+
+async def test_outbox_full(url: str) -> None:
+    """While too many events wait for the broker no delivery is taken, but what lookups found is."""
+    async with Writer(lambda: Store.open(url), bounds=Bounds(outbox=1)) as writer:
+        first = await writer.record(webhook(1))
+        with pytest.raises(StoreFull):
+            writer.record(webhook(2))
+        await writer.record(snapshot(1))
+        positions = [message.position for message in first.messages]
+        await writer.run(lambda store: store.mark_published(positions, NOW))
+
+        assert (await writer.record(webhook(2))).messages != ()
+
+
+async def test_too_many_wait(url: str) -> None:
+    """While too many entries wait for their commit no more are taken."""
+    async with Writer(lambda: Store.open(url), bounds=Bounds(entries=2)) as writer:
+        async with held(writer):
+            futures = [writer.record(webhook(number)) for number in range(2)]
+            with pytest.raises(StoreUnavailable, match="2 entries wait"):
+                writer.record(webhook(3))
+        await asyncio.gather(*futures)
+        await writer.record(webhook(3))
+
+
+async def test_drains(url: str) -> None:
+    """Leaving stores what waits, log lines included; after that nothing is taken."""
+    async with Writer(lambda: Store.open(url)) as writer:
+        future = writer.record(webhook(1))
+        writer.log(refused(2))
+
+    assert future.result().messages
+    with Store.open(url) as store:
+        assert {payload(1), payload(2)} == {line.payload for line in store.deliveries()}
+    with pytest.raises(StoreUnavailable):
+        writer.record(webhook(3))
+    with pytest.raises(StoreUnavailable):
+        writer.run(lambda store: store.outbox_depth())
+    writer.log(refused(4))
+    assert writer.dropped_log_lines == 1
+
+
+async def test_nobody_waits_any_more(writer: Writer) -> None:
+    """An entry whose caller went away is stored all the same."""
+    async with held(writer):
+        gone = writer.record(webhook(1))
+        gone.cancel()
+        stayed = writer.record(webhook(2))
+    await stayed
+
+    assert await writer.run(lambda store: store.state(APP, payload(1))) is not None
+
+
+async def test_callback_fails(writer: Writer, events: list[str]) -> None:
+    """An error in ``on_committed`` keeps no caller waiting."""
+
+    def fail(_messages: object) -> None:
+        raise LookupError
+
+    writer.on_committed = fail
+
+    assert (await writer.record(webhook(1))).messages
+
+
+async def test_thread_ends(writer: Writer) -> None:
+    """When something ends the thread, everybody who waits is told, and nothing is taken any more."""
+
+    def end(_store: Store) -> None:
+        raise SystemExit
+
+    async with held(writer):
+        fatal = writer.run(end)
+        waiting = writer.record(webhook(1))
+    for future in (fatal, waiting):
+        with pytest.raises(StoreUnavailable):
+            await future
+
+    assert not writer.running
+
+
+async def test_log_lines(writer: Writer) -> None:
+    """A log line goes with the next group, or after a while without one."""
+    writer.log(refused(1))
+    await writer.record(webhook(2))
+
+    assert await lines(writer) == {payload(1), payload(2)}
+
+    writer.log(refused(3))
+    async with asyncio.timeout(PATIENCE):
+        while await lines(writer) != {payload(1), payload(2), payload(3)}:
+            pass
+
+
+async def lines(writer: Writer) -> set[str | None]:
+    logged = await writer.run(lambda store: store.deliveries())
+    return {line.payload for line in logged}
+
+
+async def test_flood_of_log_lines(url: str) -> None:
+    """Of too many log lines some are dropped, and counted."""
+    async with Writer(lambda: Store.open(url), bounds=Bounds(log_lines=3)) as writer:
+        async with held(writer):
+            for number in range(5):
+                writer.log(refused(number))
+        await writer.record(webhook(9))
+
+        assert writer.dropped_log_lines == 2
+        assert len(await lines(writer)) == 3 + 1
+
+
+async def test_lost_log_lines(writer: Writer) -> None:
+    """A log line that cannot be stored is counted, and costs nobody else anything."""
+    writer.log(Refused(delivery=impossible(1).delivery))
+    await writer.record(webhook(2))
+
+    assert writer.dropped_log_lines == 1
+
+
+async def test_cannot_open(writer: Writer, url: str) -> None:
+    """Why the store cannot be opened is raised where it was to be."""
+    with pytest.raises(StoreLocked):
+        async with Writer(lambda: Store.open(url)):
+            pass
+
+
+@pytest.mark.postgres
+async def test_connection_lost(postgres: Postgres, postgres_url: str) -> None:
+    """When the database goes away the entry fails and the outbox is to be looked at; when it is back all goes on."""
+    async with Writer(lambda: Store.open(postgres_url)) as writer:
+        groups = collect(writer)
+        await writer.record(status(1, "opened"))
+        postgres.kill()
+        with pytest.raises(StoreUnavailable):
+            await writer.record(webhook(1))
+        with pytest.raises(StoreUnavailable):
+            await writer.run(lambda store: store.unpublished(10))
+        postgres.start()
+        recorded = await writer.record(webhook(1))
+
+        assert [1, 0, len(recorded.messages)] == [len(group) for group in groups]
+        assert writer.depth == 1 + len(recorded.messages)

@@ -1,0 +1,297 @@
+"""The relay against an outbox in memory and a publisher that obeys the test."""
+
+import asyncio
+from asyncio import Future
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Self
+
+import pytest
+
+from processor.core.errors import StoreUnavailable
+from processor.publisher.port import Disconnected, Message, PublishError, Refused
+from processor.relay import Pace, Relay
+from processor.store.entry import OutboxMessage
+
+QUICK = Pace(window=50, page=7, mark_every=timedelta(milliseconds=1), poll_every=timedelta(milliseconds=5))
+
+
+@dataclass
+class MemoryOutbox:
+    """The outbox port over a dictionary."""
+
+    rows: dict[int, OutboxMessage] = field(default_factory=dict)
+    published: set[int] = field(default_factory=set)
+    shared: bool = False
+    leader: bool = True
+    broken: bool = False
+    reads: int = 0
+
+    def commit(self, *payloads: str) -> list[OutboxMessage]:
+        """One new event for each payload named."""
+        return [self._insert(payload) for payload in payloads]
+
+    async def unpublished(self, *, after: int, limit: int) -> Sequence[OutboxMessage]:
+        self._check()
+        self.reads += 1
+        rows = [row for position, row in self.rows.items() if position > after and position not in self.published]
+        return rows[:limit]
+
+    async def mark_published(self, positions: Sequence[int]) -> None:
+        self._check()
+        self.published.update(positions)
+
+    async def lead(self) -> bool:
+        return self.leader
+
+    @property
+    def left(self) -> int:
+        return len(self.rows.keys() - self.published)
+
+    def _insert(self, payload: str) -> OutboxMessage:
+        position = len(self.rows) + 1
+        message = Message(
+            id=f"event-{position}",
+            type="xumm.sign.signed",
+            app="shop",
+            payload=payload,
+            routing_key="shop.sign.signed",
+            body=b"{}",
+            at=0,
+        )
+        self.rows[position] = OutboxMessage(position=position, message=message)
+        return self.rows[position]
+
+    def _check(self) -> None:
+        if self.broken:
+            raise StoreUnavailable("the disk is gone")
+
+
+class ObedientPublisher:
+    """Confirms on the next turn of the loop, unless ``verdict`` says otherwise; keeps what arrived, in order."""
+
+    def __init__(self) -> None:
+        self.arrived: dict[str, list[str]] = defaultdict(list)
+        self.verdict: Callable[[Message], PublishError | None] = lambda _: None
+        self.held: list[tuple[Message, Future[None]]] = []
+        self.holding = False
+        self.up = asyncio.Event()
+        self.up.set()
+
+    def publish(self, message: Message) -> "Future[None]":
+        future: Future[None] = asyncio.get_running_loop().create_future()
+        if self.holding:
+            self.held.append((message, future))
+        else:
+            asyncio.get_running_loop().call_soon(self._answer, message, future)
+        return future
+
+    def release(self) -> None:
+        """Answer what was held."""
+        self.holding = False
+        held, self.held = self.held, []
+        for message, future in held:
+            self._answer(message, future)
+
+    async def ready(self) -> None:
+        await self.up.wait()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return
+
+    def _answer(self, message: Message, future: "Future[None]") -> None:
+        error = self.verdict(message)
+        if error is not None:
+            future.set_exception(error)
+            return
+        self.arrived[message.payload].append(message.id)
+        future.set_result(None)
+
+
+@asynccontextmanager
+async def running(outbox: MemoryOutbox, publisher: ObedientPublisher) -> AsyncIterator[Relay]:
+    relay = Relay(outbox, publisher, pace=QUICK)
+    task = asyncio.create_task(relay.run())
+    try:
+        yield relay
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  the condition is somebody else's
+            await asyncio.sleep(0.001)
+
+
+async def test_what_was_left_is_published_at_start() -> None:
+    """Events of an earlier life go out first, in their order, and then the relay is live."""
+    outbox, publisher = MemoryOutbox(), ObedientPublisher()
+    outbox.commit("a", "b", "a", "c", "a", "b", "d", "e", "f", "a")
+
+    async with running(outbox, publisher) as relay:
+        await until(lambda: relay.live and outbox.left == 0)
+
+    assert ["event-1", "event-3", "event-5", "event-10"] == publisher.arrived["a"]
+    assert sum(map(len, publisher.arrived.values())) == 10
+
+
+async def test_live_events_are_not_read_back() -> None:
+    """While all is well an event goes from its commit to the broker without another look at the table."""
+    outbox, publisher = MemoryOutbox(), ObedientPublisher()
+
+    async with running(outbox, publisher) as relay:
+        await until(lambda: relay.live)
+        reads = outbox.reads
+        relay.offer(outbox.commit("a", "b", "a"))
+        await until(lambda: outbox.left == 0)
+
+    assert reads == outbox.reads
+    assert ["event-1", "event-3"] == publisher.arrived["a"]
+
+
+async def test_one_message_of_a_payload_in_flight() -> None:
+    """A second event of a payload waits for the answer to the first; other payloads do not."""
+    outbox, publisher = MemoryOutbox(), ObedientPublisher()
+
+    async with running(outbox, publisher) as relay:
+        await until(lambda: relay.live)
+        publisher.holding = True
+        relay.offer(outbox.commit("a", "a", "b"))
+        held = [message.id for message, _ in publisher.held]
+        publisher.release()
+        await until(lambda: outbox.left == 0)
+
+    assert ["event-1", "event-3"] == held
+    assert ["event-1", "event-2"] == publisher.arrived["a"]
+
+
+async def test_broken_connection_loses_and_reorders_nothing() -> None:
+    """What was in flight when the connection broke goes out again, before what was committed later."""
+    outbox, publisher = MemoryOutbox(), ObedientPublisher()
+    down = [True]
+    publisher.verdict = lambda _: Disconnected("cut") if down[0] else None
+
+    async with running(outbox, publisher) as relay:
+        await until(lambda: relay.live)
+        relay.offer(outbox.commit("a", "b"))
+        await until(lambda: not relay.live)
+        relay.offer(outbox.commit("a", "c"))
+        down[0] = False
+        await until(lambda: relay.live and outbox.left == 0)
+
+    assert ["event-1", "event-3"] == publisher.arrived["a"]
+    assert ["event-4"] == publisher.arrived["c"]
+
+
+async def test_refused_message_holds_back_its_payload_only() -> None:
+    """While the broker refuses one event, later ones of its payload wait, and those of others go out."""
+    outbox, publisher = MemoryOutbox(), ObedientPublisher()
+    refusing = [True]
+    publisher.verdict = lambda message: Refused("full") if refusing[0] and message.id == "event-1" else None
+
+    async with running(outbox, publisher) as relay:
+        await until(lambda: relay.live)
+        relay.offer(outbox.commit("a", "b"))
+        relay.offer(outbox.commit("a", "c"))
+        await until(lambda: outbox.left == 2)
+        before = dict(publisher.arrived)
+        refusing[0] = False
+        await until(lambda: relay.live and outbox.left == 0)
+
+    assert {"b", "c"} == {payload for payload, ids in before.items() if ids and payload != "a"}
+    assert ["event-1", "event-3"] == publisher.arrived["a"]
+
+
+async def test_overload_falls_back_to_the_table() -> None:
+    """More than the window at once is not kept in memory; it is read back, and nothing is lost or doubled."""
+    outbox, publisher = MemoryOutbox(), ObedientPublisher()
+
+    async with running(outbox, publisher) as relay:
+        await until(lambda: relay.live)
+        publisher.holding = True
+        for _ in range(4):
+            relay.offer(outbox.commit(*(f"p{number}" for number in range(20))))
+        was_live, held = relay.live, len(publisher.held)
+        publisher.release()
+        await until(lambda: relay.live and outbox.left == 0)
+
+    assert not was_live
+    assert held <= QUICK.window
+    assert all(len(ids) == len(set(ids)) == 4 for ids in publisher.arrived.values())
+
+
+async def test_commits_while_catching_up_are_not_missed() -> None:
+    """An event committed during the last look at the table is found by another look."""
+    outbox, publisher = MemoryOutbox(), ObedientPublisher()
+    outbox.commit("a")
+    publisher.up.clear()
+
+    async with running(outbox, publisher) as relay:
+        for number in range(100):
+            relay.offer(outbox.commit(f"p{number % 5}"))
+            if number == 30:
+                publisher.up.set()
+            await asyncio.sleep(0)
+        await until(lambda: relay.live and outbox.left == 0)
+
+    assert sum(map(len, publisher.arrived.values())) == 101
+
+
+async def test_broken_store_is_waited_for() -> None:
+    """While published positions cannot be marked the relay keeps them, and marks them later."""
+    outbox, publisher = MemoryOutbox(), ObedientPublisher()
+
+    async with running(outbox, publisher) as relay:
+        await until(lambda: relay.live)
+        outbox.broken = True
+        relay.offer(outbox.commit("a"))
+        await until(lambda: publisher.arrived["a"] == ["event-1"])
+        outbox.broken = False
+        await until(lambda: outbox.left == 0)
+
+    assert ["event-1"] == publisher.arrived["a"]
+
+
+async def test_drain_waits_for_what_is_in_flight() -> None:
+    """Draining ends when the broker has answered and the answers are marked."""
+    outbox, publisher = MemoryOutbox(), ObedientPublisher()
+
+    async with running(outbox, publisher) as relay:
+        await until(lambda: relay.live)
+        publisher.holding = True
+        relay.offer(outbox.commit("a", "a"))
+        drained = asyncio.create_task(relay.drain())
+        await asyncio.sleep(0)
+        early = drained.done()
+        publisher.release()
+        await drained
+
+    assert not early
+    assert outbox.left == 0
+
+
+@pytest.mark.parametrize("leader", [True, False])
+async def test_shared_outbox_is_published_by_its_leader(leader: bool) -> None:  # noqa: FBT001
+    """Of several instances only the one with the lease publishes, whoever committed; it reads the table."""
+    outbox, publisher = MemoryOutbox(shared=True, leader=leader), ObedientPublisher()
+
+    async with running(outbox, publisher) as relay:
+        relay.offer(outbox.commit("a"))
+        outbox.commit("b")
+        await asyncio.sleep(0.1)
+        live = relay.live
+        if not leader:
+            outbox.leader = True
+        await until(lambda: outbox.left == 0)
+
+    assert not live
+    assert ["event-1"] == publisher.arrived["a"]
+    assert ["event-2"] == publisher.arrived["b"]
