@@ -52,8 +52,13 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "publisher.blocked": LogEvent("warning", "The broker takes nothing for now: it is short of memory or disk."),
     "publisher.closed": LogEvent("info", "The connection to the broker was closed as asked."),
     "publisher.connected": LogEvent("info", "The broker can take events."),
+    "publisher.connection_failed": LogEvent(
+        "warning", "The connection to the broker could not be opened; the next try follows."
+    ),
     "publisher.delivery_failed": LogEvent("error", "A consumer within this process raised."),
-    "publisher.disconnected": LogEvent("warning", "The connection to the broker broke or could not be opened."),
+    "publisher.disconnected": LogEvent(
+        "warning", "The connection to the broker broke; what was in flight is published again."
+    ),
     "publisher.exchange_missing": LogEvent("error", "The broker lacks the exchange: the topology was not applied."),
     "publisher.unblocked": LogEvent("info", "The broker takes events again."),
     "push.failed": LogEvent("warning", "One device was not pushed to; the event is retried or dead-lettered."),

@@ -1,7 +1,6 @@
 """One AMQP connection with one confirming channel, from its first byte to its loss."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,9 +20,10 @@ from processor.publisher.amqp import (
     Returned,
     method_bytes,
 )
+from processor.publisher.confirms import Confirms
 from processor.publisher.encoding import PublishEncoder
 from processor.publisher.handshake import Handshake, is_missing_exchange
-from processor.publisher.port import Disconnected, Message, Refused, Unroutable
+from processor.publisher.port import Disconnected, Message, Refused
 
 _WRITE_BUFFER: Final = 1024 * 1024
 """Bytes that the transport takes before it asks to pause."""
@@ -66,15 +66,10 @@ class Connection(asyncio.Protocol):
         self._limits = limits
         self._on_blocked = on_blocked
         self._parser = Parser()
+        self._confirms = Confirms()
         self._encoder = PublishEncoder(exchange=handshake.exchange, frame_max=self._parser.frame_max)
         self._transport: asyncio.Transport | None = None
         self._loss: Loss | None = None
-
-        self._last_tag = 0
-        self._oldest_tag = 1
-        self._in_flight: dict[int, tuple[asyncio.Future[None], str]] = {}
-        self._returned: dict[str, str] = {}
-        self._returns: Counter[str] = Counter()
 
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
@@ -115,8 +110,7 @@ class Connection(asyncio.Protocol):
         except Refused as exc:
             future.set_exception(exc)
             return
-        self._last_tag += 1
-        self._in_flight[self._last_tag] = (future, message.id)
+        self._confirms.expect(future, message.id)
         self._unsent.append(frames)
         self._unsent_bytes += len(frames)
         if not self._flush_due:
@@ -152,9 +146,9 @@ class Connection(asyncio.Protocol):
             for event in self._parser.feed(data):
                 match event:
                     case Confirmed():
-                        self._confirmed(event)
+                        self._confirms.confirmed(event)
                     case Returned():
-                        self._was_returned(event)
+                        self._confirms.returned(event)
                     case Method():
                         self._method(event.frame)
                     case _:
@@ -196,47 +190,6 @@ class Connection(asyncio.Protocol):
         self._unsent_bytes = 0
         self._wrote = True
         self._transport.write(frames)
-
-    def _confirmed(self, event: Confirmed) -> None:
-        tag, multiple, stored = event
-        if tag > self._last_tag or not (tag or multiple):
-            raise ProtocolError(f"confirm of {tag} where {self._last_tag} is the last publish")
-        if not multiple:
-            self._settle(self._in_flight.pop(tag, None), stored=stored)
-            return
-        last = tag or self._last_tag
-        for confirmed in range(self._oldest_tag, last + 1):
-            self._settle(self._in_flight.pop(confirmed, None), stored=stored)
-        self._oldest_tag = max(self._oldest_tag, last + 1)
-
-    def _settle(self, publish: tuple[asyncio.Future[None], str] | None, *, stored: bool) -> None:
-        if publish is None:
-            return
-        future, message_id = publish
-        returned = self._take_return(message_id) if self._returned else None
-        if future.done():
-            return
-        if not stored:
-            future.set_exception(Refused("the broker refused the message"))
-        elif returned is not None:
-            future.set_exception(Unroutable(returned))
-        else:
-            future.set_result(None)
-
-    def _was_returned(self, event: Returned) -> None:
-        if event.message_id is None:
-            raise ProtocolError("a message came back without its id")
-        self._returned[event.message_id] = event.reason
-        self._returns[event.message_id] += 1
-
-    def _take_return(self, message_id: str) -> str | None:
-        reason = self._returned.get(message_id)
-        if reason is None:
-            return None
-        self._returns[message_id] -= 1
-        if not self._returns[message_id]:
-            del self._returns[message_id], self._returned[message_id]
-        return reason
 
     def _method(self, method: Frame) -> None:
         match method:
@@ -296,16 +249,13 @@ class Connection(asyncio.Protocol):
 
     def _stalled(self, now: float) -> bool:
         """A blocked connection does not stall: the broker has said that confirms will wait."""
-        oldest = next(iter(self._in_flight), None)
+        oldest = self._confirms.oldest
         if oldest is None or self._blocked or oldest != self._watched_tag:
             self._watched_tag, self._watched_at = oldest, now
             return False
         return now - self._watched_at >= self._limits.confirm_timeout_seconds
 
     def _fail_in_flight(self, reason: str) -> None:
-        publishes, self._in_flight = self._in_flight, {}
         self._unsent.clear()
         self._unsent_bytes = 0
-        for future, _ in publishes.values():
-            if not future.done():
-                future.set_exception(Disconnected(reason))
+        self._confirms.fail(reason)

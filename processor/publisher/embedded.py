@@ -117,7 +117,7 @@ class EmbeddedPublisher:
 async def _settle(queue: _Queue, message: Message) -> bool:
     try:
         await queue.deliver(message)
-    except Exception:  # a consumer may die of anything; its message comes again
+    except Exception:  # noqa: BLE001 - a consumer may die of anything; its message comes again
         _log.exception("publisher.delivery_failed", queue=queue.name, message_id=message.id)
         return False
     return True
