@@ -114,7 +114,7 @@ class StoreThread:
             with store:
                 self._serve(store)
         except BaseException as error:
-            log.critical("store.thread_failed", error=repr(error), exc_info=error)
+            log.error("store.thread_failed", error=repr(error), exc_info=error)
         finally:
             self._tell(self._end)
 
