@@ -182,7 +182,7 @@ def test_says_when_something_is_out_of_reach(shell: Shell) -> None:
 
 
 def start(*arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PROCESSOR_")}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("PROCESSOR_", "PYTHON"))}
     root = str(Path(__file__).parents[2])
     return subprocess.Popen(
         [sys.executable, "-m", "processor", *arguments],
