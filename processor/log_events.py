@@ -13,11 +13,31 @@ class LogEvent(NamedTuple):
 
 
 LOG_EVENTS: Final[dict[str, LogEvent]] = {
+    "consumer.drained": LogEvent(
+        "info", "The consumer finished what it had in hand; `unfinished` messages return to their queue."
+    ),
+    "consumer.started": LogEvent("info", "The consumer takes messages as soon as its source has any."),
+    "database.unavailable": LogEvent(
+        "warning", "A consumer's database is locked, full or unreachable; it is waited for."
+    ),
     "delivery.accepted": LogEvent("info", "A webhook brought news, and it is stored."),
     "delivery.deferred": LogEvent("error", "An authentic webhook could not be stored and was answered 503."),
     "delivery.duplicate": LogEvent("info", "A webhook said what was known already."),
+    "delivery.lost": LogEvent(
+        "warning", "A message could not be settled any more and comes again; its effect stays single."
+    ),
     "delivery.quarantined": LogEvent("error", "An authentic webhook makes no sense; its body is kept."),
     "delivery.refused": LogEvent("warning", "A webhook is not to be believed, or not acceptable."),
+    "device.removed": LogEvent("info", "The push provider knows a device no more, so it left the registry."),
+    "event.dead_lettered": LogEvent(
+        "error", "A consumer gave up on a message; the reason says why, `dead-letters redrive` brings it back."
+    ),
+    "event.handled": LogEvent("info", "A consumer handled an event, for the first and only time."),
+    "event.repeated": LogEvent("info", "An event came again after it had been handled, and was dropped."),
+    "event.retried": LogEvent("warning", "A consumer failed on a message, which comes again after `wait` seconds."),
+    "event.skipped": LogEvent("debug", "A consumer has no handler for an event."),
+    "event.unknown": LogEvent("info", "An event of a type that this version has no model for was acknowledged."),
+    "inbox.pruned": LogEvent("debug", "A consumer forgot events that it handled long ago."),
     "library.logged": LogEvent("info", "A library wrote to Python's own logging; the level is the library's."),
     "line.lost": LogEvent("error", "A log line could not be rendered; only that is told."),
     "node.failed": LogEvent("warning", "A ledger node did not answer; the next one is asked."),
@@ -36,11 +56,19 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "publisher.disconnected": LogEvent("warning", "The connection to the broker broke or could not be opened."),
     "publisher.exchange_missing": LogEvent("error", "The broker lacks the exchange: the topology was not applied."),
     "publisher.unblocked": LogEvent("info", "The broker takes events again."),
+    "push.failed": LogEvent("warning", "One device was not pushed to; the event is retried or dead-lettered."),
+    "push.logged": LogEvent("info", "What would be pushed to a device, if a provider were configured."),
     "sandbox.webhook_sent": LogEvent("info", "The development sandbox made an attempt to deliver a webhook."),
     "service.drain_cut": LogEvent("warning", "Shutdown took too long; unpublished events go out after the next start."),
     "service.started": LogEvent("info", "The service takes webhooks."),
     "service.stopped": LogEvent("info", "The service has ended in good order."),
     "service.stopping": LogEvent("info", "A signal asked the service to end; it takes no more webhooks."),
+    "settlement.failed": LogEvent(
+        "warning", "A message could not be acknowledged, retried or dead-lettered; it is tried again."
+    ),
+    "source.connected": LogEvent("info", "The consumer is connected to its queue."),
+    "source.lost": LogEvent("warning", "The consumer lost its queue and connects again."),
+    "source.unavailable": LogEvent("warning", "The broker or the queue is not there; it is tried again."),
     "store.callback_failed": LogEvent(
         "error", "Committed events could not be handed to the relay, which will find them."
     ),

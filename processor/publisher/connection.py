@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, Literal, assert_never
+from typing import Final, Literal, assert_never, cast
 
 from pamqp import commands
 from pamqp.base import Frame
@@ -141,10 +141,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet the broker."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_connection makes of a stream
-        self._transport = transport
-        transport.set_write_buffer_limits(high=_WRITE_BUFFER)
-        transport.write(PROTOCOL_HEADER)
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's has the methods, not the class
+        self._transport.set_write_buffer_limits(high=_WRITE_BUFFER)
+        self._transport.write(PROTOCOL_HEADER)
 
     def data_received(self, data: bytes) -> None:
         """Act on what the broker says."""

@@ -44,6 +44,11 @@ class RabbitOptions:
     unsent_bytes: int = 64 * 1024 * 1024
     """Most bytes that wait for a broker that reads slowly or blocks; beyond, publishes are refused."""
 
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for a heartbeat that AMQP cannot express."""
+        if not timedelta(seconds=1) <= self.heartbeat < timedelta(seconds=65_536):
+            raise ValueError(f"heartbeat is {self.heartbeat.total_seconds()} seconds; AMQP takes 1 to 65535")
+
 
 def delay_seconds(failures: int, *, options: RabbitOptions, spread: float) -> float:
     """How long to wait after ``failures`` in a row; ``spread`` in [0, 1) picks in the upper half."""
@@ -90,12 +95,14 @@ class RabbitPublisher:
         """Close the connection. What is still in flight fails with `Disconnected`."""
         self._ready.clear()
         self._why_not = "the publisher was closed"
-        if self._connection is not None:
-            self._connection.close()
-            await asyncio.wait([self._connection.lost], timeout=_GOODBYE_SECONDS)
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
+        try:
+            if self._connection is not None:
+                self._connection.close()
+                await asyncio.wait([self._connection.lost], timeout=_GOODBYE_SECONDS)
+        finally:
+            if self._keeper is not None:
+                self._keeper.cancel()
+                await asyncio.wait([self._keeper])
 
     def publish(self, message: Message) -> "Future[None]":
         """Hand ``message`` over; see `Publisher.publish`."""
@@ -129,7 +136,7 @@ class RabbitPublisher:
             self._ready.clear()
             connection.drop("the publisher was closed")
         self._why_not = loss.reason
-        self._report(loss, address)
+        self._report(loss, address, opened=connection.age > timedelta())
         return connection.age
 
     def _new_connection(self, address: Address) -> Connection:
@@ -175,12 +182,14 @@ class RabbitPublisher:
         if self._connection is not None:
             self._ready.set()
 
-    def _report(self, loss: Loss, address: Address) -> None:
+    def _report(self, loss: Loss, address: Address, *, opened: bool) -> None:
         match loss.kind:
             case "closed":
                 _log.info("publisher.closed", broker=str(address))
-            case "failed":
+            case "failed" if opened:
                 _log.warning("publisher.disconnected", broker=str(address), reason=loss.reason)
+            case "failed":
+                _log.warning("publisher.connection_failed", broker=str(address), reason=loss.reason)
             case "exchange_missing":
                 _log.error(
                     "publisher.exchange_missing",

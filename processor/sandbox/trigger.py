@@ -127,7 +127,8 @@ def _user_token(now: datetime) -> dict[str, Any]:
 
 def _shot(kind: Kind, target: Target, *, uuid: str, body: bytes, now: datetime) -> Shot:
     """``body`` signed, and then spoilt after the signature where ``kind`` says so."""
-    webhook = Outgoing(url=target.url, secret=target.secret, payload=uuid, body=body)
+    secret = random_uuid() if kind == "unknown-app" else target.secret  # another application has another secret
+    webhook = Outgoing(url=target.url, secret=secret, payload=uuid, body=body)
     at = now - STALE_BY if kind == "stale" else now
     shot = Shot(headers=headers_of(webhook, number=1, at=at), body=body)
     spoil = _SPOILERS.get(kind)

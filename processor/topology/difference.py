@@ -98,12 +98,11 @@ def _policies(wanted: Topology, actual: Actual) -> Iterator[Change]:
 
 
 def _overridden(policy: Policy, actual: Actual) -> Iterator[Change]:
+    """Our policies bear the names of what they are for."""
     governed = actual.policy_of_queue if policy.apply_to == "queues" else actual.policy_of_exchange
-    ruler = governed.get(policy.name, policy.name)
-    if ruler != policy.name:
-        detail = (
-            f"RabbitMQ applies policy {ruler!r} to {policy.name} instead; lower its priority below {policy.priority}"
-        )
+    ruler = governed.get(policy.name)
+    if ruler is not None and ruler != policy.name:
+        detail = f"RabbitMQ applies policy {ruler!r} to it instead; lower that one's priority below {policy.priority}"
         yield Change(action="conflict", kind="policy", name=policy.name, details=(detail,), target=policy)
 
 

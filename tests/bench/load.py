@@ -237,7 +237,7 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
     """The leanest loop that is installed."""
     if find_spec("uvloop") is None:
         return asyncio.new_event_loop()
-    from uvloop import new_event_loop  # noqa: PLC0415 - an extra
+    from uvloop import new_event_loop
 
     return new_event_loop()
 

@@ -209,7 +209,7 @@ async def judged(kind: Kind, clock: FakeClock) -> str:
         ("tampered", "signature_invalid"),
         ("stale", "timestamp_stale"),
         ("malformed", "quarantined"),
-        ("unknown-app", "quarantined"),
+        ("unknown-app", "signature_invalid"),
     ],
 )
 async def test_a_triggered_webhook_is_judged_as_its_kind_says(kind: Kind, verdict: str, clock: FakeClock) -> None:

@@ -1,6 +1,7 @@
 """A broker that does as a test says: the server's half of AMQP, in the test's own event loop."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -84,7 +85,9 @@ async def confirm_everything(peer: Peer) -> None:
 
 
 @asynccontextmanager
-async def scripted(script: Script, *, frame_max: int = 131_072, heartbeat: int = 60) -> AsyncIterator[str]:
+async def scripted(
+    script: Script, *, frame_max: int = 131_072, heartbeat: int = 60, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
     """A broker's URL; each connection is welcomed and goes through ``script``."""
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -97,8 +100,8 @@ async def scripted(script: Script, *, frame_max: int = 131_072, heartbeat: int =
         finally:
             writer.close()
 
-    async with await _listen(converse) as server:
-        yield _url(server)
+    async with await _listen(converse, tls) as server:
+        yield _url(server, "amqps" if tls else "amqp")
 
 
 @asynccontextmanager
@@ -118,9 +121,9 @@ async def speaking(first_bytes: bytes) -> AsyncIterator[str]:
         yield _url(server)
 
 
-async def _listen(converse: Callable[..., Awaitable[None]]) -> asyncio.Server:
-    return await asyncio.start_server(converse, "127.0.0.1", 0)
+async def _listen(converse: Callable[..., Awaitable[None]], tls: ssl.SSLContext | None = None) -> asyncio.Server:
+    return await asyncio.start_server(converse, "127.0.0.1", 0, ssl=tls)
 
 
-def _url(server: asyncio.Server) -> str:
-    return f"amqp://somebody:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+def _url(server: asyncio.Server, scheme: str = "amqp") -> str:
+    return f"{scheme}://somebody:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}/"

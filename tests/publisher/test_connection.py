@@ -1,10 +1,13 @@
 """The RabbitMQ adapter against a broker that does as each test says."""
 
 import asyncio
+import ssl
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from pamqp import body, commands, header, heartbeat
@@ -135,7 +138,7 @@ async def test_a_stranger_is_left_alone(greeting: bytes) -> None:
         async with speaking(greeting) as url, RabbitPublisher(url, QUICK):
             await until(lambda: len(logs) > 1)
 
-    assert {entry["event"] for entry in logs} == {"publisher.disconnected"}
+    assert {entry["event"] for entry in logs} == {"publisher.connection_failed"}
     assert logs[0]["reason"].startswith("protocol error: ")
 
 
@@ -273,3 +276,49 @@ async def test_a_broker_that_hangs_up_does_not_reset_the_pauses() -> None:
         await until(lambda: len(spreads) > 4)
 
     assert asyncio.get_running_loop().time() - started >= 0.005 + 0.01 + 0.02 + 0.02
+
+
+@pytest.mark.parametrize("seconds", [0.5, 70_000])
+def test_a_heartbeat_that_amqp_cannot_express_is_refused(seconds: float) -> None:
+    """Heartbeats are whole seconds in 16 bits, and zero would switch them off."""
+    with pytest.raises(ValueError, match=r"^heartbeat is [0-9.]+ seconds; AMQP takes 1 to 65535$"):
+        RabbitOptions(heartbeat=timedelta(seconds=seconds))
+
+
+def test_it_runs_on_uvloop() -> None:
+    """The transports of uvloop do as well as those of asyncio."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def publish() -> list[type | None]:
+        async with scripted(confirm_everything) as url, connected(url) as publisher:
+            return await outcomes_of([publisher.publish(a_message(number)) for number in range(3)])
+
+    assert uvloop.run(publish()) == [None] * 3
+
+
+async def test_tls_is_verified(certificate: Path) -> None:
+    """Over ``amqps`` a broker is believed only with a certificate that the trusted authorities vouch for."""
+    server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server_side.load_cert_chain(certificate)
+    trusting = ssl.create_default_context(cafile=certificate)
+    with capture_logs() as logs:
+        async with scripted(confirm_everything, tls=server_side) as url:
+            async with RabbitPublisher(url, QUICK):
+                await until(lambda: bool(logs))
+            async with RabbitPublisher(url, QUICK, tls=trusting) as publisher:
+                await asyncio.wait_for(publisher.ready(), 10)
+                outcome = await outcomes_of([publisher.publish(a_message())])
+
+    assert logs[0]["event"] == "publisher.connection_failed"
+    assert "certificate verify failed" in logs[0]["reason"]
+    assert outcome == [None]
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Key and self-signed certificate of 127.0.0.1."""
+    pem = tmp_path / "broker.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=broker -addext subjectAltName=IP:127.0.0.1"
+    made = subprocess.run([*command.split(), "-keyout", "-", "-out", "-"], capture_output=True, check=True)
+    pem.write_bytes(made.stdout)
+    return pem

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.rabbitmq
 QUICK = RabbitOptions(
     exchange="events", first_delay=timedelta(milliseconds=50), longest_delay=timedelta(milliseconds=200)
 )
+LAST = a_message(1_000_000)
 
 
 @pytest.fixture
@@ -112,18 +113,33 @@ async def test_a_killed_broker_has_what_it_confirmed(
     await queue.bind("events", "#")
     options = replace(QUICK, confirm_timeout=timedelta(seconds=1))
     async with connected(amqp_url, options) as publisher:
-        futures = [publisher.publish(a_message(number)) for number in range(8000)]
-        await until(lambda: sum(future.done() for future in futures) > 500)
-        await asyncio.to_thread(rabbitmq.kill)
+        futures = await _publish_until_it_dies(publisher, rabbitmq)
         outcomes = await outcomes_of(futures)
         await asyncio.to_thread(rabbitmq.start)
-        await _publish_at_last(publisher, a_message(9000))
+        await _publish_at_last(publisher, LAST)
         stored = await _everything_in(amqp_url)
     resolved = {a_message(number).id for number, outcome in enumerate(outcomes) if outcome is None}
 
     assert set(outcomes) == {None, Disconnected}
     assert resolved - stored == set()
-    assert a_message(9000).id in stored
+    assert LAST.id in stored
+
+
+async def _publish_until_it_dies(publisher: RabbitPublisher, rabbitmq: RabbitMQ) -> list["asyncio.Future[None]"]:
+    """Keep thousands in flight, and kill the broker meanwhile. Returns the futures of all."""
+    futures: list[asyncio.Future[None]] = []
+
+    def publish_another(confirmed: "asyncio.Future[None] | None" = None) -> None:
+        if confirmed is None or confirmed.exception() is None:
+            futures.append(publisher.publish(a_message(len(futures))))
+            futures[-1].add_done_callback(publish_another)
+
+    for _ in range(3000):
+        publish_another()
+    await futures[500]
+    await asyncio.to_thread(rabbitmq.kill)
+    await until(lambda: futures[-1].done() and futures[-1].exception() is not None)
+    return futures
 
 
 async def _publish_at_last(publisher: RabbitPublisher, message: Message) -> None:
@@ -137,16 +153,14 @@ async def _publish_at_last(publisher: RabbitPublisher, message: Message) -> None
 
 
 async def _everything_in(amqp_url: str) -> set[str]:
-    """The ids in the queue, the newest of which is number 9000."""
+    """The ids in the queue, up to the last message."""
     found: set[str] = set()
     async with await aio_pika.connect(amqp_url) as connection, asyncio.timeout(20):
         channel = await connection.channel()
-        await channel.set_qos(500)
-        async with (await channel.get_queue("all")).iterator() as incoming:
+        async with (await channel.get_queue("all")).iterator(no_ack=True) as incoming:
             async for message in incoming:
                 found.add(str(message.message_id))
-                await message.ack()
-                if message.message_id == a_message(9000).id:
+                if message.message_id == LAST.id:
                     return found
     return found
 
@@ -219,11 +233,11 @@ async def test_a_refused_login_is_explained(amqp_url: str, change: tuple[str, st
     """The log says why, without the password, and attempts go on."""
     with capture_logs() as logs:
         async with RabbitPublisher(amqp_url.replace(*change), QUICK) as publisher:
-            await until(lambda: len(_named(logs, "publisher.disconnected")) > 1)
+            await until(lambda: len(_named(logs, "publisher.connection_failed")) > 1)
             failed = await outcomes_of([publisher.publish(a_message())])
 
     assert failed == [Disconnected]
-    assert str(_named(logs, "publisher.disconnected")[0]["reason"]).startswith(reason)
+    assert str(_named(logs, "publisher.connection_failed")[0]["reason"]).startswith(reason)
     assert "hunter2" not in str(logs)
 
 
@@ -285,7 +299,7 @@ async def test_hosts_are_tried_in_turn(amqp_url: str, channel: aio_pika.abc.Abst
         async with connected(f"amqp://127.0.0.1:1/,{amqp_url}") as publisher:
             await outcomes_of([publisher.publish(a_message())])
 
-    assert [entry["event"] for entry in logs][:2] == ["publisher.disconnected", "publisher.connected"]
+    assert [entry["event"] for entry in logs][:2] == ["publisher.connection_failed", "publisher.connected"]
 
 
 async def test_the_connection_says_who_it_is(
@@ -297,3 +311,21 @@ async def test_the_connection_says_who_it_is(
 
     assert "xumm-webhook-processor" in shown
     assert "publisher of node 7" in shown
+
+
+async def test_the_right_to_write_suffices(
+    amqp_url: str, channel: aio_pika.abc.AbstractChannel, rabbitmq: RabbitMQ
+) -> None:
+    """A user who may write to the one exchange, and nothing else, can publish."""
+    queue = await _declare(channel)
+    vhost = amqp_url.rpartition("/")[2]
+    rabbitmq.api("PUT", f"users/writer-of-{vhost}", {"password": "secret", "tags": ""})
+    only_write = {"configure": "", "write": "^events$", "read": ""}
+    rabbitmq.api("PUT", f"permissions/{vhost}/writer-of-{vhost}", only_write)
+
+    async with connected(amqp_url.replace("guest:guest", f"writer-of-{vhost}:secret")) as publisher:
+        outcome = await outcomes_of([publisher.publish(a_message())])
+    rabbitmq.api("DELETE", f"users/writer-of-{vhost}")
+
+    assert outcome == [None]
+    assert (await queue.get(no_ack=True)).message_id == a_message().id

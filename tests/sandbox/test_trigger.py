@@ -46,7 +46,7 @@ def verdict(shot: Shot) -> str:
         ("stale", ["age"]),
         ("tampered", ["signature"]),
         ("malformed", ["body"]),
-        ("unknown-app", ["application"]),
+        ("unknown-app", ["signature"]),
     ],
 )
 async def test_each_kind_is_wrong_in_its_own_way_only(kind: Kind, verdicts: list[str]) -> None:

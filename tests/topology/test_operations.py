@@ -197,7 +197,7 @@ async def test_an_overriding_policy_is_a_conflict(
 
     assert str(change) == (
         "! conflict policy app-state\n"
-        "      RabbitMQ applies policy 'of-somebody' to app-state instead; lower its priority below 10"
+        "      RabbitMQ applies policy 'of-somebody' to it instead; lower that one's priority below 10"
     )
 
 

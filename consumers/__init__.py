@@ -1,0 +1,20 @@
+"""Consumers of the event stream: a runtime that makes them short, and two that are ready to use.
+
+A new consumer is one file and one name. ``consumers/shipping.py``::
+
+    \"\"\"Ships what was paid for.\"\"\"
+
+    class Shipping(Consumer):
+        bindings = ("*.resolve.validated",)
+
+        def ship(self, event: ResolveValidated, transaction: Connection) -> None:
+            transaction.execute(insert(shipments).values(payload=event.subject))
+
+and ``consumers run shipping``. The runtime decodes, drops what was handled before, runs the handler whose annotation
+names the event, and acknowledges, retries later or dead-letters.
+"""
+
+from consumers.consumer import Consumer, Context, Resources
+from consumers.errors import Fatal, Retry
+
+__all__ = ("Consumer", "Context", "Fatal", "Resources", "Retry")

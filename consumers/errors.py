@@ -1,0 +1,68 @@
+"""What can go wrong while consuming, as one tree.
+
+::
+
+    ConsumerError
+    ├── HandlerError            raised by handlers, decides the fate of the message
+    │   ├── Retry               try again later; any exception outside this tree counts as one
+    │   └── Fatal               no retry will help: dead-letter it
+    ├── SettleError             raised by sources
+    │   ├── SettleFailed        not settled, still ours: settle it again
+    │   └── DeliveryLost        no longer ours: the message comes again
+    ├── DatabaseUnavailable     locked, full, unreachable: nobody's fault but the database's
+    ├── SchemaTooNew            the database was made by a later version
+    ├── UnknownConsumer         no consumer of that name
+    └── SourceUnavailable       the broker cannot be reached or refuses
+
+Messages name the thing and the limit, never a secret or a body.
+"""
+
+from datetime import timedelta
+
+
+class ConsumerError(Exception):
+    """Root of the tree."""
+
+
+class HandlerError(ConsumerError):
+    """A handler's verdict on a message it could not handle."""
+
+
+class Retry(HandlerError):
+    """Handle the message again later, at the earliest ``after`` from now if given."""
+
+    def __init__(self, reason: str, *, after: timedelta | None = None) -> None:
+        super().__init__(reason)
+        self.after = after
+
+
+class Fatal(HandlerError):
+    """The message can never be handled."""
+
+
+class SettleError(ConsumerError):
+    """A delivery could not be settled."""
+
+
+class SettleFailed(SettleError):
+    """Nothing happened, or nothing certain: the delivery is still ours, settle it again."""
+
+
+class DeliveryLost(SettleError):
+    """The broker took the delivery back, or never heard of its settlement: the message comes again."""
+
+
+class DatabaseUnavailable(ConsumerError):
+    """The database is locked, full or unreachable. The same write may work a little later."""
+
+
+class SchemaTooNew(ConsumerError):
+    """The database was made by a later version of this software."""
+
+
+class UnknownConsumer(ConsumerError):
+    """There is no consumer of that name."""
+
+
+class SourceUnavailable(ConsumerError):
+    """The broker cannot be reached, or refuses what was asked of it."""

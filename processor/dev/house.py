@@ -1,0 +1,116 @@
+"""Service, consumers and sandbox put together in one process. The one place that may import all of them."""
+
+import asyncio
+import errno
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, cast
+
+from consumers.composition import run_consumer
+from consumers.discovery import find
+from consumers.embedded import EmbeddedSource
+from consumers.settings import Settings as ConsumerSettings
+from processor import logs
+from processor.app import Processor, stop_on_signals
+from processor.core.errors import SettingsError
+from processor.dev.story import Story
+from processor.dev.walk import APP, Walk
+from processor.publisher.embedded import EmbeddedPublisher
+from processor.sandbox.ledger import Pace
+from processor.sandbox.payload import Application
+from processor.sandbox.server import Sandbox, SandboxSettings
+from processor.settings import Settings
+
+SERVICE_PORT: Final = 8000
+SANDBOX_PORT: Final = 8600
+API_KEY: Final = "5a4db0c5-0000-4000-8000-000000000001"
+API_SECRET: Final = "5a4db0c5-5ec7-4e70-9000-000000000001"  # noqa: S105  the sandbox's own: it opens nothing else
+CONSUMERS: Final = ("push", "app-state")
+_QUICK_LEDGER: Final = Pace(close_time=timedelta(milliseconds=300))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """All that runs."""
+
+    processor: Processor
+    sandbox: Sandbox
+    folder: Path
+    """Where the databases are, for as long as it runs."""
+
+
+def run() -> None:
+    """Open the house, walk through it, and stay until a signal. Raises `SettingsError` if a port is taken."""
+    asyncio.run(_run())
+
+
+async def _run() -> None:
+    story, stop = Story(), stop_on_signals()
+    # The stream takes the place of a file: only what logging calls is there.
+    logs.configure("json", "info", secrets=[API_SECRET], stream=cast("Any", story))
+    with tempfile.TemporaryDirectory(prefix="xumm-dev-") as folder:
+        async with opened(Path(folder), stop) as house:
+            walking = asyncio.create_task(_walk(house, story))
+            await stop.wait()
+            walking.cancel()
+            await asyncio.wait([walking])
+            story.say("\nStopping: finishing what is in flight ...")
+    story.say("Stopped. Nothing is left running; the databases of this run are gone.")
+
+
+async def _walk(house: House, story: Story) -> None:
+    walk = Walk(house.processor.url, house.sandbox, house.folder, story)
+    await walk.through()
+    logs.configure("console", "info", secrets=[API_SECRET])
+
+
+@asynccontextmanager
+async def opened(
+    folder: Path, stop: asyncio.Event, *, port: int = SERVICE_PORT, sandbox_port: int = SANDBOX_PORT
+) -> AsyncIterator[House]:
+    """The house, running until the body ends; then it drains. A part that dies ends the body."""
+    owner = Application(
+        key=API_KEY, secret=API_SECRET, name="Demo", webhook_url=f"http://127.0.0.1:{port}/webhooks/{APP}"
+    )
+    publisher = EmbeddedPublisher()
+    sandbox_settings = SandboxSettings(port=sandbox_port, ledger=_QUICK_LEDGER)
+    try:
+        async with (
+            Sandbox([owner], sandbox_settings) as sandbox,
+            Processor(_settings(folder, sandbox, port), publisher=publisher) as processor,
+            asyncio.TaskGroup() as group,
+        ):
+            group.create_task(processor.serve(stop))
+            consuming = asyncio.Event()
+            for name in CONSUMERS:
+                group.create_task(_consume(name, folder, publisher, consuming))
+            yield House(processor=processor, sandbox=sandbox, folder=folder)
+            stop.set()
+            await processor.relay.drain()
+            consuming.set()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise SettingsError(f"port {port} or {sandbox_port} of 127.0.0.1 is in use: stop what listens there") from None
+
+
+async def _consume(name: str, folder: Path, publisher: EmbeddedPublisher, stop: asyncio.Event) -> None:
+    found = find(name)
+    settings = ConsumerSettings(database_url=f"sqlite:///{folder}/{{consumer}}.db")
+    source = EmbeddedSource(found.consumer.queue)
+    publisher.subscribe(found.consumer.queue, found.consumer.bindings, source.deliver)
+    await run_consumer(found, settings, source, stop)
+
+
+def _settings(folder: Path, sandbox: Sandbox, port: int) -> Settings:
+    return Settings(
+        applications={APP: {"api_key": API_KEY, "api_secret": API_SECRET}},
+        http_port=port,
+        database_url=f"sqlite:///{folder}/processor.db",
+        xumm_url=sandbox.base_url,
+        ledger_urls={"MAINNET": [sandbox.ledger_url]},
+    )

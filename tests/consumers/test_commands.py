@@ -1,0 +1,212 @@
+"""The command ``consumers``: output, exit codes, and what it never prints."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from typer.testing import CliRunner
+
+from consumers.__main__ import app
+from consumers.app_state import sign_requests
+from consumers.database import Database
+from schemas.topology import HEADER_ATTEMPTS, HEADER_FIRST_SEEN, HEADER_REASON
+from tests.consumers.broker import Broker, until
+from tests.consumers.events import USER, event, message
+
+TOKEN = "phone-registration-token-000001"
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PROCESSOR_AMQP_URL", raising=False)
+
+
+def run(*arguments: str, code: int = 0, stdin: str | None = None) -> str:
+    """What the command prints, having ended with ``code``."""
+    result = CliRunner().invoke(app, list(arguments), input=stdin)
+
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_help_teaches() -> None:
+    """Without arguments the first steps and the exit codes are told."""
+    shown = run("--help")
+
+    assert "app-state" in shown
+    assert "Exit codes" in shown
+
+
+def test_version_is_printed() -> None:
+    """One line, for bug reports."""
+    assert run("--version").startswith("consumers ")
+
+
+def test_list_shows_the_reference_consumers() -> None:
+    """Name, queue and bindings, for people and for programs."""
+    rows = json.loads(run("list", "--json"))
+
+    assert [(row["name"], row["queue"]) for row in rows] == [("app-state", "app-state"), ("push", "push-notifications")]
+    assert "push-notifications" in run("list")
+
+
+def test_config_masks_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Addresses with passwords are not shown."""
+    monkeypatch.setenv("CONSUMERS_AMQP_URL", "amqp://user:pa55word@broker/")
+    shown = run("config") + run("config", "--json")
+
+    assert "pa55word" not in shown
+    assert json.loads(run("config", "--json"))["prefetch"] == 64
+
+
+def test_unknown_consumer_is_not_found() -> None:
+    """Exit code 3, and the names there are."""
+    assert "app-state" in run("run", "no-such", code=3)
+
+
+def test_wrong_setting_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 2, and the name of the variable."""
+    monkeypatch.setenv("CONSUMERS_PREFETCH", "0")
+
+    assert "CONSUMERS_PREFETCH" in run("config", code=2)
+
+
+def test_devices_are_added_listed_and_removed() -> None:
+    """A token is never shown whole."""
+    shown = run("devices", "add", USER, TOKEN, "--platform", "ios", "--locale", "de")
+    listed = json.loads(run("devices", "list", USER, "--json"))
+    shown += run("devices", "list") + run("devices", "remove", "-", stdin=f"{TOKEN}\n")
+
+    assert listed == [{"owner": USER, "token": "…000001", "platform": "ios", "locale": "de"}]
+    assert TOKEN not in shown
+    assert "no such device" in run("devices", "remove", TOKEN, code=3)
+    assert "printable" in run("devices", "add", USER, "a b", code=2)
+
+
+@pytest.fixture
+async def broker(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Broker]:
+    monkeypatch.setenv("CONSUMERS_AMQP_URL", amqp_url)
+    async with Broker(amqp_url) as broker:
+        for number in (1, 2, 3):
+            await _bury(broker, number)
+        yield broker
+
+
+@pytest.mark.rabbitmq
+async def test_looking_at_dead_letters_leaves_them_where_they_are(broker: Broker) -> None:
+    """Listing and showing consume nothing, however often."""
+    wanted = event("sign.opened", 2)
+    for _ in range(3):
+        listed = json.loads(await run_async("dead-letters", "list", "orders", "--json"))
+        shown = json.loads(await run_async("dead-letters", "show", "orders", wanted.id, "--json"))
+
+    assert [row["event_id"] for row in listed] == [event("sign.opened", number).id for number in (1, 2, 3)]
+    assert (listed[0]["reason"], listed[0]["attempts"]) == ("shop 1 is closed", 5)
+    assert shown["event"]["subject"] == wanted.subject
+    assert await until(lambda: _has(broker, "orders.dead", 3))
+    assert len(json.loads(await run_async("dead-letters", "list", "orders", "--limit", "1", "--json"))) == 1
+
+
+@pytest.mark.rabbitmq
+async def test_redriving_one_dead_letter_leaves_the_others(broker: Broker) -> None:
+    """It returns to its queue with its attempts forgotten."""
+    wanted = event("sign.opened", 2)
+    await run_async("dead-letters", "redrive", "orders", wanted.id)
+    again = await until(broker.take)
+
+    assert (again.message_id, again.type) == (wanted.id, wanted.type)
+    assert HEADER_ATTEMPTS not in again.headers
+    assert await until(lambda: _has(broker, "orders.dead", 2))
+
+
+@pytest.mark.rabbitmq
+async def test_redriving_all_empties_the_dead_letters(broker: Broker) -> None:
+    """All that lay there are in the queue again, in order."""
+    answer = json.loads(await run_async("dead-letters", "redrive", "orders", "--all", "--json"))
+    ids = [(await until(broker.take)).message_id for _ in range(3)]
+
+    assert answer == {"redriven": 3}
+    assert ids == [event("sign.opened", number).id for number in (1, 2, 3)]
+    assert await broker.count("orders.dead") == 0
+
+
+@pytest.mark.rabbitmq
+async def test_redriving_to_a_missing_queue_keeps_the_dead_letters(broker: Broker) -> None:
+    """What cannot be routed stays where it is, and the exit code says so."""
+    await broker.channel.queue_delete("orders")
+    await run_async("dead-letters", "redrive", "orders", "--all", code=1)
+
+    assert await until(lambda: _has(broker, "orders.dead", 3))
+
+
+@pytest.mark.rabbitmq
+async def test_wrong_use_of_dead_letters_is_told(broker: Broker) -> None:
+    """Unknown event, neither one nor all, unknown queue: each has its exit code."""
+    await run_async("dead-letters", "show", "orders", "no-such", code=3)
+    await run_async("dead-letters", "redrive", "orders", "no-such", code=3)
+    await run_async("dead-letters", "redrive", "orders", code=2)
+    await run_async("dead-letters", "list", "no-such", code=1)
+
+
+def test_unreachable_broker_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 1, host and port, and nothing secret."""
+    monkeypatch.setenv("CONSUMERS_AMQP_URL", "amqp://user:pa55word@127.0.0.1:1/")
+    shown = run("dead-letters", "list", "orders", code=1)
+
+    assert "127.0.0.1:1" in shown
+    assert "pa55word" not in shown
+
+
+@pytest.mark.rabbitmq
+async def test_run_consumes_until_sigterm(amqp_url: str, tmp_path: Path) -> None:
+    """The real process: an event becomes state, logs are JSON lines, and SIGTERM ends it in good order."""
+    environment = {**os.environ, "CONSUMERS_AMQP_URL": amqp_url, "PYTHONPATH": str(ROOT)}
+    async with Broker(amqp_url, "app-state") as broker:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "consumers", "run", "app-state",
+            cwd=tmp_path, env=environment, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        await until(broker.consumer_count)
+        await broker.publish(message(event("resolve.validated")))
+        await until(lambda: _knows_state(tmp_path))
+        process.send_signal(signal.SIGTERM)
+        output, _ = await asyncio.wait_for(process.communicate(), 30)
+        left = await broker.count()
+
+    names = [json.loads(line)["event"] for line in output.splitlines()]
+    assert (process.returncode, left) == (0, 0)
+    assert names == ["consumer.started", "source.connected", "event.handled", "consumer.drained"]
+
+
+async def run_async(*arguments: str, code: int = 0) -> str:
+    return await asyncio.to_thread(run, *arguments, code=code)
+
+
+async def _bury(broker: Broker, number: int) -> None:
+    headers = {
+        HEADER_ATTEMPTS: 5,
+        HEADER_REASON: f"shop {number} is closed",
+        HEADER_FIRST_SEEN: f"2026-03-01T12:00:0{number}.000+00:00",
+    }
+    buried = message(event("sign.opened", number))
+    await broker.publish_to("orders.dead", buried, headers)
+
+
+async def _has(broker: Broker, queue: str, count: int) -> bool:
+    return await broker.count(queue) == count
+
+
+async def _knows_state(directory: Path) -> bool:
+    path = directory / "var" / "consumers" / "app-state.db"
+    if not path.exists():
+        return False
+    async with Database(f"sqlite:///{path}") as database:
+        return await database.read(lambda db: db.scalar(select(sign_requests.c.state)) == "validated")
