@@ -16,6 +16,7 @@ from schemas.events import Amount
 from schemas.ledger import Transaction
 from schemas.payload import Payload, PayloadAnswer
 from schemas.status import Status
+from schemas.text import aware
 from schemas.webhook import UserToken, Webhook
 
 _amount: Final[TypeAdapter[Amount]] = TypeAdapter(Amount)
@@ -129,8 +130,8 @@ def _snapshot(answer: Payload, at: datetime) -> Snapshot:
         txid=response.txid,
         last_ledger_sequence=_last_ledger_sequence(response),
         network=response.dispatched_nodetype or response.environment_nodetype,
-        resolved_at=response.resolved_at,
-        expires_at=request.expires_at,
+        resolved_at=aware(response.resolved_at),
+        expires_at=aware(request.expires_at),
     )
 
 
@@ -193,7 +194,7 @@ def _delivered(amount: Any) -> str | dict[str, Any] | None:
 def _token(token: UserToken | None) -> Token | None:
     if token is None or token.user_token is None:
         return None
-    return Token(value=token.user_token, issued_at=token.token_issued, expires_at=token.token_expiration)
+    return Token(value=token.user_token, issued_at=aware(token.token_issued), expires_at=aware(token.token_expiration))
 
 
 def _parse(model: type[Model], body: str | bytes) -> Model:
