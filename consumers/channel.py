@@ -36,6 +36,6 @@ class LogChannel:
             device=masked(device.token),
             platform=device.platform,
             title=notification.title,
-            body=notification.body,
+            text=notification.body,
             event_id=notification.id,
         )

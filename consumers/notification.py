@@ -1,6 +1,6 @@
 """What a user reads: one text for each event that is worth an interruption, in each language.
 
-Quiet are the steps that the user takes or sees already (``created``, ``pre_signed``, ``dispatched``), and the resolve
+Quiet are the steps that the user takes or sees already (``created``, ``pre_signed``, ``dispatched``, ``token_issued``), and the resolve
 events whose sign event said the same before (``rejected``, ``cancelled``, ``expired``).
 """
 
@@ -17,6 +17,7 @@ QUIET: Final = frozenset(
         "xumm.sign.created",
         "xumm.sign.pre_signed",
         "xumm.sign.dispatched",
+        "xumm.sign.token_issued",
         "xumm.resolve.rejected",
         "xumm.resolve.cancelled",
         "xumm.resolve.expired",
@@ -29,7 +30,6 @@ ENGLISH: Final[Texts] = {
     "xumm.sign.rejected": ("Sign request declined", "You declined the request. Nothing was signed."),
     "xumm.sign.expired": ("Sign request expired", "The request was not opened in time."),
     "xumm.sign.cancelled": ("Sign request withdrawn", "The request was withdrawn. There is nothing to do."),
-    "xumm.sign.token_issued": ("Xumm connected", "Next time your request comes straight to Xumm."),
     "xumm.resolve.signed": ("Confirmed", "Your signature was verified."),
     "xumm.resolve.validated": ("Transaction confirmed", "It is final on the ledger."),
     "xumm.resolve.failed": ("Transaction failed", "It was not carried out on the ledger."),
@@ -40,7 +40,6 @@ GERMAN: Final[Texts] = {
     "xumm.sign.rejected": ("Anfrage abgelehnt", "Du hast abgelehnt. Nichts wurde unterschrieben."),
     "xumm.sign.expired": ("Anfrage abgelaufen", "Die Anfrage wurde nicht rechtzeitig geöffnet."),
     "xumm.sign.cancelled": ("Anfrage zurückgezogen", "Die Anfrage wurde zurückgezogen. Es ist nichts zu tun."),
-    "xumm.sign.token_issued": ("Mit Xumm verbunden", "Die nächste Anfrage kommt direkt in Xumm an."),
     "xumm.resolve.signed": ("Bestätigt", "Deine Unterschrift wurde geprüft."),
     "xumm.resolve.validated": ("Transaktion bestätigt", "Sie ist endgültig im Ledger."),
     "xumm.resolve.failed": ("Transaktion fehlgeschlagen", "Sie wurde im Ledger nicht ausgeführt."),

@@ -147,7 +147,9 @@ class Transactions:
         snapshot = state.snapshot
         if snapshot is None or snapshot.txid is None or snapshot.network is None:
             raise Denied("nothing says yet which transaction of which network the payload became")
-        answer = await self._nodes.transaction(snapshot.txid, snapshot.network)
+        answer = await self._nodes.transaction(
+            snapshot.txid, snapshot.network, last_ledger_sequence=snapshot.last_ledger_sequence
+        )
         return report_of(answer, application=application, payload=state.payload, txid=snapshot.txid, at=self._clock())
 
 

@@ -228,6 +228,16 @@ def test_writes_any_value(fields: dict[str, Any]) -> None:
     assert [line["event"] for line in lines(stream)] == ["value.written"]
 
 
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**400, float("nan"), float("-inf")])
+def test_writes_numbers_that_json_has_not(number: float) -> None:
+    """Integers over 64 bits, and what is no number, are written too."""
+    log, stream = configured()
+
+    log.info("value.written", number=number, nested=[number])
+
+    assert [line["event"] for line in lines(stream)] == ["value.written"]
+
+
 def test_bounds_what_it_writes() -> None:
     """Endless texts, deep nests and long lists are cut."""
     loop: list[Any] = []

@@ -25,6 +25,8 @@ class Snapshot:
     account: str | None = None
     """Who signed; never None if the outcome is ``signed``."""
     txid: str | None = None
+    last_ledger_sequence: int | None = None
+    """The last ledger that may hold the transaction, if its signed blob names one."""
     network: str | None = None
     """The network the wallet was on, such as ``MAINNET``."""
     resolved_at: datetime | None = None

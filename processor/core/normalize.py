@@ -7,14 +7,16 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from processor.core.application import Application
+from processor.core.blob import last_ledger_sequence
 from processor.core.delivery import Delivery
 from processor.core.errors import NormalizeError
 from processor.core.evidence import Ledger, Snapshot, SnapshotOutcome
 from processor.core.report import LedgerReport, SnapshotReport, StatusReport, Token, WebhookReport
 from schemas.events import Amount
 from schemas.ledger import Transaction
-from schemas.payload import Payload
+from schemas.payload import Payload, PayloadAnswer
 from schemas.status import Status
+from schemas.text import aware
 from schemas.webhook import UserToken, Webhook
 
 _amount: Final[TypeAdapter[Amount]] = TypeAdapter(Amount)
@@ -126,10 +128,17 @@ def _snapshot(answer: Payload, at: datetime) -> Snapshot:
         submit=meta.submit and not meta.multisign,
         account=response.account,
         txid=response.txid,
+        last_ledger_sequence=_last_ledger_sequence(response),
         network=response.dispatched_nodetype or response.environment_nodetype,
-        resolved_at=response.resolved_at,
-        expires_at=request.expires_at,
+        resolved_at=aware(response.resolved_at),
+        expires_at=aware(request.expires_at),
     )
+
+
+def _last_ledger_sequence(response: PayloadAnswer) -> int | None:
+    if response.hex is None or response.txid is None:
+        return None
+    return last_ledger_sequence(response.hex, response.txid)
 
 
 def _outcome(answer: Payload) -> SnapshotOutcome:
@@ -185,7 +194,7 @@ def _delivered(amount: Any) -> str | dict[str, Any] | None:
 def _token(token: UserToken | None) -> Token | None:
     if token is None or token.user_token is None:
         return None
-    return Token(value=token.user_token, issued_at=token.token_issued, expires_at=token.token_expiration)
+    return Token(value=token.user_token, issued_at=aware(token.token_issued), expires_at=aware(token.token_expiration))
 
 
 def _parse(model: type[Model], body: str | bytes) -> Model:

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import secrets
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -74,21 +73,25 @@ async def opened(
     folder: Path, stop: asyncio.Event, *, port: int = SERVICE_PORT, sandbox_port: int = SANDBOX_PORT
 ) -> AsyncIterator[House]:
     """The house, running until the body ends; then it drains. A part that dies ends the body."""
-    owner = Application(key=API_KEY, secret=API_SECRET, name="Demo", webhook_url=f"http://127.0.0.1:{port}/webhooks/{APP}")
+    owner = Application(
+        key=API_KEY, secret=API_SECRET, name="Demo", webhook_url=f"http://127.0.0.1:{port}/webhooks/{APP}"
+    )
     publisher = EmbeddedPublisher()
     sandbox_settings = SandboxSettings(port=sandbox_port, ledger=_QUICK_LEDGER)
     try:
-        async with Sandbox([owner], sandbox_settings) as sandbox:
-            async with Processor(_settings(folder, sandbox, port), publisher=publisher) as processor:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(processor.serve(stop))
-                    consuming = asyncio.Event()
-                    tasks = [group.create_task(_consume(name, folder, publisher, consuming)) for name in CONSUMERS]
-                    yield House(processor=processor, sandbox=sandbox, folder=folder)
-                    stop.set()
-                    await processor.relay.drain()
-                    consuming.set()
-                    await asyncio.wait(tasks)
+        async with (
+            Sandbox([owner], sandbox_settings) as sandbox,
+            Processor(_settings(folder, sandbox, port), publisher=publisher) as processor,
+            asyncio.TaskGroup() as group,
+        ):
+            group.create_task(processor.serve(stop))
+            consuming = asyncio.Event()
+            for name in CONSUMERS:
+                group.create_task(_consume(name, folder, publisher, consuming))
+            yield House(processor=processor, sandbox=sandbox, folder=folder)
+            stop.set()
+            await processor.relay.drain()
+            consuming.set()
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise

@@ -73,7 +73,12 @@ class Walk:
         self._story.title("2. The user pays 10 XRP")
         payload = self._sandbox.create(
             {
-                "txjson": {"TransactionType": "Payment", "Destination": _SHOP, "Amount": "10000000", "DestinationTag": 42},
+                "txjson": {
+                    "TransactionType": "Payment",
+                    "Destination": _SHOP,
+                    "Amount": "10000000",
+                    "DestinationTag": 42,
+                },
                 "custom_meta": {"identifier": "order-42", "instruction": "Your order 42"},
             }
         )

@@ -22,6 +22,12 @@ _SQLITE: Final = {
     "cached_statements": 256,
     "timeout": 5.0,
 }
+_PRAGMAS: Final = (
+    "journal_mode = WAL",
+    "synchronous = FULL",  # a commit is on the disk before it is acknowledged
+    "wal_autocheckpoint = 4000",  # 16 MiB: a page that changes often is copied into the file less often
+    "cache_size = -16000",  # 16 MiB
+)
 _POSTGRESQL: Final = {
     "connect_timeout": "5",
     "keepalives_idle": "10",
@@ -135,8 +141,8 @@ def _sqlite(address: str, begin: str) -> Engine:
         if begin == "BEGIN":
             connection.execute("PRAGMA query_only = ON")
             return
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def begin_transaction(connection: Connection) -> None:

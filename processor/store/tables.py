@@ -29,7 +29,6 @@ payloads: Final = Table(
     Column("knowledge", LargeBinary, nullable=False),
     Column("first_seen_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
 )
 """What is known of each payload; ``knowledge`` is the part that nobody searches by, as JSON."""
 
@@ -76,7 +75,6 @@ tasks: Final = Table(
         sqlite_where=text("leased_until IS NOT NULL"),
         postgresql_where=text("leased_until IS NOT NULL"),
     ),
-    sqlite_with_rowid=False,
 )
 """What is to be done later, and who is at it."""
 
@@ -115,7 +113,6 @@ leases: Final = Table(
     Column("name", Text, primary_key=True),
     Column("holder", Text, nullable=False),
     Column("until", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
 )
 """Who does what only one instance may do."""
 

@@ -1,4 +1,3 @@
-import io
 import json
 import os
 import subprocess
@@ -10,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from processor.__main__ import main
 from processor.core.signature import key_of, sign
 from processor.settings import Settings
 from processor.store.entry import DeliveryRecord, Quarantined, Refused
 from processor.store.store import Store
+from tests.commands.shell import Shell
 
 KEY = "aaaaaaaa-90ab-4cde-8f01-234567890abc"
 SECRET = "12345678-90ab-4cde-8f01-234567890abc"
@@ -24,33 +23,6 @@ SIGNATURE = "bf231782174546d1a6174d54164f02ac45da687d"
 NOW = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
 SHOP = {"PROCESSOR_APPLICATIONS__SHOP__API_KEY": KEY, "PROCESSOR_APPLICATIONS__SHOP__API_SECRET": SECRET}
 SIGNED = ["--timestamp", "1700000000", "--signature", SIGNATURE]
-
-
-class Shell:
-    """Runs commands in a directory of its own, with no settings but those given."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str], home: Path) -> None:
-        self._monkeypatch, self._capture, self.home = monkeypatch, capture, home
-        for name in [name for name in os.environ if name.startswith(("PROCESSOR_", "XUMM_"))]:
-            monkeypatch.delenv(name)
-        monkeypatch.chdir(home)
-
-    def set(self, **variables: str) -> None:
-        for name, value in variables.items():
-            self._monkeypatch.setenv(name, value)
-
-    def __call__(self, *arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
-        self._monkeypatch.setattr(sys, "argv", ["processor", *arguments])
-        self._monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as ended:
-            main()
-        told = self._capture.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
-
-
-@pytest.fixture
-def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Shell:
-    return Shell(monkeypatch, capsys, tmp_path)
 
 
 def test_verify_says_valid(shell: Shell) -> None:
@@ -221,12 +193,13 @@ def start(*arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
     )
 
 
-def test_survives_a_reader_that_leaves(tmp_path: Path) -> None:
-    """``processor schema | head -1`` says nothing on stderr."""
+@pytest.mark.parametrize("command", ["schema", "config", "--version"])
+def test_survives_a_reader_that_leaves(tmp_path: Path, command: str) -> None:
+    """``processor schema | head -1`` says nothing on stderr, be the answer long or short."""
     read, write = os.pipe()
     os.close(read)
 
-    process = start("schema", stdout=write, cwd=tmp_path)
+    process = start(command, stdout=write, cwd=tmp_path)
     os.close(write)
 
     assert process.communicate()[1] == b""

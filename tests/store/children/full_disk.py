@@ -4,20 +4,22 @@ import asyncio
 import os
 import resource
 import sys
+from pathlib import Path
 
 from processor.core.errors import StoreUnavailable
 from processor.store.store import Store
 from processor.store.writer import Writer
 from tests.store.samples import payload, webhook
 
-ROOM = 20_000
+ROOM = 200_000
 
 
 async def main(path: str) -> None:
+    log = Path(f"{path}-wal")
     async with Writer(lambda: Store.open(f"sqlite:///{path}")) as writer:
         await writer.record(webhook(0))
         _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (os.stat(f"{path}-wal").st_size + ROOM, most))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size + ROOM, most))
         failed = await fill(writer)
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
         await writer.record(webhook(failed))

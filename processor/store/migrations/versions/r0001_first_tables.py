@@ -23,7 +23,6 @@ def upgrade() -> None:
         sa.Column("name", sa.Text, primary_key=True),
         sa.Column("holder", sa.Text, nullable=False),
         sa.Column("until", sa.BigInteger, nullable=False),
-        sqlite_with_rowid=False,
     )
 
 
@@ -47,7 +46,6 @@ def _payloads() -> None:
         sa.Column("knowledge", sa.LargeBinary, nullable=False),
         sa.Column("first_seen_at", sa.BigInteger, nullable=False),
         sa.Column("updated_at", sa.BigInteger, nullable=False),
-        sqlite_with_rowid=False,
     )
 
 
@@ -82,7 +80,6 @@ def _tasks() -> None:
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("holder", sa.Text),
         sa.Column("leased_until", sa.BigInteger),
-        sqlite_with_rowid=False,
     )
     op.create_index("tasks_due", "tasks", ["due_at"])
     _partial_index("tasks_leased", "tasks", "leased_until", "leased_until IS NOT NULL")
