@@ -37,6 +37,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "event.retried": LogEvent("warning", "A consumer failed on a message, which comes again after `wait` seconds."),
     "event.skipped": LogEvent("debug", "A consumer has no handler for an event."),
     "event.unknown": LogEvent("info", "An event of a type that this version has no model for was acknowledged."),
+    "housekeeping.failed": LogEvent("warning", "A consumer could not forget what is old; it is tried again."),
     "inbox.pruned": LogEvent("debug", "A consumer forgot events that it handled long ago."),
     "library.logged": LogEvent("info", "A library wrote to Python's own logging; the level is the library's."),
     "line.lost": LogEvent("error", "A log line could not be rendered; only that is told."),
