@@ -4,7 +4,7 @@ Source: https://www.rabbitmq.com/docs/http-api-reference
 """
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self, assert_never
@@ -36,7 +36,7 @@ class ManagementAccess:
     vhost: str = "/"
 
 
-def parse_access(management_url: str, amqp_urls: str) -> ManagementAccess:
+def parse_access(management_url: str, amqp_urls: str | Sequence[str]) -> ManagementAccess:
     """Access by a management URL; the first AMQP URL gives the virtual host, and user and password if need be.
 
     Raises `ValueError`, which tells no password.

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -246,6 +246,46 @@ async def test_a_slow_reader_bounds_what_waits() -> None:
 
     assert outcomes == [None] * (len(futures) - 1) + [Refused]
     assert keys == [f"k{number}" for number in range(len(futures) - 1)]
+
+
+async def test_nothing_is_sent_while_blocked() -> None:
+    """From ``connection.blocked`` on messages stay here, until the broker takes publishes again."""
+    heard: list[object] = []
+
+    async def script(peer: Peer) -> None:
+        peer.send(commands.Connection.Blocked("low on memory"), 0)
+        with suppress(TimeoutError):
+            heard.append(await asyncio.wait_for(peer.frame(), 0.2))
+        peer.send(commands.Connection.Unblocked(), 0)
+        await confirm_everything(peer)
+
+    with capture_logs() as logs:
+        async with scripted(script) as url, RabbitPublisher(url, QUICK) as publisher:
+            await until(lambda: any(entry["event"] == "publisher.blocked" for entry in logs))
+            await until(lambda: any(entry["event"] == "publisher.connected" for entry in logs))
+            outcome = await outcomes_of([publisher.publish(a_message())])
+
+    assert (heard, outcome) == ([], [None])
+
+
+async def test_futures_that_were_given_up_do_no_harm() -> None:
+    """Futures cancelled in flight disturb neither confirms, refusals and returns nor a lost connection."""
+
+    async def script(peer: Peer) -> None:
+        await peer.publishes(5)
+        _send_return(peer, a_message(2).id)
+        peer.send(commands.Basic.Ack(2, multiple=True))
+        peer.send(commands.Basic.Nack(3))
+        peer.send(commands.Basic.Ack(5))
+
+    async with scripted(script) as url, connected(url) as publisher:
+        futures = [publisher.publish(a_message(number)) for number in range(1, 6)]
+        for future in futures[:4]:
+            future.cancel()
+        outcome = await outcomes_of(futures[4:])
+        await until(lambda: publisher._connection is None)
+
+    assert outcome == [None]
 
 
 def test_delays_double_up_to_the_cap() -> None:
