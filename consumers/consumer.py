@@ -97,6 +97,10 @@ def _handlers_of(consumer: type[Consumer]) -> Mapping[type[CloudEvent], str]:
             if model in found:
                 raise TypeError(f"{consumer.__name__}.{name} and .{found[model]} both handle {model.__name__}")
             found[model] = name
+    if not found:
+        raise TypeError(
+            f"{consumer.__name__} handles nothing: annotate a public method's first parameter with an event"
+        )
     return found
 
 

@@ -5,12 +5,12 @@ one, so that it can be acknowledged.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, StringConstraints, TypeAdapter, ValidationError
+from pydantic import BaseModel, StringConstraints, ValidationError
 
 from consumers.reason import describe
-from schemas.events import MODELS, Event, ResolveEvent, SignEvent
+from schemas.events import MODELS, ResolveEvent, SignEvent, parse_event
 
 AnyEvent = SignEvent | ResolveEvent
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=255)]
@@ -41,13 +41,10 @@ class _Envelope(BaseModel):
     type: _Text
 
 
-_event: Final[TypeAdapter[AnyEvent]] = TypeAdapter(Event)
-
-
 def decode(body: bytes) -> Decoded:
     """What ``body`` holds. Raises nothing."""
     try:
-        return _event.validate_json(body, extra="ignore")
+        return parse_event(body)
     except ValidationError as error:
         return _unknown_event(body) or Undecodable(reason=describe(error))
 

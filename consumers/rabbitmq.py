@@ -143,6 +143,8 @@ class RabbitSource:
         began = asyncio.get_running_loop().time()
         try:
             async with self._new_session(url) as session:
+                if self._stopping.is_set():
+                    return
                 self._session = session
                 log.info("source.connected", queue=self._queue, broker=session.address)
                 reason = await session.watch(self._watch_every)

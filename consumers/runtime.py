@@ -199,6 +199,6 @@ class Runtime:
                 forgotten = await self._inbox.prune(self._limits.inbox_retention)
                 await self._consumer.housekeep()
                 log.debug("inbox.pruned", forgotten=forgotten)
-            except DatabaseUnavailable as error:
-                log.warning("database.unavailable", reason=describe(error))
+            except Exception as error:  # noqa: BLE001  old rows are no reason to stop handling new events
+                log.warning("housekeeping.failed", reason=describe(error))
             await asyncio.sleep(PRUNE_EVERY.total_seconds())

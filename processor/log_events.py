@@ -37,6 +37,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "event.retried": LogEvent("warning", "A consumer failed on a message, which comes again after `wait` seconds."),
     "event.skipped": LogEvent("debug", "A consumer has no handler for an event."),
     "event.unknown": LogEvent("info", "An event of a type that this version has no model for was acknowledged."),
+    "housekeeping.failed": LogEvent("warning", "A consumer could not forget what is old; it is tried again."),
     "inbox.pruned": LogEvent("debug", "A consumer forgot events that it handled long ago."),
     "library.logged": LogEvent("info", "A library wrote to Python's own logging; the level is the library's."),
     "line.lost": LogEvent("error", "A log line could not be rendered; only that is told."),
@@ -52,13 +53,9 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "publisher.blocked": LogEvent("warning", "The broker takes nothing for now: it is short of memory or disk."),
     "publisher.closed": LogEvent("info", "The connection to the broker was closed as asked."),
     "publisher.connected": LogEvent("info", "The broker can take events."),
-    "publisher.connection_failed": LogEvent(
-        "warning", "The connection to the broker could not be opened; the next try follows."
-    ),
+    "publisher.connection_failed": LogEvent("warning", "The broker could not be reached; the next one is tried."),
     "publisher.delivery_failed": LogEvent("error", "A consumer within this process raised."),
-    "publisher.disconnected": LogEvent(
-        "warning", "The connection to the broker broke; what was in flight is published again."
-    ),
+    "publisher.disconnected": LogEvent("warning", "The connection to the broker broke."),
     "publisher.exchange_missing": LogEvent("error", "The broker lacks the exchange: the topology was not applied."),
     "publisher.unblocked": LogEvent("info", "The broker takes events again."),
     "push.failed": LogEvent("warning", "One device was not pushed to; the event is retried or dead-lettered."),

@@ -81,6 +81,18 @@ def test_writes_one_json_object_for_each_line() -> None:
     }
 
 
+def test_configures_again() -> None:
+    """A later configuration holds for loggers that wrote under the earlier one: stream, form and level."""
+    log, first = configured()
+    log.info("service.started")
+
+    _, second = configured(level="warning")
+    log.info("service.stopping")
+    log.warning("service.stopped")
+
+    assert [line["event"] for line in lines(first) + lines(second)] == ["service.started", "service.stopped"]
+
+
 def test_leaves_out_what_is_below_the_level() -> None:
     """The level holds for our lines and for the libraries'."""
     log, stream = configured(level="warning")

@@ -1,7 +1,7 @@
 """``trigger`` and ``sandbox``: webhooks without Xumm."""
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from processor.sandbox.trigger import Target
 
 Kind = Literal["signed", "rejected", "duplicate", "badsig", "stale", "tampered", "malformed", "unknown-app"]
-REFUSED: tuple[Kind, ...] = ("badsig", "stale", "tampered")
+DEMO: Final = "demo"
+REFUSED: Final[tuple[Kind, ...]] = ("badsig", "stale", "tampered")
 
 
 def trigger(
@@ -25,6 +26,8 @@ def trigger(
     """Send a webhook, good or bad, to a running service.
 
     Shows what it answers. Exits with 1 if that is not the answer due: 200, or 401 for `badsig`, `stale`, `tampered`.
+
+    Without any application configured it speaks for the one of `processor dev`.
 
     Try:
 
@@ -73,10 +76,20 @@ def sandbox(
     program.run(port=port, application=target.application, secret=target.secret, webhook=target.url, factor=factor)
 
 
+def _demo(url: str) -> "Target":
+    """The application that `processor dev` made up: its credentials open nothing else."""
+    from processor.dev.house import API_KEY, API_SECRET, SERVICE_PORT
+    from processor.sandbox.trigger import Target
+
+    return Target(url=url or f"http://127.0.0.1:{SERVICE_PORT}/webhooks/{DEMO}", application=API_KEY, secret=API_SECRET)
+
+
 def _target(app: str, url: str) -> "Target":
     from processor.sandbox.trigger import Target
 
     loaded = settings()
+    if not loaded.applications and app in {"", DEMO}:
+        return _demo(url)
     name = app or (next(iter(loaded.applications)) if len(loaded.applications) == 1 else "")
     if name not in loaded.applications:
         known = ", ".join(loaded.applications) or "none; see `processor config`"

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from importlib import import_module
 from typing import Annotated
 
 import typer
@@ -45,7 +44,9 @@ def dev() -> None:
 
       processor dev
     """
-    import_module("processor.dev").run()
+    from processor.dev import run as run_house
+
+    run_house()
 
 
 def config(

@@ -191,7 +191,8 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except _REJECTIONS as error:
-        raise StoreError(f"the database refused it: {type(error.orig).__name__}") from error
+        # The cause would quote what was refused.
+        raise StoreError(f"the database refused it: {type(error.orig).__name__}") from None
     except DBAPIError as error:
         raise StoreUnavailable(_first_line(error.orig)) from error
     except PoolTimeoutError as error:

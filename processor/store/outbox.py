@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, func, select, update
 
 from processor.publisher.port import Message
 from processor.store.entry import OutboxMessage
@@ -12,6 +12,9 @@ from processor.store.tables import outbox, stored
 _MESSAGE = [
     outbox.c[name] for name in ("position", "id", "type", "app", "payload", "routing_key", "body", "at", "traceparent")
 ]
+
+_CHUNK = 500
+"""How many positions go into one statement, which keeps the interpreter lock from changing hands at each."""
 
 
 def unpublished(connection: Connection, limit: int, after: int) -> list[OutboxMessage]:
@@ -38,16 +41,12 @@ def unpublished(connection: Connection, limit: int, after: int) -> list[OutboxMe
 
 def mark_published(connection: Connection, positions: Sequence[int], now: datetime) -> int:
     """Mark them; how many of them were not marked before."""
-    if not positions:
-        return 0
-    statement = (
-        update(outbox)
-        .where(outbox.c.position == bindparam("marked"), outbox.c.published_at.is_(None))
-        .values(published_at=bindparam("now"))
-    )
-    published_at = stored(now)
-    marks = [{"marked": position, "now": published_at} for position in sorted(positions)]
-    return connection.execute(statement, marks).rowcount
+    marked = 0
+    for start in range(0, len(positions), _CHUNK):
+        chunk = positions[start : start + _CHUNK]
+        some = (outbox.c.position.in_(chunk), outbox.c.published_at.is_(None))
+        marked += connection.execute(update(outbox).where(*some).values(published_at=stored(now))).rowcount
+    return marked
 
 
 def depth(connection: Connection) -> int:

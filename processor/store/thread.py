@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
+from traceback import extract_tb
 from typing import Any, Final
 
 import structlog
 
-from processor.core.errors import StoreUnavailable
+from processor.core.errors import StoreError, StoreUnavailable
 from processor.store.entry import Entry, Quarantined, Recorded, Refused, Reported
 from processor.store.recording import GROUP_LIMIT
 from processor.store.store import Store
@@ -112,7 +114,7 @@ class StoreThread:
             with store:
                 self._serve(store)
         except BaseException as error:
-            log.critical("store.thread_failed", error=repr(error), exc_info=error)
+            log.error("store.thread_failed", error=repr(error), exc_info=error)
         finally:
             self._tell(self._end)
 
@@ -182,13 +184,15 @@ class StoreThread:
         except StoreUnavailable as error:
             log.error("store.unavailable", entries=len(entries), error=str(error))
             yield from (StoreUnavailable(str(error)) for _ in entries)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  raised in the loop, as a `StoreError`
             if len(entries) > 1:
                 for entry in entries:
                     yield from self._outcomes(store, [entry])
                 return
-            log.exception("store.entry_failed", error=type(error).__name__)
-            yield error
+            # Messages of errors quote what they are about, so only what kind it is and where may be told.
+            places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in extract_tb(error.__traceback__)]
+            log.error("store.entry_failed", error=type(error).__name__, places=places)
+            yield StoreError(f"an entry could not be stored: {type(error).__name__}")
 
     def _tell(self, callback: Callable[..., None], *arguments: Any) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
@@ -206,5 +210,5 @@ def settle(future: "Future[Any]", outcome: Any) -> None:
 
 
 def _recount(store: Store) -> None:
-    with suppress(StoreUnavailable):
+    with suppress(StoreError):
         store.outbox_depth()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from processor.core.signature import key_of, sign
+from processor.dev.house import API_KEY, API_SECRET
 from processor.settings import Settings
 from processor.store.entry import DeliveryRecord, Quarantined, Refused
 from processor.store.store import Store
@@ -56,7 +57,7 @@ def test_verify_says_why_not(shell: Shell) -> None:
         (["verify", *SIGNED, "--secret-file", "absent"], "FileNotFoundError"),
         (["verify", *SIGNED, "--secret", "x", "--now", "soon"], "--now: must be"),
         (["run"], "no application is configured"),
-        (["trigger", "signed"], "--app: name one"),
+        (["trigger", "signed", "--app", "nobody"], "--app: name one"),
         (["topology", "plan"], "amqp_url is not set"),
         (["schema", "--check", "--write"], "give one of"),
         (["deliveries", "--limit", "0"], "--limit"),
@@ -172,6 +173,13 @@ def test_quarantine_replays_nothing_that_still_makes_no_sense(shell: Shell) -> N
     assert (code, out, "still makes no sense" in err) == (1, "", True)
 
 
+def test_trigger_speaks_for_the_demo_of_dev(shell: Shell) -> None:
+    """Without settings, ``trigger`` has the credentials that ``dev`` runs with."""
+    code, out, err = shell("trigger", "signed", "--url", "http://127.0.0.1:1/webhooks/demo")
+
+    assert (code, API_KEY in out, API_SECRET in out + err) == (3, True, False)
+
+
 def test_says_when_something_is_out_of_reach(shell: Shell) -> None:
     """No database, no service: exit code 3."""
     shell.set(**SHOP, PROCESSOR_HTTP_PORT="1")
@@ -182,7 +190,7 @@ def test_says_when_something_is_out_of_reach(shell: Shell) -> None:
 
 
 def start(*arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PROCESSOR_")}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("PROCESSOR_", "PYTHON"))}
     root = str(Path(__file__).parents[2])
     return subprocess.Popen(
         [sys.executable, "-m", "processor", *arguments],

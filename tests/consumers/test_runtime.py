@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from consumers.composition import opened
 from consumers.consumer import Consumer, Context
@@ -36,7 +37,7 @@ class Running:
 
 
 @asynccontextmanager
-async def running(url: str, **limits: Any) -> AsyncIterator[Running]:
+async def running(url: str, kind: type[Orders] = Orders, **limits: Any) -> AsyncIterator[Running]:
     """The orders consumer at work; stopped at the end."""
     waits: list[float] = []
 
@@ -46,7 +47,7 @@ async def running(url: str, **limits: Any) -> AsyncIterator[Running]:
 
     settings = Settings(database_url=url, _env_file=None)
     async with (
-        opened(Found(name="orders", consumer=Orders), settings) as (consumer, inbox),
+        opened(Found(name="orders", consumer=kind), settings) as (consumer, inbox),
         EmbeddedSource("orders", sleep=no_wait) as source,
     ):
         assert isinstance(consumer, Orders)
@@ -274,6 +275,30 @@ def test_handler_with_the_wrong_second_parameter_is_refused() -> None:
     """A coroutine gets a context, a plain function a transaction; the mistake shows at import."""
     with pytest.raises(TypeError, match="annotate transaction with Context"):
         type("Wrong", (Consumer,), {"handle": _wrong, "__module__": __name__})
+
+
+def test_consumer_without_handlers_is_refused() -> None:
+    """A forgotten annotation would have every event acknowledged and nothing done."""
+    with pytest.raises(TypeError, match="handles nothing"):
+        type("Idle", (Consumer,), {"handle": lambda self, event, transaction: None, "__module__": __name__})
+
+
+class Untidy(Orders):
+    """Cannot forget."""
+
+    async def housekeep(self) -> None:
+        raise RuntimeError("out of bin bags")
+
+
+async def test_failing_housekeeping_does_not_stop_the_consumer(sqlite_url: str) -> None:
+    """What is old may wait; what is new may not."""
+    with capture_logs() as lines:
+        async with running(sqlite_url, Untidy) as run:
+            await run.source.deliver(message(event("resolve.validated")))
+            await until(lambda: any(line["event"] == "housekeeping.failed" for line in lines))
+            effects = await run.effects()
+
+    assert len(effects) == 1
 
 
 async def _handle(self: Any, event: SignOpened, context: Context) -> None:

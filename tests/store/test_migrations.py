@@ -7,6 +7,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, inspect
 
+from processor.core.errors import StoreError
 from processor.store.store import Store
 from processor.store.tables import metadata
 
@@ -60,3 +61,12 @@ def test_instances_that_start_together(postgres_url: str) -> None:
         stores = list(threads.map(Store.open, [postgres_url] * 4))
     for store in stores:
         store.close()
+
+
+def test_newer_version(url: str) -> None:
+    """A database that a newer version of the service has changed is left alone."""
+    with Store.open(url) as store, store.transaction() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+
+    with pytest.raises(StoreError, match="9999"):
+        Store.open(url)

@@ -1,12 +1,15 @@
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 import structlog
 
+from processor.core.application import Policy
 from processor.core.errors import StoreError, StoreFull, StoreLocked, StoreUnavailable
 from processor.store.entry import OutboxMessage, Recorded, Refused
 from processor.store.store import Store
@@ -26,15 +29,6 @@ def url(tmp_path: Path) -> str:
 async def writer(url: str) -> AsyncIterator[Writer]:
     async with Writer(lambda: Store.open(url), clock=lambda: NOW) as opened:
         yield opened
-
-
-@pytest.fixture(autouse=True)
-def events() -> Iterator[list[str]]:
-    """The names of what is logged."""
-    with structlog.testing.capture_logs() as lines:
-        names: list[str] = []
-        yield names
-        names.extend(line["event"] for line in lines)
 
 
 @asynccontextmanager
@@ -94,7 +88,7 @@ async def test_large_crowd(writer: Writer) -> None:
     assert writer.depth == len(positions)
 
 
-async def test_guilty_alone(writer: Writer, events: list[str]) -> None:
+async def test_guilty_alone(writer: Writer) -> None:
     """An entry that cannot be stored fails alone: its neighbours are stored."""
     async with held(writer):
         futures = [writer.record(webhook(1)), writer.record(impossible(2)), writer.record(webhook(3))]
@@ -103,6 +97,16 @@ async def test_guilty_alone(writer: Writer, events: list[str]) -> None:
     assert isinstance(first, Recorded)
     assert isinstance(second, StoreError)
     assert isinstance(third, Recorded)
+
+
+async def test_error_tells_no_value(writer: Writer) -> None:
+    """An error in the code fails the entry with a `StoreError`, and neither it nor the log quotes what came in."""
+    entry = replace(webhook(1), policy=cast("Policy", None), report=replace(webhook(1).report, txid="geheim"))
+    with structlog.testing.capture_logs() as lines, pytest.raises(StoreError) as caught:
+        await writer.record(entry)
+
+    assert ["store.entry_failed"] == [line["event"] for line in lines]
+    assert "geheim" not in f"{caught.value} {lines}"
 
 
 async def test_job_fails(writer: Writer) -> None:
@@ -171,7 +175,7 @@ async def test_nobody_waits_any_more(writer: Writer) -> None:
     assert await writer.run(lambda store: store.state(APP, payload(1))) is not None
 
 
-async def test_callback_fails(writer: Writer, events: list[str]) -> None:
+async def test_callback_fails(writer: Writer) -> None:
     """An error in ``on_committed`` keeps no caller waiting."""
 
     def fail(_messages: object) -> None:

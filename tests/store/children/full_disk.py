@@ -15,17 +15,20 @@ ROOM = 200_000
 
 
 async def main(path: str) -> None:
-    log = Path(f"{path}-wal")
     async with Writer(lambda: Store.open(f"sqlite:///{path}")) as writer:
         await writer.record(webhook(0))
         _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size + ROOM, most))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (used(f"{path}-wal") + ROOM, most))
         failed = await fill(writer)
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
         await writer.record(webhook(failed))
         stored = {queued.message.payload for queued in await writer.run(lambda store: store.unpublished(1000))}
         say(f"failed later than the first: {failed > 1}")
         say(f"stored: {stored == {payload(number) for number in range(failed + 1)}}")
+
+
+def used(path: str) -> int:
+    return Path(path).stat().st_size
 
 
 async def fill(writer: Writer) -> int:
