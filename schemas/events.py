@@ -28,6 +28,7 @@ SignName = Literal[
     "token_issued",
 ]
 ResolveName = Literal["signed", "validated", "failed", "rejected", "cancelled", "expired"]
+FailReason = Literal["ledger_result", "never_validated", "wrong_network"]
 Origin = Literal["webhook", "websocket", "api", "request", "deadline", "ledger"]
 
 SEQUENCE_WIDTH: Final = 10
@@ -169,7 +170,7 @@ class ValidatedData(OnLedger):
 class FailedData(OnLedger):
     """Why it did not succeed."""
 
-    reason: Literal["ledger_result", "never_validated", "wrong_network"]
+    reason: FailReason
     result: str | None = None
     """The ledger's result code where it has one, such as ``tecPATH_DRY``."""
 

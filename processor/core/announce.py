@@ -1,8 +1,17 @@
-"""What is published: an announcement of the lifecycle becomes a CloudEvent and a message."""
+"""What is published: an announcement of the lifecycle becomes a CloudEvent.
 
+The models in ``schemas/events.py`` are the contract. A sign event is written out directly, since every value in it was
+checked on its way in; a resolve event, which money depends on, is held against its model before it may leave.
+"""
+
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
+import orjson
+from pydantic import ValidationError
+
+from processor.core.errors import NormalizeError
 from processor.core.evidence import Ledger, Snapshot
 from processor.core.identity import event_id
 from processor.core.lifecycle import Announcement
@@ -17,7 +26,7 @@ from processor.core.report import (
     WebhookReport,
 )
 from processor.core.state import PayloadState
-from schemas.events import MODELS, CloudEvent, Origin, sequence_text
+from schemas.events import MODELS, Origin, parse_event, sequence_text
 from schemas.topology import routing_key
 
 _ORIGINS: Final[dict[type[Any], Origin]] = {
@@ -29,29 +38,57 @@ _ORIGINS: Final[dict[type[Any], Origin]] = {
     DeadlinePassed: "deadline",
     LookupAbandoned: "deadline",
 }
+_DATASCHEMAS: Final = {name: model.model_fields["dataschema"].default for name, model in MODELS.items()}
 TOKEN_LIFE: Final = timedelta(days=30)
 """How long a user token stays valid after the last signature made with it."""
 
 
-def event_of(announcement: Announcement, state: PayloadState, report: Report) -> CloudEvent:
-    """The event that ``announcement`` stands for. ``state`` is the one after ``report``."""
-    event_type = f"xumm.{announcement.family}.{announcement.name}"
-    fact = event_type if announcement.family == "sign" else "xumm.resolve"
-    model: Any = MODELS[event_type]
-    event: CloudEvent = model(
-        id=event_id(state.application, state.payload, fact),
-        source=f"/xumm/{state.app}",
-        subject=state.payload,
-        time=report.at,
-        sequence=sequence_text(announcement.sequence),
-        data=_data(announcement, state, report),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedEvent:
+    """One event, ready to be stored and published."""
+
+    id: str
+    type: str
+    routing_key: str
+    body: bytes = field(repr=False)
+    """The CloudEvent as structured JSON."""
+
+
+def encode(announcement: Announcement, state: PayloadState, report: Report) -> EncodedEvent:
+    """The event that ``announcement`` stands for. ``state`` is the one after ``report``.
+
+    Raises `NormalizeError` if a resolve event would not be what its model promises.
+    """
+    family, name = announcement.family, announcement.name
+    event_type = f"xumm.{family}.{name}"
+    fact = event_type if family == "sign" else "xumm.resolve"
+    identifier = event_id(state.application, state.payload, fact)
+    body = orjson.dumps(
+        {
+            "specversion": "1.0",
+            "id": identifier,
+            "source": f"/xumm/{state.app}",
+            "type": event_type,
+            "subject": state.payload,
+            "time": report.at,
+            "sequence": sequence_text(announcement.sequence),
+            "datacontenttype": "application/json",
+            "dataschema": _DATASCHEMAS[event_type],
+            "data": _data(announcement, state, report),
+        },
+        option=orjson.OPT_UTC_Z,
     )
-    return event
+    if family == "resolve":
+        _check(body, event_type)
+    return EncodedEvent(id=identifier, type=event_type, routing_key=routing_key(state.app, family, name), body=body)
 
 
-def routing_key_of(announcement: Announcement, state: PayloadState) -> str:
-    """``<app>.<family>.<name>``."""
-    return routing_key(state.app, announcement.family, announcement.name)
+def _check(body: bytes, event_type: str) -> None:
+    try:
+        parse_event(body)
+    except ValidationError as error:
+        places = ", ".join(".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False))
+        raise NormalizeError(f"{event_type} would lack or misstate {places}") from None
 
 
 def _data(announcement: Announcement, state: PayloadState, report: Report) -> dict[str, Any]:
@@ -60,19 +97,18 @@ def _data(announcement: Announcement, state: PayloadState, report: Report) -> di
         "payload": state.payload,
         "origin": _ORIGINS[type(report)],
         "user": state.user,
-        "custom_meta": state.custom_meta,
+        "custom_meta": None if state.custom_meta is None else orjson.Fragment(state.custom_meta),
     }
     if announcement.family == "resolve":
         return data | _resolve_data(announcement, state)
     match announcement.name:
         case "signed":
-            return data | {"txid": state.txid}
+            data["txid"] = state.txid
         case "created" | "expired":
-            return data | {"expires_at": state.expires_at}
+            data["expires_at"] = state.expires_at
         case "token_issued":
-            return data | _token_data(report)
-        case _:
-            return data
+            data |= _token_data(report)
+    return data
 
 
 def _token_data(report: Report) -> dict[str, Any]:
@@ -97,7 +133,8 @@ def _resolve_data(announcement: Announcement, state: PayloadState) -> dict[str, 
         case "validated":
             return data | _validated_data(state.ledger)
         case "failed":
-            return data | _failed_data(state.ledger)
+            ledger = state.ledger if announcement.reason == "ledger_result" else None
+            return data | {"reason": announcement.reason, "result": None if ledger is None else ledger.result}
         case _:
             return data
 
@@ -121,11 +158,3 @@ def _validated_data(ledger: Ledger | None) -> dict[str, Any]:
         "destination_tag": ledger.destination_tag,
         "fee": ledger.fee,
     }
-
-
-def _failed_data(ledger: Ledger | None) -> dict[str, Any]:
-    if ledger is None or ledger.status == "pending":
-        return {"reason": "wrong_network"}
-    if ledger.status == "never_validated":
-        return {"reason": "never_validated"}
-    return {"reason": "ledger_result", "result": ledger.result}

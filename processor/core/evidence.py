@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
+CustomMetaJson = bytes
+"""What the application attached to the payload: JSON as of `schemas.text.CustomMeta`, carried and never looked into."""
+
 SnapshotOutcome = Literal["open", "expired", "cancelled", "rejected", "signed"]
 
 OFF_LEDGER_TYPES: Final = frozenset({"SignIn"})

@@ -4,7 +4,6 @@ Everything here only adds, and adding the same things in another order ends in t
 unions, evidence is replaced by better evidence, and what merely accompanies keeps its first value.
 """
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
@@ -21,7 +20,7 @@ from processor.core.report import (
     Token,
     WebhookReport,
 )
-from processor.core.state import Fact, Flag, PayloadState
+from processor.core.state import NO_FACT, Fact, Flag, PayloadState
 
 FRESH_TOKEN: Final = timedelta(minutes=30)
 """A user token counts as issued with a payload if it is no older than this when the report comes: Xumm repeats the
@@ -34,10 +33,10 @@ STATUS_FACTS: Final[dict[str, Fact]] = {
     "signed": Fact.SIGNED,
     "rejected": Fact.REJECTED,
     "expired": Fact.EXPIRED,
-    "alive": Fact(0),
+    "alive": NO_FACT,
 }
 SNAPSHOT_FACTS: Final[dict[SnapshotOutcome, Fact]] = {
-    "open": Fact(0),
+    "open": NO_FACT,
     "expired": Fact.EXPIRED,
     "cancelled": Fact.CANCELLED,
     "rejected": Fact.REJECTED,
@@ -59,18 +58,18 @@ def learn(state: PayloadState, report: Report) -> PayloadState:  # noqa: PLR0911
     """What is known after ``report``. Conclusions (what follows from the facts) are the lifecycle's."""
     match report:
         case WebhookReport():
-            facts = (Fact.SIGNED if report.signed else Fact.REJECTED) | _issued(report.token, report.at)
+            facts = Fact.SIGNED if report.signed else Fact.REJECTED
             return _add(state, facts, report, txid=report.txid, token=report.token)
         case StatusReport():
             return _add(state, STATUS_FACTS[report.kind], report, txid=report.txid, expires_at=report.expires_at)
         case SnapshotReport():
             return _add_snapshot(state, report)
         case LedgerReport():
-            return replace(state, ledger=_better_ledger(state, report.ledger))
+            return state._replace(ledger=_better_ledger(state, report.ledger))
         case RequestReport():
             return _add(state, REQUEST_FACTS[report.kind], report, expires_at=report.expires_at)
         case LookupAbandoned():
-            return replace(state, flags=state.flags | Flag.ABANDONED)
+            return state._replace(flags=state.flags | Flag.ABANDONED)
         case DeadlinePassed():
             return state
         case _:
@@ -86,9 +85,10 @@ def _add(
     token: Token | None = None,
     expires_at: datetime | None = None,
 ) -> PayloadState:
+    if token is not None and _is_fresh(token, report.at):
+        facts |= Fact.TOKEN_ISSUED
     disagree = txid is not None and state.txid is not None and txid != state.txid
-    return replace(
-        state,
+    return state._replace(
         facts=state.facts | facts,
         flags=state.flags | Flag.TRANSACTIONS_DISAGREE if disagree else state.flags,
         txid=state.txid or txid,
@@ -101,12 +101,12 @@ def _add(
 def _add_snapshot(state: PayloadState, report: SnapshotReport) -> PayloadState:
     snapshot = report.snapshot
     if snapshot.application != state.application:
-        return replace(state, flags=state.flags | Flag.APPLICATIONS_DISAGREE)
-    facts = SNAPSHOT_FACTS[snapshot.outcome] | _issued(report.token, report.at)
+        return state._replace(flags=state.flags | Flag.APPLICATIONS_DISAGREE)
+    facts = SNAPSHOT_FACTS[snapshot.outcome]
     if snapshot.opened:
         facts |= Fact.OPENED
     known = _add(state, facts, report, txid=snapshot.txid, token=report.token, expires_at=snapshot.expires_at)
-    return replace(known, snapshot=_better_snapshot(state.snapshot, snapshot))
+    return known._replace(snapshot=_better_snapshot(state.snapshot, snapshot))
 
 
 def _better_snapshot(old: Snapshot | None, new: Snapshot) -> Snapshot:
@@ -124,7 +124,5 @@ def _better_ledger(state: PayloadState, new: Ledger) -> Ledger | None:
     return max(old, new, key=lambda ledger: (_LEDGER_RANK[ledger.status], ledger.checked_at))
 
 
-def _issued(token: Token | None, at: datetime) -> Fact:
-    if token is None or token.issued_at is None:
-        return Fact(0)
-    return Fact.TOKEN_ISSUED if abs(at - token.issued_at) <= FRESH_TOKEN else Fact(0)
+def _is_fresh(token: Token, at: datetime) -> bool:
+    return token.issued_at is not None and abs(at - token.issued_at) <= FRESH_TOKEN

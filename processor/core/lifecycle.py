@@ -15,7 +15,7 @@ A resolve event is published when the claimed outcome and the evidence meet in `
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Final, Literal
@@ -24,8 +24,8 @@ from processor.core.application import Policy
 from processor.core.knowledge import learn
 from processor.core.report import DeadlinePassed, Report, SnapshotReport
 from processor.core.settlement import AwaitGrace, Check, Fetch, Resolve, Rest, Step, Stop, grace_end, next_step
-from processor.core.state import ENDED, Fact, Flag, PayloadState
-from schemas.events import ResolveName, SignName
+from processor.core.state import ENDED, NO_FACT, NO_FLAG, Fact, Flag, PayloadState
+from schemas.events import FailReason, ResolveName, SignName
 
 DEADLINE_SLACK: Final = timedelta(seconds=30)
 """How long after an expiry the payload is looked up, so that Xumm's clock may differ from ours."""
@@ -36,12 +36,11 @@ class Row:
     """One fact: the event that announces it, what must have happened before, and what makes it no news or untrue."""
 
     event: SignName
-    implies: Fact = Fact(0)
-    overtaken_by: Fact = Fact(0)
-    withdrawn_by: Fact = Fact(0)
+    implies: Fact = NO_FACT
+    overtaken_by: Fact = NO_FACT
+    withdrawn_by: Fact = NO_FACT
 
 
-_NO_FLAG: Final = Flag(0)
 _LATER_THAN_OPENED: Final = Fact.PRE_SIGNED | Fact.DISPATCHED | ENDED
 
 FACTS: Final[dict[Fact, Row]] = {
@@ -73,6 +72,8 @@ class Announcement:
     family: Literal["sign", "resolve"]
     name: SignName | ResolveName
     sequence: int
+    reason: FailReason | None = None
+    """Why it failed, if it did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,7 @@ class Transition:
     tasks: tuple[Task, ...] = ()
     step: Step
     """What the payload needs now."""
-    raised: Flag = Flag(0)
+    raised: Flag = NO_FLAG
     """Flags that this report raised: each is worth an error in the log."""
 
     @property
@@ -98,7 +99,8 @@ def apply(state: PayloadState, report: Report, policy: Policy) -> Transition:
     learned = learn(state, report)
     facts = _closed(learned.facts)
     flags = _flags(state, learned.flags, facts)
-    learned = replace(learned, facts=facts, flags=flags)
+    if facts != learned.facts or flags != learned.flags:
+        learned = learned._replace(facts=facts, flags=flags)
     step = next_step(learned, policy)
     announcements = _announce(state, learned, step)
     return Transition(
@@ -106,7 +108,7 @@ def apply(state: PayloadState, report: Report, policy: Policy) -> Transition:
         announcements=announcements,
         tasks=tuple(_tasks(state, learned, step, report, policy)),
         step=step,
-        raised=_NO_FLAG if flags == state.flags else flags & ~state.flags,
+        raised=NO_FLAG if flags == state.flags else flags & ~state.flags,
     )
 
 
@@ -153,7 +155,8 @@ def _announce(state: PayloadState, learned: PayloadState, step: Step) -> tuple[A
     ]
     if isinstance(step, Resolve):
         sequence = state.sequence + len(sign) + 1
-        announcements.append(Announcement(family="resolve", name=step.name, sequence=sequence))
+        resolved = Announcement(family="resolve", name=step.name, sequence=sequence, reason=step.reason)
+        announcements.append(resolved)
     return tuple(announcements)
 
 
@@ -161,7 +164,7 @@ def _published(learned: PayloadState, announcements: tuple[Announcement, ...], s
     if not announcements:
         return learned
     resolved = step.name if isinstance(step, Resolve) else learned.resolved
-    return replace(learned, sequence=announcements[-1].sequence, resolved=resolved)
+    return learned._replace(sequence=announcements[-1].sequence, resolved=resolved)
 
 
 def _tasks(state: PayloadState, learned: PayloadState, step: Step, report: Report, policy: Policy) -> Iterator[Task]:

@@ -10,13 +10,13 @@ from processor.core.application import Application
 from processor.core.blob import last_ledger_sequence
 from processor.core.delivery import Delivery
 from processor.core.errors import NormalizeError
-from processor.core.evidence import Ledger, Snapshot, SnapshotOutcome
+from processor.core.evidence import CustomMetaJson, Ledger, Snapshot, SnapshotOutcome
 from processor.core.report import LedgerReport, SnapshotReport, StatusReport, Token, WebhookReport
 from schemas.events import Amount
 from schemas.ledger import Transaction
 from schemas.payload import Payload, PayloadAnswer
 from schemas.status import Status
-from schemas.text import aware
+from schemas.text import CustomMeta, aware
 from schemas.webhook import UserToken, Webhook
 
 _amount: Final[TypeAdapter[Amount]] = TypeAdapter(Amount)
@@ -40,7 +40,7 @@ def webhook_report(delivery: Delivery) -> WebhookReport:
         signed=webhook.payload_response.signed,
         txid=webhook.payload_response.txid,
         token=_token(webhook.user_token),
-        custom_meta=webhook.custom_meta,
+        custom_meta=_json(webhook.custom_meta),
     )
 
 
@@ -62,7 +62,7 @@ def status_report(application: Application, payload: str, text: str | bytes, at:
         kind=kind,
         txid=status.txid,
         expires_at=None if seconds is None else at + timedelta(seconds=max(-_YEAR, min(seconds, _YEAR))),
-        custom_meta=status.custom_meta,
+        custom_meta=_json(status.custom_meta),
     )
 
 
@@ -79,7 +79,7 @@ def snapshot_report(application: Application, payload: str, body: bytes, at: dat
         at=at,
         snapshot=_snapshot(answer, at),
         token=None if token is None else Token(value=token),
-        custom_meta=answer.custom_meta,
+        custom_meta=_json(answer.custom_meta),
     )
 
 
@@ -195,6 +195,10 @@ def _token(token: UserToken | None) -> Token | None:
     if token is None or token.user_token is None:
         return None
     return Token(value=token.user_token, issued_at=aware(token.token_issued), expires_at=aware(token.token_expiration))
+
+
+def _json(custom_meta: CustomMeta | None) -> CustomMetaJson | None:
+    return None if custom_meta is None else custom_meta.model_dump_json().encode()
 
 
 def _parse(model: type[Model], body: str | bytes) -> Model:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from processor.core.evidence import Ledger, Snapshot
-from schemas.text import CustomMeta
+from processor.core.evidence import CustomMetaJson, Ledger, Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +37,7 @@ class WebhookReport(_Report):
     signed: bool
     txid: str | None = None
     token: Token | None = None
-    custom_meta: CustomMeta | None = None
+    custom_meta: CustomMetaJson | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +48,7 @@ class StatusReport(_Report):
     """``alive`` only says when the payload expires."""
     txid: str | None = None
     expires_at: datetime | None = None
-    custom_meta: CustomMeta | None = None
+    custom_meta: CustomMetaJson | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +57,7 @@ class SnapshotReport(_Report):
 
     snapshot: Snapshot
     token: Token | None = None
-    custom_meta: CustomMeta | None = None
+    custom_meta: CustomMetaJson | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +73,7 @@ class RequestReport(_Report):
 
     kind: Literal["created", "cancelled"]
     expires_at: datetime | None = None
-    custom_meta: CustomMeta | None = None
+    custom_meta: CustomMetaJson | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

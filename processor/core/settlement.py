@@ -8,7 +8,7 @@ from typing import Final, Literal
 from processor.core.application import Policy
 from processor.core.evidence import Ledger, Snapshot
 from processor.core.state import ENDED, Fact, PayloadState
-from schemas.events import ResolveName
+from schemas.events import FailReason, ResolveName
 
 Outcome = Literal["none", "signed", "rejected", "cancelled", "expired", "disagreeing"]
 Evidence = Literal[
@@ -52,6 +52,8 @@ class Resolve:
     """Publish how it ended."""
 
     name: ResolveName
+    reason: FailReason | None = None
+    """Why, if it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +73,9 @@ SETTLEMENT: Final[dict[tuple[Outcome, Evidence], Step]] = {
     ("signed", "submitted"): _check,
     ("signed", "signed_off_ledger"): Resolve("signed"),
     ("signed", "validated"): Resolve("validated"),
-    ("signed", "failed_on_ledger"): Resolve("failed"),
-    ("signed", "never_validated"): Resolve("failed"),
-    ("signed", "wrong_network"): Resolve("failed"),
+    ("signed", "failed_on_ledger"): Resolve("failed", "ledger_result"),
+    ("signed", "never_validated"): Resolve("failed", "never_validated"),
+    ("signed", "wrong_network"): Resolve("failed", "wrong_network"),
     **{("rejected", evidence): _fetch for evidence in _UNPROVEN},
     ("rejected", "rejected"): Resolve("rejected"),
     **{("cancelled", evidence): _fetch for evidence in _UNPROVEN},

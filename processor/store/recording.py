@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Dialect, bindparam, case, literal_column, or_, select, text
 
-from processor.core.announce import event_of, routing_key_of
+from processor.core.announce import encode
 from processor.core.lifecycle import Task, Transition, apply
 from processor.core.report import Report
 from processor.core.state import PayloadState
@@ -69,7 +69,9 @@ class Recording:
             return {}
         if not self._exclusive:
             # Rows are inserted, then locked, in the same order by everybody: that excludes deadlocks.
-            places = [(*key, subjects[key], 0, 0, 0, None, None, UNKNOWN, seen_at, seen_at) for key in sorted(subjects)]
+            places = [
+                (*key, subjects[key], 0, 0, 0, None, None, UNKNOWN, None, seen_at, seen_at) for key in sorted(subjects)
+            ]
             self._hold_place(connection, places)
         wanted = [payload for payload, _ in subjects]
         count = 1 << (len(wanted) - 1).bit_length()
@@ -169,14 +171,14 @@ def _subjects(entries: Sequence[Entry]) -> dict[_Key, str]:
 def _message(transition: Transition, report: Report, number: int, entry: Reported) -> Message:
     announcement = transition.announcements[number]
     state = transition.state
-    event = event_of(announcement, state, report)
+    event = encode(announcement, state, report)
     return Message(
         id=event.id,
         type=event.type,
         app=state.app,
         payload=state.payload,
-        routing_key=routing_key_of(announcement, state),
-        body=event.model_dump_json().encode(),
+        routing_key=event.routing_key,
+        body=event.body,
         at=int(report.at.timestamp()),
         traceparent=entry.traceparent,
     )

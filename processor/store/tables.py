@@ -27,6 +27,7 @@ payloads: Final = Table(
     Column("resolved", Text),
     Column("expires_at", BigInteger),
     Column("knowledge", LargeBinary, nullable=False),
+    Column("custom_meta", LargeBinary),
     Column("first_seen_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
 )
@@ -88,10 +89,9 @@ deliveries: Final = Table(
     Column("attempt", Integer),
     Column("verdict", Text, nullable=False),
     Column("latency_us", BigInteger, nullable=False),
-    Index("deliveries_payload", "payload"),
     sqlite_autoincrement=True,
 )
-"""The delivery log."""
+"""The delivery log. No index: it is written for every webhook and searched once in a blue moon, within its bounds."""
 
 quarantine: Final = Table(
     "quarantine",

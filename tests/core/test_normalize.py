@@ -36,7 +36,7 @@ def test_webhook() -> None:
     assert OTHER == report.token.value
     assert OTHER not in repr(report)
     assert report.custom_meta is not None
-    assert {"n": [1, 2.5, None]} == report.custom_meta.blob
+    assert {"n": [1, 2.5, None]} == json.loads(report.custom_meta)["blob"]
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def webhook(number: int, *, signed: bool = True, app: str = APP, at: datetime = 
         signed=signed,
         txid=TXID if signed else None,
         token=Token(value=payload(1), issued_at=at),
-        custom_meta=ODD,
+        custom_meta=ODD.model_dump_json().encode(),
     )
     return reported(report, delivered=True)
 

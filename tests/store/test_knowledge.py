@@ -30,9 +30,8 @@ def test_nothing_is_lost(
         flags=Flag(flags),
         txid=txid,
         expires_at=expires_at,
-        custom_meta=meta,
+        custom_meta=None if meta is None else meta.model_dump_json().encode(),
     )
     again = state_of(row_of(state))
 
     assert state == again
-    assert repr(state.custom_meta) == repr(again.custom_meta)

@@ -29,7 +29,6 @@ def test_migrations_make_the_tables(url: str) -> None:
 
     assert differences == []
     assert indexes == {
-        "deliveries_payload": None,
         "outbox_unpublished": "published_at is null",
         "tasks_due": None,
         "tasks_leased": "leased_until is not null",

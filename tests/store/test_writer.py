@@ -101,7 +101,7 @@ async def test_guilty_alone(writer: Writer) -> None:
 
 async def test_error_tells_no_value(writer: Writer) -> None:
     """An error in the code fails the entry with a `StoreError`, and neither it nor the log quotes what came in."""
-    entry = replace(webhook(1), policy=cast("Policy", None), report=replace(webhook(1).report, txid="geheim"))
+    entry = replace(snapshot(1), policy=cast("Policy", None), report=replace(snapshot(1).report, custom_meta=b"geheim"))
     with structlog.testing.capture_logs() as lines, pytest.raises(StoreError) as caught:
         await writer.record(entry)
 

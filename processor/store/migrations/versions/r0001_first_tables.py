@@ -44,6 +44,7 @@ def _payloads() -> None:
         sa.Column("resolved", sa.Text),
         sa.Column("expires_at", sa.BigInteger),
         sa.Column("knowledge", sa.LargeBinary, nullable=False),
+        sa.Column("custom_meta", sa.LargeBinary),
         sa.Column("first_seen_at", sa.BigInteger, nullable=False),
         sa.Column("updated_at", sa.BigInteger, nullable=False),
     )
@@ -97,7 +98,6 @@ def _deliveries() -> None:
         sa.Column("latency_us", sa.BigInteger, nullable=False),
         sqlite_autoincrement=True,
     )
-    op.create_index("deliveries_payload", "deliveries", ["payload"])
 
 
 def _quarantine() -> None:
