@@ -1,7 +1,7 @@
 """What a user reads: one text for each event that is worth an interruption, in each language.
 
-Quiet are the steps that the user takes or sees already (``created``, ``pre_signed``, ``dispatched``, ``token_issued``), and the resolve
-events whose sign event said the same before (``rejected``, ``cancelled``, ``expired``).
+Quiet are the steps that the user takes or sees already (``created``, ``pre_signed``, ``dispatched``, ``token_issued``),
+and the resolve events whose sign event said the same before (``rejected``, ``cancelled``, ``expired``).
 """
 
 from collections.abc import Mapping
