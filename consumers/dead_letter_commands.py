@@ -33,7 +33,7 @@ def list_letters(
     as_json: AsJson = False,
 ) -> None:
     """List dead letters: event, attempts and reason."""
-    found = asyncio.run(_of(queue).list(limit))
+    found = asyncio.run(_of(queue).first(limit))
     if as_json:
         typer.echo(json.dumps([_summary(each) for each in found], indent=2))
         return

@@ -3,13 +3,15 @@
 A dead letter is looked at by getting it and letting the closing channel return it, the one way that AMQP has.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final, Self
 
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 
 from consumers.errors import SettleFailed, SourceUnavailable
 from consumers.reason import describe
@@ -24,6 +26,8 @@ from schemas.topology import (
     dead_letter_queue,
 )
 
+RETURN_TIMEOUT: Final = timedelta(seconds=3)
+RETURN_POLL: Final = timedelta(milliseconds=20)
 OWN_HEADERS: Final = (HEADER_ATTEMPTS, HEADER_QUEUE, HEADER_REASON, HEADER_FIRST_SEEN)
 
 
@@ -72,7 +76,7 @@ class DeadLetters:
         self._url = url
         self._queue = queue
 
-    async def list(self, limit: int) -> list[DeadLetter]:
+    async def first(self, limit: int) -> list[DeadLetter]:
         """At most ``limit``, in the order in which consumers first met them. Raises `SourceUnavailable`.
 
         Which ones those are is up to the broker: looking at quorum queues mixes up their order.
@@ -111,28 +115,48 @@ class DeadLetters:
 
     @asynccontextmanager
     async def _messages(self, limit: int | None) -> AsyncIterator[AsyncIterator[AbstractIncomingMessage]]:
-        """At most ``limit`` of the messages there now; those not acknowledged return when the context ends."""
+        """At most ``limit`` of the messages there now; those not acknowledged are back when the context ends."""
         try:
             connection = await connect(self._url, name=f"consumers dead letters {self._queue}")
         except Exception as error:
             raise SourceUnavailable(f"{address_of(self._url)}: {describe(error)}") from error
         async with connection:
+            there = await self._count(connection)
+            taken: list[AbstractIncomingMessage] = []
             channel = await connection.channel(publisher_confirms=False)
-            yield self._get(channel, limit)
+            try:
+                yield self._get(channel, there if limit is None else min(limit, there), taken)
+            finally:
+                await channel.close()
+            await self._await_return(connection, there - sum(message.processed for message in taken))
 
-    async def _get(self, channel: AbstractChannel, limit: int | None) -> AsyncIterator[AbstractIncomingMessage]:
-        name = dead_letter_queue(self._queue)
-        timeout = CALL_TIMEOUT.total_seconds()
-        try:
-            queue = await channel.declare_queue(name, passive=True, timeout=timeout)
-        except Exception as error:
-            raise SourceUnavailable(f"{name}: {describe(error)}") from error
-        there = queue.declaration_result.message_count or 0
-        for _ in range(there if limit is None else min(limit, there)):
-            message = await queue.get(fail=False, timeout=timeout)
+    async def _get(
+        self, channel: AbstractChannel, count: int, taken: list[AbstractIncomingMessage]
+    ) -> AsyncIterator[AbstractIncomingMessage]:
+        queue = await channel.get_queue(dead_letter_queue(self._queue), ensure=False)
+        for _ in range(count):
+            message = await queue.get(fail=False, timeout=CALL_TIMEOUT.total_seconds())
             if message is None:
                 return
+            taken.append(message)
             yield message
+
+    async def _count(self, connection: AbstractConnection) -> int:
+        """Messages ready. Raises `SourceUnavailable` if there is no such queue."""
+        name = dead_letter_queue(self._queue)
+        try:
+            async with connection.channel(publisher_confirms=False) as channel:
+                queue = await channel.declare_queue(name, passive=True, timeout=CALL_TIMEOUT.total_seconds())
+        except Exception as error:
+            raise SourceUnavailable(f"{name}: {describe(error)}") from error
+        return queue.declaration_result.message_count or 0
+
+    async def _await_return(self, connection: AbstractConnection, expected: int) -> None:
+        """Wait a little for the broker to have put back what was looked at, so that the next look sees it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RETURN_TIMEOUT.total_seconds()):
+                while await self._count(connection) < expected:  # noqa: ASYNC110  a broker sends no notice of it
+                    await asyncio.sleep(RETURN_POLL.total_seconds())
 
 
 def _fresh_copy(message: AbstractIncomingMessage) -> Any:
