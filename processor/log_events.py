@@ -75,7 +75,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
         "error", "Committed events could not be handed to the relay, which will find them."
     ),
     "store.entry_failed": LogEvent("error", "One entry could not be stored, whatever was tried: a defect."),
-    "store.thread_failed": LogEvent("error", "The thread that writes to the database died."),
+    "store.failed": LogEvent("error", "Writing to the database ended; the service takes nothing any more."),
     "store.unavailable": LogEvent("error", "The database did not commit; nothing of the group was stored."),
     "store.unpruned": LogEvent("warning", "Old rows could not be deleted; it is tried again later."),
     "task.failed": LogEvent("warning", "A lookup got no answer; it is tried again, or given up in the end."),

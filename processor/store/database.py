@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NotSupportedError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
@@ -60,14 +68,46 @@ class Database:
         the commit went through), and the bare `StoreError` where it refused what it was sent.
         """
         if self._current is not None:
-            yield self._current
+            with _translated():
+                yield self._current
             return
+        connection = self.begin()
+        try:
+            with _translated():
+                yield connection
+        except BaseException:
+            self.rollback()
+            raise
+        self.commit()
+
+    def begin(self) -> Connection:
+        """Begin a transaction, which `commit` or `rollback` ends: perhaps in another thread."""
         with _translated():
+            connection = self._engine.connect()
             try:
-                with self._engine.begin() as self._current:
-                    yield self._current
-            finally:
-                self._current = None
+                connection.begin()
+            except BaseException:
+                connection.close()
+                raise
+        self._current = connection
+        return connection
+
+    def commit(self) -> None:
+        """Commit, and return when it is on the disk."""
+        with _translated(), self._closing() as connection:
+            connection.commit()
+
+    def rollback(self) -> None:
+        """Undo what was done since `begin`. A connection that is broken is dropped."""
+        with suppress(SQLAlchemyError), self._closing() as connection:
+            connection.rollback()
+
+    @contextmanager
+    def _closing(self) -> Iterator[Connection]:
+        connection, self._current = self._current, None
+        assert connection is not None  # noqa: S101  begun before it is ended
+        with connection:
+            yield connection
 
     def close(self) -> None:
         """Close the connection, then let others have the database."""

@@ -1,20 +1,13 @@
-"""Many rows in few statements.
+"""Many rows with one statement, as plain tuples: what SQLAlchemy does for a value is done once, not for each row."""
 
-A group of webhooks is written by a thread that shares the interpreter lock with the event loop. The driver lets go of
-that lock at each statement, and may wait for it, so rows go many at a time. The SQL is rendered once for each power of
-two, and rows pass as plain tuples.
-"""
-
-from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from sqlalchemy import Column, Connection, Dialect, Executable, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 
 Insert = sqlite.Insert | postgresql.Insert
-_LARGEST: Final = 64
 
 
 class Insertion:
@@ -26,21 +19,14 @@ class Insertion:
         columns: Sequence[Column[Any]],
         on_conflict: Callable[[Insert], Insert] = lambda insert: insert,
     ) -> None:
-        self._dialect = dialect
-        self._columns = tuple(columns)
-        self._on_conflict = on_conflict
-        self._sql = lru_cache(maxsize=None)(self._render)
+        table: Table = columns[0].table
+        insert = insert_into(dialect, table).values({column.name: None for column in columns})
+        self._sql = rendered(dialect, on_conflict(insert), len(columns))
 
     def __call__(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert ``rows``. No two may conflict with each other."""
-        for chunk in _chunks(rows):
-            connection.exec_driver_sql(self._sql(len(chunk)), tuple(value for row in chunk for value in row))
-
-    def _render(self, count: int) -> str:
-        table: Table = self._columns[0].table
-        row = {column.name: None for column in self._columns}
-        insert = insert_into(self._dialect, table).values([row] * count)
-        return rendered(self._dialect, self._on_conflict(insert), count * len(self._columns))
+        if rows:
+            connection.exec_driver_sql(self._sql, list(rows))
 
 
 def rendered(dialect: Dialect, statement: Executable, parameters: int) -> str:
@@ -55,12 +41,3 @@ def rendered(dialect: Dialect, statement: Executable, parameters: int) -> str:
 def insert_into(dialect: Dialect, table: Table) -> Insert:
     """An INSERT that knows ON CONFLICT, which SQLAlchemy has for each database apart."""
     return postgresql.insert(table) if dialect.name == "postgresql" else sqlite.insert(table)
-
-
-def _chunks(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """Runs of 64, 32, 16, ... 1 rows."""
-    start = 0
-    while start < len(rows):
-        size = min(_LARGEST, 1 << (len(rows) - start).bit_length() - 1)
-        yield rows[start : start + size]
-        start += size

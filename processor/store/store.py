@@ -1,10 +1,10 @@
 """The store: what must survive, behind methods that each are one transaction."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from sqlalchemy import Connection, select
 
@@ -17,6 +17,8 @@ from processor.store.migrations import upgrade
 from processor.store.recording import Recording
 from processor.store.retention import Retention
 from processor.store.tables import payloads
+
+T = TypeVar("T")
 
 
 class Store:
@@ -63,6 +65,23 @@ class Store:
         """Let several calls be one transaction."""
         with self._database.transaction() as connection:
             yield connection
+
+    def in_transaction(self, work: Callable[[], T]) -> T:
+        """Do ``work`` in one transaction."""
+        with self.transaction():
+            return work()
+
+    def begin(self) -> None:
+        """Begin a transaction that what follows is part of, until `commit` or `rollback`."""
+        self._database.begin()
+
+    def commit(self) -> None:
+        """Make it durable. This is what waits for the disk, and may be done in another thread."""
+        self._database.commit()
+
+    def rollback(self) -> None:
+        """Undo it."""
+        self._database.rollback()
 
     def record(self, entries: Sequence[Entry], now: datetime) -> list[Recorded]:
         """Store what ``entries`` say, all of them or none, each on top of those before it. At most `GROUP_LIMIT`."""

@@ -1,21 +1,42 @@
-"""How the event loop writes: entries, log lines and jobs for the store's thread, and futures back."""
+"""How the event loop writes: entries in groups, jobs in between, one transaction at a time, no waiting for the disk.
+
+Entries queue up while a commit runs, and the next commit takes all that wait: the busier it is, the less each costs.
+
+Where this process is the only one that writes (SQLite), statements run right on the event loop: they touch memory,
+and a second thread would have to wait for the interpreter's lock after each of them. Only the commit, which waits for
+the disk, runs in a thread. A database behind a network (PostgreSQL) is left to the thread altogether.
+"""
 
 import asyncio
 from asyncio import Future
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from traceback import extract_tb
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import structlog
 
-from processor.core.errors import StoreFull, StoreUnavailable
-from processor.store.entry import OutboxMessage, Quarantined, Recorded, Refused, Reported
+from processor.core.errors import StoreError, StoreFull, StoreUnavailable
+from processor.store.entry import Entry, OutboxMessage, Quarantined, Recorded, Refused, Reported
+from processor.store.recording import GROUP_LIMIT
 from processor.store.store import Store
-from processor.store.thread import Group, Job, Stop, StoreThread, Waiting, settle
 
 T = TypeVar("T")
+Outcome = Recorded | StoreError
+
+LOG_DELAY: Final = 1.0
+"""Seconds that a line of the delivery log waits for company, at most."""
+LOG_SHARE: Final = 64
+"""How many lines of the delivery log go along with a group that somebody waits for."""
+DEPTH_AGE: Final = 10.0
+"""Seconds after which the depth of an outbox that others write to is counted again."""
 
 log = structlog.get_logger()
 
@@ -32,8 +53,24 @@ class Bounds:
     """Events in the outbox: with so many, no delivery is taken."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """An entry whose commit somebody waits for."""
+
+    entry: Reported | Quarantined
+    future: "Future[Recorded]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Anything else to be done with the store."""
+
+    function: Callable[[Store], Any]
+    future: "Future[Any]"
+
+
 class Writer:
-    """An async context manager round a `Store` of its own, for the event loop that it is entered in.
+    """An async context manager round a `Store` of its own.
 
     Guarantees: everything is done in the order of the calls, and becomes known to the loop in that order: futures
     resolve, and ``on_committed`` is called, group by group and job by job. ``on_committed`` gets the events of a
@@ -53,9 +90,15 @@ class Writer:
         self.dropped_log_lines = 0
         self._open_store = open_store
         self._bounds = bounds or Bounds()
-        self._thread = StoreThread(clock=clock, deliver=self._deliver, end=self._end)
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._queue: deque[_Waiting | _Job] = deque()
+        self._at_hand: Sequence[_Waiting | _Job] = []
+        self._log_lines: deque[Refused] = deque()
+        self._work = asyncio.Event()
         self._waiting = 0
         self._running = False
+        self._counted_at = monotonic()
 
     @property
     def running(self) -> bool:
@@ -83,39 +126,36 @@ class Writer:
         At once: `StoreFull` for a delivery while too many events wait in the outbox (what lookups say goes on), and
         `StoreUnavailable` while too many entries wait for their commit.
         """
-        self._check_running()
         if self._waiting >= self._bounds.entries:
             raise StoreUnavailable(f"{self._waiting} entries wait for the database")
         if isinstance(entry, Reported) and entry.delivery is not None and self._store.depth >= self._bounds.outbox:
             raise StoreFull(f"{self._store.depth} events wait for the broker")
         future: Future[Recorded] = self._loop.create_future()
+        self._put(_Waiting(entry, future))
         self._waiting += 1
-        self._thread.queue.put(Waiting(entry, future))
         return future
 
     def log(self, entry: Refused) -> None:
         """Store a line of the delivery log when convenient. Where too many wait it is dropped, and counted."""
-        if self._running and len(self._thread.log_lines) < self._bounds.log_lines:
-            self._thread.log_lines.append(entry)
-        else:
+        if not self._running or len(self._log_lines) >= self._bounds.log_lines:
             self.dropped_log_lines += 1
+            return
+        if not self._log_lines:
+            self._loop.call_later(LOG_DELAY, self._work.set)
+        self._log_lines.append(entry)
 
     def run(self, function: Callable[[Store], T]) -> "Future[T]":
-        """Do something else with the store, in one transaction. Raises what ``function`` raises."""
-        self._check_running()
+        """Do something else with the store, in one short transaction. Raises what ``function`` raises."""
         future: Future[T] = self._loop.create_future()
-        self._thread.queue.put(Job(function, future))
+        self._put(_Job(function, future))
         return future
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._ended: Future[None] = self._loop.create_future()
-        try:
-            self._store = await self._thread.start(self._loop, self._open_store)
-        except asyncio.CancelledError:
-            self._thread.queue.put(Stop())
-            raise
+        self._store = await self._in_thread(self._open_store)
         self._running = True
+        self._serving = asyncio.create_task(self._serve(), name="store")
+        self._serving.add_done_callback(self._ended)
         return self
 
     async def __aexit__(
@@ -123,30 +163,130 @@ class Writer:
     ) -> None:
         """Commit what waits, then close."""
         self._running = False
-        self._thread.queue.put(Stop())
-        await asyncio.shield(self._ended)
+        self._work.set()
+        await asyncio.wait([self._serving])
+        await self._in_thread(self._store.close)
+        self._thread.shutdown(wait=False)
 
-    def _check_running(self) -> None:
+    def _put(self, work: _Waiting | _Job) -> None:
         if not self._running:
             raise StoreUnavailable("the store is closed")
+        self._queue.append(work)
+        self._work.set()
 
-    def _deliver(self, group: Group) -> None:
-        self._waiting -= len(group.waiting)
-        self.dropped_log_lines += group.lost_log_lines
-        recorded = [outcome for outcome in group.outcomes if isinstance(outcome, Recorded)]
-        messages = [message for each in recorded for message in each.messages]
+    async def _serve(self) -> None:
+        while self._running or self._queue or self._log_lines:
+            if not self._queue:
+                await self._work.wait()
+                self._work.clear()
+            if self._queue and isinstance(self._queue[0], _Job):
+                self._at_hand = [self._queue.popleft()]
+                await self._do(self._at_hand[0])
+            else:
+                self._at_hand = group = self._take()
+                await self._write(group)
+            self._at_hand = []
+            await self._recount_now_and_then()
+
+    def _ended(self, serving: asyncio.Task[None]) -> None:
+        """Nobody waits for ever, whatever ended it."""
+        self._running = False
+        error = None if serving.cancelled() else serving.exception()
+        if error is not None:
+            log.error("store.failed", exc_info=error)
+        for work in (*self._at_hand, *self._queue):
+            _settle(work.future, StoreUnavailable("the store is closed"))
+
+    def _take(self) -> list[_Waiting]:
+        """All entries that wait, up to the first job."""
+        group: list[_Waiting] = []
+        while self._queue and len(group) < GROUP_LIMIT and isinstance(work := self._queue[0], _Waiting):
+            group.append(work)
+            self._queue.popleft()
+        return group
+
+    async def _do(self, job: Any) -> None:
+        try:
+            _settle(job.future, await self._transact(lambda: job.function(self._store)))
+        except Exception as error:  # noqa: BLE001  raised where the job came from
+            await self._recount()
+            _settle(job.future, error)
+
+    async def _write(self, waiting: Sequence[_Waiting]) -> None:
+        room = min(LOG_SHARE, GROUP_LIMIT - len(waiting)) if waiting else GROUP_LIMIT
+        lines = [self._log_lines.popleft() for _ in range(min(room, len(self._log_lines)))]
+        if not waiting and not lines:
+            return
+        outcomes = await self._record([*(each.entry for each in waiting), *lines])
+        self.dropped_log_lines += sum(isinstance(outcome, StoreError) for outcome in outcomes[len(waiting) :])
+        self._waiting -= len(waiting)
+        self._tell(outcomes)
+        for each, outcome in zip(waiting, outcomes, strict=False):  # the lines of the log come last
+            _settle(each.future, outcome)
+
+    async def _record(self, entries: Sequence[Entry]) -> Sequence[Outcome]:
+        """What becomes of each: where one cannot be stored, its neighbours still are."""
+        try:
+            return await self._transact(lambda: self._store.record(entries, self._clock()))
+        except StoreUnavailable as error:
+            log.error("store.unavailable", entries=len(entries), error=str(error))
+            await self._recount()
+            return [StoreUnavailable(str(error)) for _ in entries]
+        except Exception as error:  # noqa: BLE001  told to each caller, as a `StoreError`
+            await self._recount()
+            if len(entries) == 1:
+                return [_failed(error)]
+            return [outcome for entry in entries for outcome in await self._record([entry])]
+
+    def _tell(self, outcomes: Sequence[Outcome]) -> None:
+        messages = [message for each in outcomes if isinstance(each, Recorded) for message in each.messages]
+        doubtful = not self.exclusive and any(isinstance(each, StoreUnavailable) for each in outcomes)
         try:
             if messages:
                 self.on_committed(messages)
-            if group.doubtful:
+            if doubtful:
                 self.on_committed([])
         except Exception:
             log.exception("store.callback_failed")
-        for waiting, outcome in zip(group.waiting, group.outcomes, strict=True):
-            settle(waiting.future, outcome)
 
-    def _end(self) -> None:
-        self._running = False
-        for work in self._thread.abandoned():
-            settle(work.future, StoreUnavailable("the store is closed"))
-        settle(self._ended, None)
+    async def _transact(self, work: Callable[[], T]) -> T:
+        """Do ``work`` in a transaction: all of it in the thread, or only its commit."""
+        if not self._store.exclusive:
+            return await self._in_thread(lambda: self._store.in_transaction(work))
+        self._store.begin()
+        try:
+            outcome = work()
+        except BaseException:
+            self._store.rollback()
+            raise
+        await self._in_thread(self._store.commit)
+        return outcome
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await self._loop.run_in_executor(self._thread, work)
+
+    async def _recount_now_and_then(self) -> None:
+        if not self._store.exclusive and monotonic() - self._counted_at > DEPTH_AGE:
+            await self._recount()
+
+    async def _recount(self) -> None:
+        self._counted_at = monotonic()
+        with suppress(StoreError):
+            await self._in_thread(self._store.outbox_depth)
+
+
+def _failed(error: Exception) -> StoreError:
+    """Messages of errors quote what they are about, so only what kind it is and where may be told."""
+    places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in extract_tb(error.__traceback__)]
+    log.error("store.entry_failed", error=type(error).__name__, places=places)
+    return StoreError(f"an entry could not be stored: {type(error).__name__}")
+
+
+def _settle(future: "Future[Any]", outcome: Any) -> None:
+    """Resolve ``future`` unless it was cancelled."""
+    if future.done():
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
