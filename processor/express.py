@@ -10,9 +10,8 @@ import asyncio
 from functools import partial
 from typing import Any, Final
 
-from aiohttp import StreamReader, hdrs, web
+from aiohttp import hdrs, web
 from aiohttp.helpers import rfc822_formatted_time
-from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
@@ -87,11 +86,12 @@ class ExpressConnection(RequestHandler):
         if len(messages) != 1 or not self._admit(*messages[0]):
             self._take_the_ordinary_way(messages)
 
-    def _admit(self, message: RawRequestMessage, payload: StreamReader) -> bool:
+    def _admit(self, message: Any, payload: Any) -> bool:
+        """``message`` and ``payload`` are what the parser makes: a raw request message, and a stream of its body."""
         headers, path = message.headers, message.path
         if not path.startswith(PREFIX) or any(name in headers for name in _EXTRAORDINARY) or message.upgrade:
             return False
-        chunks = getattr(payload, "_buffer", ())
+        chunks: Any = getattr(payload, "_buffer", ())
         if not payload.is_eof() or len(chunks) != 1 or len(chunks[0]) > self._intake.limits.body_bytes:
             return False
         admitted = self._intake.admit(path[len(PREFIX) :], headers, chunks[0])
@@ -103,9 +103,7 @@ class ExpressConnection(RequestHandler):
         admitted.recorded.add_done_callback(partial(self._recorded, admitted, message, payload))
         return True
 
-    def _recorded(
-        self, admitted: Admitted, message: RawRequestMessage, payload: StreamReader, _: "asyncio.Future[Any]"
-    ) -> None:
+    def _recorded(self, admitted: Admitted, message: Any, payload: Any, _: "asyncio.Future[Any]") -> None:
         self._admitted = None
         self._request_in_progress = False
         try:
