@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from sqlalchemy import text
 
 import consumers.__main__
@@ -24,8 +24,9 @@ from consumers.settings import Settings as ConsumerSettings
 from processor.configuration import load
 from processor.dev.house import SERVICE_PORT, opened
 from processor.log_events import LOG_EVENTS
+from processor.presentation import listed
 from processor.problem import STATUS
-from processor.settings import ApplicationSettings, Retention, Settings
+from processor.settings import ApplicationSettings, Retention, Settings, TopologySettings
 from processor.topology.desired import desired
 from schemas.events import MODELS, ResolveValidated, parse_event
 from tests.servers.child import free_port
@@ -40,7 +41,11 @@ COMMANDS: dict[str, Any] = {
 }
 END_OF_COMMAND = {"|", ">", "<", "&&", ";"}
 CONFIG_FILES = {"PROCESSOR_CONFIG_FILE", "CONSUMERS_CONFIG_FILE"}
-SECTIONS: dict[str, type[BaseModel]] = {"applications": ApplicationSettings, "retention": Retention}
+SECTIONS: dict[str, type[BaseModel]] = {
+    "applications": ApplicationSettings,
+    "retention": Retention,
+    "topology": TopologySettings,
+}
 
 _fence = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _span = re.compile(r"`([^`\n]+)`")
@@ -81,7 +86,7 @@ def commands_in(script: str) -> Iterator[list[str]]:
     for line in script.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True) if "'" not in line or line.count("'") % 2 == 0 else line.split()
         for at, word in enumerate(words):
-            if word in COMMANDS:
+            if word in COMMANDS and words[at + 1 : at + 2] != [word]:  # else it is the container's name
                 after = words[at:]
                 ends = [number for number, each in enumerate(after) if each in END_OF_COMMAND]
                 yield after[: ends[0]] if ends else after
@@ -91,7 +96,7 @@ def named_commands() -> list[tuple[str, list[str]]]:
     """Every command that a page names, with the page."""
     found = []
     for page in PAGES:
-        scripts = [*blocks(page, "sh"), *(each for each in spans(page) if each.split(" ")[0] in COMMANDS)]
+        scripts = [*blocks(page, "sh"), *(each for each in spans(page) if each.split(" ")[0] in {"exec", *COMMANDS})]
         found += [(page.name, command) for script in scripts for command in commands_in(script)]
     return found
 
@@ -171,6 +176,24 @@ def test_targets_of_make_exist() -> None:
 def test_variables_are_settings(page: Path) -> None:
     """Each PROCESSOR_ or CONSUMERS_ name is read."""
     assert [name for name in _variable.findall(page.read_text()) if not exists(name)] == []
+
+
+def test_defaults_are_as_told(tmp_path: Path) -> None:
+    """A default that the table of settings gives as code or as a number is the one in force."""
+    key, secret = (digit * 8 + "-aaaa" * 3 + "-" + "b" * 12 for digit in "12")
+    shop = {"PROCESSOR_APPLICATIONS__SHOP__API_KEY": key, "PROCESSOR_APPLICATIONS__SHOP__API_SECRET": secret}
+    in_force = {row.variable: row.shown for row in listed(load(shop, tmp_path))}
+    names = {f"CONSUMERS_{name.upper()}": field for name, field in ConsumerSettings.model_fields.items()}
+    in_force |= {name: _plain(field.default) for name, field in names.items()}
+    told = [
+        pair
+        for cells in rows(re.compile(r"(PROCESSOR|CONSUMERS)_.*"))
+        for pair in zip(_span.findall(cells[0]), re.findall(r"`[^`]+`|\b\d+\b", cells[1]), strict=False)
+    ]
+
+    wrong = {name: default for name, default in told if in_force[name] != default.strip("`")}
+    assert wrong == {}
+    assert len(told) > 10
 
 
 def test_log_names_stand_in_the_catalogue() -> None:
@@ -281,6 +304,10 @@ async def test_golden_signature_is_valid() -> None:
     ours = 'processor() { "$PYTHON" -m processor "$@"; }\n'
 
     assert await _bash(ours + block("sh", "XUMM_API_SECRET")) == "valid\n"
+
+
+def _plain(default: object) -> str:
+    return default.get_secret_value() if isinstance(default, SecretStr) else str(default)
 
 
 async def _bash(script: str) -> str:
