@@ -218,7 +218,7 @@ def _validate(model: type[Model], value: object) -> Model:
 def _problems(error: ValidationError) -> str:
     """Where and what, without the values: those may be secrets."""
     problems = [
-        f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['type']}"
+        f"{'.'.join(map(str, problem['loc'])) or 'body'} ({problem['type']})"
         for problem in error.errors(include_url=False, include_context=False, include_input=False)
     ]
     more = len(problems) - _MAX_PROBLEMS

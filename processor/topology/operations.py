@@ -1,4 +1,4 @@
-"""What an operator, and the service on starting, do with a topology."""
+"""What an operator does with a topology."""
 
 import structlog
 
