@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, Column, Connection, Index, Integer, MetaData, String, Table, Text, case, func
 
-from consumers.consumer import Consumer
-from consumers.upsert import insert_into
+from consumers.runtime.consumer import Consumer
+from consumers.runtime.upsert import insert_into
 from schemas.events import (
     FailedData,
     IssuedAmount,
