@@ -8,19 +8,8 @@ from sqlalchemy import BigInteger, Column, Connection, Index, Integer, MetaData,
 
 from consumers.runtime.consumer import Consumer
 from consumers.runtime.upsert import insert_into
-from schemas.events import (
-    FailedData,
-    IssuedAmount,
-    MptAmount,
-    ResolveEvent,
-    ResolveSigned,
-    ResolveValidated,
-    SignedData,
-    SignedOutcome,
-    SignEvent,
-    ValidatedData,
-    family_and_name,
-)
+from schemas.data import FailedData, IssuedAmount, MptAmount, SignedData, SignedOutcome, ValidatedData
+from schemas.events import ResolveEvent, ResolveSigned, ResolveValidated, SignEvent, family_and_name
 
 METADATA: Final = MetaData()
 SIGN_IN: Final = "SignIn"

@@ -19,7 +19,8 @@ from consumers.push.notification import notification_of
 from consumers.runtime.consumer import Consumer, Context, Resources
 from consumers.runtime.errors import Fatal, Retry
 from consumers.runtime.reason import describe
-from schemas.events import ResolveEvent, SignedOutcome, SignEvent
+from schemas.data import SignedOutcome
+from schemas.events import ResolveEvent, SignEvent
 
 log = structlog.get_logger()
 
