@@ -121,14 +121,14 @@ def _run_group(engine: Engine, jobs: Sequence[Job]) -> list[_Done]:
     try:
         with engine.begin() as transaction:
             return [_run_nested(transaction, job) for job in jobs]
-    except DBAPIError:
+    except Exception:  # noqa: BLE001  whatever broke the group, each job shall answer for itself
         return [_run_alone(engine, job) for job in jobs]
 
 
 def _run_alone(engine: Engine, job: Job) -> _Done:
     try:
         with engine.begin() as transaction:
-            return _Done(result=job(transaction))
+            return _Done(result=_result_of(job, transaction))
     except DBAPIError as error:
         return _Done(error=_translated(error))
     except Exception as error:  # noqa: BLE001  whatever it is belongs to the caller of write
@@ -136,15 +136,22 @@ def _run_alone(engine: Engine, job: Job) -> _Done:
 
 
 def _run_nested(transaction: Connection, job: Job) -> _Done:
+    """The outcome of one job of a group. Raises what breaks the whole group."""
     try:
         with transaction.begin_nested():
-            return _Done(result=job(transaction))
-    except DBAPIError as error:
-        if isinstance(_translated(error), DatabaseUnavailable):
+            return _Done(result=_result_of(job, transaction))
+    except Exception as error:
+        is_unavailable = isinstance(error, DBAPIError) and isinstance(_translated(error), DatabaseUnavailable)
+        if is_unavailable or not transaction.in_transaction():
             raise
         return _Done(error=error)
-    except Exception as error:  # noqa: BLE001  whatever it is belongs to the caller of write
-        return _Done(error=error)
+
+
+def _result_of(job: Job, transaction: Connection) -> Any:
+    result = job(transaction)
+    if not transaction.in_transaction():
+        raise RuntimeError("a handler must neither commit nor roll back: others share its transaction")
+    return result
 
 
 def _translated(error: DBAPIError) -> Exception:

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DatabaseError
 from consumers.runtime.database import Database
 from consumers.runtime.errors import DatabaseUnavailable, SchemaTooNew
 from consumers.runtime.inbox import SqlInbox, inbox
+from consumers.runtime.upsert import insert_into
 
 METADATA = MetaData()
 numbers = Table("numbers", METADATA, Column("number", Integer, primary_key=True))
@@ -21,6 +23,10 @@ numbers = Table("numbers", METADATA, Column("number", Integer, primary_key=True)
 
 def add(number: int) -> Any:
     return lambda transaction: transaction.execute(insert(numbers).values(number=number))
+
+
+def upsert(number: int) -> Any:
+    return lambda db: db.execute(insert_into(db, numbers).values(number=number).on_conflict_do_nothing())
 
 
 def all_numbers(transaction: Connection) -> list[int]:
@@ -37,6 +43,24 @@ async def test_failing_write_takes_no_other_with_it(database_url: str) -> None:
 
     assert [isinstance(outcome, DatabaseError) for outcome in outcomes] == [False, False, True, False]
     assert left == [1, 2, 3]
+
+
+@pytest.mark.parametrize("end", [Connection.commit, Connection.rollback, Connection.close])
+@pytest.mark.parametrize("position", [0, 1, 2])
+async def test_write_that_ends_the_shared_transaction_takes_no_other_with_it(
+    database_url: str, end: Callable[[Connection], None], position: int
+) -> None:
+    """Whatever a handler does to the transaction, the others are told the truth, and nobody waits for ever."""
+    async with Database(database_url) as database:
+        await database.create(METADATA, name="numbers", version=1)
+        jobs = [upsert(1), upsert(2)]
+        jobs.insert(position, end)
+        async with asyncio.timeout(10):
+            outcomes = await asyncio.gather(*map(database.write, jobs), return_exceptions=True)
+        left = await database.read(all_numbers)
+
+    assert [place == position for place in range(3)] == [isinstance(outcome, RuntimeError) for outcome in outcomes]
+    assert [1, 2] == left
 
 
 async def test_writes_at_the_same_time_share_commits(database_url: str) -> None:
