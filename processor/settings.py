@@ -15,7 +15,6 @@ Lists are JSON or separated by commas; durations are ``90s``, ``10m``, ``24h``, 
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -216,12 +215,6 @@ class Settings(BaseSettings):
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         scheme = "https" if parts.scheme == "amqps" else "http"
         return SecretStr(urlunsplit((scheme, f"{user}@{host}:{_AMQP_PORTS[parts.scheme]}", "", "", "")))
-
-    @property
-    def database_file(self) -> Path | None:
-        """Where SQLite keeps its file; None if the store is no file."""
-        scheme, _, path = self.database_url.partition(":///")
-        return Path(path) if scheme.startswith("sqlite") and path and path != ":memory:" else None
 
 
 def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:

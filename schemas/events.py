@@ -26,7 +26,6 @@ from schemas.data import (
 )
 from schemas.text import Uuid
 
-Family = Literal["sign", "resolve"]
 SignName = Literal[
     "created",
     "opened",

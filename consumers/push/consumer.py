@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Self
 
 import structlog
-from sqlalchemy import Connection
 
 from consumers.push import devices
 from consumers.push.channel import Channel, LogChannel, Unregistered
@@ -71,17 +70,13 @@ class Push(Consumer):
         except (Retry, Fatal) as failure:
             log.warning("push.failed", device=devices.masked(device.token), reason=describe(failure))
             return failure
-        await context.database.write(lambda db: _note(db, event.id, device))
+        await context.database.write(lambda db: devices.note_served(db, event.id, device))
         return None
 
     async def housekeep(self) -> None:
         """Forget whom old events were pushed to."""
         retention = self.resources.settings.inbox_retention
         await self.resources.database.write(lambda db: devices.forget_served(db, retention))
-
-
-def _note(connection: Connection, event_id: str, device: Device) -> None:
-    devices.note_served(connection, event_id, device)
 
 
 def _owners(event: SignEvent | ResolveEvent) -> tuple[str, ...]:

@@ -5,14 +5,13 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 from sqlalchemy import BigInteger, Column, Connection, Index, MetaData, String, Table, Text, delete, select
 
 from consumers.runtime.upsert import insert_into
 
 Platform = Literal["android", "ios", "web"]
-PLATFORMS: Final[tuple[Platform, ...]] = get_args(Platform)
 
 METADATA: Final = MetaData()
 MAX_TOKEN: Final = 4096

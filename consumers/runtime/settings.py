@@ -154,9 +154,10 @@ class Settings(BaseSettings):
 
     @property
     def passwords(self) -> tuple[str, ...]:
-        """What must not stand in any log line."""
-        urls = (*self.brokers, self.database_of("consumer"))
-        return tuple(password for url in urls if (password := URL(url).password))
+        """What must not stand in any log line: each password, also as it is written within its URL."""
+        urls = [URL(url) for url in (*self.brokers, self.database_of("consumer"))]
+        found = [password for url in urls for password in (url.password, url.raw_password) if password]
+        return tuple(dict.fromkeys(found))
 
 
 def load() -> Settings:

@@ -106,3 +106,10 @@ def test_settings_show_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert "pa55word" not in repr(settings)
     assert settings.passwords == ("pa55word",)
+
+
+def test_a_password_is_known_in_both_spellings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors quote URLs, where a password is percent-encoded, so that no log line may hold that either."""
+    monkeypatch.setenv("CONSUMERS_DATABASE_URL", "postgresql://me:p%40ss%2Fword@db/shop")
+
+    assert {"p@ss/word", "p%40ss%2Fword"} <= set(load().passwords)
