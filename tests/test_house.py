@@ -39,6 +39,7 @@ AT_THE_TOP: Final = frozenset(
 FUNCTION_LINES: Final = 40
 MODULE_LINES: Final = 300
 VAGUE: Final = frozenset({"base", "common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"})
+UNSTOPPABLE: Final = frozenset({"BaseException", "BaseExceptionGroup", "CancelledError"})
 CLOCKS_AND_DICE: Final = frozenset({"now", "today", "urandom", "utcnow", "uuid1", "uuid4"})
 BESIDE_THE_STANDARD_LIBRARY: Final = {"schemas": {"pydantic", "pydantic_core", "schemas"}}
 Functions = ast.FunctionDef | ast.AsyncFunctionDef
@@ -136,6 +137,29 @@ def clocks_and_dice(source: str) -> Iterator[str]:
                 yield f"{node.lineno} {ast.unparse(node)}"
 
 
+def swallowed(source: str) -> Iterator[str]:
+    """Handlers that catch a cancellation, among others perhaps, and have no way of raising it again."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ExceptHandler) and _caught(node.type) & UNSTOPPABLE and not _raises(node):
+            yield f"{node.lineno} except {ast.unparse(node.type) if node.type else ''}"
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("suppress"):
+            yield from (f"{node.lineno} {ast.unparse(node)}" for each in node.args if _caught(each) & UNSTOPPABLE)
+
+
+def _caught(expression: ast.expr | None) -> set[str]:
+    if expression is None:
+        return {"BaseException"}
+    parts = expression.elts if isinstance(expression, ast.Tuple) else [expression]
+    return {ast.unparse(part).rpartition(".")[2] for part in parts}
+
+
+def _raises(handler: ast.ExceptHandler) -> bool:
+    return any(
+        isinstance(node, ast.Raise) or (isinstance(node, ast.Call) and "raise_" in ast.unparse(node.func))
+        for node in ast.walk(handler)
+    )
+
+
 def imported(source: str) -> Iterator[str]:
     """Top-level packages that are imported from outside the standard library."""
     for node in ast.walk(ast.parse(source)):
@@ -170,6 +194,10 @@ FINDS: Final[list[tuple[Callable[[str], Iterable[str]], str]]] = [
     (promises, "x = 1  # TODO: mend this"),
     (clocks_and_dice, "datetime.now(UTC)"),
     (clocks_and_dice, "uuid4()"),
+    (swallowed, "try: f()\nexcept:\n    pass"),
+    (swallowed, "try: f()\nexcept BaseException as error:\n    log(error)"),
+    (swallowed, "try: f()\nexcept (ValueError, asyncio.CancelledError):\n    return"),
+    (swallowed, "with suppress(asyncio.CancelledError): f()"),
     (imported, "import aiohttp.web"),
     (imported, "def f():\n    from structlog import get_logger"),
     (places, "see " + "/work" + "/notes.md"),
@@ -226,6 +254,11 @@ def test_nothing_is_printed() -> None:
 def test_nothing_is_put_off() -> None:
     """No comment promises what the code does not do."""
     assert [] == everywhere(promises, *PACKAGES, "tests")
+
+
+def test_cancelling_is_never_swallowed() -> None:
+    """Whoever catches a cancellation can raise it again: a task that was told to stop stops."""
+    assert [] == everywhere(swallowed, *PACKAGES)
 
 
 def test_the_core_has_neither_clock_nor_dice() -> None:

@@ -64,7 +64,10 @@ async def _run() -> None:
 
 async def _walk(house: House, story: Story) -> None:
     walk = Walk(house.processor.url, house.sandbox, house.folder, story)
-    await walk.through()
+    try:
+        await walk.through()
+    except TimeoutError:
+        story.say("\nNothing more came, though something should have. All keeps running; what follows may tell why.")
     logs.configure("console", "info", secrets=[API_SECRET])
 
 
