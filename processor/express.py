@@ -7,11 +7,13 @@ It stands on internals of aiohttp's `RequestHandler`, which the tests of the end
 """
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-from aiohttp import hdrs, web
+from aiohttp import StreamReader, hdrs, web
 from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
@@ -43,7 +45,7 @@ class _ExpressServer(web.Server):
             ordinary.request_handler,
             request_factory=ordinary.request_factory,
             loop=ordinary._loop,  # noqa: SLF001  handed on to the server of the same class
-            **ordinary._kwargs,  # noqa: SLF001
+            **ordinary._kwargs,  # noqa: SLF001  likewise
         )
         self._intake = intake
 
@@ -80,18 +82,17 @@ class ExpressConnection(RequestHandler):
         try:
             messages: Any = self._parser.feed_data(data)[0]  # type: ignore[union-attr]  # there is one while open
         except HttpProcessingError:
-            self.transport.write(_BAD_REQUEST)  # type: ignore[union-attr]
+            self.transport.write(_BAD_REQUEST)  # type: ignore[union-attr]  # likewise
             self.force_close()
             return
         if len(messages) != 1 or not self._admit(*messages[0]):
             self._take_the_ordinary_way(messages)
 
-    def _admit(self, message: Any, payload: Any) -> bool:
-        """``message`` and ``payload`` are what the parser makes: a raw request message, and a stream of its body."""
+    def _admit(self, message: RawRequestMessage, payload: StreamReader) -> bool:
         headers, path = message.headers, message.path
         if not path.startswith(PREFIX) or any(name in headers for name in _EXTRAORDINARY) or message.upgrade:
             return False
-        chunks: Any = getattr(payload, "_buffer", ())
+        chunks: Sequence[bytes] = getattr(payload, "_buffer", ())
         if not payload.is_eof() or len(chunks) != 1 or len(chunks[0]) > self._intake.limits.body_bytes:
             return False
         admitted = self._intake.admit(path[len(PREFIX) :], headers, chunks[0])
@@ -103,7 +104,9 @@ class ExpressConnection(RequestHandler):
         admitted.recorded.add_done_callback(partial(self._recorded, admitted, message, payload))
         return True
 
-    def _recorded(self, admitted: Admitted, message: Any, payload: Any, _: "asyncio.Future[Any]") -> None:
+    def _recorded(
+        self, admitted: Admitted, message: RawRequestMessage, payload: StreamReader, _: "asyncio.Future[Any]"
+    ) -> None:
         self._admitted = None
         self._request_in_progress = False
         try:

@@ -12,7 +12,7 @@ from processor.core.delivery import Delivery
 from processor.core.errors import NormalizeError
 from processor.core.evidence import CustomMetaJson, Ledger, Snapshot, SnapshotOutcome
 from processor.core.report import LedgerReport, SnapshotReport, StatusReport, Token, WebhookReport
-from schemas.events import Amount
+from schemas.data import Amount
 from schemas.ledger import Transaction
 from schemas.payload import Payload, PayloadAnswer
 from schemas.status import Status

@@ -33,5 +33,5 @@ async def apply(access: ManagementAccess, topology: Topology) -> Plan:
 
 
 async def verify(access: ManagementAccess, topology: Topology) -> Plan:
-    """The differences that are left; `Plan.exit_code` is 0 when there is none. Raises `TopologyError`."""
+    """The differences that are left; `Plan.clean` when there is none. Raises `TopologyError`."""
     return await plan(access, topology)
