@@ -185,7 +185,7 @@ class Writer:
             if not self._queue:
                 await self._work.wait()
                 self._work.clear()
-            if COMPANY <= self._last_group and len(self._queue) < self._last_group:
+            if self._last_group >= COMPANY and len(self._queue) < self._last_group:
                 await asyncio.sleep(LINGER)
             if self._queue and isinstance(self._queue[0], _Job):
                 self._at_hand = [self._queue.popleft()]
