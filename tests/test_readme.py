@@ -19,9 +19,9 @@ from sqlalchemy import text
 
 import consumers.__main__
 import processor.__main__
-from consumers.composition import opened as opened_consumer
-from consumers.discovery import find
-from consumers.settings import Settings as ConsumerSettings
+from consumers.runtime.composition import opened as opened_consumer
+from consumers.runtime.discovery import find
+from consumers.runtime.settings import Settings as ConsumerSettings
 from processor.configuration import load
 from processor.dev.house import SERVICE_PORT, opened
 from processor.log_events import LOG_EVENTS
