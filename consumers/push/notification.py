@@ -31,7 +31,7 @@ ENGLISH: Final[Texts] = {
     "xumm.sign.rejected": ("Sign request declined", "You declined the request. Nothing was signed."),
     "xumm.sign.expired": ("Sign request expired", "The request was not opened in time."),
     "xumm.sign.cancelled": ("Sign request withdrawn", "The request was withdrawn. There is nothing to do."),
-    "xumm.resolve.signed": ("Confirmed", "Your signature was verified."),
+    "xumm.resolve.signed": ("Confirmed", "Xumm confirmed your signature."),
     "xumm.resolve.validated": ("Transaction confirmed", "It is final on the ledger."),
     "xumm.resolve.failed": ("Transaction failed", "It was not carried out on the ledger."),
 }
@@ -41,7 +41,7 @@ GERMAN: Final[Texts] = {
     "xumm.sign.rejected": ("Anfrage abgelehnt", "Du hast abgelehnt. Nichts wurde unterschrieben."),
     "xumm.sign.expired": ("Anfrage abgelaufen", "Die Anfrage wurde nicht rechtzeitig geöffnet."),
     "xumm.sign.cancelled": ("Anfrage zurückgezogen", "Die Anfrage wurde zurückgezogen. Es ist nichts zu tun."),
-    "xumm.resolve.signed": ("Bestätigt", "Deine Unterschrift wurde geprüft."),
+    "xumm.resolve.signed": ("Bestätigt", "Xumm hat deine Unterschrift bestätigt."),
     "xumm.resolve.validated": ("Transaktion bestätigt", "Sie ist endgültig im Ledger."),
     "xumm.resolve.failed": ("Transaktion fehlgeschlagen", "Sie wurde im Ledger nicht ausgeführt."),
 }
