@@ -204,7 +204,7 @@ async def test_last_ledger_bounds_the_search() -> None:
 async def test_state_without_a_transaction_is_denied(missing: dict[str, None]) -> None:
     """What was not fetched yet cannot be checked."""
     known = snapshot().snapshot
-    states: Sequence[PayloadState] = [UNKNOWN, replace(UNKNOWN, snapshot=replace(known, **missing))]
+    states: Sequence[PayloadState] = [UNKNOWN, UNKNOWN._replace(snapshot=replace(known, **missing))]
     async with nodes() as ledger:
         for state in states:
             with pytest.raises(Denied, match="nothing says yet"):
@@ -213,7 +213,7 @@ async def test_state_without_a_transaction_is_denied(missing: dict[str, None]) -
 
 async def test_transaction_of_a_state_is_reported() -> None:
     """The transaction of the snapshot is looked up on the snapshot's network and becomes a report."""
-    state = replace(UNKNOWN, snapshot=snapshot().snapshot)
+    state = UNKNOWN._replace(snapshot=snapshot().snapshot)
     async with serving(answers(FOUND)) as peer, nodes(peer.url) as ledger:
         report = await Transactions(ledger, clock=lambda: NOW).transaction(SHOP, state)
 
