@@ -17,7 +17,6 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
-from processor.core.errors import StoreError
 from processor.intake import RESULT_BODIES, Admitted, Intake, Result
 
 PREFIX: Final = "/webhooks/"
@@ -25,6 +24,7 @@ SERVER: Final = "xumm-webhook-processor"
 _START: Final = b"POST " + PREFIX.encode()
 _BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _EXTRAORDINARY: Final = (hdrs.CONTENT_ENCODING, hdrs.EXPECT, hdrs.TRANSFER_ENCODING)
+_UPGRADE: Final = b"pgrade:"
 
 
 class ExpressRunner(web.AppRunner):
@@ -90,7 +90,9 @@ class ExpressConnection(RequestHandler):
 
     def _admit(self, message: RawRequestMessage, payload: StreamReader) -> bool:
         headers, path = message.headers, message.path
-        if not path.startswith(PREFIX) or any(name in headers for name in _EXTRAORDINARY) or message.upgrade:
+        if message.method != hdrs.METH_POST or not path.startswith(PREFIX):
+            return False
+        if any(name in headers for name in _EXTRAORDINARY):
             return False
         chunks: Sequence[bytes] = getattr(payload, "_buffer", ())
         if not payload.is_eof() or len(chunks) != 1 or len(chunks[0]) > self._intake.limits.body_bytes:
@@ -109,12 +111,10 @@ class ExpressConnection(RequestHandler):
     ) -> None:
         self._admitted = None
         self._request_in_progress = False
-        try:
-            result = self._intake.conclude(admitted)
-        except StoreError:
+        if admitted.failed:
             self._take_the_ordinary_way([(message, payload)])
         else:
-            self._answer(result, close=message.should_close)
+            self._answer(self._intake.conclude(admitted), close=message.should_close)
         if self._handler_waiter is not None:
             self._handler_waiter.set_result(None)
         self._release()
@@ -150,7 +150,7 @@ class ExpressConnection(RequestHandler):
 
 def _is_whole(data: bytes) -> bool:
     """Whether ``data`` holds the end of a head, and begins as a webhook does. The parser has the last word."""
-    return data.startswith(_START) and b"\r\n\r\n" in data
+    return data.startswith(_START) and b"\r\n\r\n" in data and _UPGRADE not in data
 
 
 def _response(result: Result, *, close: bool) -> bytes:

@@ -110,7 +110,7 @@ class Intake:
             return None
 
     def conclude(self, admitted: "Admitted") -> Result:
-        """What the sender is told of a recorded delivery. Logs it. Raises `StoreError` if it could not be stored."""
+        """What the sender is told of a delivery that was recorded and did not fail. Logs it."""
         return self._accepted(admitted.entry, admitted.recorded.result(), admitted.arrival)
 
     def _arrival(self, app: str, headers: Mapping[str, str]) -> "_Arrival":
@@ -209,6 +209,11 @@ class Admitted:
     entry: Reported
     arrival: _Arrival
     recorded: "Future[Recorded]"
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was not stored. To be asked when ``recorded`` is done."""
+        return self.recorded.cancelled() or self.recorded.exception() is not None
 
 
 def _entry(arrival: _Arrival, delivery: Delivery) -> Reported | Quarantined:

@@ -86,4 +86,5 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "topology.differed": LogEvent(
         "warning", "An object of the broker's topology differs, and only an operator can mend it."
     ),
+    "walk.failed": LogEvent("error", "The guided walk of `processor dev` broke off; everything keeps running."),
 }

@@ -110,6 +110,23 @@ async def test_header_that_looks_like_a_webhook(service: Service) -> None:
     assert service.published == []
 
 
+@pytest.mark.parametrize("head", [b"PUT /webhooks/shop HTTP/1.1\r\nx-odd: ", b"GET /x HTTP/1.1\r\nx-odd: "])
+async def test_signed_body_under_another_method(service: Service, head: bytes) -> None:
+    """A webhook in all but its method is none."""
+    reader, writer = await connect(service)
+    body = body_of(new_payload())
+    writer.write(request_of(body_of(new_payload())))
+    await answer(reader)
+    writer.write(head)
+    await writer.drain()
+    await asyncio.sleep(0.02)
+    writer.write(request_of(body))
+    status, _ = await answer(reader)
+    writer.close()
+
+    assert status in {404, 405}
+
+
 @pytest.mark.parametrize(
     "garbage",
     [

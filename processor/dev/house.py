@@ -10,6 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, cast
 
+import structlog
+
 from consumers.runtime.composition import run_consumer
 from consumers.runtime.discovery import find
 from consumers.runtime.settings import Settings as ConsumerSettings
@@ -24,6 +26,8 @@ from processor.sandbox.ledger import Pace
 from processor.sandbox.payload import Application
 from processor.sandbox.server import Sandbox, SandboxSettings
 from processor.settings import Settings
+
+log = structlog.get_logger()
 
 SERVICE_PORT: Final = 8000
 SANDBOX_PORT: Final = 8600
@@ -68,6 +72,8 @@ async def _walk(house: House, story: Story) -> None:
         await walk.through()
     except TimeoutError:
         story.say("\nNothing more came, though something should have. All keeps running; what follows may tell why.")
+    except Exception:
+        log.exception("walk.failed")
     logs.configure("console", "info", secrets=[API_SECRET])
 
 
