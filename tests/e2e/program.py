@@ -38,18 +38,18 @@ class Done:
     err: str
 
 
-async def run(command: list[str], folder: Path, settings: Mapping[str, str]) -> Done:
+async def run(command: list[str], folder: Path, settings: Mapping[str, str], *, stdin: str = "") -> Done:
     """Run ``command`` in ``folder`` to its end."""
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=folder,
         env=environment(settings),
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(_START_SECONDS):
-        out, err = await process.communicate()
+        out, err = await process.communicate(stdin.encode())
     assert process.returncode is not None
     return Done(code=process.returncode, out=out.decode(), err=err.decode())
 

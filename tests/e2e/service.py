@@ -53,6 +53,12 @@ class ConsumerProcess(Program):
         """Whether it takes messages."""
         return bool(self.logged("source.connected"))
 
+    async def register(self, owner: str, token: str) -> None:
+        """Register a phone, as an operator would. For ``push``, before it starts."""
+        command = python("consumers", "devices", "add", owner, "-")
+        done = await run(command, self.folder, self.settings, stdin=token)
+        assert done.code == 0, done.out + done.err
+
 
 class Stage:
     """One virtual host with the service's topology, and all processes of a test. Ends them when it is left."""
@@ -110,6 +116,11 @@ class Stage:
     async def command(self, *arguments: str, **settings: str) -> Done:
         """What ``processor ...`` says, with the broker's settings."""
         return await run(python("processor", *arguments), self.folder, self.broker_settings | settings)
+
+    def queues(self) -> list[str]:
+        """The names of all queues that can be looked into."""
+        found = self.rabbitmq.api("GET", f"queues/{self.amqp_url.rpartition('/')[2]}")
+        return [queue["name"] for queue in found if queue["type"] != "stream"]
 
     def tap(self, queue: str = AUDIT) -> Tap:
         """What arrives in a queue."""

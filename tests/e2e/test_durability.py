@@ -38,7 +38,7 @@ async def test_the_disk_has_it_before_the_sender_hears_of_it(stage: Stage, sende
 
 
 def between_request_and_answer(trace: Path) -> list[str]:
-    """The calls from the one that read the webhook to the one that answered it, each where it ended. Empty if unanswered."""
+    """The calls after the one that read the webhook, up to the one that answered it. Empty if it is unanswered."""
     calls = completed(trace.read_text())
     started = place(calls, re.escape(REQUEST))
     answered = place(calls, re.escape(RESPONSE), after=started)

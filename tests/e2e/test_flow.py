@@ -1,80 +1,48 @@
 """From the user's signature to what applications see, with every process in its place."""
 
-import json
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import closing
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from consumers import devices
-from consumers.composition import open_database
-from consumers.devices import Device
-from consumers.discovery import find
-from consumers.settings import Settings as ConsumerSettings
-from processor.sandbox.ledger import Pace
-from processor.sandbox.payload import Application
 from processor.sandbox.phone import ACCOUNT
-from processor.sandbox.server import Sandbox, SandboxSettings
+from processor.sandbox.server import Sandbox
 from schemas.topology import DEFAULT_QUEUES
 from tests.consumers.broker import until
-from tests.core.payloads import APPLICATION, SECRET
-from tests.e2e.service import APP, ServiceProcess, Stage
+from tests.e2e.service import ServiceProcess, Stage
+from tests.e2e.stand import PAYMENT, SIGN_IN, Stand
 from tests.e2e.tap import ambiguous, disordered, types_of
 from tests.e2e.traffic import Sender
-from tests.servers.child import free_port
 from tests.webhooks import body_of, headers_of, new_payload
 
 pytestmark = pytest.mark.rabbitmq
 
-SIGN_IN = {"txjson": {"TransactionType": "SignIn"}, "custom_meta": {"identifier": "sign-in-1"}}
-PAYMENT = {
-    "txjson": {
-        "TransactionType": "Payment",
-        "Destination": "rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe",
-        "Amount": "10000000",
-        "DestinationTag": 42,
-    },
-    "custom_meta": {"identifier": "order-42"},
-}
 PHONE = "registration-token-of-a-phone-000042"
 
-Start = Callable[[], Awaitable[ServiceProcess]]
+
+@pytest.fixture
+async def stand() -> AsyncIterator[Stand]:
+    stand = Stand()
+    async with stand.sandbox:
+        yield stand
 
 
 @pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    """A Xumm that sends webhooks to the port that `service` will listen on."""
-    url = f"http://127.0.0.1:{free_port()}/webhooks/{APP}"
-    owner = Application(key=APPLICATION, secret=SECRET, webhook_url=url)
-    quick = SandboxSettings(ledger=Pace(close_time=timedelta(milliseconds=200)))
-    async with Sandbox([owner], quick) as sandbox:
-        yield sandbox
+def sandbox(stand: Stand) -> Sandbox:
+    """A Xumm that sends its webhooks to `service`."""
+    return stand.sandbox
 
 
 @pytest.fixture
-async def service(stage: Stage, sandbox: Sandbox) -> ServiceProcess:
+async def service(stage: Stage, stand: Stand) -> ServiceProcess:
     """A running service whose Xumm and ledger are the sandbox."""
     await stage.apply_topology({name: list(bindings) for name, bindings in DEFAULT_QUEUES.items()})
-    webhook_url = sandbox.applications[APPLICATION].webhook_url or ""
-    service = stage.service(
-        http_port=webhook_url.split(":")[2].partition("/")[0],
-        xumm_url=sandbox.base_url,
-        ledger_urls=json.dumps({"MAINNET": [sandbox.ledger_url]}),
-    )
+    service = stage.service(**stand.settings())
     await service.start()
     return service
-
-
-async def register(folder: Path, *owners: str) -> None:
-    settings = ConsumerSettings(database_url=f"sqlite:///{folder}/state.db")
-    async with open_database(find("push"), settings) as database:
-        for owner in owners:
-            device = Device(owner=owner, token=PHONE, platform="android")
-            await database.write(lambda connection, device=device: devices.add(connection, device))
 
 
 def rows(folder: Path, query: str) -> list[dict[str, Any]]:
@@ -88,7 +56,7 @@ async def test_a_sign_in_and_a_payment_reach_application_and_phone(
 ) -> None:
     """Each fact is one event, the application's state has account and money, and the phone hears of each event once."""
     app_state, push = stage.consumer("app-state"), stage.consumer("push")
-    await register(push.folder, ACCOUNT)
+    await push.register(ACCOUNT, PHONE)
     await app_state.start()
     await push.start()
 
