@@ -103,6 +103,29 @@ class Retention(_Section):
     """The delivery log's upper bound, whatever its age."""
 
 
+class TopologySettings(_Section):
+    """The limits of RabbitMQ's objects. All are policies: `processor topology apply` changes them in place."""
+
+    queue_max_length: Annotated[int, Field(ge=1)] = 1_000_000
+    """Messages in a consumer's queue; beyond, the broker refuses and events wait in the outbox."""
+    delivery_limit: Annotated[int, Field(ge=1)] = 20
+    """Deliveries of one message without an answer before it is dead-lettered."""
+    dead_max_length: Annotated[int, Field(ge=1)] = 100_000
+    """Dead letters of one queue."""
+    dead_ttl: Duration = timedelta(days=30)
+    """How long dead letters are kept."""
+    unrouted_max_length: Annotated[int, Field(ge=1)] = 100_000
+    """Events that no queue was bound for; beyond, the oldest go."""
+    unrouted_ttl: Duration = timedelta(days=7)
+    """How long unrouted events are kept."""
+    log: bool = True
+    """Whether a stream keeps every event for replay. With it, no event is ever unrouted."""
+    log_max_age: Duration = timedelta(days=7)
+    """How long the stream keeps events."""
+    log_max_bytes: Annotated[int, Field(ge=1_000_000)] = 10_000_000_000
+    """How large the stream may grow."""
+
+
 class Settings(BaseSettings):
     """The service's settings, checked."""
 
@@ -138,6 +161,8 @@ class Settings(BaseSettings):
     """RabbitMQ's management API, for policies and queue counts. Unset: derived from amqp_url."""
     queues: Annotated[dict[QueueName, Bindings], Field(min_length=1)] = DEFAULT_QUEUES
     """Queue name to the topic bindings of ``<app>.<family>.<name>``. Setting any replaces the defaults."""
+    topology: TopologySettings = TopologySettings()
+    """The limits of RabbitMQ's objects."""
     xumm_url: ApiUrl = "https://xumm.app"
     """Xumm's API."""
     ledger_urls: dict[Network, HttpUrls] = LEDGER_URLS

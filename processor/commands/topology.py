@@ -50,7 +50,7 @@ def verify(*, as_json: AsJson = False) -> None:
 
 
 def _do(operation: Callable[..., Coroutine[Any, Any, "Plan"]]) -> "Plan":
-    from processor.topology.desired import desired
+    from processor.topology.desired import TopologyOptions, desired
     from processor.topology.management import TopologyError, parse_access
 
     loaded = settings()
@@ -58,7 +58,7 @@ def _do(operation: Callable[..., Coroutine[Any, Any, "Plan"]]) -> "Plan":
         raise CommandError("amqp_url is not set: there is no broker to look after (PROCESSOR_AMQP_URL)", Code.USAGE)
     try:
         access = parse_access(loaded.management_url.get_secret_value(), loaded.amqp_urls[0] if loaded.amqp_urls else "")
-        wanted = desired(loaded.queues)
+        wanted = desired(loaded.queues, TopologyOptions(**loaded.topology.model_dump()))
     except ValueError as error:
         raise CommandError(str(error), Code.USAGE) from None
     try:

@@ -95,6 +95,7 @@ SUBJECTS: Final = (
             "PROCESSOR_APPLICATIONS__SHOP__API_SECRET": "{api_secret}",
             "PROCESSOR_AMQP_MANAGEMENT_URL": "{management_url}",
             "PROCESSOR_QUEUES__IDLE": "nobody.resolve.none",
+            "PROCESSOR_TOPOLOGY__LOG": "false",
             "PROCESSOR_XUMM_URL": NOBODY,
             "PROCESSOR_LEDGER_URLS__MAINNET": NOBODY,
             "PROCESSOR_LOG_LEVEL": "info",
@@ -103,8 +104,9 @@ SUBJECTS: Final = (
         exchange=EXCHANGE,
         ready_path="/readyz",
         prepare=(sys.executable, "-m", "processor", "topology", "apply"),
-        conditions="logs JSON lines at info to a file; its own consumers' queues are bound to nothing, so"
-        " that each webhook goes to one durable queue here too; Xumm's API is away, so lookups stay due",
+        conditions="logs JSON lines at info to a file; its own consumers' queues are bound to nothing and"
+        " the event stream is off, so that each webhook goes to one durable queue here too; Xumm's API is away,"
+        " so lookups stay due",
         modules=("processor.__main__",),
         distributions=("aiohttp", "pydantic", "sqlalchemy", "structlog"),
     ),
@@ -112,6 +114,15 @@ SUBJECTS: Final = (
         name="aiohttp + aio-pika",
         command=(sys.executable, str(PEERS / "aiohttp_aiopika.py")),
         environment=_PEER_ENVIRONMENT,
+        exchange="webhooks",
+        conditions="logs nothing per request, and runs on asyncio's own loop, as ``web.run_app`` does",
+        modules=("aiohttp", "aio_pika"),
+        distributions=("aiohttp", "aio-pika", "pydantic"),
+    ),
+    Subject(
+        name="aiohttp + aio-pika, uvloop",
+        command=(sys.executable, str(PEERS / "aiohttp_aiopika.py")),
+        environment={**_PEER_ENVIRONMENT, "UVLOOP": "1"},
         exchange="webhooks",
         conditions="logs nothing per request",
         modules=("aiohttp", "aio_pika", "uvloop"),

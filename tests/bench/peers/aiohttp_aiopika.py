@@ -1,5 +1,6 @@
 """A webhook service on aiohttp and aio-pika, as a competent user would write it: no dedupe, no outbox."""
 
+import asyncio
 import hashlib
 import hmac
 import os
@@ -8,7 +9,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aio_pika
-import uvloop
 from aiohttp import web
 from pydantic import BaseModel, Field, ValidationError
 
@@ -97,13 +97,21 @@ async def broker(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    if "UVLOOP" not in os.environ:
+        return asyncio.new_event_loop()
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
 def main() -> None:
     app = web.Application()
     app.cleanup_ctx.append(broker)
     app.router.add_post("/webhooks/shop", receive)
     app.router.add_get("/ready", ready)
     port = int(os.environ["PORT"])
-    web.run_app(app, host="127.0.0.1", port=port, access_log=None, loop=uvloop.new_event_loop())
+    web.run_app(app, host="127.0.0.1", port=port, access_log=None, loop=new_event_loop())
 
 
 if __name__ == "__main__":
