@@ -95,7 +95,7 @@ async def api(stand: Stand) -> AsyncIterator[FailingApi]:
 
 
 def authentic(body: bytes, **more: str) -> tuple[str, bytes, dict[str, str]]:
-    return "", body, headers_of(body, secret=SECRET, **more)
+    return "", body, headers_of(body, secret=SECRET) | more
 
 
 def mischief() -> Iterator[tuple[str, bytes, dict[str, str]]]:
@@ -186,7 +186,7 @@ async def play(stand: Stand, api: FailingApi, sender: Sender, service: ServicePr
 
 async def status_of(sender: Sender, url: str, body: bytes, headers: dict[str, str]) -> int | None:
     answer = await sender.send(url, body, headers)
-    return answer and answer.status
+    return answer.status if answer else None
 
 
 async def said_by_commands(stage: Stage, service: ServiceProcess, consumers: list[ConsumerProcess]) -> dict[str, str]:

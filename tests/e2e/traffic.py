@@ -52,7 +52,7 @@ class Sender:
     async def send_all(self, url: str, bodies: list[bytes]) -> list[int | None]:
         """All at once; the status of each answer."""
         answers = await asyncio.gather(*(self.send(url, body) for body in bodies))
-        return [answer and answer.status for answer in answers]
+        return [answer.status if answer else None for answer in answers]
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
