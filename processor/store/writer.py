@@ -11,7 +11,6 @@ import asyncio
 from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +26,7 @@ from processor.core.errors import StoreError, StoreFull, StoreUnavailable
 from processor.store.entry import Entry, OutboxMessage, Quarantined, Recorded, Refused, Reported
 from processor.store.recording import GROUP_LIMIT
 from processor.store.store import Store
+from processor.store.thread import WorkerThread
 
 T = TypeVar("T")
 Outcome = Recorded | StoreError
@@ -91,7 +91,7 @@ class Writer:
         self._open_store = open_store
         self._bounds = bounds or Bounds()
         self._clock = clock
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._thread = WorkerThread("store")
         self._queue: deque[_Waiting | _Job] = deque()
         self._at_hand: Sequence[_Waiting | _Job] = []
         self._log_lines: deque[Refused] = deque()
@@ -152,7 +152,8 @@ class Writer:
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._store = await self._in_thread(self._open_store)
+        self._thread.start(self._loop)
+        self._store = await self._thread.call(self._open_store)
         self._running = True
         self._serving = asyncio.create_task(self._serve(), name="store")
         self._serving.add_done_callback(self._ended)
@@ -165,8 +166,8 @@ class Writer:
         self._running = False
         self._work.set()
         await asyncio.wait([self._serving])
-        await self._in_thread(self._store.close)
-        self._thread.shutdown(wait=False)
+        await self._thread.call(self._store.close)
+        self._thread.stop()
 
     def _put(self, work: _Waiting | _Job) -> None:
         if not self._running:
@@ -252,18 +253,15 @@ class Writer:
     async def _transact(self, work: Callable[[], T]) -> T:
         """Do ``work`` in a transaction: all of it in the thread, or only its commit."""
         if not self._store.exclusive:
-            return await self._in_thread(lambda: self._store.in_transaction(work))
+            return await self._thread.call(lambda: self._store.in_transaction(work))
         self._store.begin()
         try:
             outcome = work()
         except BaseException:
             self._store.rollback()
             raise
-        await self._in_thread(self._store.commit)
+        await self._thread.call(self._store.commit)
         return outcome
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await self._loop.run_in_executor(self._thread, work)
 
     async def _recount_now_and_then(self) -> None:
         if not self._store.exclusive and monotonic() - self._counted_at > DEPTH_AGE:
@@ -272,7 +270,7 @@ class Writer:
     async def _recount(self) -> None:
         self._counted_at = monotonic()
         with suppress(StoreError):
-            await self._in_thread(self._store.outbox_depth)
+            await self._thread.call(self._store.outbox_depth)
 
 
 def _failed(error: Exception) -> StoreError:

@@ -35,12 +35,12 @@ async def writer(url: str) -> AsyncIterator[Writer]:
 async def held(writer: Writer) -> AsyncIterator[None]:
     """Let no commit through meanwhile."""
     gate = threading.Event()
-    busy = writer._thread.submit(gate.wait, PATIENCE)
+    busy = writer._thread.call(lambda: gate.wait(PATIENCE))
     try:
         yield
     finally:
         gate.set()
-        await asyncio.wrap_future(busy)
+        await busy
 
 
 def collect(writer: Writer) -> list[list[OutboxMessage]]:
