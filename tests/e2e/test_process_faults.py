@@ -68,8 +68,7 @@ async def test_two_services_share_the_work(stage: Stage, sender: Sender, postgre
     """
     await stage.apply_topology()
     services = [stage.service(name=name, database_url=postgres_url) for name in ("first", "second")]
-    await services[0].start()
-    await services[1].start()
+    await asyncio.gather(*(service.start() for service in services))
     payloads = [new_payload() for _ in range(60)]
     bodies = [telling_body(payload) for payload in payloads]
 
