@@ -130,7 +130,7 @@ class Processor:
         settings = self.settings
         limits = Limits(body_bytes=settings.max_body_bytes, body_timeout=settings.body_timeout)
         intake = Intake(self.applications, self.writer, clock=utc_now, limits=limits, on_task=self.tasks.wake)
-        runner = runner_of(web_application(intake, limits, self.health))
+        runner = runner_of(web_application(intake, limits, self.health), intake)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
         await web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024).start()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import perf_counter
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import structlog
 from aiohttp import hdrs, web
@@ -28,6 +28,14 @@ from schemas.text import is_uuid
 
 HEADER_PAYLOAD: Final = "x-xumm-payload"
 _LOGGED_APP_LENGTH: Final = 64
+
+Result = Literal["accepted", "duplicate", "quarantined"]
+RESULT_BODIES: Final[dict[Result, bytes]] = {
+    "accepted": b'{"result":"accepted"}\n',
+    "duplicate": b'{"result":"duplicate"}\n',
+    "quarantined": b'{"result":"quarantined"}\n',
+}
+"""What a 200 says: that it is stored, and as what."""
 
 log = structlog.get_logger()
 
@@ -68,33 +76,57 @@ class Intake:
         self._applications = applications
         self._recorder = recorder
         self._clock = clock
-        self._limits = limits
+        self.limits = limits
         self._on_task = on_task
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Answer one delivery."""
-        arrival = _Arrival(request=request, received_at=self._clock(), started=perf_counter())
+        """Answer one delivery, whatever it is."""
+        arrival = self._arrival(request.match_info.get("app", ""), request.headers)
         try:
             body = await self._read(request)
             application = self._applications.get(arrival.app)
-            checked = authenticate(application, request.headers, body, arrival.received_at)
+            checked = authenticate(application, arrival.headers, body, arrival.received_at)
             if isinstance(checked, Refusal):
                 return self._refuse(arrival, Problem(checked.reason), checked.verdict)
             return await self._record(arrival, checked)
         except Problem as problem:
             return self._refuse(arrival, problem, problem.reason)
 
+    def admit(self, app: str, headers: Mapping[str, str], body: bytes) -> "Admitted | None":
+        """Record an authentic delivery that makes sense; None for anything else, which is left for `handle`."""
+        application = self._applications.get(app)
+        if application is None:
+            return None
+        arrival = self._arrival(app, headers)
+        checked = authenticate(application, headers, body, arrival.received_at)
+        if isinstance(checked, Refusal):
+            return None
+        entry = _entry(arrival, checked)
+        if isinstance(entry, Quarantined):
+            return None
+        try:
+            return Admitted(entry=entry, arrival=arrival, recorded=self._recorder.record(entry))
+        except StoreError:
+            return None
+
+    def conclude(self, admitted: "Admitted") -> Result:
+        """What the sender is told of a recorded delivery. Logs it. Raises `StoreError` if it could not be stored."""
+        return self._accepted(admitted.entry, admitted.recorded.result(), admitted.arrival)
+
+    def _arrival(self, app: str, headers: Mapping[str, str]) -> "_Arrival":
+        return _Arrival(app=app, headers=headers, received_at=self._clock(), started=perf_counter())
+
     async def _read(self, request: web.Request) -> bytes:
         if request.method != hdrs.METH_POST:
             raise Problem("method_not_allowed")
         if hdrs.CONTENT_ENCODING in request.headers:
             raise Problem("content_encoding_not_supported")
-        if (request.content_length or 0) > self._limits.body_bytes:
+        if (request.content_length or 0) > self.limits.body_bytes:
             raise Problem("body_too_large")
         try:
             if request.content.is_eof():  # it came with its headers: no timer needed
                 return await request.read()
-            async with asyncio.timeout(self._limits.body_timeout.total_seconds()):
+            async with asyncio.timeout(self.limits.body_timeout.total_seconds()):
                 return await request.read()
         except TimeoutError:
             raise Problem("body_timeout") from None
@@ -102,7 +134,7 @@ class Intake:
             raise Problem("body_too_large") from None
 
     async def _record(self, arrival: "_Arrival", delivery: Delivery) -> web.Response:
-        entry = self._entry(arrival, delivery)
+        entry = _entry(arrival, delivery)
         try:
             recorded = await self._recorder.record(entry)
         except StoreError as error:
@@ -111,26 +143,32 @@ class Intake:
             return problem_response(Problem(reason))
         if isinstance(entry, Quarantined):
             log.error("delivery.quarantined", app=arrival.app, payload=entry.delivery.payload, reason=entry.reason)
-            return _ok("quarantined")
-        if recorded.transition is not None and recorded.transition.tasks:
-            self._on_task()
-        return _accepted(entry, recorded, arrival)
+            return _response("quarantined")
+        return _response(self._accepted(entry, recorded, arrival))
 
-    def _entry(self, arrival: "_Arrival", delivery: Delivery) -> Reported | Quarantined:
-        try:
-            report = webhook_report(delivery)
-        except NormalizeError as error:
-            record = arrival.record("quarantined", delivery.attempt, arrival.claimed_payload)
-            return Quarantined(delivery=record, body=delivery.body, reason=str(error))
-        return Reported(
-            report=report,
-            policy=delivery.application.policy,
-            delivery=arrival.record("accepted", delivery.attempt, report.payload),
-            traceparent=traceparent(os.urandom(24)),
+    def _accepted(self, entry: Reported, recorded: Recorded, arrival: "_Arrival") -> Result:
+        transition = recorded.transition
+        assert transition is not None  # noqa: S101  the store answers a report with its transition
+        app, payload, attempt = entry.report.app, entry.report.payload, entry.delivery and entry.delivery.attempt
+        if transition.tasks:
+            self._on_task()
+        if transition.raised:
+            log.error("payload.flagged", app=app, payload=payload, flags=transition.raised.name)
+        if not transition.news:
+            log.info("delivery.duplicate", app=app, payload=payload, attempt=attempt)
+            return "duplicate"
+        log.info(
+            "delivery.accepted",
+            app=app,
+            payload=payload,
+            attempt=attempt,
+            events=[message.message.type for message in recorded.messages],
+            ms=round((perf_counter() - arrival.started) * 1000, 2),
         )
+        return "accepted"
 
     def _refuse(self, arrival: "_Arrival", problem: Problem, verdict: str) -> web.Response:
-        record = arrival.record(verdict, attempt_of(arrival.request.headers), arrival.claimed_payload)
+        record = arrival.record(verdict, attempt_of(arrival.headers), arrival.claimed_payload)
         self._recorder.log(Refused(delivery=record))
         log.warning(
             "delivery.refused", app=record.app, payload=record.payload, status=problem.status.value, verdict=verdict
@@ -142,18 +180,15 @@ class Intake:
 class _Arrival:
     """One request, before anything in it is believed."""
 
-    request: web.Request
+    app: str
+    headers: Mapping[str, str]
     received_at: datetime
     started: float
 
     @property
-    def app(self) -> str:
-        return self.request.match_info.get("app", "")
-
-    @property
     def claimed_payload(self) -> str | None:
         """The payload that the unsigned header names: good enough to search the log by."""
-        claimed = self.request.headers.get(HEADER_PAYLOAD, "").lower()
+        claimed = self.headers.get(HEADER_PAYLOAD, "").lower()
         return claimed if is_uuid(claimed) else None
 
     def record(self, verdict: str, attempt: int | None, payload: str | None) -> DeliveryRecord:
@@ -167,34 +202,34 @@ class _Arrival:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """An authentic delivery on its way to the disk."""
+
+    entry: Reported
+    arrival: _Arrival
+    recorded: "Future[Recorded]"
+
+
+def _entry(arrival: _Arrival, delivery: Delivery) -> Reported | Quarantined:
+    try:
+        report = webhook_report(delivery)
+    except NormalizeError as error:
+        record = arrival.record("quarantined", delivery.attempt, arrival.claimed_payload)
+        return Quarantined(delivery=record, body=delivery.body, reason=str(error))
+    return Reported(
+        report=report,
+        policy=delivery.application.policy,
+        delivery=arrival.record("accepted", delivery.attempt, report.payload),
+        traceparent=traceparent(os.urandom(24)),
+    )
+
+
 def _printable(text: str) -> str:
+    if text.isprintable() and len(text) <= _LOGGED_APP_LENGTH:
+        return text
     return "".join(char if char.isprintable() else "?" for char in text[:_LOGGED_APP_LENGTH])
 
 
-def _accepted(entry: Reported, recorded: Recorded, arrival: _Arrival) -> web.Response:
-    transition = recorded.transition
-    assert transition is not None  # noqa: S101  the store answers a report with its transition
-    app, payload, attempt = entry.report.app, entry.report.payload, entry.delivery and entry.delivery.attempt
-    if transition.raised:
-        log.error("payload.flagged", app=app, payload=payload, flags=transition.raised.name)
-    if not transition.news:
-        log.info("delivery.duplicate", app=app, payload=payload, attempt=attempt)
-        return _ok("duplicate")
-    log.info(
-        "delivery.accepted",
-        app=app,
-        payload=payload,
-        attempt=attempt,
-        events=[message.message.type for message in recorded.messages],
-        ms=round((perf_counter() - arrival.started) * 1000, 2),
-    )
-    return _ok("accepted")
-
-
-def _ok(result: str) -> web.Response:
-    return web.Response(body=_OK_BODIES[result], content_type="application/json")
-
-
-_OK_BODIES: Final = {
-    result: f'{{"result":"{result}"}}\n'.encode() for result in ("accepted", "duplicate", "quarantined")
-}
+def _response(result: Result) -> web.Response:
+    return web.Response(body=RESULT_BODIES[result], content_type="application/json")

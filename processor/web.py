@@ -5,11 +5,11 @@ from typing import Final
 
 from aiohttp import hdrs, http_parser, web
 
+from processor.express import SERVER, ExpressRunner
 from processor.intake import Intake, Limits
 
 KEEPALIVE_SECONDS: Final = 15.0
 """Also what cuts off a client whose headers never finish."""
-SERVER: Final = "xumm-webhook-processor"
 _HANDSHAKE_BYTES: Final = 8190
 
 Health = Callable[[], Mapping[str, object]]
@@ -33,10 +33,11 @@ def web_application(intake: Intake, limits: Limits, health: Health) -> web.Appli
     return app
 
 
-def runner_of(app: web.Application) -> web.AppRunner:
+def runner_of(app: web.Application, intake: Intake) -> web.AppRunner:
     """A server for ``app`` with the bounds that hold for all of it. It leaves signals to its caller."""
-    return web.AppRunner(
+    return ExpressRunner(
         app,
+        intake=intake,
         access_log=None,
         handle_signals=False,
         keepalive_timeout=KEEPALIVE_SECONDS,
