@@ -7,6 +7,7 @@ from random import SystemRandom
 import psycopg
 import pytest
 
+from tests.consumers.broker import until
 from tests.e2e.service import ServiceProcess, Stage
 from tests.e2e.tap import ambiguous, disordered, ids_of
 from tests.e2e.traffic import TYPES, Load, Sender, telling_body
@@ -48,6 +49,7 @@ async def test_sigterm_under_load_drains(stage: Stage) -> None:
     await stage.apply_topology()
     service = stage.service()
     await service.start()
+    await until(lambda: service.health()["outbox"] == "live")
     async with Load(service.webhook_url) as load:
         await load.reaches(100)
         code = await service.stop(signal.SIGTERM)
