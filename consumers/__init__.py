@@ -10,11 +10,12 @@ A new consumer is one file and one name. ``consumers/shipping.py``::
         def ship(self, event: ResolveValidated, transaction: Connection) -> None:
             transaction.execute(insert(shipments).values(payload=event.subject))
 
-and ``consumers run shipping``. The runtime decodes, drops what was handled before, runs the handler whose annotation
+and ``consumers run shipping``. One that outgrows its file becomes a package of that name, with the class in its module
+``consumer``, as `push` is. The runtime decodes, drops what was handled before, runs the handler whose annotation
 names the event, and acknowledges, retries later or dead-letters.
 """
 
-from consumers.consumer import Consumer, Context, Resources
-from consumers.errors import Fatal, Retry
+from consumers.runtime.consumer import Consumer, Context, Resources
+from consumers.runtime.errors import Fatal, Retry
 
 __all__ = ("Consumer", "Context", "Fatal", "Resources", "Retry")

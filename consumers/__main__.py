@@ -8,12 +8,12 @@ from typing import Annotated, Final
 import typer
 from pydantic import SecretStr
 
-from consumers import discovery
-from consumers.composition import run_until_signal
-from consumers.dead_letter_commands import dead_letters
-from consumers.device_commands import devices
-from consumers.outcome import exits
-from consumers.settings import Settings, load
+from consumers.commands.dead_letters import dead_letters
+from consumers.commands.devices import devices
+from consumers.commands.outcome import exits
+from consumers.runtime import discovery
+from consumers.runtime.composition import run_until_signal
+from consumers.runtime.settings import Settings, load
 from processor import logs
 
 app: Final = typer.Typer(

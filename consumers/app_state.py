@@ -6,21 +6,10 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, Column, Connection, Index, Integer, MetaData, String, Table, Text, case, func
 
-from consumers.consumer import Consumer
-from consumers.upsert import insert_into
-from schemas.events import (
-    FailedData,
-    IssuedAmount,
-    MptAmount,
-    ResolveEvent,
-    ResolveSigned,
-    ResolveValidated,
-    SignedData,
-    SignedOutcome,
-    SignEvent,
-    ValidatedData,
-    family_and_name,
-)
+from consumers.runtime.consumer import Consumer
+from consumers.runtime.upsert import insert_into
+from schemas.data import FailedData, IssuedAmount, MptAmount, SignedData, SignedOutcome, ValidatedData
+from schemas.events import ResolveEvent, ResolveSigned, ResolveValidated, SignEvent, family_and_name
 
 METADATA: Final = MetaData()
 SIGN_IN: Final = "SignIn"

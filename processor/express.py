@@ -7,6 +7,7 @@ It stands on internals of aiohttp's `RequestHandler`, which the tests of the end
 """
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -44,7 +45,7 @@ class _ExpressServer(web.Server):
             ordinary.request_handler,
             request_factory=ordinary.request_factory,
             loop=ordinary._loop,  # noqa: SLF001  handed on to the server of the same class
-            **ordinary._kwargs,  # noqa: SLF001
+            **ordinary._kwargs,  # noqa: SLF001  likewise
         )
         self._intake = intake
 
@@ -81,7 +82,7 @@ class ExpressConnection(RequestHandler):
         try:
             messages: Any = self._parser.feed_data(data)[0]  # type: ignore[union-attr]  # there is one while open
         except HttpProcessingError:
-            self.transport.write(_BAD_REQUEST)  # type: ignore[union-attr]
+            self.transport.write(_BAD_REQUEST)  # type: ignore[union-attr]  # likewise
             self.force_close()
             return
         if len(messages) != 1 or not self._admit(*messages[0]):
@@ -91,7 +92,7 @@ class ExpressConnection(RequestHandler):
         headers, path = message.headers, message.path
         if not path.startswith(PREFIX) or any(name in headers for name in _EXTRAORDINARY) or message.upgrade:
             return False
-        chunks = getattr(payload, "_buffer", ())
+        chunks: Sequence[bytes] = getattr(payload, "_buffer", ())
         if not payload.is_eof() or len(chunks) != 1 or len(chunks[0]) > self._intake.limits.body_bytes:
             return False
         admitted = self._intake.admit(path[len(PREFIX) :], headers, chunks[0])

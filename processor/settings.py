@@ -15,7 +15,6 @@ Lists are JSON or separated by commas; durations are ``90s``, ``10m``, ``24h``, 
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -181,9 +180,9 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],  # noqa: ARG003  the library passes them by name
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003  likewise
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  likewise
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  likewise
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments alone: `processor.configuration.load` brings the other sources, and remembers which gave what."""
         return (init_settings,)
@@ -216,12 +215,6 @@ class Settings(BaseSettings):
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         scheme = "https" if parts.scheme == "amqps" else "http"
         return SecretStr(urlunsplit((scheme, f"{user}@{host}:{_AMQP_PORTS[parts.scheme]}", "", "", "")))
-
-    @property
-    def database_file(self) -> Path | None:
-        """Where SQLite keeps its file; None if the store is no file."""
-        scheme, _, path = self.database_url.partition(":///")
-        return Path(path) if scheme.startswith("sqlite") and path and path != ":memory:" else None
 
 
 def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:

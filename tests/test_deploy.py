@@ -114,7 +114,7 @@ def test_the_service_accepts_the_settings_it_is_deployed_with(tmp_path: Path) ->
     settings = load(_environment_of("processor"), tmp_path).settings
 
     assert (settings.http_host, settings.http_port) == ("0.0.0.0", 8000)  # noqa: S104
-    assert settings.database_file == Path(_volume_of("processor"), "processor.db")
+    assert settings.database_url == f"sqlite:///{_volume_of('processor')}/processor.db"
     assert settings.amqp_urls == ("amqp://processor:s3cret@rabbitmq:5672/",)
     assert list(settings.applications) == ["shop"]
 
@@ -131,7 +131,7 @@ def test_a_consumer_accepts_the_settings_it_is_deployed_with(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each ``CONSUMERS_…`` name is a setting, the values are valid, and data go where the volume is."""
-    from consumers import settings as consumers_settings
+    from consumers.runtime import settings as consumers_settings
 
     environment = {key: value for key, value in _environment_of(name).items() if key.startswith("CONSUMERS_")}
     for key, value in environment.items():

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["signed", "rejected", "duplicate", "badsig", "stale", "tampered", "malformed", "unknown-app"]
 DEMO: Final = "demo"
-REFUSED: Final[tuple[Kind, ...]] = ("badsig", "stale", "tampered")
+REFUSED: Final[tuple[Kind, ...]] = ("badsig", "stale", "tampered", "unknown-app")
 
 
 def trigger(
@@ -25,7 +25,8 @@ def trigger(
 ) -> None:
     """Send a webhook, good or bad, to a running service.
 
-    Shows what it answers. Exits with 1 if that is not the answer due: 200, or 401 for `badsig`, `stale`, `tampered`.
+    Shows what it answers. Exits with 1 if that is not the answer due: 200, or 401 for `badsig`, `stale`,
+    `tampered`, `unknown-app`.
 
     Without any application configured it speaks for the one of `processor dev`.
 

@@ -26,7 +26,8 @@ from processor.core.report import (
     WebhookReport,
 )
 from processor.core.state import PayloadState
-from schemas.events import MODELS, Origin, parse_event, sequence_text
+from schemas.data import Origin
+from schemas.events import MODELS, parse_event, sequence_text
 from schemas.topology import routing_key
 
 _ORIGINS: Final[dict[type[Any], Origin]] = {

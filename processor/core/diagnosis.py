@@ -8,10 +8,10 @@ import hmac
 import json
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from processor.core.delivery import TOLERANCE
 from processor.core.signature import key_of
@@ -83,10 +83,6 @@ class Diagnosis:
     def advice(self) -> tuple[str, ...]:
         """A sentence or two for each finding."""
         return tuple(_ADVICE[finding] for finding in self.findings)
-
-
-_Variant = tuple[Finding | None, Any]
-_Hash = Callable[[bytes, bytes], bytes]
 
 
 def diagnose(secret: str, timestamp: str, signature: str, body: bytes, now: datetime) -> Diagnosis:

@@ -25,7 +25,8 @@ from processor.core.knowledge import learn
 from processor.core.report import DeadlinePassed, Report, SnapshotReport
 from processor.core.settlement import AwaitGrace, Check, Fetch, Resolve, Rest, Step, Stop, grace_end, next_step
 from processor.core.state import ENDED, NO_FACT, NO_FLAG, Fact, Flag, PayloadState
-from schemas.events import FailReason, ResolveName, SignName
+from schemas.data import FailReason
+from schemas.events import ResolveName, SignName
 
 DEADLINE_SLACK: Final = timedelta(seconds=30)
 """How long after an expiry the payload is looked up, so that Xumm's clock may differ from ours."""

@@ -12,7 +12,7 @@ from processor.core.delivery import Delivery
 from processor.core.errors import NormalizeError
 from processor.core.evidence import CustomMetaJson, Ledger, Snapshot, SnapshotOutcome
 from processor.core.report import LedgerReport, SnapshotReport, StatusReport, Token, WebhookReport
-from schemas.events import Amount
+from schemas.data import Amount
 from schemas.ledger import Transaction
 from schemas.payload import Payload, PayloadAnswer
 from schemas.status import Status
@@ -218,7 +218,7 @@ def _validate(model: type[Model], value: object) -> Model:
 def _problems(error: ValidationError) -> str:
     """Where and what, without the values: those may be secrets."""
     problems = [
-        f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['type']}"
+        f"{'.'.join(map(str, problem['loc'])) or 'body'} ({problem['type']})"
         for problem in error.errors(include_url=False, include_context=False, include_input=False)
     ]
     more = len(problems) - _MAX_PROBLEMS

@@ -30,6 +30,7 @@ class RetryDecision:
 
 
 LOOKUP: Final = Backoff(first=timedelta(seconds=2), cap=timedelta(minutes=10))
+CONNECT: Final = Backoff(first=timedelta(milliseconds=250), cap=timedelta(seconds=30))
 PUBLISH: Final = Backoff(first=timedelta(milliseconds=200), cap=timedelta(seconds=15))
 LOOKUP_PATIENCE: Final = timedelta(hours=24)
 """How long an outcome is looked up before a human is asked to."""

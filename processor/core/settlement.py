@@ -8,7 +8,8 @@ from typing import Final, Literal
 from processor.core.application import Policy
 from processor.core.evidence import Ledger, Snapshot
 from processor.core.state import ENDED, Fact, PayloadState
-from schemas.events import FailReason, ResolveName
+from schemas.data import FailReason
+from schemas.events import ResolveName
 
 Outcome = Literal["none", "signed", "rejected", "cancelled", "expired", "disagreeing"]
 Evidence = Literal[

@@ -10,10 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, cast
 
-from consumers.composition import run_consumer
-from consumers.discovery import find
-from consumers.embedded import EmbeddedSource
-from consumers.settings import Settings as ConsumerSettings
+from consumers.runtime.composition import run_consumer
+from consumers.runtime.discovery import find
+from consumers.runtime.settings import Settings as ConsumerSettings
+from consumers.runtime.source.embedded import EmbeddedSource
 from processor import logs
 from processor.app import Processor, stop_on_signals
 from processor.core.errors import SettingsError
@@ -64,7 +64,10 @@ async def _run(port: int, sandbox_port: int) -> None:
 
 async def _walk(house: House, story: Story) -> None:
     walk = Walk(house.processor.url, house.sandbox, house.folder, story)
-    await walk.through()
+    try:
+        await walk.through()
+    except TimeoutError:
+        story.say("\nNothing more came, though something should have. All keeps running; what follows may tell why.")
     logs.configure("console", "info", secrets=[API_SECRET])
 
 

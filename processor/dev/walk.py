@@ -6,11 +6,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from consumers import devices
-from consumers.composition import open_database
-from consumers.devices import Device
-from consumers.discovery import find
-from consumers.settings import Settings as ConsumerSettings
+from consumers.push import devices
+from consumers.push.devices import Device
+from consumers.runtime.composition import open_database
+from consumers.runtime.discovery import find
+from consumers.runtime.settings import Settings as ConsumerSettings
 from processor.dev.story import Story
 from processor.sandbox.phone import ACCOUNT
 from processor.sandbox.server import Sandbox

@@ -13,6 +13,7 @@ from typing import Final, Self, assert_never
 
 import structlog
 
+from processor.core.retry import CONNECT, Backoff
 from processor.publisher.address import Address, parse_addresses
 from processor.publisher.connection import Connection, Limits, Loss
 from processor.publisher.handshake import Handshake
@@ -36,9 +37,8 @@ class RabbitOptions:
     """A broker that has not confirmed the oldest publish after this counts as hung."""
     heartbeat: timedelta = timedelta(seconds=15)
     """Whole seconds; after two of them without a byte the connection counts as dead."""
-    first_delay: timedelta = timedelta(milliseconds=250)
-    """Pause after the first failure; it doubles with each further one."""
-    longest_delay: timedelta = timedelta(seconds=30)
+    backoff: Backoff = CONNECT
+    """How long to pause after each failure in a row."""
     healthy_after: timedelta = timedelta(seconds=30)
     """A connection that lived this long makes earlier failures forgotten."""
     unsent_bytes: int = 64 * 1024 * 1024
@@ -48,13 +48,6 @@ class RabbitOptions:
         """Raises `ValueError` for a heartbeat that AMQP cannot express."""
         if not timedelta(seconds=1) <= self.heartbeat < timedelta(seconds=65_536):
             raise ValueError(f"heartbeat is {self.heartbeat.total_seconds()} seconds; AMQP takes 1 to 65535")
-
-
-def delay_seconds(failures: int, *, options: RabbitOptions, spread: float) -> float:
-    """How long to wait after ``failures`` in a row; ``spread`` in [0, 1) picks in the upper half."""
-    first, longest = options.first_delay.total_seconds(), options.longest_delay.total_seconds()
-    doublings = min(max(failures - 1, 0), 32)
-    return float(min(longest, first * 2**doublings)) * (1 + spread) / 2
 
 
 class RabbitPublisher:
@@ -70,13 +63,13 @@ class RabbitPublisher:
         options: RabbitOptions | None = None,
         *,
         tls: ssl.SSLContext | None = None,
-        spread: Callable[[], float] = random.random,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         """``urls`` are tried in turn. Raises `ValueError` if one cannot be read."""
         self._addresses: Final = parse_addresses(urls)
         self._options: Final = options or RabbitOptions()
         self._tls = tls
-        self._spread = spread
+        self._chance = chance
         self._ready = asyncio.Event()
         self._connection: Connection | None = None
         self._why_not = "not connected yet"
@@ -122,7 +115,7 @@ class RabbitPublisher:
         for address in cycle(self._addresses):
             lived = await self._live(address)
             failures = 1 if lived >= self._options.healthy_after else failures + 1
-            await asyncio.sleep(delay_seconds(failures, options=self._options, spread=self._spread()))
+            await asyncio.sleep(self._options.backoff.delay(failures, self._chance()).total_seconds())
 
     async def _live(self, address: Address) -> timedelta:
         """Connect, and stay until the connection is lost. Returns how long it was open."""

@@ -104,7 +104,7 @@ class RestApi:
                 if application is None:
                     raise ApiError(BAD_CREDENTIALS)  # noqa: TRY301 - all errors leave by one door
                 if not allowance.granted:
-                    raise ApiError(TOO_MANY)  # noqa: TRY301
+                    raise ApiError(TOO_MANY)  # noqa: TRY301 - likewise
                 return _json_response(await answer(request, application), allowance)
             except ApiError as error:
                 body = {"error": {"reference": self._new_id(), "code": error.code}}

@@ -31,7 +31,7 @@ class Insertion:
 
 def rendered(dialect: Dialect, statement: Executable, parameters: int) -> str:
     """SQL for `Connection.exec_driver_sql`, whose parameters go by position in the order of the text."""
-    plain = type(dialect)(paramstyle="format") if dialect.name == "postgresql" else dialect  # type: ignore[call-arg]
+    plain = type(dialect)(paramstyle="format") if dialect.name == "postgresql" else dialect  # type: ignore[call-arg]  # all take it
     compiled = statement.compile(dialect=plain)  # type: ignore[attr-defined]  # every statement has it
     assert isinstance(compiled, SQLCompiler)  # noqa: S101  what a statement compiles to
     assert len(compiled.positiontup or ()) == parameters  # noqa: S101  a literal would have become a parameter

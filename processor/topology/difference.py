@@ -47,11 +47,6 @@ class Plan:
         """Whether everything is as it should be."""
         return not self.changes
 
-    @property
-    def exit_code(self) -> Literal[0, 1]:
-        """For a command that verifies."""
-        return 0 if self.clean else 1
-
     def as_json(self) -> list[dict[str, Any]]:
         """The same, for machines."""
         return [

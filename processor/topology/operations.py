@@ -1,4 +1,4 @@
-"""What an operator, and the service on starting, do with a topology."""
+"""What an operator does with a topology."""
 
 import structlog
 
@@ -33,5 +33,5 @@ async def apply(access: ManagementAccess, topology: Topology) -> Plan:
 
 
 async def verify(access: ManagementAccess, topology: Topology) -> Plan:
-    """The differences that are left; `Plan.exit_code` is 0 when there is none. Raises `TopologyError`."""
+    """The differences that are left; `Plan.clean` when there is none. Raises `TopologyError`."""
     return await plan(access, topology)

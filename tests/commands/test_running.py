@@ -73,7 +73,10 @@ def service(shell: Shell) -> Iterator["subprocess.Popen[bytes]"]:
 
 def test_run_is_triggered_looked_at_and_stopped(shell: Shell, service: "subprocess.Popen[bytes]") -> None:
     """Webhooks get the answers due, the quarantine replays, Ctrl-C ends it cleanly, and no log line has the secret."""
-    due = {kind: shell("trigger", kind)[0] for kind in ("rejected", "duplicate", "badsig", "stale", "malformed")}
+    due = {
+        kind: shell("trigger", kind)[0]
+        for kind in ("rejected", "duplicate", "badsig", "stale", "malformed", "unknown-app")
+    }
     stranger = f"{settings_url(shell)}/webhooks/{SECRET}"
     due["a path that holds the secret"] = shell("trigger", "badsig", "--url", stranger)[0]
     replayed, said, warned = shell("quarantine", "replay", "1")

@@ -5,7 +5,7 @@ from typing import Final
 
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, insert, select
 
-from consumers.consumer import Consumer, Context, Resources
+from consumers.runtime.consumer import Consumer, Context, Resources
 from schemas.events import ResolveRejected, ResolveValidated, SignOpened, SignSigned
 
 METADATA: Final = MetaData()

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import Table, select
 
 from consumers.app_state import AppState, accounts, payments, sign_requests
-from consumers.composition import opened
-from consumers.discovery import Found
-from consumers.inbox import Inbox
-from consumers.settings import Settings
+from consumers.runtime.composition import opened
+from consumers.runtime.discovery import Found
+from consumers.runtime.inbox import Inbox
+from consumers.runtime.settings import Settings
 from schemas.events import CloudEvent
 from tests.consumers.events import ACCOUNT, APPLICATION, SHOP, USER, event, payload_uuid, txid
 

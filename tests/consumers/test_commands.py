@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from consumers.__main__ import app
 from consumers.app_state import sign_requests
-from consumers.database import Database
+from consumers.runtime.database import Database
 from schemas.topology import HEADER_ATTEMPTS, HEADER_FIRST_SEEN, HEADER_REASON
 from tests.consumers.broker import Broker, until
 from tests.consumers.events import USER, event, message

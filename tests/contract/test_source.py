@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 import pytest
 
-from consumers.embedded import EmbeddedSource
-from consumers.errors import DeliveryLost
-from consumers.rabbitmq import RabbitSource
-from consumers.source import Delivery, Source
+from consumers.runtime.errors import DeliveryLost
+from consumers.runtime.source.embedded import EmbeddedSource
+from consumers.runtime.source.port import Delivery, Source
+from consumers.runtime.source.rabbitmq import RabbitSource
 from schemas.topology import HEADER_ATTEMPTS, HEADER_FIRST_SEEN, HEADER_QUEUE, HEADER_REASON
 from tests.consumers.broker import RETRY_TTL_MILLISECONDS, Broker, until
 from tests.consumers.events import Message, event, message

@@ -14,14 +14,15 @@ from pamqp import body, commands, header, heartbeat
 from pamqp import frame as codec
 from structlog.testing import capture_logs
 
+from processor.core.retry import Backoff
 from processor.publisher.port import Disconnected, Refused, Unroutable
-from processor.publisher.rabbitmq import RabbitOptions, RabbitPublisher, delay_seconds
+from processor.publisher.rabbitmq import RabbitOptions, RabbitPublisher
 from tests.publisher.broker import Peer, confirm_everything, scripted, silence, speaking
 from tests.publisher.messages import a_message
 from tests.publisher.outcomes import outcomes_of, until
 
 QUICK = RabbitOptions(
-    exchange="events", first_delay=timedelta(milliseconds=10), longest_delay=timedelta(milliseconds=20)
+    exchange="events", backoff=Backoff(first=timedelta(milliseconds=10), cap=timedelta(milliseconds=20))
 )
 
 
@@ -288,32 +289,22 @@ async def test_futures_that_were_given_up_do_no_harm() -> None:
     assert outcome == [None]
 
 
-def test_delays_double_up_to_the_cap() -> None:
-    """Pauses double from failure to failure up to 30 s, and jitter takes up to half away."""
-    options = RabbitOptions()
-
-    longest = [delay_seconds(failures, options=options, spread=1.0) for failures in (1, 2, 3, 7, 8, 9, 5000)]
-    shortest = [delay_seconds(failures, options=options, spread=0.0) for failures in (1, 9)]
-
-    assert longest == [0.25, 0.5, 1.0, 16.0, 30.0, 30.0, 30.0]
-    assert shortest == [0.125, 15.0]
-
-
 async def test_a_broker_that_hangs_up_does_not_reset_the_pauses() -> None:
     """A connection that opened but did not last counts as one more failure."""
-    spreads: list[float] = []
+    failures = 0
 
     async def script(peer: Peer) -> None:
         return
 
-    def spread() -> float:
-        spreads.append(0.0)
+    def chance() -> float:
+        nonlocal failures
+        failures += 1
         return 0.0
 
-    options = replace(QUICK, longest_delay=timedelta(milliseconds=40))
+    options = replace(QUICK, backoff=Backoff(first=timedelta(milliseconds=5), cap=timedelta(milliseconds=20)))
     started = asyncio.get_running_loop().time()
-    async with scripted(script) as url, RabbitPublisher(url, options, spread=spread):
-        await until(lambda: len(spreads) > 4)
+    async with scripted(script) as url, RabbitPublisher(url, options, chance=chance):
+        await until(lambda: failures > 4)
 
     assert asyncio.get_running_loop().time() - started >= 0.005 + 0.01 + 0.02 + 0.02
 

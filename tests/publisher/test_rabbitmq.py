@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
+from processor.core.retry import Backoff
 from processor.publisher.port import Disconnected, Message, Refused, Unroutable
 from processor.publisher.rabbitmq import RabbitOptions, RabbitPublisher
 from tests.publisher.messages import a_message
@@ -22,7 +23,7 @@ from tests.servers.rabbitmq import RabbitMQ
 pytestmark = pytest.mark.rabbitmq
 
 QUICK = RabbitOptions(
-    exchange="events", first_delay=timedelta(milliseconds=50), longest_delay=timedelta(milliseconds=200)
+    exchange="events", backoff=Backoff(first=timedelta(milliseconds=50), cap=timedelta(milliseconds=200))
 )
 LAST = a_message(1_000_000)
 

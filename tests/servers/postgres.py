@@ -5,46 +5,38 @@ import pwd
 import shutil
 import signal
 import subprocess
-import tempfile
 from pathlib import Path
 from secrets import token_hex
-from types import TracebackType
-from typing import Self
 
 import psycopg
 from psycopg import sql
 
 from tests.servers.child import Child, ServerFailed, ServerNotInstalled, free_port
+from tests.servers.server import Server
 
 _INSTALL = "PostgreSQL is missing: apt-get install rabbitmq-server postgresql"
 _INSTALLED = Path("/usr/lib/postgresql")
 _START_SECONDS = 30.0
-_STOP_SECONDS = 15.0
 
 
-class Postgres:
-    """One PostgreSQL server on 127.0.0.1. A context manager that starts it and wipes it away.
+class Postgres(Server):
+    """One PostgreSQL server.
 
-    Without ``durable`` it never waits for the disk: right for a killed process, wrong for a power cut. Data
-    and port last from `start` to `close`, whatever `kill`, `stop` and `restart` do in between.
+    Without ``durable`` it never waits for the disk: right for a killed process, wrong for a power cut.
     """
 
+    stop_signal = signal.SIGINT  # ends open sessions
+    stop_seconds = 15.0
+
     def __init__(self, *, durable: bool = False) -> None:
+        super().__init__("postgres")
         self._port = free_port()
         self._durable = durable
-        self.home = Path(tempfile.mkdtemp(prefix="postgres-"))
         self._user = _unprivileged_user() if os.geteuid() == 0 else None
-        self._server: Child | None = None
-        self._paused = False
 
     @property
     def port(self) -> int:
         return self._port
-
-    @property
-    def running(self) -> bool:
-        """Whether the server runs and is not paused."""
-        return self._server is not None and self._server.running and not self._paused
 
     def start(self) -> None:
         """Start the server and return when it takes queries. Raises `ServerError`."""
@@ -60,47 +52,6 @@ class Postgres:
         )
         self._server.wait_ready(self._answers, timeout=_START_SECONDS)
 
-    def kill(self) -> None:
-        """SIGKILL the server and all its workers. Its data stay."""
-        if self._server is not None:
-            self._server.kill()
-        self._paused = False
-
-    def stop(self) -> None:
-        """Shut down in good order, ending open sessions. Its data stay."""
-        if self._server is not None:
-            self.resume()
-            self._server.stop(signal.SIGINT, timeout=_STOP_SECONDS)
-
-    def restart(self) -> None:
-        """Shut the server down if it runs, and start it again on the same port and data."""
-        self.stop()
-        self.start()
-
-    def pause(self) -> None:
-        """SIGSTOP, workers included: sessions stay open and nothing answers any more, until `resume`."""
-        if self._server is not None:
-            self._server.send(signal.SIGSTOP)
-            self._paused = True
-
-    def resume(self) -> None:
-        """SIGCONT: go on after `pause`."""
-        if self._server is not None:
-            self._server.send(signal.SIGCONT)
-        self._paused = False
-
-    def heal(self) -> None:
-        """Make it usable again, whatever a test did to it: resumed, and started if it does not run."""
-        self.resume()
-        if not self.running:
-            self.start()
-
-    def close(self) -> None:
-        """Kill the server and remove all it wrote."""
-        if self._server is not None:
-            self._server.kill()
-        shutil.rmtree(self.home, ignore_errors=True)
-
     def database(self) -> str:
         """Make a new, empty database and return its SQLAlchemy URL."""
         name = f"test_{token_hex(4)}"
@@ -111,19 +62,6 @@ class Postgres:
         """Remove a database that `database` made, ending the sessions on it."""
         name = sql.Identifier(url.rpartition("/")[2])
         self._administer(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def _data(self) -> Path:

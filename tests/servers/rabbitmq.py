@@ -6,21 +6,19 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import urllib.error
 import urllib.request
 from base64 import b64encode
 from pathlib import Path
 from secrets import token_hex
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tests.servers.child import Child, ServerFailed, ServerNotInstalled, free_port
+from tests.servers.server import Server
 
 _BIN = Path("/usr/lib/rabbitmq/bin")  # the wrappers in /usr/sbin insist on Debian's own user
 _INSTALL = "RabbitMQ is missing: apt-get install rabbitmq-server postgresql"
 _START_SECONDS = 60.0
-_STOP_SECONDS = 20.0
 _LOOPBACK = "-kernel inet_dist_use_interface {127,0,0,1}"
 _EMULATOR = f"+S 2:2 +SDcpu 1:1 +SDio 4 +A 8 +sbwt none {_LOOPBACK}"
 _CONFIG = """\
@@ -37,19 +35,17 @@ disk_free_limit.absolute = 32MB
 """
 
 
-class RabbitMQ:
-    """One RabbitMQ node with management on 127.0.0.1. A context manager that starts it and wipes it away.
+class RabbitMQ(Server):
+    """One RabbitMQ node with management."""
 
-    Its data and ports last from `start` to `close`, whatever `kill`, `stop` and `restart` do in between.
-    """
+    stop_signal = signal.SIGTERM
+    stop_seconds = 20.0
 
     def __init__(self) -> None:
+        super().__init__("rabbitmq")
         self._amqp, self._management, self._distribution, self._epmd_port = (free_port() for _ in range(4))
         self._node = f"xumm-{self._amqp}@localhost"
-        self._home = Path(tempfile.mkdtemp(prefix="rabbitmq-"))
-        self._server: Child | None = None
         self._epmd: Child | None = None
-        self._paused = False
 
     @property
     def amqp_url(self) -> str:
@@ -65,11 +61,6 @@ class RabbitMQ:
     def amqp_port(self) -> int:
         return self._amqp
 
-    @property
-    def running(self) -> bool:
-        """Whether the server runs and is not paused."""
-        return self._server is not None and self._server.running and not self._paused
-
     def start(self) -> None:
         """Start the node and return when AMQP and management answer. Raises `ServerError`."""
         self._require_installed()
@@ -77,8 +68,8 @@ class RabbitMQ:
         self._start_epmd()
         self._server = Child(
             [str(_BIN / "rabbitmq-server")],
-            log=self._home / "rabbitmq.log",
-            directory=self._home,
+            log=self.home / "rabbitmq.log",
+            directory=self.home,
             env=self._environment(),
         )
         self._server.wait_ready(self._answers, timeout=_START_SECONDS)
@@ -91,52 +82,20 @@ class RabbitMQ:
         """
         if self.running and not at_once:
             self.ctl("eval", "[dets:sync(Table) || Table <- dets:all()].")
-        if self._server is not None:
-            self._server.kill()
-        self._paused = False
-
-    def stop(self) -> None:
-        """Shut the node down in good order. Its data stay."""
-        if self._server is not None:
-            self.resume()
-            self._server.stop(signal.SIGTERM, timeout=_STOP_SECONDS)
-
-    def restart(self) -> None:
-        """Shut the node down if it runs, and start it again on the same ports and data."""
-        self.stop()
-        self.start()
-
-    def pause(self) -> None:
-        """SIGSTOP: connections stay open and nothing answers any more, until `resume`."""
-        if self._server is not None:
-            self._server.send(signal.SIGSTOP)
-            self._paused = True
-
-    def resume(self) -> None:
-        """SIGCONT: go on after `pause`."""
-        if self._server is not None:
-            self._server.send(signal.SIGCONT)
-        self._paused = False
-
-    def heal(self) -> None:
-        """Make it usable again, whatever a test did to it: resumed, and started if it does not run."""
-        self.resume()
-        if not self.running:
-            self.start()
+        super().kill()
 
     def close(self) -> None:
-        """Kill the node and remove all it wrote."""
-        for child in (self._server, self._epmd):
-            if child is not None:
-                child.kill()
-        shutil.rmtree(self._home, ignore_errors=True)
+        """Kill the node and its port mapper, and remove all they wrote."""
+        if self._epmd is not None:
+            self._epmd.kill()
+        super().close()
 
     def ctl(self, *arguments: str) -> str:
         """What ``rabbitmqctl`` prints; raises `ServerFailed` with its error output when it fails."""
         done = subprocess.run(
             [_BIN / "rabbitmqctl", "--quiet", *arguments],
             env=self._environment(),
-            cwd=self._home,
+            cwd=self.home,
             capture_output=True,
             text=True,
             timeout=60,
@@ -172,28 +131,15 @@ class RabbitMQ:
         """Remove a virtual host that `vhost` made, with its queues and connections."""
         self.api("DELETE", f"vhosts/{amqp_url.rpartition('/')[2]}")
 
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _require_installed(self) -> None:
         if not (_BIN / "rabbitmq-server").exists() or shutil.which("epmd") is None:
             raise ServerNotInstalled(_INSTALL)
 
     def _write_files(self) -> None:
         config = _CONFIG.format(amqp=self._amqp, management=self._management)
-        (self._home / "rabbitmq.conf").write_text(config)
-        (self._home / "enabled_plugins").write_text("[rabbitmq_management].\n")
-        cookie = self._home / ".erlang.cookie"
+        (self.home / "rabbitmq.conf").write_text(config)
+        (self.home / "enabled_plugins").write_text("[rabbitmq_management].\n")
+        cookie = self.home / ".erlang.cookie"
         if not cookie.exists():
             cookie.touch(mode=0o600)
             cookie.write_text(token_hex(16))
@@ -205,14 +151,14 @@ class RabbitMQ:
             return
         self._epmd = Child(
             [str(shutil.which("epmd")), "-port", str(self._epmd_port), "-address", "127.0.0.1"],
-            log=self._home / "epmd.log",
-            directory=self._home,
+            log=self.home / "epmd.log",
+            directory=self.home,
             env=self._environment(),
         )
         self._epmd.wait_ready(lambda: _accepts(self._epmd_port), timeout=10)
 
     def _environment(self) -> dict[str, str]:
-        home = str(self._home)
+        home = str(self.home)
         return {
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": "C.UTF-8",

@@ -1,0 +1,88 @@
+"""``consumers dead-letters``: what failed for good."""
+
+import asyncio
+import json
+from dataclasses import asdict
+from typing import Annotated, Any, Final
+
+import typer
+
+from consumers.commands.outcome import NOT_FOUND, USAGE, exits, fail
+from consumers.runtime.settings import load
+from consumers.runtime.source.dead_letters import DeadLetter, DeadLetters
+
+dead_letters: Final = typer.Typer(
+    no_args_is_help=True,
+    help="""Messages that a consumer gave up on.
+
+    Look at the reason with `list` and `show`, mend the cause, then `redrive`. Looking does not consume.""",
+)
+
+Queue = Annotated[
+    str, typer.Argument(help="The consumer's queue, such as app-state; its dead letters are in app-state.dead.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+@dead_letters.command("list")
+@exits
+def list_letters(
+    queue: Queue,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """List dead letters: event, attempts and reason."""
+    found = asyncio.run(_of(queue).first(limit))
+    if as_json:
+        typer.echo(json.dumps([_summary(each) for each in found], indent=2))
+        return
+    for each in found:
+        typer.echo(f"{each.event_id}  {each.type}  attempts {each.attempts}  {each.reason}")
+
+
+@dead_letters.command()
+@exits
+def show(
+    queue: Queue,
+    event_id: Annotated[str, typer.Argument(help="Id of the event.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show one dead letter whole."""
+    found = asyncio.run(_of(queue).find(event_id))
+    if found is None:
+        fail(f"no dead letter of {queue} has the event id {event_id}", NOT_FOUND)
+    whole = {**_summary(found), "headers": found.headers, "event": found.event}
+    if as_json:
+        typer.echo(json.dumps(whole, indent=2))
+        return
+    for name, value in whole.items():
+        typer.echo(f"{name}: {json.dumps(value, indent=2) if isinstance(value, dict) else value}")
+
+
+@dead_letters.command()
+@exits
+def redrive(
+    queue: Queue,
+    event_id: Annotated[str | None, typer.Argument(help="Id of the one event to redrive.")] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Redrive all of them.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give one dead letter, or all with --all, back to their queue. Attempts start over."""
+    if (event_id is None) != every:
+        fail("name an event id, or say --all", USAGE)
+    count = asyncio.run(_of(queue).redrive(event_id))
+    if event_id is not None and not count:
+        fail(f"no dead letter of {queue} has the event id {event_id}", NOT_FOUND)
+    typer.echo(json.dumps({"redriven": count}) if as_json else f"redriven: {count}")
+
+
+def _of(queue: str) -> DeadLetters:
+    return DeadLetters(load().brokers[0], queue)
+
+
+def _summary(letter: DeadLetter) -> dict[str, Any]:
+    whole = asdict(letter)
+    return {name: whole[name] for name in whole if name not in {"headers", "body"}}

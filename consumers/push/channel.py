@@ -1,0 +1,41 @@
+"""The way to a device: the port, and the channel that only says what it would push."""
+
+from typing import Protocol
+
+import structlog
+
+from consumers.push.devices import Device, masked
+from consumers.push.notification import Notification
+
+log = structlog.get_logger()
+
+
+class Unregistered(Exception):
+    """The provider knows the device no more: the app was removed, or its token was replaced."""
+
+
+class Channel(Protocol):
+    """Pushes to one device.
+
+    Guarantees: returns once the provider took the notification over. Raises `Unregistered`, `Retry` (perhaps with the
+    wait that the provider asked for) or `Fatal`. Repetitions carry the same id, so the device shows one.
+    """
+
+    async def push(self, device: Device, notification: Notification) -> None:
+        """Hand ``notification`` over for ``device``."""
+        ...
+
+
+class LogChannel:
+    """Logs what would be pushed, with the token masked."""
+
+    async def push(self, device: Device, notification: Notification) -> None:
+        """Log it."""
+        log.info(
+            "push.logged",
+            device=masked(device.token),
+            platform=device.platform,
+            title=notification.title,
+            text=notification.body,
+            event_id=notification.id,
+        )

@@ -1,0 +1,229 @@
+"""Firebase Cloud Messaging, HTTP v1.
+
+Sources: https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages,
+https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode and
+https://firebase.google.com/docs/cloud-messaging/scale-fcm (how to wait after 429 and 503).
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import aiohttp
+
+from consumers.push.channel import Unregistered
+from consumers.push.devices import Device
+from consumers.push.notification import Notification
+from consumers.runtime.errors import ConsumerError, Fatal, Retry
+from consumers.runtime.settings import Settings
+
+SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
+REQUEST_TIMEOUT: Final = timedelta(seconds=10)
+DEFAULT_WAIT: Final = timedelta(seconds=60)
+"""After 429 without Retry-After, as documented."""
+MAX_ANSWER: Final = 64 * 1024
+
+RETRYABLE: Final = frozenset({408, 429, 500, 502, 503, 504})
+UNAUTHORIZED: Final = 401
+NOT_FOUND: Final = 404
+BAD_REQUEST: Final = 400
+OK: Final = 200
+
+
+class Tokens(Protocol):
+    """Access tokens of a Google service account."""
+
+    async def current(self) -> str:
+        """A token that is valid for some minutes yet. Raises `Retry` if none can be had now, `Fatal` if never."""
+        ...
+
+    def discard(self, token: str) -> None:
+        """Forget ``token``, which was refused, unless a newer one took its place."""
+        ...
+
+
+class GoogleTokens:
+    """Tokens by google-auth, whose blocking refresh runs in a thread, once for all who wait for it."""
+
+    def __init__(self, key: Mapping[str, Any]) -> None:
+        self._credentials = _service_account(key)
+        self._refreshing = asyncio.Lock()
+
+    async def current(self) -> str:
+        """A token that is valid for some minutes yet."""
+        async with self._refreshing:
+            if self._credentials.token_state.name != "FRESH":
+                await asyncio.to_thread(self._refresh)
+            return str(self._credentials.token)
+
+    def discard(self, token: str) -> None:
+        """Forget ``token`` unless it was replaced."""
+        if self._credentials.token == token:
+            self._credentials.token = None
+
+    def _refresh(self) -> None:
+        from google.auth.exceptions import GoogleAuthError, RefreshError
+        from google.auth.transport.requests import Request
+
+        try:
+            self._credentials.refresh(Request())
+        except RefreshError as error:
+            raise _refusal(retryable=error.retryable) from error
+        except GoogleAuthError as error:
+            raise _refusal(retryable=True) from error
+
+
+class FcmChannel:
+    """Pushes through FCM. A refused access token is renewed and tried once more at once."""
+
+    def __init__(self, session: aiohttp.ClientSession, tokens: Tokens, *, url: str, project: str) -> None:
+        self._session = session
+        self._tokens = tokens
+        self._endpoint = f"{url.rstrip('/')}/v1/projects/{project}/messages:send"
+
+    async def push(self, device: Device, notification: Notification) -> None:
+        """Send it and obey the answer."""
+        body = {"message": message_for(device, notification)}
+        status, headers, answer = await self._send(body)
+        if status == UNAUTHORIZED and _error_code(answer) != "THIRD_PARTY_AUTH_ERROR":
+            status, headers, answer = await self._send(body)
+        _check(status, headers, answer)
+
+    async def _send(self, body: Mapping[str, Any]) -> tuple[int, Mapping[str, str], Any]:
+        token = await self._tokens.current()
+        try:
+            async with self._session.post(
+                self._endpoint,
+                json=body,
+                headers={"Authorization": f"Bearer {token}"},
+                timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT.total_seconds()),
+                allow_redirects=False,
+            ) as response:
+                answer = _json(await response.content.read(MAX_ANSWER))
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Retry(f"FCM cannot be reached: {type(error).__name__}") from error
+        if response.status == UNAUTHORIZED:
+            self._tokens.discard(token)
+        return response.status, response.headers, answer
+
+
+@asynccontextmanager
+async def open_fcm(settings: Settings) -> AsyncIterator[FcmChannel]:
+    """The channel that ``settings`` describe. Raises `ConsumerError` if they are not enough."""
+    if settings.fcm_credentials is None:
+        raise ConsumerError("CONSUMERS_FCM_CREDENTIALS: name the service account key file that fcm needs")
+    key = await asyncio.to_thread(_read_key, settings.fcm_credentials)
+    project = settings.fcm_project or key.get("project_id")
+    if not project:
+        raise ConsumerError("CONSUMERS_FCM_PROJECT: the key file names no project")
+    async with aiohttp.ClientSession() as session:
+        yield FcmChannel(session, GoogleTokens(key), url=str(settings.fcm_url), project=project)
+
+
+def message_for(device: Device, notification: Notification) -> Mapping[str, Any]:
+    """The FCM message; on every platform a repetition replaces what is shown already."""
+    return {
+        "token": device.token,
+        "notification": {"title": notification.title, "body": notification.body},
+        "data": dict(notification.data),
+        "android": {"collapse_key": notification.id, "notification": {"tag": notification.id}},
+        "apns": {"headers": {"apns-collapse-id": notification.id}},
+        "webpush": {"notification": {"tag": notification.id}},
+    }
+
+
+def _check(status: int, headers: Mapping[str, str], answer: Any) -> None:
+    """Return if FCM took the message; else raise what its documentation says of the answer."""
+    if status == OK:
+        return
+    code = _error_code(answer)
+    reason = f"FCM answered {status}{f' {code}' if code else ''}"
+    if code == "UNREGISTERED" or (status == BAD_REQUEST and _names_token(answer)):
+        raise Unregistered(reason)
+    if status in RETRYABLE:
+        after = _retry_after(headers) or (DEFAULT_WAIT if code == "QUOTA_EXCEEDED" else None)
+        raise Retry(reason, after=after)
+    if status == UNAUTHORIZED and code != "THIRD_PARTY_AUTH_ERROR":
+        raise Retry(reason)
+    raise Fatal(reason)
+
+
+def _error_code(answer: Any) -> str | None:
+    """FCM's own code, such as ``UNREGISTERED``; else the status of the Google API, such as ``NOT_FOUND``."""
+    error = _mapping(_mapping(answer).get("error"))
+    for detail in _details(error):
+        if isinstance(detail.get("errorCode"), str):
+            return str(detail["errorCode"])
+    status = error.get("status")
+    return status if isinstance(status, str) else None
+
+
+def _names_token(answer: Any) -> bool:
+    """Whether the one thing wrong with the request is the registration token."""
+    violations = [
+        _mapping(violation).get("field")
+        for detail in _details(_mapping(_mapping(answer).get("error")))
+        for violation in detail.get("fieldViolations") or ()
+    ]
+    return violations == ["message.token"]
+
+
+def _details(error: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    details = error.get("details")
+    return [_mapping(detail) for detail in details] if isinstance(details, list) else []
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _retry_after(headers: Mapping[str, str]) -> timedelta | None:
+    """Seconds or an HTTP date, RFC 9110 section 10.2.3; None without it or if it makes no sense."""
+    value = headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        return timedelta(seconds=min(int(value), 86_400))
+    try:
+        wait = parsedate_to_datetime(value) - datetime.now(UTC)
+    except (TypeError, ValueError):
+        return None
+    return max(wait, timedelta(0))
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def _read_key(path: Path) -> Mapping[str, Any]:
+    try:
+        key = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConsumerError(f"CONSUMERS_FCM_CREDENTIALS: {path} cannot be read: {type(error).__name__}") from None
+    if not isinstance(key, dict) or key.get("type") != "service_account":
+        raise ConsumerError(f"CONSUMERS_FCM_CREDENTIALS: {path} is no service account key")
+    return key
+
+
+def _service_account(key: Mapping[str, Any]) -> Any:
+    try:
+        from google.oauth2 import service_account
+    except ModuleNotFoundError as error:
+        raise ConsumerError("FCM needs the extra fcm: install xumm-webhook-processor[fcm]") from error
+    try:
+        make: Any = service_account.Credentials.from_service_account_info
+        return make(dict(key), scopes=[SCOPE])
+    except (ValueError, KeyError) as error:
+        raise ConsumerError("CONSUMERS_FCM_CREDENTIALS: the key file lacks a key") from error
+
+
+def _refusal(*, retryable: bool) -> Retry | Fatal:
+    if retryable:
+        return Retry("Google's token endpoint cannot be reached")
+    return Fatal("Google refuses the service account")

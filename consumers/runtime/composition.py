@@ -1,0 +1,88 @@
+"""Puts a consumer together from settings and runs it: the one place that names concrete adapters."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from sqlalchemy import MetaData
+
+from consumers.runtime.backoff import Backoff
+from consumers.runtime.consumer import Consumer, Resources
+from consumers.runtime.database import Database
+from consumers.runtime.discovery import Found
+from consumers.runtime.errors import DatabaseUnavailable
+from consumers.runtime.inbox import SqlInbox
+from consumers.runtime.loop import Limits, Runtime
+from consumers.runtime.reason import describe
+from consumers.runtime.settings import Settings
+from consumers.runtime.source.port import Source
+from consumers.runtime.source.rabbitmq import RabbitSource
+
+log = structlog.get_logger()
+
+
+async def run_until_signal(found: Found, settings: Settings) -> None:
+    """Run a consumer on RabbitMQ until SIGTERM or SIGINT, then drain."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    source = RabbitSource(settings.brokers, found.consumer.queue, prefetch=settings.prefetch)
+    await run_consumer(found, settings, source, stop)
+
+
+async def run_consumer(found: Found, settings: Settings, source: Source, stop: asyncio.Event) -> None:
+    """Run a consumer on ``source`` until ``stop`` is set, then drain. Waits for a database that is not there yet."""
+    if not await _database_is_there(found, settings, stop):
+        return
+    async with opened(found, settings) as (consumer, inbox), source:
+        runtime = Runtime(consumer=consumer, source=source, inbox=inbox, limits=limits_of(settings))
+        await runtime.run(stop)
+
+
+@asynccontextmanager
+async def opened(found: Found, settings: Settings) -> AsyncIterator[tuple[Consumer, SqlInbox]]:
+    """A consumer ready to handle, and its inbox, both in its database."""
+    async with (
+        open_database(found, settings) as database,
+        found.consumer(Resources(settings=settings, database=database)) as consumer,
+    ):
+        yield consumer, SqlInbox(database, consumer=found.name)
+
+
+@asynccontextmanager
+async def open_database(found: Found, settings: Settings) -> AsyncIterator[Database]:
+    """The consumer's database with its own tables and the inbox. Raises `DatabaseUnavailable`, `SchemaTooNew`."""
+    async with Database(settings.database_of(found.name)) as database:
+        await SqlInbox(database, consumer=found.name).create()
+        tables: MetaData | None = found.consumer.tables
+        if tables is not None:
+            await database.create(tables, name=found.name, version=found.consumer.schema_version)
+        yield database
+
+
+async def _database_is_there(found: Found, settings: Settings, stop: asyncio.Event) -> bool:
+    """True once the database answers, however long that takes; False if ``stop`` came first."""
+    backoff = Backoff()
+    while not stop.is_set():
+        try:
+            async with open_database(found, settings):
+                return True
+        except DatabaseUnavailable as error:
+            delay = backoff.next_delay().total_seconds()
+            log.warning("database.unavailable", reason=describe(error), wait=delay)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), delay)
+    return False
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The runtime's limits as set."""
+    return Limits(
+        max_attempts=settings.max_attempts,
+        handler_timeout=settings.handler_timeout,
+        drain_timeout=settings.drain_timeout,
+        inbox_retention=settings.inbox_retention,
+    )

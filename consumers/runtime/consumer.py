@@ -1,0 +1,134 @@
+"""What a consumer is: a class whose methods say by their annotations which events they handle."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType, UnionType
+from typing import Any, ClassVar, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from sqlalchemy import Connection, MetaData
+
+from consumers.runtime.database import Database
+from consumers.runtime.settings import Settings
+from schemas.events import CloudEvent
+from schemas.topology import DEFAULT_QUEUES
+
+T = TypeVar("T")
+Handler = Callable[..., Any]
+HANDLER_PARAMETERS = 2  # the event, and the transaction or context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a coroutine handler works with."""
+
+    event_id: str
+    attempts: int
+    """How often handling this message failed before."""
+    database: Database
+    """`read` and `write` run plain functions over a transaction, off the event loop. Each commits on its own: note
+    progress there, since an effect outside the database can be repeated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What a consumer is built with."""
+
+    settings: Settings
+    database: Database
+
+
+class Consumer:
+    """Base of consumers. A subclass names its ``bindings`` and has one public method for each event it cares about.
+
+    A **plain method** ``(self, event: ResolveValidated, transaction: Connection)`` runs in one database transaction
+    with the note that the event was handled: its effect happens exactly once. It runs off the event loop and must do
+    nothing but database work. A **coroutine method** ``(self, event: SignOpened | SignSigned, context: Context)`` runs
+    on the event loop and may wait; its event is noted as handled after it returns, so it can run twice.
+
+    `Retry` or any unexpected exception puts the message off, `Fatal` dead-letters it. Messages of one payload are
+    handled one after another, but a retried one comes after its successors: compare ``event.sequence``. Events
+    that no method is annotated with are acknowledged. A consumer is an async context manager for what it holds open.
+    """
+
+    queue: ClassVar[str] = ""
+    """By default the name it runs under."""
+    bindings: ClassVar[tuple[str, ...]] = ()
+    """Topic patterns such as ``*.resolve.#``; by default those of the queue in `schemas.topology`."""
+    tables: ClassVar[MetaData | None] = None
+    """Created in the consumer's database before it starts."""
+    schema_version: ClassVar[int] = 1
+    """Raise it when ``tables`` change in a way that old code cannot live with."""
+    handlers: ClassVar[Mapping[type[CloudEvent], str]] = {}
+    """Event model to method name; filled from the annotations."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.queue = cls.__dict__.get("queue") or name_of(cls.__module__)
+        cls.bindings = cls.__dict__.get("bindings") or DEFAULT_QUEUES.get(cls.queue, ())
+        cls.handlers = _handlers_of(cls)
+
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    async def housekeep(self) -> None:
+        """Called now and then: the place to forget what is too old to matter."""
+
+    def handler_of(self, event: CloudEvent) -> Handler | None:
+        """The bound method that handles ``event``; None if nobody cares."""
+        name = self.handlers.get(type(event))
+        return None if name is None else getattr(self, name)
+
+
+def name_of(module: str) -> str:
+    """The name that the consumer of ``module`` runs under: ``app-state`` of ``consumers.app_state``.
+
+    A package keeps its consumer in its module ``consumer`` and names it: ``push`` of ``consumers.push.consumer``.
+    """
+    return module.removesuffix(".consumer").rpartition(".")[2].replace("_", "-")
+
+
+def _handlers_of(consumer: type[Consumer]) -> Mapping[type[CloudEvent], str]:
+    found: dict[type[CloudEvent], str] = {}
+    for name, method in inspect.getmembers(consumer, inspect.isfunction):
+        if name.startswith("_") or hasattr(Consumer, name):
+            continue
+        for model in _handled_models(method):
+            if model in found:
+                raise TypeError(f"{consumer.__name__}.{name} and .{found[model]} both handle {model.__name__}")
+            found[model] = name
+    if not found:
+        raise TypeError(
+            f"{consumer.__name__} handles nothing: annotate a public method's first parameter with an event"
+        )
+    return found
+
+
+def _handled_models(method: Handler) -> tuple[type[CloudEvent], ...]:
+    """The event models that the first parameter is annotated with; none if ``method`` is no handler."""
+    _, *parameters = inspect.signature(method).parameters
+    if len(parameters) != HANDLER_PARAMETERS:
+        return ()
+    hints = get_type_hints(method)
+    models = tuple(_models_in(hints.get(parameters[0])))
+    wanted = Context if inspect.iscoroutinefunction(method) else Connection
+    if models and hints.get(parameters[1]) is not wanted:
+        raise TypeError(f"{method.__qualname__}: annotate {parameters[1]} with {wanted.__name__}")
+    return models
+
+
+def _models_in(annotation: object) -> tuple[type[CloudEvent], ...]:
+    origin = get_origin(annotation)
+    if origin in {Union, UnionType}:
+        return tuple(model for part in get_args(annotation) for model in _models_in(part))
+    if hasattr(annotation, "__metadata__"):
+        return _models_in(get_args(annotation)[0])
+    return (annotation,) if isinstance(annotation, type) and issubclass(annotation, CloudEvent) else ()

@@ -1,0 +1,211 @@
+"""A consumer's database behind one worker thread and one connection; concurrent writes share a commit.
+
+SQLite uses a rollback journal: the write-ahead log of SQLite before 3.51.3 can corrupt a file that two connections use,
+and ``consumers devices`` opens a second one beside a running consumer. Sharing commits makes up for its slowness.
+
+Source: https://sqlite.org/wal.html#walresetbug
+"""
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import StaticPool
+
+from consumers.runtime.errors import DatabaseUnavailable
+from consumers.runtime.reason import clean
+from consumers.runtime.schema import ensure
+
+T = TypeVar("T")
+Job = Callable[[Connection], Any]
+
+GROUP_LIMIT: Final = 64
+"""Jobs in one commit: the default prefetch."""
+BUSY_SECONDS: Final = 10
+JOB_FAULTS: Final = frozenset({"57014"})
+"""SQLSTATE of a statement that took too long: the job's own fault, though drivers call it operational."""
+SQLITE_UNAVAILABLE: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+POSTGRES_OPTIONS: Final = "-c statement_timeout=30000 -c lock_timeout=10000 -c timezone=UTC"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pending:
+    job: Job
+    outcome: "asyncio.Future[Any]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Done:
+    result: Any = None
+    error: Exception | None = None
+
+
+class Database:
+    """Runs plain functions over a transaction, one group at a time, off the event loop.
+
+    A function must do nothing but database work on the connection it gets: a group that fails as a whole is run
+    again, function by function.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = _engine(make_url(url))
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="consumer-database")
+        self._pending: deque[_Pending] = deque()
+        self._flusher: asyncio.Task[None] | None = None
+
+    async def create(self, tables: MetaData, *, name: str, version: int) -> None:
+        """Create what ``tables`` lacks and note ``version``. Raises `SchemaTooNew`, `DatabaseUnavailable`."""
+        try:
+            await self._off_loop(lambda: ensure(self._engine, tables, name=name, version=version))
+        except DBAPIError as error:
+            raise _translated(error) from error
+
+    async def write(self, job: Callable[[Connection], T]) -> T:
+        """What ``job`` returns, once its transaction is committed. What it raises leaves no trace in the database."""
+        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._pending.append(_Pending(job=job, outcome=outcome))
+        if self._flusher is None or self._flusher.done():
+            self._flusher = asyncio.create_task(self._flush())
+        return await outcome
+
+    async def read(self, job: Callable[[Connection], T]) -> T:
+        """What ``job`` returns, seeing every write that was awaited before."""
+        return await self.write(job)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._flusher is not None:
+            await asyncio.wait([self._flusher])
+        await self._off_loop(self._engine.dispose)
+        self._worker.shutdown()
+
+    async def _flush(self) -> None:
+        while self._pending:
+            group = [self._pending.popleft() for _ in range(min(len(self._pending), GROUP_LIMIT))]
+            jobs = [pending.job for pending in group]
+            done = await self._off_loop(partial(_run_group, self._engine, jobs))
+            for pending, outcome in zip(group, done, strict=True):
+                _resolve(pending.outcome, outcome)
+
+    async def _off_loop(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, function)
+
+
+def _run_group(engine: Engine, jobs: Sequence[Job]) -> list[_Done]:
+    """The outcome of each job; never raises. A job that fails takes no other with it."""
+    if len(jobs) == 1:
+        return [_run_alone(engine, jobs[0])]
+    try:
+        with engine.begin() as transaction:
+            return [_run_nested(transaction, job) for job in jobs]
+    except Exception:  # noqa: BLE001  whatever broke the group, each job shall answer for itself
+        return [_run_alone(engine, job) for job in jobs]
+
+
+def _run_alone(engine: Engine, job: Job) -> _Done:
+    try:
+        with engine.begin() as transaction:
+            return _Done(result=_result_of(job, transaction))
+    except DBAPIError as error:
+        return _Done(error=_translated(error))
+    except Exception as error:  # noqa: BLE001  whatever it is belongs to the caller of write
+        return _Done(error=error)
+
+
+def _run_nested(transaction: Connection, job: Job) -> _Done:
+    """The outcome of one job of a group. Raises what breaks the whole group."""
+    try:
+        with transaction.begin_nested():
+            return _Done(result=_result_of(job, transaction))
+    except Exception as error:
+        is_unavailable = isinstance(error, DBAPIError) and isinstance(_translated(error), DatabaseUnavailable)
+        if is_unavailable or not transaction.in_transaction():
+            raise
+        return _Done(error=error)
+
+
+def _result_of(job: Job, transaction: Connection) -> Any:
+    result = job(transaction)
+    if not transaction.in_transaction():
+        raise RuntimeError("a handler must neither commit nor roll back: others share its transaction")
+    return result
+
+
+def _translated(error: DBAPIError) -> Exception:
+    """`DatabaseUnavailable` if the failure lies in the database or its load; else ``error``, which lies in the job."""
+    cause = error.orig
+    unavailable = error.connection_invalidated or (
+        isinstance(error, OperationalError)
+        and getattr(cause, "sqlstate", None) not in JOB_FAULTS
+        and (not isinstance(cause, sqlite3.Error) or cause.sqlite_errorcode & 0xFF in SQLITE_UNAVAILABLE)
+    )
+    if not unavailable:
+        return error
+    unavailability = DatabaseUnavailable(clean(str(cause)))
+    unavailability.__cause__ = error
+    return unavailability
+
+
+def _resolve(future: "asyncio.Future[Any]", done: _Done) -> None:
+    if future.done():
+        return
+    if done.error is not None:
+        future.set_exception(done.error)
+    else:
+        future.set_result(done.result)
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        return _sqlite_engine(url)
+    options = {"options": POSTGRES_OPTIONS} if url.get_backend_name() == "postgresql" else {}
+    return create_engine(
+        url, pool_size=1, max_overflow=0, pool_pre_ping=True, hide_parameters=True, connect_args=options
+    )
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(
+        url,
+        poolclass=StaticPool,
+        hide_parameters=True,
+        connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS},
+    )
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun below, not guessed by the driver
+    for pragma in ("journal_mode=TRUNCATE", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

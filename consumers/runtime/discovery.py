@@ -1,0 +1,108 @@
+"""Finding a consumer by its name."""
+
+import importlib
+import inspect
+import pkgutil
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Final
+
+import consumers
+from consumers.runtime.consumer import Consumer, name_of
+from consumers.runtime.errors import UnknownConsumer
+
+ENTRY_POINTS: Final = "xumm.consumers"
+"""Other packages name their consumers in this group."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A consumer and the name it runs under."""
+
+    name: str
+    consumer: type[Consumer]
+
+    @property
+    def summary(self) -> str:
+        """The first line of its own docstring, or else of its module's."""
+        own: str | None = self.consumer.__doc__  # unlike inspect.getdoc, none is inherited
+        text = own or inspect.getdoc(importlib.import_module(self.consumer.__module__)) or ""
+        return next(iter(text.strip().splitlines()), "")
+
+
+def find(name: str) -> Found:
+    """The consumer of that name: a module or package here (``app-state``), or an entry point, or a dotted path.
+
+    A path is ``package.module`` or ``package.module:Class``. Raises `UnknownConsumer`.
+    """
+    if "." in name or ":" in name:
+        return _found_at(name)
+    for point in entry_points(group=ENTRY_POINTS, name=name):
+        return Found(name=name, consumer=_checked(point.load(), name))
+    path = f"{consumers.__name__}.{name.replace('-', '_')}"
+    if path.rpartition(".")[2] not in _module_names():
+        raise UnknownConsumer(f"no consumer is named {name}: try one of {', '.join(_names())}")
+    return Found(name=name, consumer=_only_consumer(importlib.import_module(path), name))
+
+
+def find_all() -> list[Found]:
+    """Every consumer of this package and of the entry points, by name."""
+    inside = [
+        Found(name=name_of(name), consumer=consumer)
+        for name in _module_names()
+        for consumer in _consumers_in(importlib.import_module(f"{consumers.__name__}.{name}"))
+    ]
+    outside = [
+        Found(name=point.name, consumer=_checked(point.load(), point.name))
+        for point in entry_points(group=ENTRY_POINTS)
+    ]
+    return sorted((*inside, *outside), key=lambda found: found.name)
+
+
+def _found_at(path: str) -> Found:
+    module_path, _, class_name = path.partition(":")
+    try:
+        module = importlib.import_module(module_path)
+    except ModuleNotFoundError as error:
+        raise UnknownConsumer(f"there is no module {module_path}") from error
+    if not class_name:
+        found = _only_consumer(module, path)
+    elif hasattr(module, class_name):
+        found = _checked(getattr(module, class_name), path)
+    else:
+        raise UnknownConsumer(f"{module_path} has no {class_name}")
+    return Found(name=name_of(module_path), consumer=found)
+
+
+def _module_names() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(consumers.__path__) if module.name != "__main__"]
+
+
+def _names() -> list[str]:
+    return [found.name for found in find_all()]
+
+
+def _consumers_in(module: ModuleType) -> list[type[Consumer]]:
+    """Those that ``module`` defines, itself or, if it is a package, in a module of its own."""
+    return [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, Consumer)
+        and f"{value.__module__}.".startswith(f"{module.__name__}.")
+        and value is not Consumer
+    ]
+
+
+def _only_consumer(module: ModuleType, name: str) -> type[Consumer]:
+    found = _consumers_in(module)
+    if len(found) != 1:
+        raise UnknownConsumer(f"{name}: {module.__name__} has {len(found)} consumers, and one is needed")
+    return found[0]
+
+
+def _checked(value: object, name: str) -> type[Consumer]:
+    if inspect.isclass(value) and issubclass(value, Consumer):
+        return value
+    raise UnknownConsumer(f"{name} is no Consumer")

@@ -1,0 +1,98 @@
+"""Which events were handled: what turns delivery at least once into an effect exactly once."""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final, Protocol, TypeVar
+
+from sqlalchemy import BigInteger, Column, Connection, Index, MetaData, String, Table, delete, select
+
+from consumers.runtime.database import Database
+from consumers.runtime.upsert import insert_into
+
+T = TypeVar("T")
+
+METADATA: Final = MetaData()
+VERSION: Final = 1
+PRUNE_LIMIT: Final = 1000
+"""Rows deleted in one transaction, so that pruning never holds up handling."""
+
+inbox: Final = Table(
+    "inbox",
+    METADATA,
+    Column("consumer", String(63), primary_key=True),
+    Column("event_id", String(255), primary_key=True),
+    Column("handled_at", BigInteger, nullable=False),
+    Index("inbox_by_age", "consumer", "handled_at"),
+)
+
+
+class Inbox(Protocol):
+    """Remembers handled events. Guarantees: durable once awaited; safe with several instances on one database."""
+
+    async def seen(self, event_id: str) -> bool:
+        """Whether the event was handled."""
+        ...
+
+    async def handle_once(self, event_id: str, effect: Callable[[Connection], object]) -> bool:
+        """Note the event and run ``effect``, both in one transaction; False, and no effect, if it was noted before.
+
+        What ``effect`` raises undoes the note as well.
+        """
+        ...
+
+    async def prune(self, older_than: timedelta) -> int:
+        """Forget events handled longer ago; how many. One that comes again after that would be handled again."""
+        ...
+
+
+class SqlInbox:
+    """The `Inbox` of one consumer in its own database."""
+
+    def __init__(self, database: Database, *, consumer: str, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._consumer = consumer
+        self._clock = clock
+
+    async def create(self) -> None:
+        """Create the table if it is not there."""
+        await self._database.create(METADATA, name="inbox", version=VERSION)
+
+    async def seen(self, event_id: str) -> bool:
+        """Whether the event was handled."""
+        wanted = select(inbox.c.event_id).where(inbox.c.consumer == self._consumer, inbox.c.event_id == event_id)
+        return await self._database.read(lambda transaction: transaction.scalar(wanted) is not None)
+
+    async def handle_once(self, event_id: str, effect: Callable[[Connection], object]) -> bool:
+        """Note the event and run ``effect`` in one transaction; False if it was noted before."""
+
+        def note_and_act(transaction: Connection) -> bool:
+            if not self._note(transaction, event_id):
+                return False
+            effect(transaction)
+            return True
+
+        return await self._database.write(note_and_act)
+
+    async def prune(self, older_than: timedelta) -> int:
+        """Forget events handled longer ago, in short transactions; how many."""
+        pruned = 0
+        while batch := await self._database.write(lambda transaction: self._prune_some(transaction, older_than)):
+            pruned += batch
+        return pruned
+
+    def _note(self, transaction: Connection, event_id: str) -> bool:
+        row = {"consumer": self._consumer, "event_id": event_id, "handled_at": int(self._clock())}
+        note = insert_into(transaction, inbox).values(row).on_conflict_do_nothing()
+        noted = transaction.scalar(note.returning(inbox.c.event_id))  # an insert's row count is unknown to some drivers
+        return noted is not None
+
+    def _prune_some(self, transaction: Connection, older_than: timedelta) -> int:
+        limit = int(self._clock() - older_than.total_seconds())
+        old = (
+            select(inbox.c.event_id)
+            .where(inbox.c.consumer == self._consumer, inbox.c.handled_at < limit)
+            .limit(PRUNE_LIMIT)
+        )
+        forget = delete(inbox).where(inbox.c.consumer == self._consumer, inbox.c.event_id.in_(old))
+        return transaction.execute(forget).rowcount

@@ -1,0 +1,204 @@
+"""The loop around a consumer: decode, drop what was handled, handle, then acknowledge, retry or dead-letter."""
+
+import asyncio
+import inspect
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, assert_never
+
+import structlog
+
+from consumers.runtime.backoff import Backoff
+from consumers.runtime.consumer import Consumer, Context, Handler
+from consumers.runtime.decoder import AnyEvent, Decoded, Undecodable, UnknownEvent, decode
+from consumers.runtime.errors import DatabaseUnavailable, DeliveryLost, Retry, SettleFailed
+from consumers.runtime.inbox import Inbox
+from consumers.runtime.reason import describe
+from consumers.runtime.source.port import Delivery, Source
+from consumers.runtime.verdict import MAX_ATTEMPTS, Done, GiveUp, TryLater, Verdict, judge
+
+log = structlog.get_logger()
+
+PRUNE_EVERY: Final = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How patient the runtime is."""
+
+    max_attempts: int = MAX_ATTEMPTS
+    handler_timeout: timedelta = timedelta(seconds=60)
+    """A longer handler is stopped and its message retried. Well below the 30 minutes that RabbitMQ allows."""
+    drain_timeout: timedelta = timedelta(seconds=20)
+    """How long handlers may finish after a stop; the rest returns to the queue."""
+    inbox_retention: timedelta = timedelta(days=30)
+    """How long handled events are remembered; longer than anything can stay in a queue."""
+
+
+class Runtime:
+    """Runs one consumer on one source.
+
+    Messages of one payload are handled one after another, those of different payloads concurrently, as many as the
+    source hands out. A message is settled only after its effect is durable.
+    """
+
+    def __init__(self, *, consumer: Consumer, source: Source, inbox: Inbox, limits: Limits | None = None) -> None:
+        self._consumer = consumer
+        self._source = source
+        self._inbox = inbox
+        self._limits = limits or Limits()
+        self._lanes: dict[object, deque[tuple[Delivery, Decoded]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until ``stop`` is set, then finish what is being handled, within the drain timeout, and return."""
+        async with asyncio.TaskGroup() as group:
+            pump = group.create_task(self._pump(group))
+            pruner = group.create_task(self._prune_forever())
+            log.info("consumer.started", queue=self._consumer.queue)
+            await stop.wait()
+            self._draining = True
+            await self._source.stop()
+            await pump
+            await self._drain()
+            pruner.cancel()
+
+    async def _pump(self, group: asyncio.TaskGroup) -> None:
+        async for delivery in self._source.deliveries():
+            decoded = decode(delivery.body)
+            key = decoded.subject if isinstance(decoded, AnyEvent) else delivery
+            if key in self._lanes:
+                self._lanes[key].append((delivery, decoded))
+                continue
+            self._lanes[key] = deque([(delivery, decoded)])
+            task = group.create_task(self._run_lane(key))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _drain(self) -> None:
+        if not self._tasks:
+            log.info("consumer.drained", unfinished=0)
+            return
+        _, unfinished = await asyncio.wait(self._tasks, timeout=self._limits.drain_timeout.total_seconds())
+        for task in unfinished:
+            task.cancel()
+        log.info("consumer.drained", unfinished=len(unfinished))
+
+    async def _run_lane(self, key: object) -> None:
+        """Handle what waits under ``key``, in order, until nothing does. Leaves the rest unsettled while draining."""
+        lane = self._lanes[key]
+        while lane:
+            delivery, decoded = lane[0]
+            if not self._draining and self._source.holds(delivery):
+                await self._process(delivery, decoded)
+            lane.popleft()
+        del self._lanes[key]
+
+    async def _process(self, delivery: Delivery, decoded: Decoded) -> None:
+        with structlog.contextvars.bound_contextvars(event_id=delivery.event_id, event_type=delivery.type):
+            verdict = await self._decide(delivery, decoded)
+            if verdict is not None:
+                await self._settle(delivery, verdict)
+
+    async def _decide(self, delivery: Delivery, decoded: Decoded) -> Verdict | None:
+        match decoded:
+            case Undecodable(reason=reason):
+                return GiveUp(reason=f"undecodable: {reason}")
+            case UnknownEvent(type=event_type):
+                log.info("event.unknown", type=event_type)
+                return Done()
+        handler = self._consumer.handler_of(decoded)
+        if handler is None:
+            log.debug("event.skipped")
+            return Done()
+        return await self._attempt(delivery, decoded, handler)
+
+    async def _attempt(self, delivery: Delivery, event: AnyEvent, handler: Handler) -> Verdict | None:
+        """The verdict on one try; None if the delivery was lost meanwhile. An unavailable database is waited for."""
+        backoff = Backoff()
+        while self._source.holds(delivery):
+            try:
+                await self._handle_in_time(delivery, event, handler)
+            except DatabaseUnavailable as error:
+                delay = backoff.next_delay()
+                log.warning("database.unavailable", reason=describe(error), wait=delay.total_seconds())
+                await asyncio.sleep(delay.total_seconds())
+            except Exception as error:  # noqa: BLE001  a handler may raise anything, and judge says what it means
+                return judge(error, attempts=delivery.attempts, max_attempts=self._limits.max_attempts)
+            else:
+                return Done()
+        return None
+
+    async def _handle_in_time(self, delivery: Delivery, event: AnyEvent, handler: Handler) -> None:
+        limit = self._limits.handler_timeout.total_seconds()
+        try:
+            async with asyncio.timeout(limit) as timer:
+                await self._handle(delivery, event, handler)
+        except TimeoutError:
+            if not timer.expired():
+                raise
+            raise Retry(f"the handler took longer than {limit:g} s") from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise Retry("the handler was cancelled from within") from None
+
+    async def _handle(self, delivery: Delivery, event: AnyEvent, handler: Handler) -> None:
+        if inspect.iscoroutinefunction(handler):
+            first_time = await self._handle_on_loop(delivery, event, handler)
+        else:
+            first_time = await self._inbox.handle_once(event.id, lambda transaction: handler(event, transaction))
+        log.info("event.handled" if first_time else "event.repeated", attempts=delivery.attempts + 1)
+
+    async def _handle_on_loop(
+        self, delivery: Delivery, event: AnyEvent, handler: Callable[..., Awaitable[None]]
+    ) -> bool:
+        if await self._inbox.seen(event.id):
+            return False
+        database = self._consumer.resources.database
+        await handler(event, Context(event_id=event.id, attempts=delivery.attempts, database=database))
+        return await self._inbox.handle_once(event.id, lambda _: None)
+
+    async def _settle(self, delivery: Delivery, verdict: Verdict) -> None:
+        """Settle as ``verdict`` says, however often that takes, unless the delivery is lost."""
+        backoff = Backoff()
+        while True:
+            try:
+                await self._settle_once(delivery, verdict)
+            except SettleFailed as error:
+                delay = backoff.next_delay()
+                log.warning("settlement.failed", reason=describe(error), wait=delay.total_seconds())
+                await asyncio.sleep(delay.total_seconds())
+            except DeliveryLost as error:
+                log.warning("delivery.lost", reason=describe(error))
+                return
+            else:
+                return
+
+    async def _settle_once(self, delivery: Delivery, verdict: Verdict) -> None:
+        attempts = delivery.attempts + 1
+        match verdict:
+            case Done():
+                await self._source.ack(delivery)
+            case TryLater(delay=delay, reason=reason):
+                await self._source.retry(delivery, delay, reason)
+                log.warning("event.retried", reason=reason, attempts=attempts, wait=delay.total_seconds())
+            case GiveUp(reason=reason):
+                await self._source.dead_letter(delivery, reason)
+                log.error("event.dead_lettered", reason=reason, attempts=attempts)
+            case _:
+                assert_never(verdict)
+
+    async def _prune_forever(self) -> None:
+        while True:
+            try:
+                forgotten = await self._inbox.prune(self._limits.inbox_retention)
+                await self._consumer.housekeep()
+                log.debug("inbox.pruned", forgotten=forgotten)
+            except Exception as error:  # noqa: BLE001  old rows are no reason to stop handling new events
+                log.warning("housekeeping.failed", reason=describe(error))
+            await asyncio.sleep(PRUNE_EVERY.total_seconds())

@@ -1,0 +1,53 @@
+"""Creating a consumer's tables, guarded by a version: an older program never writes into a newer database."""
+
+import time
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    select,
+    text,
+    update,
+)
+
+from consumers.runtime.errors import SchemaTooNew
+from consumers.runtime.upsert import insert_into
+
+METADATA: Final = MetaData()
+LOCK_KEY: Final = 0x78756D6D  # "xumm": two instances that start together create one schema
+
+versions: Final = Table(
+    "consumer_schema",
+    METADATA,
+    Column("name", String(63), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+
+def ensure(engine: Engine, tables: MetaData, *, name: str, version: int) -> None:
+    """Create what ``tables`` lacks and note ``version`` for ``name``. Raises `SchemaTooNew`. Idempotent."""
+    with engine.begin() as transaction:
+        if transaction.dialect.name == "postgresql":
+            transaction.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+        METADATA.create_all(transaction)
+        found = transaction.scalar(select(versions.c.version).where(versions.c.name == name))
+        if found is not None and found > version:
+            raise SchemaTooNew(f"the database of {name} has version {found}, this program knows {version}")
+        tables.create_all(transaction)
+        _note(transaction, name, version, found)
+
+
+def _note(transaction: Connection, name: str, version: int, found: int | None) -> None:
+    if found is None:
+        row = {"name": name, "version": version, "created_at": int(time.time())}
+        transaction.execute(insert_into(transaction, versions).values(row))
+    elif found < version:
+        transaction.execute(update(versions).where(versions.c.name == name).values(version=version))

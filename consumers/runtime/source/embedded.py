@@ -1,0 +1,179 @@
+"""A queue inside the process: for trying things out and for tests without a broker. Nothing survives the process."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Protocol, Self
+
+from consumers.runtime.errors import DeliveryLost
+from consumers.runtime.source.port import Delivery, Headers, attempts_in, first_seen_in, settlement_headers
+
+
+class Message(Protocol):
+    """As much of a published message as a queue needs; the processor's own messages have it."""
+
+    @property
+    def id(self) -> str:
+        """Event id."""
+        ...
+
+    @property
+    def type(self) -> str:
+        """Event type."""
+        ...
+
+    @property
+    def body(self) -> bytes:
+        """The event as structured JSON."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A message that failed for good."""
+
+    message: Message
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    message: Message
+    settled: "asyncio.Future[None]"
+    headers: Headers = field(default_factory=dict)
+    redelivered: bool = False
+
+
+class EmbeddedSource:
+    """The `Source` that `deliver` feeds. ``sleep`` is what a retry waits with. ``dead_letters`` keeps what failed."""
+
+    def __init__(
+        self,
+        queue: str,
+        *,
+        prefetch: int = 64,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.dead_letters: list[DeadLetter] = []
+        self._queue = queue
+        self._prefetch = prefetch
+        self._sleep = sleep
+        self._ready: deque[_Entry] = deque()
+        self._unsettled: dict[Delivery, _Entry] = {}
+        self._waiting: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        self._stopped = False
+        self._closed = False
+
+    async def deliver(self, message: Message) -> None:
+        """Queue ``message``; return once it is acknowledged or dead-lettered, however many retries that takes.
+
+        Raises `DeliveryLost` if the queue closes first: deliver it again to the next one.
+        """
+        settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._push(_Entry(message=message, settled=settled))
+        await settled
+
+    async def deliveries(self) -> AsyncIterator[Delivery]:
+        """Deliveries as they come, until `stop`."""
+        while not self._stopped:
+            if self._ready and len(self._unsettled) < self._prefetch:
+                yield self._hand_out(self._ready.popleft())
+                continue
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def ack(self, delivery: Delivery) -> None:
+        """The message is done with."""
+        _resolve(self._take(delivery))
+
+    async def retry(self, delivery: Delivery, delay: timedelta, reason: str) -> None:
+        """Deliver it again after ``delay``."""
+        entry = replace(self._take(delivery), headers=self._headers(delivery, reason), redelivered=False)
+        task = asyncio.create_task(self._return_later(entry, delay))
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+
+    async def dead_letter(self, delivery: Delivery, reason: str) -> None:
+        """Put it aside for good."""
+        entry = self._take(delivery)
+        self.dead_letters.append(DeadLetter(message=entry.message, headers=self._headers(delivery, reason)))
+        _resolve(entry)
+
+    def holds(self, delivery: Delivery) -> bool:
+        """Whether ``delivery`` is unsettled and still ours."""
+        return delivery in self._unsettled
+
+    async def stop(self) -> None:
+        """Take no more deliveries."""
+        self._stopped = True
+        self._changed.set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+        self._closed = True
+        waiting = tuple(self._waiting)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        for entry in (*self._unsettled.values(), *self._ready):
+            self._lose(entry)
+        self._unsettled.clear()
+        self._ready.clear()
+
+    def _push(self, entry: _Entry) -> None:
+        if self._closed:
+            self._lose(entry)
+            return
+        self._ready.append(entry)
+        self._changed.set()
+
+    def _hand_out(self, entry: _Entry) -> Delivery:
+        delivery = Delivery(
+            body=entry.message.body,
+            event_id=entry.message.id,
+            type=entry.message.type,
+            headers=entry.headers,
+            redelivered=entry.redelivered,
+            attempts=attempts_in(entry.headers),
+            first_seen_at=first_seen_in(entry.headers, datetime.now(UTC)),
+        )
+        self._unsettled[delivery] = entry
+        return delivery
+
+    def _take(self, delivery: Delivery) -> _Entry:
+        if self._closed:
+            raise DeliveryLost(f"the embedded queue {self._queue} is closed")
+        entry = self._unsettled.pop(delivery, None)
+        if entry is None:
+            raise ValueError("this delivery is settled")
+        self._changed.set()
+        return entry
+
+    async def _return_later(self, entry: _Entry, delay: timedelta) -> None:
+        try:
+            await self._sleep(delay.total_seconds())
+        except asyncio.CancelledError:
+            self._lose(entry)
+            raise
+        self._push(entry)
+
+    def _headers(self, delivery: Delivery, reason: str) -> Headers:
+        return settlement_headers(delivery, queue=self._queue, reason=reason)
+
+    def _lose(self, entry: _Entry) -> None:
+        if not entry.settled.done():
+            entry.settled.set_exception(DeliveryLost(f"the embedded queue {self._queue} closed"))
+
+
+def _resolve(entry: _Entry) -> None:
+    if not entry.settled.done():
+        entry.settled.set_result(None)

@@ -1,0 +1,194 @@
+"""The `Source` on RabbitMQ, with aio-pika.
+
+It reconnects on its own rather than by aio-pika's robust connections, which do not restore every consumer: a
+connection, its channel and its consumer form one session, and whatever ends any of them ends the session. A watchdog
+ends those that died in silence. The next session starts after a jittered backoff, on the next broker address.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Final, Self
+
+import structlog
+from aio_pika.abc import AbstractIncomingMessage
+
+from consumers.runtime.backoff import Backoff
+from consumers.runtime.errors import DeliveryLost, SourceUnavailable
+from consumers.runtime.reason import describe
+from consumers.runtime.source.port import Delivery, attempts_in, first_seen_in, settlement_headers
+from consumers.runtime.source.republisher import Republisher, copy_of
+from consumers.runtime.source.session import CALL_TIMEOUT, RabbitDelivery, Session
+from schemas.topology import DEAD_LETTERS, RETRIES, retry_queue
+
+log = structlog.get_logger()
+
+STEADY_AFTER: Final = timedelta(seconds=30)
+"""A session that lasted this long resets the backoff; one that merely began does not."""
+
+
+class RabbitSource:
+    """Deliveries of ``queue``, which must exist: without it the source waits and says so.
+
+    ``urls`` are brokers of one cluster, tried in turn. ``watch_every`` is how often a session is examined, and
+    ``patience`` how long the broker may take to answer.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        queue: str,
+        *,
+        prefetch: int = 64,
+        watch_every: timedelta = timedelta(seconds=15),
+        patience: timedelta = CALL_TIMEOUT,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._urls = tuple(urls)
+        self._queue = queue
+        self._prefetch = prefetch
+        self._watch_every = watch_every
+        self._patience = patience
+        self._backoff = backoff or Backoff()
+        self._republisher = Republisher(self._urls, name=f"consumers {queue} republisher")
+        self._inbound: asyncio.Queue[RabbitDelivery | None] = asyncio.Queue()
+        self._session: Session | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._supervisor = asyncio.create_task(self._supervise())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            await asyncio.gather(self._supervisor, return_exceptions=True)
+        await self._republisher.close()
+
+    async def deliveries(self) -> AsyncIterator[Delivery]:
+        """Deliveries as they come, until `stop`."""
+        while not self._stopping.is_set():
+            delivery = await self._inbound.get()
+            if delivery is None:
+                break
+            if self.holds(delivery) and not self._stopping.is_set():
+                yield delivery
+        if self._supervisor is not None and self._supervisor.done():
+            self._supervisor.result()
+
+    async def ack(self, delivery: Delivery) -> None:
+        """The message is done with."""
+        held = _claim(delivery)
+        await self._ack(held)
+
+    async def retry(self, delivery: Delivery, delay: timedelta, reason: str) -> None:
+        """Deliver it again after ``delay``."""
+        key = retry_queue(self._queue, int(delay.total_seconds()))
+        await self._replace(delivery, RETRIES, key, reason)
+
+    async def dead_letter(self, delivery: Delivery, reason: str) -> None:
+        """Put it aside for good."""
+        await self._replace(delivery, DEAD_LETTERS, self._queue, reason)
+
+    def holds(self, delivery: Delivery) -> bool:
+        """Whether ``delivery`` is unsettled and still ours."""
+        return isinstance(delivery, RabbitDelivery) and delivery in delivery.session.unsettled
+
+    async def stop(self) -> None:
+        """Take no more deliveries."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        self._inbound.put_nowait(None)
+        if self._session is not None:
+            await self._session.cancel()
+
+    async def _ack(self, held: RabbitDelivery) -> None:
+        try:
+            async with asyncio.timeout(self._patience.total_seconds()):
+                await held.message.ack()
+        except Exception as error:
+            held.session.lose(f"acknowledging failed: {describe(error)}")
+            raise DeliveryLost(f"not acknowledged: {describe(error)}") from error
+
+    async def _replace(self, delivery: Delivery, exchange: str, key: str, reason: str) -> None:
+        """Publish the copy, wait for its confirm, and only then acknowledge the original."""
+        held = _claim(delivery)
+        headers = settlement_headers(delivery, queue=self._queue, reason=reason)
+        try:
+            await self._republisher.publish(exchange, key, copy_of(held.message, headers))
+        except BaseException:
+            held.session.return_claim(held)
+            raise
+        await self._ack(held)
+
+    async def _supervise(self) -> None:
+        """One session after another until stopped. Ends only by being cancelled or stopped."""
+        try:
+            turn = 0
+            while not self._stopping.is_set():
+                await self._run_session(self._urls[turn % len(self._urls)])
+                turn += 1
+                await self._pause()
+        finally:
+            self._inbound.put_nowait(None)
+
+    async def _run_session(self, url: str) -> None:
+        began = asyncio.get_running_loop().time()
+        try:
+            async with self._new_session(url) as session:
+                if self._stopping.is_set():
+                    return
+                self._session = session
+                log.info("source.connected", queue=self._queue, broker=session.address)
+                reason = await session.watch(self._watch_every)
+                log.warning("source.lost", queue=self._queue, reason=reason)
+        except SourceUnavailable as error:
+            log.warning("source.unavailable", queue=self._queue, reason=str(error))
+        finally:
+            self._session = None
+        if asyncio.get_running_loop().time() - began > STEADY_AFTER.total_seconds():
+            self._backoff.reset()
+
+    def _new_session(self, url: str) -> Session:
+        return Session(url, self._queue, self._receive, prefetch=self._prefetch, patience=self._patience)
+
+    async def _pause(self) -> None:
+        delay = self._backoff.next_delay().total_seconds()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                await self._stopping.wait()
+
+    def _receive(self, message: AbstractIncomingMessage, session: Session) -> None:
+        headers: dict[str, Any] = dict(message.headers)
+        delivery = RabbitDelivery(
+            body=message.body,
+            event_id=message.message_id,
+            type=message.type,
+            headers=headers,
+            redelivered=bool(message.redelivered),
+            attempts=attempts_in(headers),
+            first_seen_at=first_seen_in(headers, datetime.now(UTC)),
+            message=message,
+            session=session,
+        )
+        session.unsettled.add(delivery)
+        self._inbound.put_nowait(delivery)
+
+
+def _claim(delivery: Delivery) -> RabbitDelivery:
+    """``delivery``, claimed for one settlement. Raises `DeliveryLost`, or `ValueError` if it is settled or foreign."""
+    if not isinstance(delivery, RabbitDelivery):
+        raise ValueError("this delivery is of another source")  # noqa: TRY004  the port promises ValueError
+    if delivery in delivery.session.unsettled:
+        delivery.session.unsettled.remove(delivery)
+        return delivery
+    if delivery.session.lost.done():
+        raise DeliveryLost("the session of this delivery ended")
+    raise ValueError("this delivery is settled")

@@ -1,0 +1,98 @@
+"""Publishes copies of messages, confirmed and routed for certain, on a connection of its own."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractMessage
+
+from consumers.runtime.errors import SettleFailed
+from consumers.runtime.reason import describe
+from consumers.runtime.source.port import Headers
+from consumers.runtime.source.session import close, connect
+
+PUBLISH_TIMEOUT: Final = timedelta(seconds=15)
+BROKER_HEADERS: Final = ("x-death", "x-delivery-count", "x-acquired-count")
+BROKER_PREFIXES: Final = ("x-first-death-", "x-last-death-")
+
+
+class Republisher:
+    """One message in flight at a time: retries are rare, and equal message ids in flight would share one confirm.
+
+    Connects when first needed. Any failure drops the connection, so the next publish starts afresh.
+    """
+
+    def __init__(self, urls: Sequence[str], *, name: str) -> None:
+        self._urls = tuple(urls)
+        self._name = name
+        self._turn = 0
+        self._one_in_flight = asyncio.Lock()
+        self._connection: AbstractConnection | None = None
+        self._channel: AbstractChannel | None = None
+
+    async def publish(self, exchange: str, routing_key: str, message: AbstractMessage) -> None:
+        """Return once the broker holds ``message`` in a queue. Raises `SettleFailed`: it may or may not hold it."""
+        async with self._one_in_flight:
+            try:
+                async with asyncio.timeout(PUBLISH_TIMEOUT.total_seconds()):
+                    await self._publish(exchange, routing_key, message)
+            except asyncio.CancelledError as error:
+                await self._drop()
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                raise SettleFailed(f"publishing to {exchange or 'queue'} {routing_key} was cut off") from error
+            except Exception as error:
+                await self._drop()
+                raise SettleFailed(
+                    f"not published to {exchange or 'queue'} {routing_key}: {describe(error)}"
+                ) from error
+
+    async def close(self) -> None:
+        """Close the connection, if there is one."""
+        await self._drop()
+
+    async def _publish(self, exchange: str, routing_key: str, message: AbstractMessage) -> None:
+        channel = self._channel or await self._open()
+        target = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
+        await target.publish(message, routing_key, mandatory=True)
+
+    async def _open(self) -> AbstractChannel:
+        url = self._urls[self._turn % len(self._urls)]
+        self._turn += 1
+        self._connection = await connect(url, name=self._name)
+        self._channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+        self._connection.close_callbacks.add(self._forget)
+        self._channel.close_callbacks.add(self._forget)
+        return self._channel
+
+    def _forget(self, *_: object) -> None:
+        self._channel = None
+
+    async def _drop(self) -> None:
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None:
+            await close(connection)
+
+
+def copy_of(message: AbstractIncomingMessage, headers: Headers) -> aio_pika.Message:
+    """A persistent copy with ``headers``, less what the broker notes in them for itself."""
+    kept: dict[str, Any] = {
+        name: value
+        for name, value in headers.items()
+        if name not in BROKER_HEADERS and not name.startswith(BROKER_PREFIXES)
+    }
+    return aio_pika.Message(
+        message.body,
+        headers=kept,
+        content_type=message.content_type,
+        content_encoding=message.content_encoding,
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+        correlation_id=message.correlation_id,
+        message_id=message.message_id,
+        timestamp=message.timestamp,
+        type=message.type,
+        app_id=message.app_id,
+    )

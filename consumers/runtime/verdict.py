@@ -1,0 +1,50 @@
+"""What becomes of a message whose handler failed: a decision as a value."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from consumers.runtime.errors import Fatal, Retry
+from consumers.runtime.reason import clean, describe
+from schemas.topology import RETRY_DELAYS_SECONDS
+
+MAX_ATTEMPTS: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """Acknowledge it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TryLater:
+    """Put it off by ``delay``, one of the delays that a retry queue exists for."""
+
+    delay: timedelta
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUp:
+    """Dead-letter it."""
+
+    reason: str
+
+
+Verdict = Done | TryLater | GiveUp
+
+
+def judge(error: Exception, *, attempts: int, max_attempts: int = MAX_ATTEMPTS) -> Verdict:
+    """The fate of a message that failed ``attempts`` times before this ``error``."""
+    reason = clean(str(error)) if isinstance(error, Fatal | Retry) else describe(error)
+    if isinstance(error, Fatal) or attempts + 1 >= max_attempts:
+        return GiveUp(reason=reason)
+    after = error.after if isinstance(error, Retry) else None
+    return TryLater(delay=_delay(attempts, after), reason=reason)
+
+
+def _delay(attempts: int, after: timedelta | None) -> timedelta:
+    """The delay whose turn it is, or the first that is long enough for ``after``; else the longest."""
+    turns = [timedelta(seconds=seconds) for seconds in RETRY_DELAYS_SECONDS]
+    candidates = turns[min(attempts, len(turns) - 1) :]
+    return next((delay for delay in candidates if after is None or delay >= after), turns[-1])

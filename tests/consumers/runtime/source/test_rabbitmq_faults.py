@@ -1,0 +1,360 @@
+"""A consumer on a real RabbitMQ through crashes, cut connections and deleted queues: nothing lost, effects once."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import DBAPIError
+from structlog.testing import capture_logs
+from yarl import URL
+
+from consumers.runtime.backoff import Backoff
+from consumers.runtime.composition import opened, run_consumer
+from consumers.runtime.database import Database
+from consumers.runtime.discovery import Found
+from consumers.runtime.errors import Fatal, SettleFailed
+from consumers.runtime.loop import Limits, Runtime
+from consumers.runtime.settings import Settings
+from consumers.runtime.source.rabbitmq import RabbitSource
+from consumers.runtime.source.session import Session
+from schemas.topology import (
+    DEAD_LETTERS,
+    HEADER_ATTEMPTS,
+    HEADER_FIRST_SEEN,
+    HEADER_QUEUE,
+    HEADER_REASON,
+    HEADER_TRACEPARENT,
+)
+from tests.consumers.broker import Broker, until
+from tests.consumers.events import event, message, payload_uuid, raw_message
+from tests.consumers.orders import Orders, effects_in
+from tests.servers.postgres import Postgres
+from tests.servers.proxy import Proxy
+from tests.servers.rabbitmq import RabbitMQ
+
+pytestmark = pytest.mark.rabbitmq
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.fixture
+async def broker(amqp_url: str) -> AsyncIterator[Broker]:
+    async with Broker(amqp_url) as broker:
+        yield broker
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/orders.db"
+
+
+@asynccontextmanager
+async def consuming(amqp_url: str, database_url: str, **options: Any) -> AsyncIterator[Orders]:
+    """The orders consumer at work on the broker."""
+    settings = Settings(database_url=database_url, _env_file=None)
+    backoff = Backoff(first=timedelta(milliseconds=50), cap=timedelta(milliseconds=500))
+    source = RabbitSource([amqp_url], "orders", backoff=backoff, **options)
+    async with opened(Found(name="orders", consumer=Orders), settings) as (consumer, inbox), source:
+        assert isinstance(consumer, Orders)
+        runtime = Runtime(consumer=consumer, source=source, inbox=inbox, limits=Limits())
+        task = asyncio.create_task(runtime.run(consumer.stop))
+        try:
+            yield consumer
+        finally:
+            consumer.stop.set()
+            await task
+
+
+async def effects_of(consumer: Orders) -> list[tuple[str, str]]:
+    return await consumer.resources.database.read(effects_in)
+
+
+async def effect_count(consumer: Orders) -> int:
+    return len(await effects_of(consumer))
+
+
+async def test_crash_between_commit_and_ack_leaves_one_effect(
+    broker: Broker, database_url: str, tmp_path: Path
+) -> None:
+    """SIGKILL after the effect's commit: the next process gets the message again, and adds no second effect."""
+    await broker.publish(message(event("resolve.validated")))
+    command = ["-m", "tests.consumers.runtime.source.dying_process", broker.url, database_url, str(tmp_path / "died")]
+    first = await asyncio.create_subprocess_exec(sys.executable, *command)
+    died_of = await asyncio.wait_for(first.wait(), 30)
+    effects_then = await _effects_at(database_url)
+    second = await asyncio.create_subprocess_exec(sys.executable, *command)
+    await until(broker.consumer_count)
+    await broker.publish(message(event("resolve.validated", 2)))
+    await until(lambda: _has_effects(database_url, 2))
+    second.send_signal(signal.SIGTERM)
+    ended_with = await asyncio.wait_for(second.wait(), 30)
+
+    assert (died_of, ended_with) == (-signal.SIGKILL, 0)
+    assert effects_then == [(payload_uuid(1), "0000000001")]
+    assert await _effects_at(database_url) == [(payload_uuid(1), "0000000001"), (payload_uuid(2), "0000000001")]
+    assert await broker.count() == 0
+
+
+async def test_poison_message_lands_in_the_dead_queue_with_its_story(broker: Broker, sqlite_url: str) -> None:
+    """It waits out its retries, then lies in the dead-letter queue with reason, attempts and trace, body untouched."""
+    published = message(event("resolve.validated"))
+    async with consuming(broker.url, sqlite_url) as consumer:
+        consumer.failures = [RuntimeError(f"shop {number} is closed") for number in range(1, 6)]
+        await broker.publish(published, headers={HEADER_TRACEPARENT: TRACE})
+        dead = await until(lambda: broker.take("orders.dead"))
+
+    headers = dead.headers
+    assert headers[HEADER_REASON] == "RuntimeError: shop 5 is closed"
+    assert (headers[HEADER_ATTEMPTS], headers[HEADER_QUEUE]) == (5, "orders")
+    assert headers[HEADER_TRACEPARENT] == TRACE
+    assert HEADER_FIRST_SEEN in headers
+    assert (dead.body, dead.message_id, dead.type) == (published.body, published.id, published.type)
+    assert await effects_at_rest(sqlite_url) == []
+
+
+async def test_undecodable_message_lands_in_the_dead_queue(broker: Broker, sqlite_url: str) -> None:
+    """A body that is no event is put aside with the reason, and what follows is handled."""
+    async with consuming(broker.url, sqlite_url) as consumer:
+        await broker.publish(raw_message(b"\x00not an event"))
+        await broker.publish(message(event("resolve.validated")))
+        dead = await until(lambda: broker.take("orders.dead"))
+        await until(lambda: effect_count(consumer))
+
+    assert dead.body == b"\x00not an event"
+    assert dead.headers[HEADER_REASON].startswith("undecodable: ")
+
+
+async def test_message_whose_dead_letter_queue_is_missing_is_kept(broker: Broker, sqlite_url: str) -> None:
+    """Unroutable copies are noticed: the message stays until its dead-letter queue exists again."""
+    await broker.channel.queue_delete("orders.dead")
+    async with consuming(broker.url, sqlite_url) as consumer:
+        consumer.failures = [Fatal("no such shop")]
+        await broker.publish(message(event("resolve.validated")))
+        await until(lambda: not consumer.failures)
+        await broker.declare()
+        dead = await until(lambda: broker.take("orders.dead"))
+
+    assert dead.headers[HEADER_REASON] == "no such shop"
+
+
+async def test_missing_retry_exchange_costs_no_message(broker: Broker, sqlite_url: str) -> None:
+    """Publishing to a missing exchange kills its channel; the message is held, and put aside once there is one."""
+    await broker.channel.exchange_delete(DEAD_LETTERS)
+    async with consuming(broker.url, sqlite_url) as consumer:
+        consumer.failures = [Fatal("no such shop")]
+        await broker.publish(message(event("resolve.validated")))
+        await until(lambda: not consumer.failures)
+        await broker.declare()
+        dead = await until(lambda: broker.take("orders.dead"))
+
+    assert dead.message_id == event("resolve.validated").id
+
+
+async def test_broker_killed_under_load_loses_and_doubles_nothing(
+    rabbitmq: RabbitMQ, broker: Broker, sqlite_url: str
+) -> None:
+    """SIGKILL of the broker while 300 messages are consumed: all are handled, each once, in order per payload."""
+    published = [event("resolve.validated", number % 100, number // 100 + 1) for number in range(300)]
+    for each in published:
+        await broker.publish(message(each))
+    async with consuming(broker.url, sqlite_url, prefetch=16) as consumer:
+        await until(lambda: effect_count(consumer))
+        before = await effect_count(consumer)
+        await asyncio.to_thread(rabbitmq.kill)
+        await asyncio.to_thread(rabbitmq.start)
+        await until(lambda: _reaches(consumer, 300), seconds=60)
+        effects = await effects_of(consumer)
+    await broker.connect()
+
+    assert before < 300
+    assert sorted(effects) == sorted((each.subject, each.sequence) for each in published)
+    assert all(_in_order(effects, payload_uuid(number)) for number in range(100))
+    assert await broker.count() == 0
+
+
+async def test_queue_deleted_and_recreated_is_consumed_again(broker: Broker, sqlite_url: str) -> None:
+    """The broker's own notice is enough, without the watchdog; the consumer is back as soon as the queue is."""
+    async with consuming(broker.url, sqlite_url, watch_every=timedelta(hours=1)) as consumer:
+        await until(broker.consumer_count)
+        with capture_logs() as lines:
+            await broker.channel.queue_delete("orders")
+            await until(lambda: _logged(lines, "source.unavailable"))
+        await broker.declare()
+        await until(broker.consumer_count)
+        await broker.publish(message(event("resolve.validated")))
+        await until(lambda: effect_count(consumer))
+
+
+async def test_connections_closed_by_an_operator_are_replaced(
+    rabbitmq: RabbitMQ, broker: Broker, sqlite_url: str
+) -> None:
+    """Closing every connection at the broker is survived."""
+    vhost = URL(broker.url).path.removeprefix("/")
+    async with consuming(broker.url, sqlite_url) as consumer:
+        await until(broker.consumer_count)
+        await asyncio.to_thread(rabbitmq.ctl, "close_all_connections", "--vhost", vhost, "maintenance")
+        await broker.connect()
+        await until(broker.consumer_count)
+        await broker.publish(message(event("resolve.validated")))
+        await until(lambda: effect_count(consumer))
+
+
+async def test_consumer_starts_before_its_broker(broker: Broker, sqlite_url: str) -> None:
+    """With no broker there it waits, and consumes once there is one."""
+    async with proxied(broker.url) as (proxy, url):
+        await proxy.cut()
+        async with consuming(url, sqlite_url) as consumer:
+            await broker.publish(message(event("resolve.validated")))
+            with capture_logs() as lines:
+                await until(lambda: _logged(lines, "source.unavailable"))
+            await proxy.restore()
+            await until(lambda: effect_count(consumer))
+
+
+async def test_broker_that_falls_silent_is_noticed(broker: Broker, sqlite_url: str) -> None:
+    """A half-open connection carries nothing and breaks nothing: the watchdog ends it."""
+    options = {"watch_every": timedelta(milliseconds=100), "patience": timedelta(milliseconds=500)}
+    async with proxied(broker.url) as (proxy, url), consuming(url, sqlite_url, **options) as consumer:
+        await until(broker.consumer_count)
+        with capture_logs() as lines:
+            await proxy.half_open()
+            await broker.publish(message(event("resolve.validated")))
+            await until(lambda: _logged(lines, "source.lost"))
+        await proxy.reset()
+        await proxy.restore()
+        await until(lambda: effect_count(consumer))
+
+
+async def test_consumer_that_the_broker_forgot_is_noticed(broker: Broker, sqlite_url: str) -> None:
+    """A consumer cancelled behind the library's back leaves a queue without consumers: the watchdog sees it."""
+    options = {"watch_every": timedelta(milliseconds=100)}
+    settings = Settings(database_url=sqlite_url, _env_file=None)
+    source = RabbitSource([broker.url], "orders", **options)
+    async with opened(Found(name="orders", consumer=Orders), settings), source:
+        await until(broker.consumer_count)
+        assert source._session is not None
+        session, tag = source._session, source._session._tag
+        assert session._channel is not None
+        assert tag is not None
+        await session._channel.basic_cancel(tag)
+        await until(session.lost.done)
+        await until(broker.consumer_count)
+
+    assert session.lost.result() == "the broker knows no consumer"
+
+
+@pytest.mark.parametrize(
+    ("answers", "stalled"),
+    [([(5, 0), (5, 0)], True), ([(5, 0), (5, 1)], False), ([(5, 0), (0, 0), (5, 0)], False), ([(0, 0), (0, 0)], False)],
+)
+async def test_session_is_stalled_if_ready_messages_do_not_come_twice_in_a_row(
+    answers: list[tuple[int, int]], stalled: str
+) -> None:
+    """Messages ready at the broker, none in hand and none received between two examinations: something is wrong."""
+    session = Session("amqp://localhost/", "orders", lambda *_: None, prefetch=1)
+    for ready, received in answers:
+        session._received += received
+        found = session._is_stalled(ready)
+
+    assert found == stalled
+
+
+@pytest.mark.postgres
+async def test_consumer_starts_before_its_database(broker: Broker, postgres: Postgres, postgres_url: str) -> None:
+    """With no database there it waits, and handles once there is one."""
+    await asyncio.to_thread(postgres.stop)
+    stop = asyncio.Event()
+    settings = Settings(database_url=postgres_url, _env_file=None)
+    source = RabbitSource([broker.url], "orders")
+    with capture_logs() as lines:
+        running = asyncio.create_task(run_consumer(Found(name="orders", consumer=Orders), settings, source, stop))
+        await until(lambda: _logged(lines, "database.unavailable"))
+    await asyncio.to_thread(postgres.start)
+    await broker.publish(message(event("resolve.validated")))
+    await until(lambda: _logged_effect(postgres_url))
+    stop.set()
+    await running
+
+
+async def test_unsettled_messages_return_when_the_process_stops(broker: Broker, sqlite_url: str) -> None:
+    """What was fetched and not begun is in the queue again after a stop."""
+    async with consuming(broker.url, sqlite_url) as consumer:
+        consumer.gate.clear()
+        for sequence in range(1, 4):
+            await broker.publish(message(event("sign.opened", 1, sequence)))
+        await until(lambda: consumer.begun)
+        consumer.stop.set()
+        await asyncio.sleep(0)  # one turn of the loop: the runtime has seen it
+        consumer.gate.set()
+    left = await until(broker.count)
+
+    assert (len(consumer.seen), left) == (1, 2)
+
+
+async def test_retry_that_cannot_be_published_leaves_the_delivery_in_hand(broker: Broker) -> None:
+    """Without its broker the copy is not published, so the original is not acknowledged and can be settled again."""
+    async with RabbitSource([broker.url], "orders") as source:
+        await broker.publish(message(event("sign.opened")))
+        delivery = await anext(source.deliveries())
+        source._republisher._urls = (_with_port(broker.url, 1),)
+        with pytest.raises(SettleFailed):
+            await source.retry(delivery, timedelta(seconds=10), "later")
+        held = source.holds(delivery)
+        source._republisher._urls = (broker.url,)
+        await source.dead_letter(delivery, "later")
+        dead = await until(lambda: broker.take("orders.dead"))
+
+    assert (held, dead.headers[HEADER_REASON]) == (True, "later")
+
+
+@asynccontextmanager
+async def proxied(amqp_url: str) -> AsyncIterator[tuple[Proxy, str]]:
+    """A proxy before the broker, and the address through it."""
+    port = URL(amqp_url).port
+    assert port is not None
+    async with Proxy(port) as proxy:
+        yield proxy, _with_port(amqp_url, proxy.port)
+
+
+def _with_port(url: str, port: int) -> str:
+    return str(URL(url).with_port(port))
+
+
+def _logged(lines: Sequence[Mapping[str, Any]], name: str) -> bool:
+    return any(line["event"] == name for line in lines)
+
+
+async def _logged_effect(database_url: str) -> bool:
+    try:
+        return await _has_effects(database_url, 1)
+    except DBAPIError:
+        return False
+
+
+async def _reaches(consumer: Orders, count: int) -> bool:
+    return await effect_count(consumer) >= count
+
+
+async def _has_effects(database_url: str, count: int) -> bool:
+    return len(await _effects_at(database_url)) >= count
+
+
+async def _effects_at(database_url: str) -> list[tuple[str, str]]:
+    async with Database(database_url) as database:
+        return await database.read(effects_in)
+
+
+async def effects_at_rest(database_url: str) -> list[tuple[str, str]]:
+    """The effects in the database of a consumer that stopped."""
+    return await _effects_at(database_url)
+
+
+def _in_order(effects: list[tuple[str, str]], payload: str) -> bool:
+    sequences = [sequence for subject, sequence in effects if subject == payload]
+    return sequences == sorted(sequences)

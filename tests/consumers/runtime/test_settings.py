@@ -1,0 +1,115 @@
+"""Settings: where they come from, and what is said of wrong ones."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from consumers.runtime.settings import SettingsError, load
+
+SECRET = "amqp://user:pa55word@broker:5672/"
+
+
+@pytest.fixture(autouse=True)
+def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Neither the developer's variables nor files play a part."""
+    for name in ("CONSUMERS_AMQP_URL", "PROCESSOR_AMQP_URL", "CONSUMERS_DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_defaults_are_enough_to_start() -> None:
+    """A broker on this machine, and a database file for each consumer."""
+    settings = load()
+
+    assert settings.database_of("app-state") == "sqlite:///var/consumers/app-state.db"
+    assert settings.brokers == ("amqp://guest:guest@127.0.0.1:5672/",)
+
+
+def test_broker_address_is_shared_with_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processor's own variable is read, and the consumers' variable wins."""
+    monkeypatch.setenv("PROCESSOR_AMQP_URL", "amqp://one/, amqp://two/")
+    shared = load().brokers
+    monkeypatch.setenv("CONSUMERS_AMQP_URL", "amqps://three/")
+
+    assert (shared, load().brokers) == (("amqp://one/", "amqp://two/"), ("amqps://three/",))
+
+
+def test_environment_beats_dotenv_beats_file(monkeypatch: pytest.MonkeyPatch, empty_directory: Path) -> None:
+    """Each source fills what those before it leave open."""
+    (empty_directory / "consumers.toml").write_text('prefetch = 1\nmax_attempts = 2\nhandler_timeout = "2m"\n')
+    (empty_directory / ".env").write_text("CONSUMERS_PREFETCH=3\nCONSUMERS_MAX_ATTEMPTS=4\nPROCESSOR_OTHER=1\n")
+    monkeypatch.setenv("CONSUMERS_PREFETCH", "5")
+    settings = load()
+
+    assert (settings.prefetch, settings.max_attempts) == (5, 4)
+    assert settings.handler_timeout == timedelta(minutes=2)
+
+
+def test_plain_postgresql_address_gets_the_driver_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same address as the processor's works here."""
+    monkeypatch.setenv("CONSUMERS_DATABASE_URL", "postgresql://user:pw@db/state")
+
+    assert load().database_of("any") == "postgresql+psycopg://user:pw@db/state"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("CONSUMERS_AMQP_URL", "http://user:pa55word@broker/"),
+        ("CONSUMERS_AMQP_URL", ""),
+        ("CONSUMERS_AMQP_URL", "amqp://"),
+        ("CONSUMERS_DATABASE_URL", "mysql://user:pa55word@db/x"),
+        ("CONSUMERS_DATABASE_URL", "pa55word"),
+        ("CONSUMERS_PREFETCH", "0"),
+        ("CONSUMERS_PREFETCH", "pa55word"),
+        ("CONSUMERS_HANDLER_TIMEOUT", "31m"),
+        ("CONSUMERS_HANDLER_TIMEOUT", "0"),
+        ("CONSUMERS_INBOX_RETENTION", "1h"),
+        ("CONSUMERS_PUSH_CHANNEL", "pa55word"),
+        ("CONSUMERS_PREFECTH", "3"),
+    ],
+)
+def test_wrong_setting_is_named_without_its_value(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    """One line says which variable is wrong and what would be right."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as raised:
+        load()
+
+    assert str(raised.value).startswith(f"{variable}: ")
+    assert "pa55word" not in str(raised.value)
+
+
+def test_every_wrong_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody likes to mend settings one by one."""
+    monkeypatch.setenv("CONSUMERS_PREFETCH", "0")
+    monkeypatch.setenv("CONSUMERS_MAX_ATTEMPTS", "0")
+    with pytest.raises(SettingsError) as raised:
+        load()
+
+    assert len(str(raised.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("content", ["prefetch = = 1", "prefech = 1"])
+def test_wrong_file_is_complained_about(empty_directory: Path, content: str) -> None:
+    """A file that is no TOML, or names what is no setting, is not passed over."""
+    (empty_directory / "consumers.toml").write_text(content)
+    with pytest.raises(SettingsError):
+        load()
+
+
+def test_settings_show_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Printing them by accident leaks nothing, and the log pipeline knows what to mask."""
+    monkeypatch.setenv("CONSUMERS_AMQP_URL", SECRET)
+    settings = load()
+
+    assert "pa55word" not in repr(settings)
+    assert settings.passwords == ("pa55word",)
+
+
+def test_a_password_is_known_in_both_spellings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors quote URLs, where a password is percent-encoded, so that no log line may hold that either."""
+    monkeypatch.setenv("CONSUMERS_DATABASE_URL", "postgresql://me:p%40ss%2Fword@db/shop")
+
+    assert {"p@ss/word", "p%40ss%2Fword"} <= set(load().passwords)

@@ -1,0 +1,51 @@
+"""Whether and when to try again."""
+
+from datetime import timedelta
+
+import pytest
+
+from processor.core.errors import Denied, LookupFailed, NormalizeError, NotFound, Unavailable
+from processor.core.retry import LOOKUP, LOOKUP_PATIENCE, Backoff, decide_lookup
+
+BACKOFF = Backoff(first=timedelta(seconds=0.25), cap=timedelta(seconds=30))
+
+
+def test_delays_double_up_to_the_cap() -> None:
+    """Each failure in a row doubles the pause, and no number of them makes it longer than the cap."""
+    delays = [BACKOFF.delay(attempt, 0.0).total_seconds() for attempt in (1, 2, 3, 7, 8, 9, 5000)]
+
+    assert [0.25, 0.5, 1.0, 16.0, 30.0, 30.0, 30.0] == delays
+
+
+def test_jitter_takes_up_to_half_away() -> None:
+    """Those that failed together do not come back together, nor at once."""
+    delays = [BACKOFF.delay(9, chance).total_seconds() for chance in (0.0, 0.5, 1.0)]
+
+    assert [30.0, 22.5, 15.0] == delays
+
+
+@pytest.mark.parametrize(
+    ("error", "delay"),
+    [
+        (None, timedelta(seconds=2)),
+        (NotFound("not yet"), timedelta(seconds=2)),
+        (Unavailable("later"), timedelta(seconds=2)),
+        (Unavailable("later", retry_after=timedelta(seconds=90)), timedelta(seconds=90)),
+        (Unavailable("later", retry_after=timedelta(milliseconds=1)), timedelta(seconds=2)),
+        (Unavailable("next year", retry_after=timedelta(days=365)), LOOKUP.cap),
+        (Denied("wrong secret"), LOOKUP.cap),
+        (NormalizeError("odd answer"), LOOKUP.cap),
+    ],
+)
+def test_lookup_is_tried_again_when_it_may_help(error: LookupFailed | NormalizeError | None, delay: timedelta) -> None:
+    """Soon if all is well, as late as was asked for within reason, and slowly where somebody must mend something."""
+    decision = decide_lookup(error, attempt=1, age=timedelta(0), chance=0.0)
+
+    assert delay == decision.delay
+
+
+def test_lookup_is_given_up_after_a_day() -> None:
+    """An outcome that nobody can tell by then is a case for a human."""
+    decision = decide_lookup(None, attempt=9, age=LOOKUP_PATIENCE, chance=0.0)
+
+    assert decision.delay is None
