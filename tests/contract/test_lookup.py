@@ -73,7 +73,7 @@ async def test_refused_transaction_is_pending_until_its_last_ledger_passed(looku
     signed = await lookup.fetched(uuid)
     assert signed.snapshot is not None
     last = lookup.sandbox.ledger.validated_index + 5
-    state = replace(signed, snapshot=replace(signed.snapshot, last_ledger_sequence=last))
+    state = signed._replace(snapshot=replace(signed.snapshot, last_ledger_sequence=last))
     early = await lookup.transactions.transaction(APPLICATION, state)
     lookup.clock.advance(seconds=60)
     late = await lookup.transactions.transaction(APPLICATION, state)
