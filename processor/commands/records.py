@@ -192,6 +192,18 @@ def _summary(body: "QuarantinedBody") -> dict[str, Any]:
 
 
 def _show(rows: list[dict[str, Any]], columns: tuple[str, ...], *, as_json: bool) -> None:
+    """The rows, without secrets: an unknown application's name is whatever somebody put into a URL."""
+    from processor.redaction import Redactor
+    from processor.settings import secrets_of
+
+    redactor = Redactor.of(secrets_of(settings()))
+    rows = [
+        {
+            name: redactor.line(value.encode()).decode() if isinstance(value, str) else value
+            for name, value in row.items()
+        }
+        for row in rows
+    ]
     if as_json:
         say_json(rows)
     elif rows:

@@ -35,7 +35,13 @@ def run() -> None:
     app.run(loaded)
 
 
-def dev() -> None:
+def dev(
+    *,
+    port: Annotated[int, typer.Option(help="The service's port on 127.0.0.1.", min=1, max=65535)] = 8000,
+    sandbox_port: Annotated[
+        int, typer.Option(help="The sandbox's port on 127.0.0.1; 0 for a free one.", min=0, max=65535)
+    ] = 8600,
+) -> None:
     """Run everything here, without Xumm and without a broker.
 
     That is the service, a sandbox in place of Xumm, and the consumers, in one process.
@@ -43,10 +49,12 @@ def dev() -> None:
     Try:
 
       processor dev
+
+      processor dev --port 9000 --sandbox-port 9001
     """
     from processor.dev import run as run_house
 
-    run_house()
+    run_house(port, sandbox_port)
 
 
 def config(

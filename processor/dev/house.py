@@ -47,17 +47,17 @@ class House:
     """Where the databases are, for as long as it runs."""
 
 
-def run() -> None:
+def run(port: int = SERVICE_PORT, sandbox_port: int = SANDBOX_PORT) -> None:
     """Open the house, walk through it, and stay until a signal. Raises `SettingsError` if a port is taken."""
-    asyncio.run(_run())
+    asyncio.run(_run(port, sandbox_port))
 
 
-async def _run() -> None:
+async def _run(port: int, sandbox_port: int) -> None:
     story, stop = Story(), stop_on_signals()
     # The stream takes the place of a file: only what logging calls is there.
     logs.configure("json", "info", secrets=[API_SECRET], stream=cast("Any", story))
     with tempfile.TemporaryDirectory(prefix="xumm-dev-") as folder:
-        async with opened(Path(folder), stop) as house:
+        async with opened(Path(folder), stop, port=port, sandbox_port=sandbox_port) as house:
             walking = asyncio.create_task(_walk(house, story))
             await stop.wait()
             walking.cancel()
@@ -104,7 +104,8 @@ async def opened(
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        raise SettingsError(f"port {port} or {sandbox_port} of 127.0.0.1 is in use: stop what listens there") from None
+        message = f"port {port} or {sandbox_port} of 127.0.0.1 is in use: choose others with --port and --sandbox-port"
+        raise SettingsError(message) from None
 
 
 async def _consume(name: str, folder: Path, publisher: EmbeddedPublisher, stop: asyncio.Event) -> None:

@@ -92,6 +92,11 @@ class Child:
     def running(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended, negative for a signal; None while it runs."""
+        return self._process.poll()
+
     def wait_ready(self, ready: Callable[[], bool], *, timeout: float) -> None:
         """Return once ``ready`` says so; raise `ServerFailed` when it ends or time runs out before."""
 
