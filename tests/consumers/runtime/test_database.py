@@ -214,3 +214,13 @@ async def _inbox(database: Database) -> SqlInbox:
 
 def _transaction_of(transaction: Connection) -> int:
     return id(transaction.get_transaction())
+
+
+async def test_file_is_private(tmp_path: Path) -> None:
+    """Nobody but the consumer's own user reads what it keeps: device tokens are among it."""
+    path = tmp_path / "consumers" / "push.db"
+    async with Database(f"sqlite:///{path}") as database:
+        await database.create(METADATA, name="numbers", version=1)
+
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert path.stat().st_mode & 0o777 == 0o600
