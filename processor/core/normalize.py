@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from processor.core.application import Application
 from processor.core.blob import last_ledger_sequence
@@ -21,6 +22,9 @@ from schemas.webhook import UserToken, Webhook
 
 _amount: Final[TypeAdapter[Amount]] = TypeAdapter(Amount)
 _MAX_PROBLEMS: Final = 3
+_MAX_NESTING: Final = 100
+_ENVELOPE: Final = b"[[[[%b]]]]"
+"""Deeper than an event nests what it carries. pydantic reads about 200 levels."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -198,7 +202,19 @@ def _token(token: UserToken | None) -> Token | None:
 
 
 def _json(custom_meta: CustomMeta | None) -> CustomMetaJson | None:
-    return None if custom_meta is None else custom_meta.model_dump_json().encode()
+    """None also where it nests too deep to be read inside an event: the outcome matters more."""
+    if custom_meta is None:
+        return None
+    json = custom_meta.model_dump_json().encode()
+    return json if json.count(b"[") + json.count(b"{") <= _MAX_NESTING or _is_readable(json) else None
+
+
+def _is_readable(json: bytes) -> bool:
+    try:
+        from_json(_ENVELOPE % json)
+    except ValueError:
+        return False
+    return True
 
 
 def _parse(model: type[Model], body: str | bytes) -> Model:

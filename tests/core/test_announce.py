@@ -7,13 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.core.announce import EncodedEvent, encode
+from processor.core.delivery import Delivery
 from processor.core.errors import NormalizeError
 from processor.core.identity import event_id, user_reference
 from processor.core.lifecycle import apply
+from processor.core.normalize import webhook_report
 from processor.core.report import Report, Token
 from schemas.events import MODELS, ResolveFailed, ResolveValidated, parse_event
-from tests.core.payloads import ACCOUNT, APPLICATION, NOW, PAYLOAD, POLICY, UNKNOWN, ledger, snapshot, webhook
+from tests.core.payloads import ACCOUNT, APPLICATION, NOW, PAYLOAD, POLICY, SHOP, UNKNOWN, ledger, snapshot, webhook
 from tests.core.test_lifecycle import REPORTS, STORIES
+from tests.webhooks import body_of
 
 
 def published(*reports: Report) -> list[EncodedEvent]:
@@ -128,3 +131,16 @@ def test_resolve_event_that_breaks_its_promise_is_not_published(lie: dict[str, A
         published(webhook(), snapshot(**lie), ledger())
 
     assert "nobody" not in str(caught.value)
+
+
+@pytest.mark.parametrize("depth", [*range(90, 110), *range(185, 200)])
+def test_deep_metadata_never_makes_an_unreadable_event(depth: int) -> None:
+    """What an application attached is carried, or left out where consumers could not read it; the event goes out."""
+    nested = b"[" * depth + b"]" * depth
+    body = body_of(PAYLOAD, custom_meta={"blob": "@@"}).replace(b'"@@"', nested)
+    report = webhook_report(Delivery(application=SHOP, body=body, received_at=NOW, attempt=1))
+
+    event = parse_event(published(report)[0].body)
+
+    assert event.type == "xumm.sign.signed"
+    assert (depth < 190) <= (event.data.custom_meta is not None)
