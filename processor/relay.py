@@ -78,6 +78,7 @@ class Relay:
         self._behind = asyncio.Event()
         self._behind.set()
         self._noted = asyncio.Event()
+        self._newest: list[OutboxMessage] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -96,7 +97,7 @@ class Relay:
         if self.live and self._load + len(messages) > self._pace.window:
             self._fall_behind("overload")
         if not self.live:
-            self._noted.set()
+            self._note(messages)
             return
         for message in messages:
             self._enqueue(message)
@@ -158,6 +159,16 @@ class Relay:
 
     # Catching up: from the table, pass by pass.
 
+    def _note(self, messages: Sequence[OutboxMessage]) -> None:
+        """Keep what is committed while a page is read, so that reading can end while webhooks go on coming."""
+        self._noted.set()
+        if self._newest is None:
+            return
+        if messages and len(self._newest) < self._pace.page:
+            self._newest += messages
+        else:
+            self._newest = None
+
     async def _keep_catching_up(self) -> None:
         attempt = 0
         while True:
@@ -193,20 +204,38 @@ class Relay:
         """Publish what the table holds, once through. True if all of it went out."""
         self._failed.clear()
         position, count = 0, 0
-        while page := await self._outbox.unpublished(after=position, limit=self._pace.page):
+        while page := await self._read(position):
             for message in page:
                 if message.message.payload not in self._failed:
                     self._enqueue(message)
-            await self._settle()
             position, count = page[-1].position, count + len(page)
+            if len(page) < self._pace.page and self._go_live(position):
+                break
+            await self._settle()
             if self._hopeless():
                 return False
-        # Nothing may be awaited from the empty page to here: a commit in between would be noted, and must be seen.
-        if not self._failed and not self._noted.is_set() and not self._outbox.shared:
-            self._behind.clear()
+        else:
+            self._go_live(position)
         if count:
             log.info("outbox.caught_up", published=count - len(self._failed), failed=len(self._failed))
         return not self._failed
+
+    async def _read(self, position: int) -> Sequence[OutboxMessage]:
+        self._newest = []
+        return await self._outbox.unpublished(after=position, limit=self._pace.page)
+
+    def _go_live(self, position: int) -> bool:
+        """Leave the table, which was read to its end at ``position``, and publish what was committed meanwhile.
+
+        Nothing may be awaited between the read and this: a commit in between would be noted, and must be seen.
+        """
+        if self._failed or self._newest is None or self._outbox.shared:
+            return False
+        self._behind.clear()
+        for message in self._newest:
+            if message.position > position:
+                self._enqueue(message)
+        return True
 
     def _hopeless(self) -> bool:
         failures = self._failed.values()

@@ -131,6 +131,32 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
+class BusyOutbox(MemoryOutbox):
+    """Another event is committed and offered while a page is read, and one just before."""
+
+    offer: Callable[[Sequence[OutboxMessage]], None]
+
+    async def unpublished(self, *, after: int, limit: int) -> Sequence[OutboxMessage]:
+        self.offer(self.commit("a"))
+        page = await super().unpublished(after=after, limit=limit)
+        self.offer(self.commit("a"))
+        await asyncio.sleep(0)
+        return page
+
+
+async def test_it_goes_live_while_webhooks_never_cease() -> None:
+    """There need be no pause in what is committed for the table to be left, and nothing is lost or overtaken then."""
+    outbox, publisher = BusyOutbox(), ObedientPublisher()
+    outbox.commit(*"abcab" * 5)
+
+    async with running(outbox, publisher) as relay:
+        outbox.offer = relay.offer
+        await until(lambda: relay.live and outbox.left == 0)
+
+    expected = [row.message.id for row in outbox.rows.values() if row.message.payload == "a"]
+    assert expected == publisher.arrived["a"]
+
+
 async def test_what_was_left_is_published_at_start() -> None:
     """Events of an earlier life go out first, in their order, and then the relay is live."""
     outbox, publisher = MemoryOutbox(), ObedientPublisher()
