@@ -77,6 +77,7 @@ class Relay:
         self._failed: dict[str, PublishError] = {}
         self._behind = asyncio.Event()
         self._behind.set()
+        self._caught_up = asyncio.Event()
         self._noted = asyncio.Event()
         self._newest: list[OutboxMessage] | None = None
         self._idle = asyncio.Event()
@@ -109,7 +110,12 @@ class Relay:
             group.create_task(self._keep_catching_up(), name="relay-catch-up")
 
     async def drain(self) -> None:
-        """Return when nothing is in flight and all that was published is marked. For shutdown, after intake stopped."""
+        """Return when nothing is in flight and all that was published is marked. For shutdown, after intake stopped.
+
+        While the broker is there, what waits in the table goes out first.
+        """
+        if not self._outbox.shared and await self._is_ready():
+            await self._caught_up.wait()
         await self._idle.wait()
         await self._mark()
 
@@ -156,6 +162,7 @@ class Relay:
         if self.live:
             log.warning("outbox.fell_behind", reason=reason, in_flight=self._load)
             self._behind.set()
+            self._caught_up.clear()
 
     # Catching up: from the table, pass by pass.
 
@@ -232,9 +239,18 @@ class Relay:
         if self._failed or self._newest is None or self._outbox.shared:
             return False
         self._behind.clear()
+        self._caught_up.set()
         for message in self._newest:
             if message.position > position:
                 self._enqueue(message)
+        return True
+
+    async def _is_ready(self) -> bool:
+        try:
+            async with asyncio.timeout(self._pace.poll_every.total_seconds()):
+                await self._publisher.ready()
+        except TimeoutError:
+            return False
         return True
 
     def _hopeless(self) -> bool:

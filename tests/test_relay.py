@@ -321,3 +321,21 @@ async def test_shared_outbox_is_published_by_its_leader(leader: bool) -> None:  
     assert not live
     assert ["event-1"] == publisher.arrived["a"]
     assert ["event-2"] == publisher.arrived["b"]
+
+
+async def test_drain_empties_the_table_while_the_broker_is_there() -> None:
+    """Stopping while events wait in the table publishes them first, unless the broker is away."""
+    outbox, publisher = MemoryOutbox(), ObedientPublisher()
+    publisher.up.clear()
+    outbox.commit("a", "b", "c")
+
+    async with running(outbox, publisher) as relay:
+        async with asyncio.timeout(10):
+            await relay.drain()
+        away = outbox.left
+        publisher.up.set()
+        async with asyncio.timeout(10):
+            await relay.drain()
+
+    assert away == 3
+    assert outbox.left == 0
