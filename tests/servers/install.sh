@@ -1,11 +1,15 @@
 #!/bin/sh
-# Installs the servers that the test suite runs as its own child processes, if they are missing. Starts no service.
+# Installs what the test suite runs as its own child processes, if it is missing: servers and a few tools.
+# Starts no service.
 set -eu
 
 missing=""
 [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] && command -v epmd >/dev/null || missing="$missing rabbitmq-server"
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postgresql"
 command -v setpriv >/dev/null || missing="$missing util-linux"
+for tool in strace curl openssl; do
+    command -v "$tool" >/dev/null || missing="$missing $tool"
+done
 [ -n "$missing" ] || exit 0
 
 give_up() {
