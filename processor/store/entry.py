@@ -78,13 +78,12 @@ class Recorded:
 class DueTask:
     """A task claimed for a while: whoever claims it finishes, reschedules, or lets the lease run out."""
 
+    id: int
     kind: Literal["fetch", "check", "deadline"]
     state: PayloadState
     attempts: int
     """How often it was claimed, this time included."""
     created_at: datetime
-    generation: int
-    """Grows when the task is asked for again meanwhile: finishing an older generation leaves the task in place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

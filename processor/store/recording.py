@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Dialect, bindparam, case, literal_column, or_, select, text
+from sqlalchemy import Connection, Dialect, bindparam, select, text
 
 from processor.core.announce import encode
-from processor.core.lifecycle import Task, Transition, apply
+from processor.core.lifecycle import Transition, apply
 from processor.core.report import Report
 from processor.core.state import PayloadState
 from processor.publisher.port import Message
@@ -47,7 +47,7 @@ class Recording:
         self._hold_place = Insertion(dialect, [*STATE, *_SEEN], lambda insert: insert.on_conflict_do_nothing())
         self._put_states = Insertion(dialect, [*STATE, *_SEEN], _update_state)
         self._put_messages = Insertion(dialect, [column for column in outbox.c if column.name != "published_at"])
-        self._put_tasks = Insertion(dialect, [*tasks.c][:7], _ask_again)
+        self._put_tasks = Insertion(dialect, [*tasks.c][1:7])
         self._put_deliveries = Insertion(dialect, [*deliveries.c][1:])
         self._put_quarantine = Insertion(dialect, [*quarantine.c][1:6])
 
@@ -58,7 +58,7 @@ class Recording:
         drafts = [group.add(entry) for entry in entries]
         recorded = self._put_drafts(connection, drafts)
         self._put_states(connection, [(*row_of(state), seen_at, seen_at) for state in group.changed.values()])
-        self._put_tasks(connection, list(group.tasks.values()))
+        self._put_tasks(connection, group.tasks)
         self._put_deliveries(connection, group.deliveries)
         self._put_quarantine(connection, group.quarantined)
         return recorded
@@ -117,7 +117,7 @@ class _Group:
         self._states = states
         self._now = now
         self.changed: dict[_Key, PayloadState] = {}
-        self.tasks: dict[tuple[str, str, str], tuple[Any, ...]] = {}
+        self.tasks: list[tuple[Any, ...]] = []
         self.deliveries: list[tuple[Any, ...]] = []
         self.quarantined: list[tuple[Any, ...]] = []
 
@@ -142,21 +142,13 @@ class _Group:
         if known is None or transition.state != known:
             self._states[key] = self.changed[key] = transition.state
         for task in transition.tasks:
-            self._ask(key, task, report)
+            self.tasks.append((*key, task.kind, stored(report.at + task.due), 0, self._now))
         if entry.delivery is not None:
             verdict = "accepted" if transition.news or known is None else "duplicate"
             self.deliveries.append(_delivery_row(entry.delivery, verdict))
         return transition, [
             _message(transition, report, number, entry) for number in range(len(transition.announcements))
         ]
-
-    def _ask(self, key: _Key, task: Task, report: Report) -> None:
-        """At the end of the group there is one row for each task, due as `_ask_again` would have it."""
-        due_at = stored(report.at + task.due)
-        earlier = self.tasks.get((*key, task.kind))
-        if earlier is not None and task.kind != "deadline":
-            due_at = min(due_at, earlier[3])
-        self.tasks[*key, task.kind] = (*key, task.kind, due_at, 0, 1, self._now)
 
 
 _SEEN: Final = (payloads.c.first_seen_at, payloads.c.updated_at)
@@ -215,17 +207,4 @@ def _update_state(insert: Insert) -> Insert:
     return insert.on_conflict_do_update(
         index_elements=[payloads.c.payload, payloads.c.app],
         set_={column.name: insert.excluded[column.name] for column in payloads.c if column.name not in kept},
-    )
-
-
-def _ask_again(insert: Insert) -> Insert:
-    """A task that is asked for again is due at the earlier time; a deadline moves to where the newest report has it."""
-    asked = insert.excluded.due_at
-    is_deadline = tasks.c.kind == literal_column("'deadline'")
-    return insert.on_conflict_do_update(
-        index_elements=[tasks.c.payload, tasks.c.app, tasks.c.kind],
-        set_={
-            "due_at": case((or_(is_deadline, asked < tasks.c.due_at), asked), else_=tasks.c.due_at),
-            "generation": tasks.c.generation + literal_column("1"),
-        },
     )

@@ -60,12 +60,12 @@ outbox: Final = Table(
 tasks: Final = Table(
     "tasks",
     metadata,
-    Column("payload", Text, primary_key=True),
-    Column("app", Text, primary_key=True),
-    Column("kind", Text, primary_key=True),
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("payload", Text, nullable=False),
+    Column("app", Text, nullable=False),
+    Column("kind", Text, nullable=False),
     Column("due_at", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("generation", Integer, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("holder", Text),
     Column("leased_until", BigInteger),
@@ -76,8 +76,9 @@ tasks: Final = Table(
         sqlite_where=text("leased_until IS NOT NULL"),
         postgresql_where=text("leased_until IS NOT NULL"),
     ),
+    sqlite_autoincrement=True,
 )
-"""What is to be done later, and who is at it."""
+"""What is to be done later, and who is at it. Appended, never looked up by payload: that costs no page but the last."""
 
 deliveries: Final = Table(
     "deliveries",

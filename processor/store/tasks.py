@@ -1,20 +1,20 @@
 """Due work: claimed for a while by one, finished or put off by whoever claimed it.
 
-A claim is recognised by ``attempts``, which grows with each, and what was asked by ``generation``, which grows with
-each asking: who finishes an older generation leaves the task in place, since its answer may be too old.
+A claim is recognised by ``attempts``, which grows with each. What is asked for again while somebody is at it is another
+task: an answer that is on its way may be too old for it.
 """
 
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
 from processor.store.entry import DueTask
 from processor.store.knowledge import STATE, state_of
 from processor.store.tables import payloads, restored, stored, tasks
 
 _JOINED: Final = tasks.join(payloads, and_(payloads.c.payload == tasks.c.payload, payloads.c.app == tasks.c.app))
-_TASK: Final = (tasks.c.kind, tasks.c.attempts, tasks.c.created_at, tasks.c.generation)
+_TASK: Final = (tasks.c.id, tasks.c.kind, tasks.c.attempts, tasks.c.created_at)
 _FREE: Final[dict[str, None]] = {"holder": None, "leased_until": None}
 
 
@@ -31,34 +31,30 @@ def claim(connection: Connection, now: datetime, limit: int, holder: str, lease:
     )
     claimed = []
     for row in connection.execute(statement).all():
-        kind, attempts, created_at, generation = row[len(STATE) :]
+        number, kind, attempts, created_at = row[len(STATE) :]
         claimed.append(
             DueTask(
+                id=number,
                 kind=kind,
                 state=state_of(row),
                 attempts=attempts + 1,
                 created_at=restored(created_at),
-                generation=generation,
             )
         )
     taken = {"holder": holder, "leased_until": stored(now + lease), "attempts": tasks.c.attempts + 1}
     for task in claimed:
-        connection.execute(update(tasks).where(_is(task)).values(taken))
+        connection.execute(update(tasks).where(tasks.c.id == task.id).values(taken))
     return claimed
 
 
 def finish(connection: Connection, task: DueTask) -> None:
-    """Remove it; if it was asked for again meanwhile, only release it."""
-    removed = connection.execute(delete(tasks).where(_is(task), tasks.c.generation == task.generation)).rowcount
-    if not removed:
-        connection.execute(update(tasks).where(_is_claim(task)).values(_FREE))
+    """Remove it, unless another has claimed it meanwhile."""
+    connection.execute(delete(tasks).where(_is_claim(task)))
 
 
 def reschedule(connection: Connection, task: DueTask, due_at: datetime) -> None:
-    """Release it until ``due_at``; if it was asked for again meanwhile, until the time that was asked for."""
-    same = tasks.c.generation == task.generation
-    later = case((same, stored(due_at)), else_=tasks.c.due_at)
-    connection.execute(update(tasks).where(_is_claim(task)).values(due_at=later, **_FREE))
+    """Release it until ``due_at``, unless another has claimed it meanwhile."""
+    connection.execute(update(tasks).where(_is_claim(task)).values(due_at=stored(due_at), **_FREE))
 
 
 def next_due(connection: Connection) -> datetime | None:
@@ -70,10 +66,5 @@ def next_due(connection: Connection) -> datetime | None:
     return restored(min(known)) if known else None
 
 
-def _is(task: DueTask) -> ColumnElement[bool]:
-    key = (task.state.payload, task.state.app, task.kind)
-    return and_(tasks.c.payload == key[0], tasks.c.app == key[1], tasks.c.kind == key[2])
-
-
 def _is_claim(task: DueTask) -> ColumnElement[bool]:
-    return and_(_is(task), tasks.c.attempts == task.attempts)
+    return and_(tasks.c.id == task.id, tasks.c.attempts == task.attempts)

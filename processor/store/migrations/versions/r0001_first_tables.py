@@ -72,15 +72,16 @@ def _outbox() -> None:
 def _tasks() -> None:
     op.create_table(
         "tasks",
-        sa.Column("payload", sa.Text, primary_key=True),
-        sa.Column("app", sa.Text, primary_key=True),
-        sa.Column("kind", sa.Text, primary_key=True),
+        sa.Column("id", _Serial, primary_key=True, autoincrement=True),
+        sa.Column("payload", sa.Text, nullable=False),
+        sa.Column("app", sa.Text, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
         sa.Column("due_at", sa.BigInteger, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
-        sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("holder", sa.Text),
         sa.Column("leased_until", sa.BigInteger),
+        sqlite_autoincrement=True,
     )
     op.create_index("tasks_due", "tasks", ["due_at"])
     _partial_index("tasks_leased", "tasks", "leased_until", "leased_until IS NOT NULL")
