@@ -21,13 +21,15 @@ _PHONE: Final = "demo-phone-registration-token-000042"
 _PATIENCE_SECONDS: Final = 30.0
 
 HINTS: Final = """
-Everything keeps running. Try, in another terminal (in this folder):
+Everything keeps running. A sign request waits for you to sign or reject it:
 
-   .venv/bin/processor trigger duplicate --url {url}/webhooks/{app}     the same webhook twice: one event
-   .venv/bin/processor trigger badsig --url {url}/webhooks/{app}        a forged one: 401, and why
-   .venv/bin/processor --help                                            everything else
+   {sandbox}/sign/{payload}
 
-   open {sandbox}/sign/{payload}                 a sign request that waits for you: sign or reject it
+And in another terminal, in this folder:
+
+   the same webhook twice, one event    .venv/bin/processor trigger duplicate --url {url}/webhooks/{app}
+   a forged one: 401, and why           .venv/bin/processor trigger badsig --url {url}/webhooks/{app}
+   everything else                      .venv/bin/processor --help
 
 The README goes on from here: your own consumer, RabbitMQ, and a real Xumm application.
 Ctrl-C stops it all."""
