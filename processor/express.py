@@ -138,11 +138,14 @@ class ExpressConnection(RequestHandler):
         self.data_received(held)
 
     def _take_the_ordinary_way(self, messages: Any) -> None:
-        if self._waiter is None or self._waiter.done():
+        if not messages or self._waiter is None or self._waiter.done():
             return
         self._request_count += len(messages)
         self._messages.extend(messages)
         self._waiter.set_result(None)
+        # The parser stops where the queue is full, and goes on when a paused queue has drained.
+        if not self._buffer_paused and len(self._messages) >= self._max_msg_queue_size:
+            self._pause_reading_for_buffer()
 
     def _keep_alive_from_now(self) -> None:
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout

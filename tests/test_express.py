@@ -218,3 +218,15 @@ async def test_shutdown_lets_a_webhook_finish(tmp_path: Path) -> None:
     writer.close()
 
     assert status == 200
+
+
+async def test_more_pipelined_requests_than_the_parser_queues(service: Service) -> None:
+    """However many requests come in one piece, each gets its answer."""
+    reader, writer = await connect(service)
+    writer.write(request_of(body_of(new_payload())))
+    await answer(reader)
+    writer.write(b"POST /webhooks/nobody HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n" * 100)
+    statuses = [(await answer(reader))[0] for _ in range(100)]
+    writer.close()
+
+    assert [401] * 100 == statuses

@@ -93,13 +93,13 @@ async def opened(
             Processor(_settings(folder, sandbox, port), publisher=publisher) as processor,
             asyncio.TaskGroup() as group,
         ):
-            group.create_task(processor.serve(stop))
+            serving = group.create_task(processor.serve(stop))
             consuming = asyncio.Event()
             for name in CONSUMERS:
                 group.create_task(_consume(name, folder, publisher, consuming))
             yield House(processor=processor, sandbox=sandbox, folder=folder)
             stop.set()
-            await processor.relay.drain()
+            await asyncio.wait([serving])  # it drains into the consumers, which stop after it
             consuming.set()
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
