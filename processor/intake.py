@@ -21,6 +21,7 @@ from processor.core.application import Application
 from processor.core.delivery import Delivery, Refusal, attempt_of, authenticate
 from processor.core.errors import NormalizeError, StoreError, StoreFull
 from processor.core.normalize import webhook_report
+from processor.core.state import names_of
 from processor.core.trace import traceparent
 from processor.problem import Problem, Reason, problem_response
 from processor.store.entry import DeliveryRecord, Quarantined, Recorded, Refused, Reported
@@ -153,7 +154,7 @@ class Intake:
         if transition.tasks:
             self._on_task()
         if transition.raised:
-            log.error("payload.flagged", app=app, payload=payload, flags=transition.raised.name)
+            log.error("payload.flagged", app=app, payload=payload, flags=names_of(transition.raised))
         if not transition.news:
             log.info("delivery.duplicate", app=app, payload=payload, attempt=attempt)
             return "duplicate"

@@ -20,7 +20,7 @@ from processor.core.normalize import snapshot_report
 from processor.core.report import DeadlinePassed, LedgerReport, LookupAbandoned, Report
 from processor.core.retry import LOOKUP, RetryDecision, decide_lookup
 from processor.core.settlement import Check, Fetch
-from processor.core.state import PayloadState
+from processor.core.state import PayloadState, names_of
 from processor.store.entry import DueTask, Recorded, Reported
 
 log = structlog.get_logger()
@@ -177,7 +177,7 @@ class Tasks:
         recorded = await self._store.record(Reported(report=report, policy=application.policy))
         transition = recorded.transition
         if transition is not None and transition.raised:
-            log.error("payload.flagged", flags=transition.raised.name)
+            log.error("payload.flagged", flags=names_of(transition.raised))
         if transition is not None and transition.announcements:
             log.info("payload.advanced", events=[message.message.type for message in recorded.messages])
         if transition is not None and transition.tasks:

@@ -20,13 +20,13 @@ from processor.core.report import (
     Token,
     WebhookReport,
 )
-from processor.core.state import NO_FACT, Fact, Flag, PayloadState
+from processor.core.state import NO_FACT, Fact, Facts, Flag, PayloadState
 
 FRESH_TOKEN: Final = timedelta(minutes=30)
 """A user token counts as issued with a payload if it is no older than this when the report comes: Xumm repeats the
 token of a returning user in every webhook, and its retries end after 21 minutes."""
 
-STATUS_FACTS: Final[dict[str, Fact]] = {
+STATUS_FACTS: Final[dict[str, Facts]] = {
     "opened": Fact.OPENED,
     "pre_signed": Fact.PRE_SIGNED,
     "dispatched": Fact.DISPATCHED,
@@ -35,14 +35,14 @@ STATUS_FACTS: Final[dict[str, Fact]] = {
     "expired": Fact.EXPIRED,
     "alive": NO_FACT,
 }
-SNAPSHOT_FACTS: Final[dict[SnapshotOutcome, Fact]] = {
+SNAPSHOT_FACTS: Final[dict[SnapshotOutcome, Facts]] = {
     "open": NO_FACT,
     "expired": Fact.EXPIRED,
     "cancelled": Fact.CANCELLED,
     "rejected": Fact.REJECTED,
     "signed": Fact.SIGNED,
 }
-REQUEST_FACTS: Final[dict[str, Fact]] = {"created": Fact.CREATED, "cancelled": Fact.CANCELLED}
+REQUEST_FACTS: Final[dict[str, Facts]] = {"created": Fact.CREATED, "cancelled": Fact.CANCELLED}
 
 _SNAPSHOT_RANK: Final[dict[SnapshotOutcome, int]] = {
     "open": 0,
@@ -52,13 +52,17 @@ _SNAPSHOT_RANK: Final[dict[SnapshotOutcome, int]] = {
     "signed": 3,
 }
 _LEDGER_RANK: Final = {"pending": 0, "never_validated": 1, "validated": 2}
+_SIGNED: Final = int(Fact.SIGNED)
+_REJECTED: Final = int(Fact.REJECTED)
+_TOKEN_ISSUED: Final = int(Fact.TOKEN_ISSUED)
+_TRANSACTIONS_DISAGREE: Final = int(Flag.TRANSACTIONS_DISAGREE)
 
 
 def learn(state: PayloadState, report: Report) -> PayloadState:  # noqa: PLR0911  one return for each kind
     """What is known after ``report``. Conclusions (what follows from the facts) are the lifecycle's."""
     match report:
         case WebhookReport():
-            facts = Fact.SIGNED if report.signed else Fact.REJECTED
+            facts = _SIGNED if report.signed else _REJECTED
             return _add(state, facts, report, txid=report.txid, token=report.token)
         case StatusReport():
             return _add(state, STATUS_FACTS[report.kind], report, txid=report.txid, expires_at=report.expires_at)
@@ -78,7 +82,7 @@ def learn(state: PayloadState, report: Report) -> PayloadState:  # noqa: PLR0911
 
 def _add(
     state: PayloadState,
-    facts: Fact,
+    facts: Facts,
     report: WebhookReport | StatusReport | SnapshotReport | RequestReport,
     *,
     txid: str | None = None,
@@ -86,15 +90,22 @@ def _add(
     expires_at: datetime | None = None,
 ) -> PayloadState:
     if token is not None and _is_fresh(token, report.at):
-        facts |= Fact.TOKEN_ISSUED
+        facts |= _TOKEN_ISSUED
     disagree = txid is not None and state.txid is not None and txid != state.txid
-    return state._replace(
-        facts=state.facts | facts,
-        flags=state.flags | Flag.TRANSACTIONS_DISAGREE if disagree else state.flags,
-        txid=state.txid or txid,
-        user=state.user or (user_reference(state.application, token.value) if token else None),
-        expires_at=state.expires_at or expires_at,
-        custom_meta=state.custom_meta or report.custom_meta,
+    return PayloadState(  # every field by position: half the time of `_replace`, and each webhook comes by
+        state.app,
+        state.application,
+        state.payload,
+        state.facts | facts,
+        state.flags | _TRANSACTIONS_DISAGREE if disagree else state.flags,
+        state.sequence,
+        state.resolved,
+        state.txid or txid,
+        state.user or (user_reference(state.application, token.value) if token else None),
+        state.expires_at or expires_at,
+        state.custom_meta or report.custom_meta,
+        state.snapshot,
+        state.ledger,
     )
 
 

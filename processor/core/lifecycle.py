@@ -14,17 +14,16 @@ A sign event is published when its fact is news and nothing later is known yet: 
 A resolve event is published when the claimed outcome and the evidence meet in `SETTLEMENT`, at most once.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
-from typing import Final, Literal
+from functools import cache, lru_cache
+from typing import Final, Literal, NamedTuple
 
 from processor.core.application import Policy
 from processor.core.knowledge import learn
 from processor.core.report import DeadlinePassed, Report, SnapshotReport
 from processor.core.settlement import AwaitGrace, Check, Fetch, Resolve, Rest, Step, Stop, grace_end, next_step
-from processor.core.state import ENDED, NO_FACT, NO_FLAG, Fact, Flag, PayloadState
+from processor.core.state import ENDED, NO_FACT, Fact, Facts, Flag, Flags, PayloadState
 from schemas.data import FailReason
 from schemas.events import ResolveName, SignName
 
@@ -37,9 +36,9 @@ class Row:
     """One fact: the event that announces it, what must have happened before, and what makes it no news or untrue."""
 
     event: SignName
-    implies: Fact = NO_FACT
-    overtaken_by: Fact = NO_FACT
-    withdrawn_by: Fact = NO_FACT
+    implies: Facts = NO_FACT
+    overtaken_by: Facts = NO_FACT
+    withdrawn_by: Facts = NO_FACT
 
 
 _LATER_THAN_OPENED: Final = Fact.PRE_SIGNED | Fact.DISPATCHED | ENDED
@@ -57,6 +56,10 @@ FACTS: Final[dict[Fact, Row]] = {
 }
 """In the order in which events are published that one report causes."""
 
+_ROWS: Final = tuple((int(fact), row) for fact, row in FACTS.items())
+_OUTCOMES_DISAGREE: Final = int(Flag.OUTCOMES_DISAGREE)
+_LATE_OUTCOME: Final = int(Flag.LATE_OUTCOME)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
@@ -66,8 +69,11 @@ class Task:
     due: timedelta = timedelta(0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Announcement:
+_FETCH: Final = (Task(kind="fetch"),)
+_CHECK: Final = (Task(kind="check"),)
+
+
+class Announcement(NamedTuple):
     """One event to publish."""
 
     family: Literal["sign", "resolve"]
@@ -77,16 +83,15 @@ class Announcement:
     """Why it failed, if it did."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transition:
+class Transition(NamedTuple):
     """What a report changed."""
 
     state: PayloadState
-    announcements: tuple[Announcement, ...] = ()
-    tasks: tuple[Task, ...] = ()
     step: Step
     """What the payload needs now."""
-    raised: Flag = NO_FLAG
+    announcements: tuple[Announcement, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    raised: Flags = 0
     """Flags that this report raised: each is worth an error in the log."""
 
     @property
@@ -103,61 +108,52 @@ def apply(state: PayloadState, report: Report, policy: Policy) -> Transition:
     if facts != learned.facts or flags != learned.flags:
         learned = learned._replace(facts=facts, flags=flags)
     step = next_step(learned, policy)
-    announcements = _announce(state, learned, step)
+    announcements = _announce(state.facts, facts, state.sequence, step)
     return Transition(
-        state=_published(learned, announcements, step),
-        announcements=announcements,
-        tasks=tuple(_tasks(state, learned, step, report, policy)),
-        step=step,
-        raised=NO_FLAG if flags == state.flags else flags & ~state.flags,
+        _published(learned, announcements, step),
+        step,
+        announcements,
+        _tasks(state, learned, step, report, policy),
+        flags & ~state.flags,
     )
 
 
 @cache
-def _closed(facts: Fact) -> Fact:
+def _closed(facts: Facts) -> Facts:
     """With what the facts imply, without what they withdraw."""
-    for fact, row in FACTS.items():
+    facts = int(facts)
+    for fact, row in _ROWS:
         if fact & facts:
-            facts |= row.implies
-    for fact, row in FACTS.items():
+            facts |= int(row.implies)
+    for fact, row in _ROWS:
         if row.withdrawn_by & facts:
             facts &= ~fact
     return facts
 
 
-@cache
-def _news(old: Fact, now: Fact) -> tuple[SignName, ...]:
-    """The sign events that the facts ``now`` call for, beyond ``old``."""
-    new = now & ~old
-    if _contradictory(now):
-        new &= ~ENDED
-    return tuple(row.event for fact, row in FACTS.items() if fact & new and not row.overtaken_by & now)
-
-
-@cache
-def _contradictory(facts: Fact) -> bool:
+def _contradictory(facts: Facts) -> bool:
     return (facts & ENDED).bit_count() > 1
 
 
-def _flags(state: PayloadState, flags: Flag, facts: Fact) -> Flag:
+def _flags(state: PayloadState, flags: Flags, facts: Facts) -> Flags:
     """With the flags for outcomes that contradict each other, or the one that was published."""
     if _contradictory(facts):
-        flags |= Flag.OUTCOMES_DISAGREE
+        flags |= _OUTCOMES_DISAGREE
     if state.resolved is not None and facts & ENDED & ~state.facts:
-        flags |= Flag.LATE_OUTCOME
+        flags |= _LATE_OUTCOME
     return flags
 
 
-def _announce(state: PayloadState, learned: PayloadState, step: Step) -> tuple[Announcement, ...]:
-    sign = _news(state.facts, learned.facts)
-    announcements = [
-        Announcement(family="sign", name=name, sequence=sequence)
-        for sequence, name in enumerate(sign, start=state.sequence + 1)
-    ]
+@lru_cache(maxsize=4096)
+def _announce(old: Facts, now: Facts, sequence: int, step: Step) -> tuple[Announcement, ...]:
+    """What the facts ``now`` call for beyond ``old``, numbered after ``sequence``, and then the outcome."""
+    new = now & ~old
+    if _contradictory(now):
+        new &= ~ENDED
+    sign = [row.event for fact, row in _ROWS if fact & new and not row.overtaken_by & now]
+    announcements = [Announcement("sign", name, number) for number, name in enumerate(sign, start=sequence + 1)]
     if isinstance(step, Resolve):
-        sequence = state.sequence + len(sign) + 1
-        resolved = Announcement(family="resolve", name=step.name, sequence=sequence, reason=step.reason)
-        announcements.append(resolved)
+        announcements.append(Announcement("resolve", step.name, sequence + len(sign) + 1, step.reason))
     return tuple(announcements)
 
 
@@ -168,19 +164,20 @@ def _published(learned: PayloadState, announcements: tuple[Announcement, ...], s
     return learned._replace(sequence=announcements[-1].sequence, resolved=resolved)
 
 
-def _tasks(state: PayloadState, learned: PayloadState, step: Step, report: Report, policy: Policy) -> Iterator[Task]:
+def _tasks(state: PayloadState, learned: PayloadState, step: Step, report: Report, policy: Policy) -> tuple[Task, ...]:
     """What to look up, and when to be told that time has passed. Repetitions ask for nothing."""
     if isinstance(step, Stop | Resolve) or learned.resolved is not None:
-        return
+        return ()
     changed = step != next_step(state, policy)
     if (isinstance(step, Fetch) and changed) or isinstance(report, DeadlinePassed):
-        yield Task(kind="fetch")
-    elif isinstance(step, Check) and changed:
-        yield Task(kind="check")
-    elif isinstance(step, AwaitGrace) and (changed or isinstance(report, SnapshotReport)):
-        yield Task(kind="deadline", due=_until(grace_end(learned, policy), report.at))
-    elif isinstance(step, Rest) and learned.expires_at is not None and _tells_expiry(state, report):
-        yield Task(kind="deadline", due=_until(learned.expires_at, report.at))
+        return _FETCH
+    if isinstance(step, Check) and changed:
+        return _CHECK
+    if isinstance(step, AwaitGrace) and (changed or isinstance(report, SnapshotReport)):
+        return (Task(kind="deadline", due=_until(grace_end(learned, policy), report.at)),)
+    if isinstance(step, Rest) and learned.expires_at is not None and _tells_expiry(state, report):
+        return (Task(kind="deadline", due=_until(learned.expires_at, report.at)),)
+    return ()
 
 
 def _tells_expiry(state: PayloadState, report: Report) -> bool:

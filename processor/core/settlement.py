@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from processor.core.application import Policy
 from processor.core.evidence import Ledger, Snapshot
-from processor.core.state import ENDED, Fact, PayloadState
+from processor.core.state import ENDED, Fact, Facts, PayloadState
 from schemas.data import FailReason
 from schemas.events import ResolveName
 
@@ -98,7 +98,7 @@ def next_step(state: PayloadState, policy: Policy) -> Step:
 
 
 @cache
-def outcome_of(facts: Fact) -> Outcome:
+def outcome_of(facts: Facts) -> Outcome:
     """How the payload ended, going by what was reported."""
     match facts & (ENDED | Fact.EXPIRED):
         case 0:
@@ -122,7 +122,7 @@ def evidence_of(state: PayloadState, policy: Policy) -> Evidence:
         return "none"
     if snapshot.outcome == "signed":
         return _evidence_of_signature(snapshot, state.ledger, policy)
-    if snapshot.outcome == "expired" and Fact.OPENED in state.facts and snapshot.fetched_at < grace_end(state, policy):
+    if snapshot.outcome == "expired" and state.facts & Fact.OPENED and snapshot.fetched_at < grace_end(state, policy):
         return "expired_opened"
     return snapshot.outcome
 

@@ -22,7 +22,7 @@ class Fact(IntFlag):
     TOKEN_ISSUED = 256
 
 
-ENDED: Final = Fact.SIGNED | Fact.REJECTED | Fact.CANCELLED
+ENDED: Final = int(Fact.SIGNED | Fact.REJECTED | Fact.CANCELLED)
 """What ends a payload by somebody's deed. Two of them at once are a contradiction."""
 
 
@@ -41,8 +41,17 @@ class Flag(IntFlag):
     """Looking up the outcome was given up."""
 
 
+Facts = int
+"""A set of `Fact`. A plain number, since adding to an `IntFlag` costs a microsecond, which every webhook would pay."""
+Flags = int
+"""A set of `Flag`, likewise."""
 NO_FACT: Final = Fact(0)
 NO_FLAG: Final = Flag(0)
+
+
+def names_of(flags: Flags) -> str:
+    """The flags by name, for a log line."""
+    return Flag(flags).name or ""
 
 
 class PayloadState(NamedTuple):
@@ -54,8 +63,8 @@ class PayloadState(NamedTuple):
     app: str
     application: str
     payload: str
-    facts: Fact = NO_FACT
-    flags: Flag = NO_FLAG
+    facts: Facts = 0
+    flags: Flags = 0
     sequence: int = 0
     """Of the last event."""
     resolved: ResolveName | None = None

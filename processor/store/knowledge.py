@@ -7,7 +7,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from processor.core.evidence import Ledger, Snapshot
-from processor.core.state import Fact, Flag, PayloadState
+from processor.core.state import PayloadState
 from processor.store.tables import payloads, restored, stored
 
 _snapshot: Final[TypeAdapter[Snapshot | None]] = TypeAdapter(Snapshot | None)
@@ -56,8 +56,8 @@ def state_of(row: Sequence[Any]) -> PayloadState:
         app=app,
         application=application,
         payload=payload,
-        facts=Fact(facts),
-        flags=Flag(flags),
+        facts=facts,
+        flags=flags,
         sequence=sequence,
         resolved=resolved,
         txid=txid,
