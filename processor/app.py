@@ -150,7 +150,7 @@ class Processor:
 
 def _retention(settings: Settings) -> Retention:
     keep = settings.retention
-    return Retention(published=keep.events, deliveries=keep.deliveries, max_deliveries=keep.delivery_rows)
+    return Retention(events=keep.events, deliveries=keep.deliveries, max_deliveries=keep.delivery_rows)
 
 
 def _publisher(settings: Settings) -> Publisher:

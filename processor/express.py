@@ -6,9 +6,8 @@ full outbox) goes on as an ordinary aiohttp request. The lane saves two thirds o
 It stands on internals of aiohttp's `RequestHandler`, which the tests of the endpoint would show to have changed.
 """
 
-import asyncio
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache
 from typing import Any, Final
 
 from aiohttp import StreamReader, hdrs, web
@@ -17,7 +16,9 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
+from processor.core.errors import StoreError
 from processor.intake import RESULT_BODIES, Admitted, Intake, Result
+from processor.store.entry import Recorded
 
 PREFIX: Final = "/webhooks/"
 SERVER: Final = "xumm-webhook-processor"
@@ -56,12 +57,13 @@ class _ExpressServer(web.Server):
 class ExpressConnection(RequestHandler):
     """One connection. While a webhook of the lane is under way, what comes after it waits."""
 
-    __slots__ = ("_admitted", "_held", "_intake")
+    __slots__ = ("_admitted", "_held", "_intake", "_request")
 
     def __init__(self, manager: web.Server, *, intake: Intake, **options: Any) -> None:
         super().__init__(manager, **options)
         self._intake = intake
         self._admitted: Admitted | None = None
+        self._request: tuple[RawRequestMessage, StreamReader]
         self._held: list[bytes] = []
 
     def data_received(self, data: bytes) -> None:
@@ -92,29 +94,27 @@ class ExpressConnection(RequestHandler):
         headers, path = message.headers, message.path
         if message.method != hdrs.METH_POST or not path.startswith(PREFIX):
             return False
-        if any(name in headers for name in _EXTRAORDINARY):
-            return False
+        for name in _EXTRAORDINARY:
+            if name in headers:
+                return False
         chunks: Sequence[bytes] = getattr(payload, "_buffer", ())
         if not payload.is_eof() or len(chunks) != 1 or len(chunks[0]) > self._intake.limits.body_bytes:
             return False
-        admitted = self._intake.admit(path[len(PREFIX) :], headers, chunks[0])
-        if admitted is None:
+        self._admitted = self._intake.admit(path[len(PREFIX) :], headers, chunks[0], self._recorded)
+        if self._admitted is None:
             return False
-        self._admitted = admitted
+        self._request = (message, payload)
         self._request_in_progress = True
         self._keep_alive_from_now()
-        admitted.recorded.add_done_callback(partial(self._recorded, admitted, message, payload))
         return True
 
-    def _recorded(
-        self, admitted: Admitted, message: RawRequestMessage, payload: StreamReader, _: "asyncio.Future[Any]"
-    ) -> None:
-        self._admitted = None
+    def _recorded(self, outcome: Recorded | StoreError) -> None:
+        admitted, self._admitted = self._admitted, None
         self._request_in_progress = False
-        if admitted.failed:
-            self._take_the_ordinary_way([(message, payload)])
+        if admitted is None or isinstance(outcome, StoreError):
+            self._take_the_ordinary_way([self._request])
         else:
-            self._answer(self._intake.conclude(admitted), close=message.should_close)
+            self._answer(self._intake.conclude(admitted, outcome), close=self._request[0].should_close)
         if self._handler_waiter is not None:
             self._handler_waiter.set_result(None)
         self._release()
@@ -124,7 +124,7 @@ class ExpressConnection(RequestHandler):
             self._parser.message_consumed()
         if self.transport is None:  # the sender left; its webhook is stored all the same
             return
-        self.transport.write(_response(result, close=close))
+        self.transport.write(_response(result, rfc822_formatted_time(), close=close))
         self._keep_alive_from_now()
         if close:
             self.force_close()
@@ -156,11 +156,12 @@ def _is_whole(data: bytes) -> bool:
     return data.startswith(_START) and b"\r\n\r\n" in data and _UPGRADE not in data
 
 
-def _response(result: Result, *, close: bool) -> bytes:
+@lru_cache(maxsize=8)
+def _response(result: Result, date: str, *, close: bool) -> bytes:
     body = RESULT_BODIES[result]
     connection = "Connection: close\r\n" if close else ""
     head = (
         f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        f"Date: {rfc822_formatted_time()}\r\nServer: {SERVER}\r\n{connection}\r\n"
+        f"Date: {date}\r\nServer: {SERVER}\r\n{connection}\r\n"
     )
     return head.encode() + body

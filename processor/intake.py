@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import perf_counter
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import structlog
 from aiohttp import hdrs, web
@@ -23,6 +23,7 @@ from processor.core.errors import NormalizeError, StoreError, StoreFull
 from processor.core.normalize import webhook_report
 from processor.core.state import names_of
 from processor.core.trace import traceparent
+from processor.logs import write_lines
 from processor.problem import Problem, Reason, problem_response
 from processor.store.entry import DeliveryRecord, Quarantined, Recorded, Refused, Reported
 from schemas.text import is_uuid
@@ -46,6 +47,10 @@ class Recorder(Protocol):
 
     def record(self, entry: Reported | Quarantined) -> "Future[Recorded]":
         """Resolves after the commit. Raises `StoreError`, at once or through the future: then nothing was stored."""
+        ...
+
+    def submit(self, entry: Reported, settle: Callable[[Recorded | StoreError], None]) -> None:
+        """The same with a callback. Raises `StoreError` at once, and then never calls it."""
         ...
 
     def log(self, entry: Refused) -> None:
@@ -79,6 +84,7 @@ class Intake:
         self._clock = clock
         self.limits = limits
         self._on_task = on_task
+        self._untold: list[tuple[str, dict[str, Any]]] = []
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one delivery, whatever it is."""
@@ -93,8 +99,13 @@ class Intake:
         except Problem as problem:
             return self._refuse(arrival, problem, problem.reason)
 
-    def admit(self, app: str, headers: Mapping[str, str], body: bytes) -> "Admitted | None":
-        """Record an authentic delivery that makes sense; None for anything else, which is left for `handle`."""
+    def admit(
+        self, app: str, headers: Mapping[str, str], body: bytes, settle: Callable[[Recorded | StoreError], None]
+    ) -> "Admitted | None":
+        """Record an authentic delivery that makes sense; None for anything else, which is left for `handle`.
+
+        ``settle`` hears what became of it: to `conclude` with.
+        """
         application = self._applications.get(app)
         if application is None:
             return None
@@ -106,16 +117,17 @@ class Intake:
         if isinstance(entry, Quarantined):
             return None
         try:
-            return Admitted(entry=entry, arrival=arrival, recorded=self._recorder.record(entry))
+            self._recorder.submit(entry, settle)
         except StoreError:
             return None
+        return Admitted(entry, arrival)
 
-    def conclude(self, admitted: "Admitted") -> Result:
-        """What the sender is told of a delivery that was recorded and did not fail. Logs it."""
-        return self._accepted(admitted.entry, admitted.recorded.result(), admitted.arrival)
+    def conclude(self, admitted: "Admitted", recorded: Recorded) -> Result:
+        """What the sender is told of a delivery that was recorded. Logs it."""
+        return self._accepted(admitted.entry, recorded, admitted.arrival)
 
     def _arrival(self, app: str, headers: Mapping[str, str]) -> "_Arrival":
-        return _Arrival(app=app, headers=headers, received_at=self._clock(), started=perf_counter())
+        return _Arrival(app, headers, self._clock(), perf_counter())
 
     async def _read(self, request: web.Request) -> bytes:
         if request.method != hdrs.METH_POST:
@@ -150,23 +162,30 @@ class Intake:
     def _accepted(self, entry: Reported, recorded: Recorded, arrival: "_Arrival") -> Result:
         transition = recorded.transition
         assert transition is not None  # noqa: S101  the store answers a report with its transition
-        app, payload, attempt = entry.report.app, entry.report.payload, entry.delivery and entry.delivery.attempt
+        report = entry.report
+        line: dict[str, Any] = {"app": report.app, "payload": report.payload}
+        if transition.raised:
+            log.error("payload.flagged", **line, flags=names_of(transition.raised))
+        line["attempt"] = entry.delivery and entry.delivery.attempt
+        if not transition.news:
+            self._tell("delivery.duplicate", line)
+            return "duplicate"
         if transition.tasks:
             self._on_task()
-        if transition.raised:
-            log.error("payload.flagged", app=app, payload=payload, flags=names_of(transition.raised))
-        if not transition.news:
-            log.info("delivery.duplicate", app=app, payload=payload, attempt=attempt)
-            return "duplicate"
-        log.info(
-            "delivery.accepted",
-            app=app,
-            payload=payload,
-            attempt=attempt,
-            events=[message.message.type for message in recorded.messages],
-            ms=round((perf_counter() - arrival.started) * 1000, 2),
-        )
+        line["events"] = [message.message.type for message in recorded.messages]
+        line["ms"] = round((perf_counter() - arrival.started) * 1000, 2)
+        self._tell("delivery.accepted", line)
         return "accepted"
+
+    def _tell(self, event: str, line: dict[str, Any]) -> None:
+        """Log it once the answers of this turn of the loop are out: lines that are written together cost half."""
+        if not self._untold:
+            asyncio.get_running_loop().call_soon(self._tell_all)
+        self._untold.append((event, line))
+
+    def _tell_all(self) -> None:
+        lines, self._untold = self._untold, []
+        write_lines("info", lines)
 
     def _refuse(self, arrival: "_Arrival", problem: Problem, verdict: str) -> web.Response:
         record = arrival.record(verdict, attempt_of(arrival.headers), arrival.claimed_payload)
@@ -177,8 +196,7 @@ class Intake:
         return problem_response(problem)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Arrival:
+class _Arrival(NamedTuple):
     """One request, before anything in it is believed."""
 
     app: str
@@ -193,28 +211,15 @@ class _Arrival:
         return claimed if is_uuid(claimed) else None
 
     def record(self, verdict: str, attempt: int | None, payload: str | None) -> DeliveryRecord:
-        return DeliveryRecord(
-            received_at=self.received_at,
-            app=_printable(self.app),
-            payload=payload,
-            attempt=attempt,
-            verdict=verdict,
-            latency=timedelta(seconds=perf_counter() - self.started),
-        )
+        latency = timedelta(seconds=perf_counter() - self.started)
+        return DeliveryRecord(self.received_at, _printable(self.app), payload, attempt, verdict, latency)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admitted:
+class Admitted(NamedTuple):
     """An authentic delivery on its way to the disk."""
 
     entry: Reported
     arrival: _Arrival
-    recorded: "Future[Recorded]"
-
-    @property
-    def failed(self) -> bool:
-        """Whether it was not stored. To be asked when ``recorded`` is done."""
-        return self.recorded.cancelled() or self.recorded.exception() is not None
 
 
 def _entry(arrival: _Arrival, delivery: Delivery) -> Reported | Quarantined:
@@ -223,12 +228,8 @@ def _entry(arrival: _Arrival, delivery: Delivery) -> Reported | Quarantined:
     except NormalizeError as error:
         record = arrival.record("quarantined", delivery.attempt, arrival.claimed_payload)
         return Quarantined(delivery=record, body=delivery.body, reason=str(error))
-    return Reported(
-        report=report,
-        policy=delivery.application.policy,
-        delivery=arrival.record("accepted", delivery.attempt, report.payload),
-        traceparent=traceparent(os.urandom(24)),
-    )
+    record = arrival.record("accepted", delivery.attempt, report.payload)
+    return Reported(report, delivery.application.policy, record, traceparent(os.urandom(24)))
 
 
 def _printable(text: str) -> str:

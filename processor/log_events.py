@@ -72,7 +72,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "source.lost": LogEvent("warning", "The consumer lost its queue and connects again."),
     "source.unavailable": LogEvent("warning", "The broker or the queue is not there; it is tried again."),
     "store.callback_failed": LogEvent(
-        "error", "Committed events could not be handed to the relay, which will find them."
+        "error", "Who was to hear of a commit failed on it; committed events are found in the outbox all the same."
     ),
     "store.entry_failed": LogEvent("error", "One entry could not be stored, whatever was tried: a defect."),
     "store.failed": LogEvent("error", "Writing to the database ended; the service takes nothing any more."),

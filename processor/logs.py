@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Literal
@@ -54,11 +54,12 @@ def configure(
     out = stream or sys.stdout.buffer
     console = log_format == "console" or (log_format == "auto" and out.isatty())
     render = _console(colour=out.isatty() and "NO_COLOR" not in os.environ) if console else _json
-    pipeline = _Pipeline(render, Redactor.of(secrets))
+    sink = _Sink(out)
+    pipeline = _Pipeline(render, Redactor.of(secrets), sink)
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, pipeline],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=_Factory(_Sink(out)),
+        logger_factory=_Factory(sink),
         cache_logger_on_first_use=False,  # half a microsecond a line, and configuring again reaches every logger
     )
     _bridge(level)
@@ -66,20 +67,44 @@ def configure(
     threading.excepthook = _thread_crashed
 
 
+def write_lines(level: Literal["info"], lines: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """Log each event with its fields, as a logger would, but in one write, which takes a third of the time.
+
+    What contextvars hold is not added.
+    """
+    logger = structlog.get_logger().bind()
+    pipeline = structlog.get_config()["processors"][-1]
+    if not isinstance(pipeline, _Pipeline):  # a test listens
+        for event, fields in lines:
+            logger.info(event, **fields)
+    elif logger.is_enabled_for(logging.INFO):
+        pipeline.write(level, lines)
+
+
 class _Pipeline:
     """Turns the fields of one line into bytes. Never raises."""
 
-    def __init__(self, render: Render, redactor: Redactor) -> None:
+    def __init__(self, render: Render, redactor: Redactor, sink: "_Sink") -> None:
         self._render = render
         self._redactor = redactor
+        self._sink = sink
+
+    def write(self, level: str, lines: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Many lines at once."""
+        rendered = [self._rendered(level, {"event": event, **fields}) for event, fields in lines]
+        self._sink.write(self._redactor.line(b"".join(rendered)))
 
     def __call__(self, _logger: Any, method: str, fields: MutableMapping[str, Any]) -> bytes:
-        line = {"at": datetime.now(UTC), "level": _NAMES.get(method, method), "event": None}
+        return self._redactor.line(self._rendered(method, fields))
+
+    def _rendered(self, method: str, fields: MutableMapping[str, Any]) -> bytes:
+        line: dict[str, Any] = {"at": datetime.now(UTC), "level": _NAMES.get(method, method), "event": None}
         try:
             line["event"] = clean_text(fields.pop("event"))
-            return self._redactor.line(self._render(line | self._clean(fields)))
+            line.update(self._clean(fields))
+            return self._render(line)
         except Exception as error:  # noqa: BLE001  a log line is never worth an error
-            return self._redactor.line(_json({**line, "event": "line.lost", "reason": type(error).__name__}))
+            return _json({**line, "event": "line.lost", "reason": type(error).__name__})
 
     @staticmethod
     def _clean(fields: MutableMapping[str, Any]) -> dict[str, Any]:

@@ -64,16 +64,21 @@ def clean_fields(fields: Mapping[Any, Any], depth: int = 0) -> dict[str, Any]:
             cleaned["more"] = len(fields) - _MAX_ITEMS
             break
         name = key if type(key) is str and key.isidentifier() else clean_text(_text_of(key))
-        kind = type(value)
-        if kind is int or kind is bool or value is None or kind is float:
-            cleaned[name] = value if kind is not int or -_MAX_INTEGER <= value < _MAX_INTEGER else str(value)
-        elif is_secret_key(name):
-            cleaned[name] = REDACTED
-        elif kind is str:
-            cleaned[name] = clean_text(value)
-        else:
-            cleaned[name] = _clean_other(value, depth + 1)
+        cleaned[name] = _clean(name, value, depth)
     return cleaned
+
+
+def _clean(name: str, value: Any, depth: int) -> Any:
+    kind = type(value)
+    if kind is int or kind is bool or value is None or kind is float:
+        return value if kind is not int or -_MAX_INTEGER <= value < _MAX_INTEGER else str(value)
+    if is_secret_key(name):
+        return REDACTED
+    if kind is str:
+        return clean_text(value)
+    if kind is list and depth < _MAX_DEPTH:
+        return [_clean("", item, depth + 1) for item in value[:_MAX_ITEMS]]
+    return _clean_other(value, depth + 1)
 
 
 def _clean_other(value: Any, depth: int) -> Any:  # noqa: PLR0911  one line for each kind of value
@@ -83,8 +88,7 @@ def _clean_other(value: Any, depth: int) -> Any:  # noqa: PLR0911  one line for 
         case Mapping():
             return clean_fields(value, depth)
         case list() | tuple() | set() | frozenset():
-            items = list(value)[:_MAX_ITEMS]
-            return [clean_fields({"": item}, depth)[""] for item in items]
+            return [_clean("", item, depth) for item in list(value)[:_MAX_ITEMS]]
         case bytes() | bytearray() | memoryview():
             return f"<{len(value)} bytes>"
         case SecretStr() | SecretBytes():

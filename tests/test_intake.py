@@ -319,7 +319,7 @@ async def test_acknowledged_is_durable(service: Service, tmp_path: Path) -> None
     with sqlite3.connect(f"file:{tmp_path}/processor.db?mode=ro", uri=True) as reader:
         counts = [
             reader.execute(f"select count(*) from {table} where payload = ?", (payload,)).fetchone()[0]  # noqa: S608
-            for table in ("payloads", "outbox", "tasks", "deliveries")
+            for table in ("payloads", "events", "tasks", "deliveries")
         ]
     reader.close()
 

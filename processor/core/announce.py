@@ -4,9 +4,9 @@ The models in ``schemas/events.py`` are the contract. A sign event is written ou
 checked on its way in; a resolve event, which money depends on, is held against its model before it may leave.
 """
 
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 from pydantic import ValidationError
@@ -27,7 +27,7 @@ from processor.core.report import (
 )
 from processor.core.state import PayloadState
 from schemas.data import Origin
-from schemas.events import MODELS, parse_event, sequence_text
+from schemas.events import MODELS, ResolveName, SignName, parse_event, sequence_text
 from schemas.topology import routing_key
 
 _ORIGINS: Final[dict[type[Any], Origin]] = {
@@ -44,15 +44,24 @@ TOKEN_LIFE: Final = timedelta(days=30)
 """How long a user token stays valid after the last signature made with it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncodedEvent:
+class EncodedEvent(NamedTuple):
     """One event, ready to be stored and published."""
 
     id: str
     type: str
     routing_key: str
-    body: bytes = field(repr=False)
+    body: bytes
     """The CloudEvent as structured JSON."""
+
+
+class _Kind(NamedTuple):
+    """What all events of one type of one application share."""
+
+    type: str
+    fact: str
+    routing_key: str
+    between_id_and_subject: bytes
+    between_sequence_and_data: bytes
 
 
 def encode(announcement: Announcement, state: PayloadState, report: Report) -> EncodedEvent:
@@ -60,28 +69,35 @@ def encode(announcement: Announcement, state: PayloadState, report: Report) -> E
 
     Raises `NormalizeError` if a resolve event would not be what its model promises.
     """
-    family, name = announcement.family, announcement.name
-    event_type = f"xumm.{family}.{name}"
-    fact = event_type if family == "sign" else "xumm.resolve"
-    identifier = event_id(state.application, state.payload, fact)
-    body = orjson.dumps(
-        {
-            "specversion": "1.0",
-            "id": identifier,
-            "source": f"/xumm/{state.app}",
-            "type": event_type,
-            "subject": state.payload,
-            "time": report.at,
-            "sequence": sequence_text(announcement.sequence),
-            "datacontenttype": "application/json",
-            "dataschema": _DATASCHEMAS[event_type],
-            "data": _data(announcement, state, report),
-        },
-        option=orjson.OPT_UTC_Z,
+    kind = _kind(state.app, announcement.family, announcement.name)
+    identifier = event_id(state.application, state.payload, kind.fact)
+    body = b'{"specversion":"1.0","id":"%b%b%b","time":%b,"sequence":"%b%b%b}' % (
+        identifier.encode(),
+        kind.between_id_and_subject,
+        state.payload.encode(),
+        orjson.dumps(report.at, option=orjson.OPT_UTC_Z),
+        sequence_text(announcement.sequence).encode(),
+        kind.between_sequence_and_data,
+        orjson.dumps(_data(announcement, state, report), option=orjson.OPT_UTC_Z),
     )
-    if family == "resolve":
-        _check(body, event_type)
-    return EncodedEvent(id=identifier, type=event_type, routing_key=routing_key(state.app, family, name), body=body)
+    if announcement.family == "resolve":
+        _check(body, kind.type)
+    return EncodedEvent(identifier, kind.type, kind.routing_key, body)
+
+
+@lru_cache(maxsize=1024)
+def _kind(app: str, family: Literal["sign", "resolve"], name: SignName | ResolveName) -> _Kind:
+    """Names of applications, types and uuids need no escapes: they were checked on their way in."""
+    event_type = f"xumm.{family}.{name}"
+    return _Kind(
+        type=event_type,
+        fact=event_type if family == "sign" else "xumm.resolve",
+        routing_key=routing_key(app, family, name),
+        between_id_and_subject=f'","source":"/xumm/{app}","type":"{event_type}","subject":"'.encode(),
+        between_sequence_and_data=(
+            f'","datacontenttype":"application/json","dataschema":"{_DATASCHEMAS[event_type]}","data":'.encode()
+        ),
+    )
 
 
 def _check(body: bytes, event_type: str) -> None:

@@ -5,9 +5,9 @@ checked against a decoy. ``verdict`` is for our own delivery log and says more t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from processor.core.application import Application, Secret
 from processor.core.signature import HEADER_SIGNATURE, HEADER_TIMESTAMP, HEX_DIGITS, key_of, matches
@@ -25,15 +25,18 @@ Reason = Literal[
 """Why a delivery was refused, as the caller is told. Stable: part of the interface."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class Delivery(NamedTuple):
     """An authentic webhook: the raw body was signed with a secret of ``application``, and recently."""
 
     application: Application
-    body: bytes = field(repr=False)
+    body: bytes
     received_at: datetime
     attempt: int | None
     """1 to 5, from an unsigned header: for the log, never for a decision."""
+
+    def __repr__(self) -> str:
+        """Without the body, which holds a user token."""
+        return f"Delivery({self.application.name}, {len(self.body)} bytes, {self.received_at}, {self.attempt})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

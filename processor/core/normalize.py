@@ -21,6 +21,7 @@ from schemas.text import CustomMeta, aware
 from schemas.webhook import UserToken, Webhook
 
 _amount: Final[TypeAdapter[Amount]] = TypeAdapter(Amount)
+_custom_meta: Final[TypeAdapter[CustomMeta]] = TypeAdapter(CustomMeta)
 _MAX_PROBLEMS: Final = 3
 _MAX_NESTING: Final = 100
 _ENVELOPE: Final = b"[[[[%b]]]]"
@@ -37,14 +38,14 @@ def webhook_report(delivery: Delivery) -> WebhookReport:
     if webhook.meta.payload_uuidv4 != webhook.payload_response.payload_uuidv4:
         raise NormalizeError("meta.payload_uuidv4 and payloadResponse.payload_uuidv4 differ")
     return WebhookReport(
-        app=application.name,
-        application=application.uuid,
-        payload=webhook.meta.payload_uuidv4,
-        at=delivery.received_at,
-        signed=webhook.payload_response.signed,
-        txid=webhook.payload_response.txid,
-        token=_token(webhook.user_token),
-        custom_meta=_json(webhook.custom_meta),
+        application.name,
+        application.uuid,
+        webhook.meta.payload_uuidv4,
+        delivery.received_at,
+        webhook.payload_response.signed,
+        webhook.payload_response.txid,
+        _token(webhook.user_token),
+        _json(webhook.custom_meta),
     )
 
 
@@ -205,7 +206,7 @@ def _json(custom_meta: CustomMeta | None) -> CustomMetaJson | None:
     """None also where it nests too deep to be read inside an event: the outcome matters more."""
     if custom_meta is None:
         return None
-    json = custom_meta.model_dump_json().encode()
+    json = _custom_meta.dump_json(custom_meta)
     return json if json.count(b"[") + json.count(b"{") <= _MAX_NESTING or _is_readable(json) else None
 
 

@@ -1,9 +1,8 @@
 """What the relay asks of a broker. Every adapter passes the suite in ``tests/contract/test_publisher.py``."""
 
 from asyncio import Future
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 
 class PublishError(Exception):
@@ -22,8 +21,7 @@ class Disconnected(PublishError):
     """There is no connection, or it broke before the broker answered: the message may or may not have arrived."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(NamedTuple):
     """One event, ready for the wire."""
 
     id: str

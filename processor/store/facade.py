@@ -34,8 +34,7 @@ class StoredOutbox:
 
     async def mark_published(self, positions: Sequence[int]) -> None:
         """Remember that the broker holds these."""
-        now = self._clock()
-        await self._writer.run(lambda store: store.mark_published(positions, now))
+        await self._writer.run(lambda store: store.mark_published(positions))
 
     async def lead(self) -> bool:
         """Whether this instance may publish for the next `RELAY_LEASE_TTL`."""

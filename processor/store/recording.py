@@ -7,8 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Dialect, bindparam, select, text
 
 from processor.core.announce import encode
-from processor.core.lifecycle import Transition, apply
-from processor.core.report import Report
+from processor.core.lifecycle import Announcement, Transition, apply
 from processor.core.state import PayloadState
 from processor.publisher.port import Message
 from processor.store.entry import (
@@ -22,7 +21,7 @@ from processor.store.entry import (
 )
 from processor.store.knowledge import STATE, UNKNOWN, row_of, state_of
 from processor.store.rows import Insert, Insertion, rendered
-from processor.store.tables import deliveries, outbox, payloads, quarantine, stored, tasks
+from processor.store.tables import deliveries, events, outbox, payloads, quarantine, stored, tasks
 
 GROUP_LIMIT: Final = 256
 """How many entries one transaction takes."""
@@ -32,8 +31,8 @@ _Key = tuple[str, str]
 _Draft = tuple[Transition | None, Sequence[Message]]
 
 _POSITIONS: Final = {
-    "sqlite": "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'",
-    "postgresql": "SELECT nextval(pg_get_serial_sequence('outbox', 'position')) FROM generate_series(1, :count)",
+    "sqlite": "SELECT seq FROM sqlite_sequence WHERE name = 'events'",
+    "postgresql": "SELECT nextval(pg_get_serial_sequence('events', 'position')) FROM generate_series(1, :count)",
 }
 
 
@@ -46,7 +45,8 @@ class Recording:
         self._selects: dict[int, str] = {}
         self._hold_place = Insertion(dialect, [*STATE, *_SEEN], lambda insert: insert.on_conflict_do_nothing())
         self._put_states = Insertion(dialect, [*STATE, *_SEEN], _update_state)
-        self._put_messages = Insertion(dialect, [column for column in outbox.c if column.name != "published_at"])
+        self._put_events = Insertion(dialect, [*events.c])
+        self._put_waiting = Insertion(dialect, [*outbox.c])
         self._put_tasks = Insertion(dialect, [*tasks.c][1:7])
         self._put_deliveries = Insertion(dialect, [*deliveries.c][1:])
         self._put_quarantine = Insertion(dialect, [*quarantine.c][1:6])
@@ -90,14 +90,15 @@ class Recording:
 
     def _put_drafts(self, connection: Connection, drafts: Sequence[_Draft]) -> list[Recorded]:
         positions = self._positions(connection, sum(len(messages) for _, messages in drafts))
-        recorded = [
-            Recorded(
-                transition=transition,
-                messages=tuple(OutboxMessage(position=next(positions), message=message) for message in messages),
-            )
-            for transition, messages in drafts
-        ]
-        self._put_messages(connection, list(_outbox_rows(recorded)))
+        recorded: list[Recorded] = []
+        rows: list[tuple[Any, ...]] = []
+        for transition, messages in drafts:
+            queued = [OutboxMessage(next(positions), message) for message in messages]
+            if transition is not None:
+                rows += map(_event_row, queued, transition.announcements)
+            recorded.append(Recorded(transition, tuple(queued)))
+        self._put_events(connection, rows)
+        self._put_waiting(connection, [row[:1] for row in rows])
         return recorded
 
     def _positions(self, connection: Connection, count: int) -> Iterator[int]:
@@ -147,7 +148,7 @@ class _Group:
             verdict = "accepted" if transition.news or known is None else "duplicate"
             self.deliveries.append(_delivery_row(entry.delivery, verdict))
         return transition, [
-            _message(transition, report, number, entry) for number in range(len(transition.announcements))
+            _message(announcement, transition.state, entry) for announcement in transition.announcements
         ]
 
 
@@ -160,40 +161,15 @@ def _subjects(entries: Sequence[Entry]) -> dict[_Key, str]:
     return {(report.payload, report.app): report.application for report in reports}
 
 
-def _message(transition: Transition, report: Report, number: int, entry: Reported) -> Message:
-    announcement = transition.announcements[number]
-    state = transition.state
-    event = encode(announcement, state, report)
-    return Message(
-        id=event.id,
-        type=event.type,
-        app=state.app,
-        payload=state.payload,
-        routing_key=event.routing_key,
-        body=event.body,
-        at=int(report.at.timestamp()),
-        traceparent=entry.traceparent,
-    )
+def _message(announcement: Announcement, state: PayloadState, entry: Reported) -> Message:
+    event_id, event_type, routing_key, body = encode(announcement, state, entry.report)
+    at = int(entry.report.at.timestamp())
+    return Message(event_id, event_type, state.app, state.payload, routing_key, body, at, entry.traceparent)
 
 
-def _outbox_rows(recorded: Sequence[Recorded]) -> Iterator[tuple[Any, ...]]:
-    for result in recorded:
-        if result.transition is None:
-            continue
-        for queued, announcement in zip(result.messages, result.transition.announcements, strict=True):
-            message = queued.message
-            yield (
-                queued.position,
-                message.id,
-                message.app,
-                message.payload,
-                announcement.sequence,
-                message.type,
-                message.routing_key,
-                message.body,
-                message.at,
-                message.traceparent,
-            )
+def _event_row(queued: OutboxMessage, announcement: Announcement) -> tuple[Any, ...]:
+    position, (event_id, event_type, app, payload, routing_key, body, at, traceparent) = queued
+    return (position, event_id, app, payload, announcement.sequence, event_type, routing_key, body, at, traceparent)
 
 
 def _delivery_row(delivery: DeliveryRecord, verdict: str) -> tuple[Any, ...]:

@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, select
+from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select
 
-from processor.store.tables import deliveries, outbox, quarantine, stored
+from processor.store.tables import deliveries, events, outbox, quarantine, stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
     """What is kept, and for how long."""
 
-    published: timedelta = timedelta(days=7)
-    """Events after they were published: for replay."""
+    events: timedelta = timedelta(days=7)
+    """Events that were published, from when they were learned: for replay."""
     deliveries: timedelta = timedelta(days=30)
     max_deliveries: int = 1_000_000
     """Lines of the delivery log, however young: a flood of refused ones must not fill the disk."""
@@ -26,11 +26,12 @@ def prune(connection: Connection, retention: Retention, now: datetime, limit: in
     newest = connection.execute(select(func.max(deliveries.c.id))).scalar() or 0
     old = deliveries.c.received_at < stored(now - retention.deliveries)
     beyond = deliveries.c.id <= newest - retention.max_deliveries
-    published = outbox.c.published_at < stored(now - retention.published)
+    published = ~exists().where(outbox.c.position == events.c.position)
+    past = events.c.at < (now - retention.events).timestamp()
     released = quarantine.c.released_at.is_not(None) & (quarantine.c.received_at < stored(now - retention.released))
     return (
         _remove(connection, deliveries, old | beyond, limit)
-        + _remove(connection, outbox, published, limit)
+        + _remove(connection, events, past & published, limit)
         + _remove(connection, quarantine, released, limit)
     )
 

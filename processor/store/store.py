@@ -102,10 +102,10 @@ class Store:
         with self.transaction() as connection:
             return outbox.unpublished(connection, limit, after)
 
-    def mark_published(self, positions: Sequence[int], now: datetime) -> None:
-        """Take events out of the outbox; they are kept for `Retention.published`."""
+    def mark_published(self, positions: Sequence[int]) -> None:
+        """Take events out of the outbox; the events themselves are kept for `Retention.events`."""
         with self.transaction() as connection:
-            marked = outbox.mark_published(connection, positions, now)
+            marked = outbox.mark_published(connection, positions)
         self.depth -= marked
 
     def outbox_depth(self) -> int:

@@ -33,8 +33,8 @@ payloads: Final = Table(
 )
 """What is known of each payload; ``knowledge`` is the part that nobody searches by, as JSON."""
 
-outbox: Final = Table(
-    "outbox",
+events: Final = Table(
+    "events",
     metadata,
     Column("position", _Serial, primary_key=True, autoincrement=True),
     Column("id", Text, nullable=False),
@@ -46,16 +46,12 @@ outbox: Final = Table(
     Column("body", LargeBinary, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("traceparent", Text),
-    Column("published_at", BigInteger),
-    Index(
-        "outbox_unpublished",
-        "position",
-        sqlite_where=text("published_at IS NULL"),
-        postgresql_where=text("published_at IS NULL"),
-    ),
     sqlite_autoincrement=True,
 )
-"""Every event, from the transaction that caused it until some time after it was published. ``at``: Unix seconds."""
+"""Every event, from the transaction that caused it until its time is over. Never changed. ``at``: Unix seconds."""
+
+outbox: Final = Table("outbox", metadata, Column("position", BigInteger, primary_key=True, autoincrement=False))
+"""The events that wait for the broker. Narrow rows: taking an event out touches no page that holds a body."""
 
 tasks: Final = Table(
     "tasks",

@@ -14,11 +14,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from traceback import extract_tb
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 import structlog
 
@@ -30,6 +31,8 @@ from processor.store.thread import WorkerThread
 
 T = TypeVar("T")
 Outcome = Recorded | StoreError
+Settle = Callable[[Outcome], None]
+"""Hears once, on the event loop, what became of an entry."""
 
 COMPANY: Final = 8
 LINGER: Final = 0.002
@@ -57,12 +60,11 @@ class Bounds:
     """Events in the outbox: with so many, no delivery is taken."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(NamedTuple):
     """An entry whose commit somebody waits for."""
 
     entry: Reported | Quarantined
-    future: "Future[Recorded]"
+    settle: Settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +72,16 @@ class _Job:
     """Anything else to be done with the store."""
 
     function: Callable[[Store], Any]
-    future: "Future[Any]"
+    settle: Callable[[Any], None]
 
 
 class Writer:
     """An async context manager round a `Store` of its own.
 
-    Guarantees: everything is done in the order of the calls, and becomes known to the loop in that order: futures
-    resolve, and ``on_committed`` is called, group by group and job by job. ``on_committed`` gets the events of a
-    group before the futures of that group resolve; no events at all mean that some may have been committed while the
-    connection was lost, so that the outbox is worth a look.
+    Guarantees: everything is done in the order of the calls, and becomes known to the loop in that order: entries are
+    settled, and ``on_committed`` is called, group by group and job by job. ``on_committed`` gets the events of a
+    group before the entries of that group are settled; no events at all mean that some may have been committed while
+    the connection was lost, so that the outbox is worth a look.
     """
 
     def __init__(
@@ -126,19 +128,23 @@ class Writer:
         return self._store.exclusive
 
     def record(self, entry: Reported | Quarantined) -> "Future[Recorded]":
-        """Resolves after the commit. Raises `StoreError`, at once or through the future: then nothing was stored.
+        """Resolves after the commit. Raises `StoreError`, at once or through the future: see `submit`."""
+        future: Future[Recorded] = self._loop.create_future()
+        self.submit(entry, partial(_settle, future))
+        return future
 
-        At once: `StoreFull` for a delivery while too many events wait in the outbox (what lookups say goes on), and
-        `StoreUnavailable` while too many entries wait for their commit.
+    def submit(self, entry: Reported | Quarantined, settle: Settle) -> None:
+        """``settle`` gets what was recorded after the commit, or the `StoreError` because of which nothing was stored.
+
+        Raises at once, and then never calls it: `StoreFull` for a delivery while too many events wait in the outbox
+        (what lookups say goes on), and `StoreUnavailable` while too many entries wait for their commit.
         """
         if self._waiting >= self._bounds.entries:
             raise StoreUnavailable(f"{self._waiting} entries wait for the database")
         if isinstance(entry, Reported) and entry.delivery is not None and self._store.depth >= self._bounds.outbox:
             raise StoreFull(f"{self._store.depth} events wait for the broker")
-        future: Future[Recorded] = self._loop.create_future()
-        self._put(_Waiting(entry, future))
+        self._put(_Waiting(entry, settle))
         self._waiting += 1
-        return future
 
     def log(self, entry: Refused) -> None:
         """Store a line of the delivery log when convenient. Where too many wait it is dropped, and counted."""
@@ -152,7 +158,7 @@ class Writer:
     def run(self, function: Callable[[Store], T]) -> "Future[T]":
         """Do something else with the store, in one short transaction. Raises what ``function`` raises."""
         future: Future[T] = self._loop.create_future()
-        self._put(_Job(function, future))
+        self._put(_Job(function, partial(_settle, future)))
         return future
 
     async def __aenter__(self) -> Self:
@@ -204,7 +210,7 @@ class Writer:
         if error is not None:
             log.error("store.failed", exc_info=error)
         for work in (*self._at_hand, *self._queue):
-            _settle(work.future, StoreUnavailable("the store is closed"))
+            self._settled(work.settle, StoreUnavailable("the store is closed"))
 
     def _take(self) -> list[_Waiting]:
         """All entries that wait, up to the first job."""
@@ -216,10 +222,10 @@ class Writer:
 
     async def _do(self, job: Any) -> None:
         try:
-            _settle(job.future, await self._transact(lambda: job.function(self._store)))
+            job.settle(await self._transact(lambda: job.function(self._store)))
         except Exception as error:  # noqa: BLE001  raised where the job came from
             await self._recount()
-            _settle(job.future, error)
+            job.settle(error)
 
     async def _write(self, waiting: Sequence[_Waiting]) -> None:
         room = min(LOG_SHARE, GROUP_LIMIT - len(waiting)) if waiting else GROUP_LIMIT
@@ -229,9 +235,18 @@ class Writer:
         outcomes = await self._record([*(each.entry for each in waiting), *lines])
         self.dropped_log_lines += sum(isinstance(outcome, StoreError) for outcome in outcomes[len(waiting) :])
         self._waiting -= len(waiting)
+        self._at_hand = []
         self._tell(outcomes)
         for each, outcome in zip(waiting, outcomes, strict=False):  # the lines of the log come last
-            _settle(each.future, outcome)
+            self._settled(each.settle, outcome)
+
+    @staticmethod
+    def _settled(settle: Settle, outcome: Outcome) -> None:
+        """Tell one; what goes wrong there is no reason not to tell the next."""
+        try:
+            settle(outcome)
+        except Exception:
+            log.exception("store.callback_failed")
 
     async def _record(self, entries: Sequence[Entry]) -> Sequence[Outcome]:
         """What becomes of each: where one cannot be stored, its neighbours still are."""

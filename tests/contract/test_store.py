@@ -117,9 +117,9 @@ def test_published_leave_the_outbox(store: Store) -> None:
     """A published event is not read again, and marking it twice counts it once."""
     store.record([webhook(1), webhook(2)], NOW)
     first, *rest = store.unpublished(10)
-    store.mark_published([first.position], NOW)
-    store.mark_published([first.position], NOW)
-    store.mark_published([], NOW)
+    store.mark_published([first.position])
+    store.mark_published([first.position])
+    store.mark_published([])
 
     assert rest == store.unpublished(10)
     assert len(rest) == store.depth == store.outbox_depth()
@@ -128,8 +128,8 @@ def test_published_leave_the_outbox(store: Store) -> None:
 def test_positions_grow_after_pruning(store: Store) -> None:
     """A position is never used twice, not even when the outbox was emptied."""
     (before,) = store.record([webhook(1)], NOW)
-    store.mark_published([message.position for message in before.messages], NOW)
-    store.prune(Retention(published=timedelta(0)), NOW + MINUTE)
+    store.mark_published([message.position for message in before.messages])
+    store.prune(Retention(events=timedelta(0)), NOW + MINUTE)
     (after,) = store.record([webhook(2)], NOW)
 
     assert store.unpublished(10)[0].position > before.messages[-1].position
@@ -193,9 +193,11 @@ def test_lease(store: Store) -> None:
 def test_prune_by_age(store: Store) -> None:
     """What is done with goes when its time is over; what is not done with stays."""
     old = NOW - timedelta(days=40)
-    store.record([refused(1, at=old), quarantined(2, at=old), quarantined(3, at=old), webhook(4), refused(5)], NOW)
+    store.record(
+        [refused(1, at=old), quarantined(2, at=old), quarantined(3, at=old), webhook(4, at=old), refused(5)], NOW
+    )
     first, *rest = store.unpublished(10)
-    store.mark_published([first.position], old)
+    store.mark_published([first.position])
     store.release(store.quarantined()[0].id, old)
 
     assert store.prune(Retention(), NOW) == 3 + 1 + 1

@@ -1,6 +1,5 @@
 """Messages to publish in tests."""
 
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -19,4 +18,4 @@ _FIRST = Message(
 
 def a_message(number: int = 1, **changes: Any) -> Message:
     """The message of that number: its id differs from any other's; ``changes`` replace fields."""
-    return replace(_FIRST, id=str(UUID(int=number, version=5)), **changes)
+    return _FIRST._replace(id=str(UUID(int=number, version=5)), **changes)

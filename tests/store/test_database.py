@@ -45,7 +45,7 @@ def test_read_only(tmp_path: Path, name: str) -> None:
         with Store.open_read_only(url) as reader:
             assert store.state(APP, payload(1)) == reader.state(APP, payload(1))
             with pytest.raises(StoreUnavailable, match="readonly"):
-                reader.mark_published([1], NOW)
+                reader.mark_published([1])
     with Store.open_read_only(url) as reader:
         assert reader.state(APP, payload(1)) is not None
 
@@ -58,7 +58,7 @@ def test_read_only_postgres(postgres_url: str) -> None:
 
         assert store.state(APP, payload(1)) == reader.state(APP, payload(1))
         with pytest.raises(StoreUnavailable, match="read-only transaction"):
-            reader.mark_published([1], NOW)
+            reader.mark_published([1])
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:

@@ -3,11 +3,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, inspect
+from sqlalchemy import Connection, create_engine, inspect, text
 
 from processor.core.errors import StoreError
+from processor.store import migrations
 from processor.store.store import Store
 from processor.store.tables import metadata
 
@@ -29,7 +32,6 @@ def test_migrations_make_the_tables(url: str) -> None:
 
     assert differences == []
     assert indexes == {
-        "outbox_unpublished": "published_at is null",
         "tasks_due": None,
         "tasks_leased": "leased_until is not null",
     }
@@ -69,3 +71,30 @@ def test_newer_version(url: str) -> None:
 
     with pytest.raises(StoreError, match="9999"):
         Store.open(url)
+
+
+def test_what_waited_for_the_broker_still_waits(url: str) -> None:
+    """An outbox of the first version is taken over: what was published stays so, forth and back."""
+    with Store.open(url) as store, store.transaction() as connection:
+        migrate(connection, "0001")
+        for position, published_at in ((1, NOW_US), (2, None)):
+            connection.execute(text(OLD_ROW), {"position": position, "published_at": published_at})
+        migrate(connection, "head")
+        waiting = [message.position for message in store.unpublished(10)]
+        migrate(connection, "0001")
+        back = connection.execute(text("SELECT position FROM outbox WHERE published_at IS NULL")).scalars().all()
+
+    assert [2] == waiting
+    assert [2] == back
+
+
+NOW_US = 1_767_323_045_000_000
+OLD_ROW = """INSERT INTO outbox (position, id, app, payload, sequence, type, routing_key, body, at, published_at)
+    VALUES (:position, 'i', 'shop', 'p', 1, 'xumm.sign.signed', 'shop.sign.signed', '{}', 1767323045, :published_at)"""
+
+
+def migrate(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["connection"] = connection
+    (command.upgrade if revision == "head" else command.downgrade)(config, revision)

@@ -101,7 +101,7 @@ async def test_guilty_alone(writer: Writer) -> None:
 
 async def test_error_tells_no_value(writer: Writer) -> None:
     """An error in the code fails the entry with a `StoreError`, and neither it nor the log quotes what came in."""
-    entry = replace(snapshot(1), policy=cast("Policy", None), report=replace(snapshot(1).report, custom_meta=b"geheim"))
+    entry = snapshot(1)._replace(policy=cast("Policy", None), report=replace(snapshot(1).report, custom_meta=b"geheim"))
     with structlog.testing.capture_logs() as lines, pytest.raises(StoreError) as caught:
         await writer.record(entry)
 
@@ -131,7 +131,7 @@ async def test_outbox_full(url: str) -> None:
             writer.record(webhook(2))
         await writer.record(snapshot(1))
         positions = [message.position for message in first.messages]
-        await writer.run(lambda store: store.mark_published(positions, NOW))
+        await writer.run(lambda store: store.mark_published(positions))
 
         assert (await writer.record(webhook(2))).messages != ()
 
