@@ -11,21 +11,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
 from schemas.compatibility import breaking_changes
 from schemas.events import MODELS, CloudEvent, family_and_name
 from schemas.status import Status
 from schemas.topology import CONTENT_TYPE, DEFAULT_QUEUES, EXCHANGE, HEADER_TRACEPARENT
-from schemas.webhook import Webhook
+from schemas.webhook import WEBHOOK
 
 ROOT: Final = Path(__file__).parent
 RELEASED: Final = "released"
 """Folder of the schemas that consumers out there rely on."""
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-_INBOUND: Final[dict[str, type[BaseModel]]] = {"webhook": Webhook, "status": Status}
+_INBOUND: Final[dict[str, TypeAdapter[Any]]] = {"webhook": WEBHOOK, "status": TypeAdapter(Status)}
 _APP_PATTERN: Final = "A name that the operator gave the application, such as `shop`."
 
 
@@ -118,7 +118,7 @@ def _event_schema(model: type[CloudEvent]) -> dict[str, Any]:
 
 def _inbound_schema(name: str) -> dict[str, Any]:
     mode: JsonSchemaMode = "validation"
-    schema = _INBOUND[name].model_json_schema(mode=mode, schema_generator=_Generator)
+    schema = _INBOUND[name].json_schema(mode=mode, schema_generator=_Generator)
     return _document(f"urn:xumm-processor:inbound.{name}:1", schema)
 
 

@@ -4,53 +4,63 @@ Shapes are those really seen, wider than the documented ones. What decides an ou
 application, ``signed``, ``txid``) is strict; what merely accompanies it turns into ``None`` when it makes no sense,
 since refusing a whole webhook over an odd expiry date would lose an outcome.
 
+The shapes are typed dictionaries, which pydantic fills a third faster than models: this stands on the hot path.
+
 Source: https://docs.xumm.dev/concepts/payloads-sign-requests/status-updates/webhooks
 """
 
-from typing import Annotated
-
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
+from typing import (
+    Annotated,
+    Final,
+    NotRequired,  # pydantic wants this one before Python 3.12
 )
 
-from schemas.text import CustomMeta, Instant, Lenient, TransactionHash, Uuid
+from pydantic import JsonValue, StrictBool, TypeAdapter
+from typing_extensions import TypedDict
+
+from schemas.text import Instant, Lenient, TransactionHash, Uuid
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
-
-
-class Meta(_Wire):
+class Meta(TypedDict):
     """Which application and payload the webhook is about."""
 
     application_uuidv4: Uuid
     payload_uuidv4: Uuid
-    opened_by_deeplink: Annotated[bool | None, Lenient] = None
+    opened_by_deeplink: NotRequired[Annotated[bool | None, Lenient]]
 
 
-class PayloadResponse(_Wire):
+class PayloadResponse(TypedDict):
     """How the payload ended, as far as a webhook tells."""
 
     payload_uuidv4: Uuid
     signed: StrictBool
-    txid: TransactionHash | None = None
+    txid: NotRequired[TransactionHash | None]
 
 
-class UserToken(_Wire):
+class CustomMeta(TypedDict):
+    """What the application attached to the payload when it created it: see `schemas.text.CustomMeta`."""
+
+    identifier: NotRequired[str | None]
+    blob: NotRequired[JsonValue]
+    instruction: NotRequired[str | None]
+
+
+class UserToken(TypedDict):
     """The user token issued to this user for this application. ``user_token`` is a secret."""
 
-    user_token: Uuid | None = Field(default=None, repr=False)
-    token_issued: Annotated[Instant | None, Lenient] = None
-    token_expiration: Annotated[Instant | None, Lenient] = None
+    user_token: NotRequired[Uuid | None]
+    token_issued: NotRequired[Annotated[Instant | None, Lenient]]
+    token_expiration: NotRequired[Annotated[Instant | None, Lenient]]
 
 
-class Webhook(_Wire):
+class Webhook(TypedDict):
     """One webhook body. The payload uuid stands in it twice; that they agree is checked when it is normalized."""
 
     meta: Meta
-    payload_response: PayloadResponse = Field(alias="payloadResponse")
-    custom_meta: Annotated[CustomMeta | None, Lenient] = None
-    user_token: Annotated[UserToken | None, Lenient] = Field(default=None, alias="userToken", repr=False)
+    payloadResponse: PayloadResponse
+    custom_meta: NotRequired[Annotated[CustomMeta | None, Lenient]]
+    userToken: NotRequired[Annotated[UserToken | None, Lenient]]
+
+
+WEBHOOK: Final[TypeAdapter[Webhook]] = TypeAdapter(Webhook)
+"""Reads a body: ``WEBHOOK.validate_json(body)``. Raises ``pydantic.ValidationError``, which quotes its input."""

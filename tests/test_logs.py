@@ -17,7 +17,7 @@ from pydantic import SecretStr, ValidationError
 
 from processor import logs
 from processor.redaction import clean_fields, clean_text
-from schemas.webhook import Webhook
+from schemas.webhook import WEBHOOK
 
 CANARY = "c0ffee00-dead-4bee-8f01-ca4a41ca4a41"
 
@@ -150,7 +150,7 @@ def _log_nasty_records(log: Any) -> None:
 
 def _log_nasty_exceptions(log: Any) -> None:
     try:
-        Webhook.model_validate({"meta": CANARY, "payloadResponse": {"signed": CANARY}})
+        WEBHOOK.validate_python({"meta": CANARY, "payloadResponse": {"signed": CANARY}})
     except ValidationError as invalid:
         log.warning("canary.sung", error=invalid, exc_info=True)
     for error, cause in (

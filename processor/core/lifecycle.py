@@ -106,7 +106,7 @@ def apply(state: PayloadState, report: Report, policy: Policy) -> Transition:
     facts = _closed(learned.facts)
     flags = _flags(state, learned.flags, facts)
     if facts != learned.facts or flags != learned.flags:
-        learned = learned._replace(facts=facts, flags=flags)
+        learned = learned.with_conclusions(facts, flags, learned.sequence, learned.resolved)
     step = next_step(learned, policy)
     announcements = _announce(state.facts, facts, state.sequence, step)
     return Transition(
@@ -161,7 +161,7 @@ def _published(learned: PayloadState, announcements: tuple[Announcement, ...], s
     if not announcements:
         return learned
     resolved = step.name if isinstance(step, Resolve) else learned.resolved
-    return learned._replace(sequence=announcements[-1].sequence, resolved=resolved)
+    return learned.with_conclusions(learned.facts, learned.flags, announcements[-1].sequence, resolved)
 
 
 def _tasks(state: PayloadState, learned: PayloadState, step: Step, report: Report, policy: Policy) -> tuple[Task, ...]:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from processor.core.application import Application
 from processor.core.blob import last_ledger_sequence
@@ -18,7 +18,8 @@ from schemas.ledger import Transaction
 from schemas.payload import Payload, PayloadAnswer
 from schemas.status import Status
 from schemas.text import CustomMeta, aware
-from schemas.webhook import UserToken, Webhook
+from schemas.webhook import WEBHOOK, UserToken
+from schemas.webhook import CustomMeta as WebhookMeta
 
 _amount: Final[TypeAdapter[Amount]] = TypeAdapter(Amount)
 _custom_meta: Final[TypeAdapter[CustomMeta]] = TypeAdapter(CustomMeta)
@@ -31,21 +32,24 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def webhook_report(delivery: Delivery) -> WebhookReport:
     """What an authentic webhook says. Raises `NormalizeError` if it contradicts itself or makes no sense."""
-    webhook = _parse(Webhook, delivery.body)
-    application = delivery.application
-    if webhook.meta.application_uuidv4 != application.uuid:
+    try:
+        webhook = WEBHOOK.validate_json(delivery.body)
+    except ValidationError as error:
+        raise NormalizeError(_problems(error)) from None
+    application, meta, response = delivery.application, webhook["meta"], webhook["payloadResponse"]
+    if meta["application_uuidv4"] != application.uuid:
         raise NormalizeError("meta.application_uuidv4 is not the application that the webhook was posted for")
-    if webhook.meta.payload_uuidv4 != webhook.payload_response.payload_uuidv4:
+    if meta["payload_uuidv4"] != response["payload_uuidv4"]:
         raise NormalizeError("meta.payload_uuidv4 and payloadResponse.payload_uuidv4 differ")
     return WebhookReport(
         application.name,
         application.uuid,
-        webhook.meta.payload_uuidv4,
+        meta["payload_uuidv4"],
         delivery.received_at,
-        webhook.payload_response.signed,
-        webhook.payload_response.txid,
-        _token(webhook.user_token),
-        _json(webhook.custom_meta),
+        response["signed"],
+        response.get("txid"),
+        _token(webhook.get("userToken")),
+        _webhook_meta(webhook.get("custom_meta")),
     )
 
 
@@ -197,16 +201,25 @@ def _delivered(amount: Any) -> str | dict[str, Any] | None:
 
 
 def _token(token: UserToken | None) -> Token | None:
-    if token is None or token.user_token is None:
+    value = None if token is None else token.get("user_token")
+    if token is None or value is None:
         return None
-    return Token(value=token.user_token, issued_at=aware(token.token_issued), expires_at=aware(token.token_expiration))
+    return Token(value, aware(token.get("token_issued")), aware(token.get("token_expiration")))
+
+
+def _webhook_meta(custom_meta: WebhookMeta | None) -> CustomMetaJson | None:
+    if custom_meta is None:
+        return None
+    get = custom_meta.get
+    return _readable(to_json({"identifier": get("identifier"), "blob": get("blob"), "instruction": get("instruction")}))
 
 
 def _json(custom_meta: CustomMeta | None) -> CustomMetaJson | None:
-    """None also where it nests too deep to be read inside an event: the outcome matters more."""
-    if custom_meta is None:
-        return None
-    json = _custom_meta.dump_json(custom_meta)
+    return None if custom_meta is None else _readable(_custom_meta.dump_json(custom_meta))
+
+
+def _readable(json: CustomMetaJson) -> CustomMetaJson | None:
+    """None where it nests too deep to be read inside an event: the outcome matters more."""
     return json if json.count(b"[") + json.count(b"{") <= _MAX_NESTING or _is_readable(json) else None
 
 

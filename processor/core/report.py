@@ -3,20 +3,23 @@
 Adding a source means adding a parser to one of these (``normalize.py``) and a loop that feeds it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
 from processor.core.evidence import CustomMetaJson, Ledger, Snapshot
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
+class Token(NamedTuple):
     """A user token that came along. The token itself is a secret and stays out of events and logs."""
 
-    value: str = field(repr=False)
+    value: str
     issued_at: datetime | None = None
     expires_at: datetime | None = None
+
+    def __repr__(self) -> str:
+        """Without the token."""
+        return f"Token(issued_at={self.issued_at}, expires_at={self.expires_at})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

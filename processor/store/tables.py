@@ -10,7 +10,6 @@ from typing import Final
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, text
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 _Serial: Final = BigInteger().with_variant(Integer(), "sqlite")
 
 metadata: Final = MetaData()
@@ -116,7 +115,8 @@ leases: Final = Table(
 
 def stored(moment: datetime) -> int:
     """An instant as it is stored."""
-    return (moment - _EPOCH) // _MICROSECOND
+    since = moment - _EPOCH  # a division by a timedelta would take three times as long
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def restored(stored_at: int) -> datetime:
