@@ -68,9 +68,10 @@ def configure(
 
 
 def write_lines(level: Literal["info"], lines: Sequence[tuple[str, dict[str, Any]]]) -> None:
-    """Log each event with its fields, as a logger would, but in one write, which takes a third of the time.
+    """Log each event with its fields in one write, which takes a fifth of the time that a logger takes.
 
-    What contextvars hold is not added.
+    For values that cannot hold a secret or anything from outside: numbers, checked uuids, names of our own. They are
+    not cleaned, and what contextvars hold is not added.
     """
     logger = structlog.get_logger().bind()
     pipeline = structlog.get_config()["processors"][-1]
@@ -90,8 +91,9 @@ class _Pipeline:
         self._sink = sink
 
     def write(self, level: str, lines: Sequence[tuple[str, dict[str, Any]]]) -> None:
-        """Many lines at once."""
-        rendered = [self._rendered(level, {"event": event, **fields}) for event, fields in lines]
+        """Many lines of clean fields at once."""
+        at = datetime.now(UTC)
+        rendered = [self._render({"at": at, "level": level, "event": event, **fields}) for event, fields in lines]
         self._sink.write(self._redactor.line(b"".join(rendered)))
 
     def __call__(self, _logger: Any, method: str, fields: MutableMapping[str, Any]) -> bytes:

@@ -58,6 +58,7 @@ class Database:
         self.dialect = engine.dialect
         self._engine = engine
         self._lock = lock or ExitStack()
+        self._idle: Connection | None = None
         self._current: Connection | None = None
 
     @contextmanager
@@ -83,7 +84,7 @@ class Database:
     def begin(self) -> Connection:
         """Begin a transaction, which `commit` or `rollback` ends: perhaps in another thread."""
         with _translated():
-            connection = self._engine.connect()
+            connection, self._idle = self._idle or self._engine.connect(), None
             try:
                 connection.begin()
             except BaseException:
@@ -94,24 +95,30 @@ class Database:
 
     def commit(self) -> None:
         """Commit, and return when it is on the disk."""
-        with _translated(), self._closing() as connection:
+        with _translated(), self._ending() as connection:
             connection.commit()
+            self._idle = connection
 
     def rollback(self) -> None:
         """Undo what was done since `begin`. A connection that is broken is dropped."""
-        with suppress(SQLAlchemyError), self._closing() as connection:
+        with suppress(SQLAlchemyError), self._ending() as connection:
             connection.rollback()
 
     @contextmanager
-    def _closing(self) -> Iterator[Connection]:
+    def _ending(self) -> Iterator[Connection]:
         connection, self._current = self._current, None
         assert connection is not None  # noqa: S101  begun before it is ended
-        with connection:
+        try:
             yield connection
+        finally:
+            if self._idle is not connection:
+                connection.close()
 
     def close(self) -> None:
         """Close the connection, then let others have the database."""
         with self._lock:
+            if self._idle is not None:
+                self._idle.close()
             self._engine.dispose()
 
 
