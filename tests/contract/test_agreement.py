@@ -149,6 +149,23 @@ async def test_the_client_fetches_what_the_sandbox_holds(running: Sandbox, clock
     assert ("signed", signature.txid, "MAINNET") == (snapshot.outcome, snapshot.txid, snapshot.network)
 
 
+async def test_the_client_makes_finds_and_withdraws_a_payload(clock: FakeClock) -> None:
+    """Each request has its typed answer, and an opened payload stays."""
+    async with Sandbox([SHOP], clock=clock, sleep=clock.sleep) as sandbox, api(sandbox) as client:
+        created = await client.create(PAYMENT)
+        named = await client.payload_named("order-1")
+        other = await client.create({"txjson": PAYMENT["txjson"]})
+        sandbox.open(other.uuid)
+        withdrawn = [await client.cancel(uuid) for uuid in (created.uuid, created.uuid, other.uuid)]
+        pong = await client.ping()
+
+    assert (created.uuid, SHOP.key) == (named.meta.uuid, pong.auth.application.uuidv4)
+    assert f"{sandbox.base_url}/sign/{created.uuid}" == created.next.always
+    assert [("OK", True), ("ALREADY_CANCELLED", True), ("ALREADY_OPENED", False)] == [
+        (answer.result.reason, answer.stands) for answer in withdrawn
+    ]
+
+
 async def test_the_client_tells_refusals_apart(running: Sandbox) -> None:
     """Wrong credentials are for good, a missing payload too, and a limit passes."""
     async with api(running, secret="wrong") as stranger, api(running) as client:
