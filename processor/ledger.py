@@ -56,6 +56,16 @@ class NodeAnswer:
         return is_found(self.result)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifetime:
+    """When a transaction can have come into a ledger."""
+
+    last_ledger_sequence: int
+    """The last ledger that may hold it."""
+    age: timedelta
+    """Since it was signed."""
+
+
 def report_of(answer: NodeAnswer, *, application: Application, payload: str, txid: str, at: datetime) -> LedgerReport:
     """What ``answer`` means for ``payload``. Raises `NormalizeError`."""
     if answer.found:
@@ -106,12 +116,10 @@ class LedgerNodes:
     ) -> None:
         await self._connections.__aexit__(kind, error, trace)
 
-    async def transaction(self, txid: str, network: str, *, last_ledger_sequence: int | None = None) -> NodeAnswer:
+    async def transaction(self, txid: str, network: str, *, lifetime: Lifetime | None = None) -> NodeAnswer:
         """Look transaction ``txid`` (64 hexadecimal digits) up on ``network``, such as ``MAINNET``.
 
-        With ``last_ledger_sequence``, the last ledger that may hold it, an answer can prove that it will never be
-        validated; without, not found means not found yet. A wallet sets it a few ledgers ahead;
-        `processor.nodes.SEARCHED_LEDGERS` up to it are searched.
+        With ``lifetime`` an answer can prove that it will never be validated; without, not found means not found yet.
 
         Raises `Unavailable` if no node gave an answer, `Denied` if the network has none.
         """
@@ -121,7 +129,7 @@ class LedgerNodes:
         missing: NodeAnswer | None = None
         witnesses = 0
         for node in turns.in_turn():
-            answer = await _tried(turns, node, _look_up(turns, node, txid.upper(), last_ledger_sequence))
+            answer = await _tried(turns, node, _look_up(turns, node, txid.upper(), lifetime))
             if answer is None:
                 continue
             if not answer.never_validated:
@@ -149,13 +157,13 @@ class LedgerNodes:
         return turns
 
 
-async def _look_up(turns: Turns, node: Node, txid: str, last_ledger_sequence: int | None) -> NodeAnswer:
-    result = await node.transaction(txid, last_ledger_sequence)
+async def _look_up(turns: Turns, node: Node, txid: str, lifetime: Lifetime | None) -> NodeAnswer:
+    result = await node.transaction(txid, None if lifetime is None else lifetime.last_ledger_sequence)
     never = (
-        last_ledger_sequence is not None
+        lifetime is not None
         and not is_found(result)
         and result.get("searched_all") is True
-        and await node.has_passed(last_ledger_sequence)
+        and await node.covers(lifetime.last_ledger_sequence, lifetime.age)
     )
     turns.answered(node, found=is_found(result))
     return NodeAnswer(result=result, node=node.host, never_validated=never)
@@ -193,10 +201,9 @@ class Transactions:
         snapshot = state.snapshot
         if snapshot is None or snapshot.txid is None or snapshot.network is None:
             raise Denied("nothing says yet which transaction of which network the payload became")
-        answer = await self._nodes.transaction(
-            snapshot.txid, snapshot.network, last_ledger_sequence=snapshot.last_ledger_sequence
-        )
-        return report_of(answer, application=application, payload=state.payload, txid=snapshot.txid, at=self._clock())
+        now = self._clock()
+        answer = await self._nodes.transaction(snapshot.txid, snapshot.network, lifetime=_lifetime(snapshot, now))
+        return report_of(answer, application=application, payload=state.payload, txid=snapshot.txid, at=now)
 
     async def authorise(self, application: Application, report: SnapshotReport) -> SnapshotReport:
         """``report``, with a signature by a regular key proven or disproven where no ledger will do that.
@@ -210,6 +217,14 @@ class Transactions:
             return report
         regular_key = await self._nodes.regular_key(snapshot.account, application.policy.network)
         return replace(report, snapshot=_judged(snapshot, regular_key))
+
+
+def _lifetime(snapshot: Snapshot, now: datetime) -> Lifetime | None:
+    if snapshot.last_ledger_sequence is None or snapshot.resolved_at is None:
+        return None
+    return Lifetime(
+        last_ledger_sequence=snapshot.last_ledger_sequence, age=max(timedelta(0), now - snapshot.resolved_at)
+    )
 
 
 def _judged(snapshot: Snapshot, regular_key: str | None) -> Snapshot:

@@ -6,6 +6,7 @@ Source: https://xrpl.org/docs/references/http-websocket-apis
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -21,11 +22,16 @@ OUTAGE: Final = 30.0
 """Seconds for which a node that failed is asked last; half of it to all of it, at random."""
 NETWORK_TRUSTED: Final = 3600.0
 """Seconds for which a node is not asked again of which network it is."""
+FASTEST_CLOSE: Final = 2.0
+"""Seconds that no ledger closes faster than."""
+CLOCK_SLACK: Final = 60.0
+"""Seconds by which Xumm's clock may differ from ours."""
 SEARCHED_LEDGERS: Final = 1000
 """The most that a node searches in one go."""
 
 _TX_NOT_FOUND: Final = "txnNotFound"
 _ACCOUNT_NOT_FOUND: Final = "actNotFound"
+_RANGE: Final = re.compile(r"\b([0-9]{1,10})(?:-([0-9]{1,10}))?\b")
 _ERROR: Final = re.compile(r"[A-Za-z]{1,40}")
 
 Json = dict[str, Any]
@@ -42,6 +48,14 @@ class Place:
     network_id: int | None
     validated_index: int
     """Number of its newest validated ledger, 0 if it has none."""
+    complete: tuple[tuple[int, int], ...]
+    """First and last of each range of ledgers that it holds without a gap."""
+
+    def covers(self, last: int, age: timedelta) -> bool:
+        """Whether it holds every ledger up to ``last`` that closed within ``age``, and ``last`` is validated."""
+        ledgers = int((age.total_seconds() + CLOCK_SLACK) / FASTEST_CLOSE)
+        first = min(last, max(1, self.validated_index - ledgers))
+        return last <= self.validated_index and any(start <= first and last <= end for start, end in self.complete)
 
 
 class Node:
@@ -85,9 +99,9 @@ class Node:
         key = root.get("RegularKey")
         return key if isinstance(key, str) else None
 
-    async def has_passed(self, ledger_index: int) -> bool:
-        """Whether ledger ``ledger_index`` is validated."""
-        return (await self._place()).validated_index >= ledger_index
+    async def covers(self, last: int, age: timedelta) -> bool:
+        """As `Place.covers`, now."""
+        return (await self._place()).covers(last, age)
 
     async def _be_of_its_network(self) -> None:
         expected, now = NETWORK_IDS.get(self._network), self._clock()
@@ -107,7 +121,11 @@ class Node:
         except ValidationError:
             raise Unavailable(f"{self.host} says nothing of itself that makes sense{_named(result)}") from None
         ledger = info.validated_ledger
-        return Place(network_id=info.network_id, validated_index=0 if ledger is None else ledger.seq)
+        return Place(
+            network_id=info.network_id,
+            validated_index=0 if ledger is None else ledger.seq,
+            complete=tuple((int(start), int(end or start)) for start, end in _RANGE.findall(info.complete_ledgers)),
+        )
 
     async def _ask(self, method: str, params: Json) -> Json:
         answer = await self._connections.ask("POST", self._url, content={"method": method, "params": [params]})

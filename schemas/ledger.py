@@ -51,6 +51,8 @@ class NodeInfo(BaseModel):
 
     network_id: Whole | None = None
     validated_ledger: ValidatedLedger | None = None
+    complete_ledgers: Annotated[str, Field(max_length=10_000)] = ""
+    """Ranges such as ``32570-90000000,90000002-90000007``, or ``empty``."""
 
 
 class ServerInfo(BaseModel):

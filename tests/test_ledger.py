@@ -14,7 +14,7 @@ from yarl import URL
 from processor.core.errors import Denied, NormalizeError, Unavailable
 from processor.core.evidence import Doubt, Signature
 from processor.core.state import PayloadState
-from processor.ledger import LedgerNodes, NodeAnswer, Transactions, report_of
+from processor.ledger import LedgerNodes, Lifetime, NodeAnswer, Transactions, report_of
 from processor.nodes import NETWORK_TRUSTED, OUTAGE, SEARCHED_LEDGERS
 from tests.core.payloads import ACCOUNT, NOW, PAYLOAD, SHOP, TXID, UNKNOWN, sign_in, snapshot
 from tests.peer import Peer, Reply, drips, everything_said, says, serving, serving_bytes
@@ -52,7 +52,11 @@ def nodes(*urls: URL, hands: Hands | None = None, **options: Any) -> LedgerNodes
 
 LAST = 90_000_020
 NEVER = NOT_FOUND | {"searched_all": True}
-INFO = {"network_id": 0, "validated_ledger": {"seq": LAST, "hash": "AB"}}
+INFO = {
+    "network_id": 0,
+    "validated_ledger": {"seq": LAST, "hash": "AB"},
+    "complete_ledgers": f"32570-89000000,{LAST - 600}-{LAST}",
+}
 
 
 def answers(result: object, *, info: object = INFO, account: object = None) -> Reply:
@@ -204,36 +208,46 @@ def test_not_found_is_final_only_when_proven(said: dict[str, Any], *, never_vali
 
 
 BEHIND = INFO | {"validated_ledger": {"seq": LAST - 1}}
+GAP = INFO | {"complete_ledgers": f"32570-{LAST - 1}"}
+SHORT = INFO | {"complete_ledgers": f"{LAST - 100}-{LAST}"}
+LIFETIME = Lifetime(last_ledger_sequence=LAST, age=timedelta(minutes=10))
 
 
 @pytest.mark.parametrize(
-    ("replies", "last", "never"),
+    ("replies", "lifetime", "never"),
     [
-        ([answers(NEVER)], LAST, True),
+        ([answers(NEVER)], LIFETIME, True),
         ([answers(NEVER)], None, False),
-        ([answers(NOT_FOUND)], LAST, False),
-        ([answers(NOT_FOUND | {"searched_all": False})], LAST, False),
-        ([answers(NOT_FOUND | {"searched_all": "true"})], LAST, False),
-        ([answers(NEVER, info=BEHIND)], LAST, False),
-        ([answers(NEVER, info={"network_id": 0})], LAST, False),
-        ([answers(NEVER), answers(NEVER)], LAST, True),
-        ([answers(NEVER), answers(NEVER, info=BEHIND)], LAST, False),
-        ([answers(NEVER), answers(NOT_FOUND)], LAST, False),
-        ([answers(NEVER), says({}, status=503)], LAST, False),
-        ([answers(NEVER), answers(NEVER), says({}, status=503)], LAST, True),
-        ([says({}, status=503), answers(NEVER), answers(NEVER)], LAST, True),
+        ([answers(NOT_FOUND)], LIFETIME, False),
+        ([answers(NOT_FOUND | {"searched_all": False})], LIFETIME, False),
+        ([answers(NOT_FOUND | {"searched_all": "true"})], LIFETIME, False),
+        ([answers(NEVER, info=BEHIND)], LIFETIME, False),
+        ([answers(NEVER, info={"network_id": 0})], LIFETIME, False),
+        ([answers(NEVER, info=GAP)], LIFETIME, False),
+        ([answers(NEVER, info=SHORT)], LIFETIME, False),
+        ([answers(NEVER, info=INFO | {"complete_ledgers": "empty"})], LIFETIME, False),
+        ([answers(NEVER)], replace(LIFETIME, age=timedelta(hours=1)), False),
+        ([answers(NEVER), answers(NEVER)], LIFETIME, True),
+        ([answers(NEVER), answers(NEVER, info=BEHIND)], LIFETIME, False),
+        ([answers(NEVER), answers(NOT_FOUND)], LIFETIME, False),
+        ([answers(NEVER), says({}, status=503)], LIFETIME, False),
+        ([answers(NEVER), answers(NEVER), says({}, status=503)], LIFETIME, True),
+        ([says({}, status=503), answers(NEVER), answers(NEVER)], LIFETIME, True),
     ],
     ids=[
         "one-node", "no-last-ledger", "not-searched", "partly-searched", "odd-searched", "behind", "no-ledger",
-        "two-agree", "one-behind", "one-unsure", "one-silent", "enough", "first-silent",
+        "gap", "short", "empty", "long-ago", "two-agree", "one-behind", "one-unsure", "one-silent", "enough",
+        "first-silent",
     ],
 )  # fmt: skip
-async def test_never_validated_takes_two_witnesses(replies: list[Reply], last: int | None, *, never: bool) -> None:
-    """All ledgers searched, the last one validated: by one node where there is one, else by two of them."""
+async def test_never_validated_takes_two_witnesses(
+    replies: list[Reply], lifetime: Lifetime | None, *, never: bool
+) -> None:
+    """All ledgers since the signature held, the last validated: by the one node that there is, or by two."""
     async with AsyncExitStack() as stack:
         peers = [await stack.enter_async_context(serving(reply)) for reply in replies]
         ledger = await stack.enter_async_context(nodes(*(peer.url for peer in peers)))
-        answer = await ledger.transaction(TXID, "MAINNET", last_ledger_sequence=last)
+        answer = await ledger.transaction(TXID, "MAINNET", lifetime=lifetime)
 
     assert (answer.found, answer.never_validated) == (False, never)
 
@@ -245,7 +259,7 @@ async def test_a_node_that_has_the_transaction_outweighs_one_that_has_not() -> N
         serving(answers(FOUND)) as having,
         nodes(lacking.url, having.url) as ledger,
     ):
-        answer = await ledger.transaction(TXID, "MAINNET", last_ledger_sequence=LAST)
+        answer = await ledger.transaction(TXID, "MAINNET", lifetime=LIFETIME)
 
     assert (answer.result, answer.never_validated) == (FOUND, False)
 
@@ -253,7 +267,7 @@ async def test_a_node_that_has_the_transaction_outweighs_one_that_has_not() -> N
 async def test_the_same_node_twice_is_one_witness() -> None:
     """An address that is configured twice is one node, and counts once."""
     async with serving(answers(NEVER)) as peer, nodes(peer.url, peer.url) as ledger:
-        answer = await ledger.transaction(TXID, "MAINNET", last_ledger_sequence=LAST)
+        answer = await ledger.transaction(TXID, "MAINNET", lifetime=LIFETIME)
 
     assert (answer.never_validated, len(tx_calls(peer))) == (True, 1)
 
@@ -261,7 +275,7 @@ async def test_the_same_node_twice_is_one_witness() -> None:
 async def test_last_ledger_bounds_the_search() -> None:
     """The node is asked to search as many ledgers as it allows, up to the last one that may hold the transaction."""
     async with serving(answers(NEVER)) as peer, nodes(peer.url) as ledger:
-        await ledger.transaction(TXID, "MAINNET", last_ledger_sequence=LAST)
+        await ledger.transaction(TXID, "MAINNET", lifetime=LIFETIME)
 
     (params,) = tx_calls(peer)
     assert (params["min_ledger"], params["max_ledger"]) == (LAST - SEARCHED_LEDGERS + 1, LAST)
@@ -323,6 +337,26 @@ async def test_the_network_of_a_node_is_asked_once_an_hour() -> None:
         await ledger.transaction(TXID, "MAINNET")
 
     assert len(peer.asked) - len(tx_calls(peer)) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({}, "never_validated"),
+        ({"last_ledger_sequence": None}, "pending"),
+        ({"resolved_at": None}, "pending"),
+        ({"resolved_at": NOW - timedelta(hours=1)}, "pending"),
+        ({"resolved_at": NOW + timedelta(seconds=5)}, "never_validated"),
+    ],
+)
+async def test_a_snapshot_says_how_far_to_look(changes: dict[str, Any], status: str) -> None:
+    """Its last ledger and when it was signed: without both, nothing is final."""
+    known = snapshot(**({"last_ledger_sequence": LAST, "resolved_at": NOW} | changes)).snapshot
+    async with serving(answers(NEVER)) as peer, nodes(peer.url) as ledger:
+        transactions = Transactions(ledger, clock=lambda: NOW)
+        report = await transactions.transaction(SHOP, UNKNOWN._replace(snapshot=known))
+
+    assert report.ledger.status == status
 
 
 KEY_ADDRESS = "rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe"
