@@ -22,7 +22,7 @@ from yarl import URL
 from processor import __version__
 from processor.budget import Budget
 from processor.core.application import Application
-from processor.core.proof import prepare
+from processor.core.codec import prepare
 from processor.intake import Intake, Limits
 from processor.ledger import LedgerNodes, Transactions
 from processor.pruning import keep_pruning

@@ -27,9 +27,10 @@ from yarl import URL
 
 from processor.budget import Budget, Creations, LineFull, Priority
 from processor.core.application import Application
-from processor.core.errors import Denied, LookupFailed, NotFound, Unavailable
+from processor.core.errors import Denied, LookupFailed, Unavailable
 from processor.core.retry import decide_request
 from processor.outbound import Answer, Connections
+from processor.refusal import refusal
 from schemas.payload import Payload
 from schemas.platform import Cancelled, Created, Pong, TokenStates
 
@@ -42,10 +43,6 @@ LOOKUP_PATIENCE: Final = timedelta(minutes=1)
 """For a lookup, with its wait for the budget: the lease of its task must outlast it."""
 MAX_IDENTIFIER: Final = 40
 MAX_TOKENS: Final = 100
-BAD_CREDENTIALS: Final = 813
-"""Xumm's error code; which status comes with it is documented nowhere."""
-
-_DENIED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _MAX_DIGITS: Final = 9
 _BUSY: Final = timedelta(seconds=30)
@@ -193,28 +190,6 @@ class Payloads:
         return await api.payload(uuid, Priority.MONEY if money else Priority.POLL)
 
 
-def refusal(answer: Answer, now: datetime) -> LookupFailed | None:  # noqa: PLR0911  one return for each kind
-    """What is wrong with ``answer``; None if nothing is and its body is a JSON object."""
-    status, value = answer.status, answer.json_object()
-    code, reference = _error_of(value)
-    said = f"Xumm's API answered {status}{reference}"
-    if answer.redirects:
-        return Denied(f"{said}, a redirect, which is not followed: check the address of the API")
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Unavailable(said, retry_after=answer.retry_after(now), untouched=True)
-    if status in _DENIED or code == BAD_CREDENTIALS:
-        return Denied(said)
-    if HTTPStatus.NOT_FOUND in (status, code):
-        return NotFound(said)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
-        return Unavailable(said, retry_after=answer.retry_after(now))
-    if status >= HTTPStatus.BAD_REQUEST:
-        return Denied(said)
-    if value is None or "error" in value:
-        return Unavailable(f"{said} without a JSON object that makes sense")
-    return None
-
-
 @asynccontextmanager
 async def _within(patience: timedelta) -> AsyncIterator[None]:
     try:
@@ -249,18 +224,6 @@ def _tell(budget: Budget | Creations, answer: Answer, now: datetime) -> None:
         budget.refuse(answer.retry_after(now))
     limit, remaining = (_count(answer.headers, f"X-RateLimit-{name}") for name in ("Limit", "Remaining"))
     budget.correct(limit=limit, remaining=remaining)
-
-
-def _error_of(value: Mapping[str, Any] | None) -> tuple[int | None, str]:
-    """Code and a text for messages of ``{"error": {"reference": "<uuid>", "code": <int>}}``."""
-    error = None if value is None else value.get("error")
-    if not isinstance(error, dict):
-        return None, ""
-    code, reference = error.get("code"), error.get("reference")
-    if not isinstance(code, int) or isinstance(code, bool) or len(str(abs(code))) > _MAX_DIGITS:
-        return None, ""
-    named = isinstance(reference, str) and _UUID.fullmatch(reference)
-    return code, f", code {code}" + (f", reference {reference}" if named else "")
 
 
 def _count(headers: Mapping[str, str], name: str) -> int | None:

@@ -19,7 +19,8 @@ from processor.budget import Budget, Priority
 from processor.core.application import Application
 from processor.core.errors import Denied, LookupFailed, NotFound, Unavailable
 from processor.outbound import MAX_BODY, USER_AGENT, Answer
-from processor.xumm import Credentials, Payloads, XummApi, refusal
+from processor.refusal import refusal
+from processor.xumm import Credentials, Payloads, XummApi
 from schemas.platform import TokenStates
 from tests.peer import Reply, drips, everything_said, says, serving, serving_bytes
 

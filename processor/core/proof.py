@@ -11,45 +11,19 @@ https://xrpl.org/docs/concepts/transactions/transaction-signing
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Final, NamedTuple, NoReturn
 
+from processor.core.asked import MAX_ASKED, differing_field
+from processor.core.codec import MAX_BLOB_DIGITS, Json, Unreadable, address_of, decode, message_of
 from processor.core.curve import algorithm_of, is_signed
-from processor.core.evidence import OFF_LEDGER_TYPES, Doubt, DoubtReason, Signature
+from processor.core.evidence import Doubt, DoubtReason, Signature
 
-MAX_BLOB_DIGITS: Final = 32 * 1024
-"""Hexadecimal digits of a blob: a batch of eight transactions with all its signers has fewer."""
 MAX_SIGNERS: Final = 32
-MAX_ASKED: Final = 64
-"""Fields that a request may name."""
 
 _TRANSACTION_ID: Final = b"TXN\x00"
 _HEX: Final = re.compile(r"(?:[0-9A-F]{2})+")
-_LEFT_TO_THE_WALLET: Final = frozenset(
-    {
-        "Account",  # ignored by Xumm unless forced: whoever signs fills it in
-        "Fee",
-        "Sequence",
-        "TicketSequence",
-        "LastLedgerSequence",  # below 32570 it counts from the current ledger
-        "NetworkID",
-        "SigningPubKey",
-        "TxnSignature",
-        "Signers",
-        "Paths",  # of these three, path finding makes what the user chose
-        "SendMax",
-        "DeliverMin",
-        "Memos",  # plain text becomes hexadecimal
-        "Flags",  # compared by `_lacks_flags`
-    }
-)
-"""What a wallet fills in or rewrites. Source: https://xumm.readme.io/docs/payload-transaction-data"""
-
-_NOTHING_ASKED: Final = (None, "")
-
-Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +78,6 @@ def prove(claim: Claim) -> SignedTransaction | Doubt:
     )
 
 
-def prepare() -> None:
-    """Load what decodes blobs, which takes half a second: better at the start than with the first payload."""
-    _codec()
-
-
 class _Signer(NamedTuple):
     account: str
     key: str
@@ -123,33 +92,11 @@ class _Doubtful(Exception):
         self.doubt = doubt
 
 
-class _Codec(NamedTuple):
-    decode: Any
-    encode: Any
-    for_signing: Any
-    for_multisigning: Any
-    address_of: Any
-
-
-@cache
-def _codec() -> _Codec:
-    from xrpl.core import binarycodec
-    from xrpl.core.keypairs import derive_classic_address
-
-    return _Codec(
-        decode=binarycodec.decode,
-        encode=binarycodec.encode,
-        for_signing=binarycodec.encode_for_signing,
-        for_multisigning=binarycodec.encode_for_multisigning,
-        address_of=derive_classic_address,
-    )
-
-
 def _doubt(name: str, reason: DoubtReason) -> NoReturn:
     raise _Doubtful(Doubt(field=name, reason=reason))
 
 
-def _read(claim: Claim) -> dict[str, Any]:
+def _read(claim: Claim) -> Json:
     """The transaction in the blob, which is the one that is claimed, and which the blob is the only form of."""
     if claim.blob is None:
         _doubt("response.hex", "missing")
@@ -159,13 +106,9 @@ def _read(claim: Claim) -> dict[str, Any]:
     if claim.txid is not None and transaction_id(blob) != claim.txid:
         _doubt("response.txid", "differs")
     try:
-        transaction = _codec().decode(blob)
-        again = _codec().encode(transaction)
-    except Exception:  # noqa: BLE001  KeyError, IndexError, RecursionError and others, at whatever is no blob
+        return decode(blob)
+    except Unreadable:
         _doubt("response.hex", "unreadable")
-    if again != blob:
-        _doubt("response.hex", "unreadable")
-    return dict(transaction)
 
 
 def transaction_id(blob: str) -> str:
@@ -178,7 +121,7 @@ def _signers(transaction: Json) -> list[_Signer]:
     if not isinstance(transaction.get("Account"), str):
         _doubt("Account", "missing")
     if "Signers" not in transaction:
-        return [_checked(transaction, transaction, bytes.fromhex(_codec().for_signing(transaction)))]
+        return [_checked(transaction, transaction, message_of(transaction))]
     entries = [entry.get("Signer") for entry in transaction["Signers"]]
     if transaction.get("SigningPubKey") or "TxnSignature" in transaction or not 0 < len(entries) <= MAX_SIGNERS:
         _doubt("Signers", "forged")
@@ -191,7 +134,7 @@ def _signers(transaction: Json) -> list[_Signer]:
 def _cosigner(transaction: Json, entry: Any) -> _Signer:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("Account"), str):
         _doubt("Signers", "forged")
-    return _checked(transaction, entry, bytes.fromhex(_codec().for_multisigning(transaction, entry["Account"])))
+    return _checked(transaction, entry, message_of(transaction, cosigner=entry["Account"]))
 
 
 def _checked(transaction: Json, signed: Json, message: bytes) -> _Signer:
@@ -203,7 +146,7 @@ def _checked(transaction: Json, signed: Json, message: bytes) -> _Signer:
     return _Signer(
         account=signed["Account"],
         key=key.hex().upper(),
-        key_address=_codec().address_of(key.hex().upper()),
+        key_address=address_of(key.hex().upper()),
         algorithm=algorithm_of(key),
     )
 
@@ -238,46 +181,9 @@ def _named(claim: Claim, transaction: Json, signers: list[_Signer]) -> _Signer:
 
 
 def _hold_against_request(claim: Claim, transaction: Json) -> None:
-    """The transaction has the type that was asked for, and each field as it was asked for."""
-    tx_type = transaction.get("TransactionType")
-    if tx_type != claim.tx_type and not (tx_type is None and claim.tx_type in OFF_LEDGER_TYPES):
-        _doubt("TransactionType", "differs")
     request = claim.request or {}
     if len(request) > MAX_ASKED:
         _doubt("payload.request_json", "unreadable")
-    if _lacks_flags(request, transaction):
-        _doubt("Flags", "differs")
-    for name, value in _binding(claim, request):
-        if any(transaction.get(part) != asked for part, asked in _as_signed(name, value).items()):
-            _doubt(name, "differs")
-
-
-def _binding(claim: Claim, request: Json) -> Iterator[tuple[str, Any]]:
-    """What the wallet had to keep to."""
-    for name, value in request.items():
-        pseudo = name == "TransactionType" and value == claim.tx_type and claim.tx_type in OFF_LEDGER_TYPES
-        free = name in _LEFT_TO_THE_WALLET and not (name == "Account" and claim.force_account)
-        if value not in _NOTHING_ASKED and not pseudo and not free:
-            yield name, value
-
-
-def _as_signed(name: str, value: Any) -> Json:
-    """A field of a request as a decoded blob has it: an X-address, for one, becomes an address and a tag.
-
-    Empty if there is no such field in any transaction.
-    """
-    whole = isinstance(value, int) and not isinstance(value, bool) and name == "Amount"
-    try:
-        fields: Json = _codec().decode(_codec().encode({name: str(value) if whole else value}))
-    except Exception as error:  # noqa: BLE001  as above
-        return {} if isinstance(error, KeyError) and error.args == (name,) else {name: value}
-    return fields
-
-
-def _lacks_flags(request: Json, transaction: Json) -> bool:
-    """Whether a flag that was asked for by number is not set. A wallet may set more."""
-    asked = request.get("Flags")
-    if not isinstance(asked, int) or isinstance(asked, bool):
-        return False
-    signed: int = transaction.get("Flags", 0)
-    return asked & signed != asked
+    name = differing_field(claim.tx_type, request, transaction, force_account=claim.force_account)
+    if name is not None:
+        _doubt(name, "differs")

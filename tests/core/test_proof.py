@@ -8,17 +8,10 @@ from xrpl.core import binarycodec
 from xrpl.core.addresscodec import classic_address_to_xaddress
 from xrpl.core.keypairs import is_valid_message
 
+from processor.core.asked import MAX_ASKED
+from processor.core.codec import MAX_BLOB_DIGITS, prepare
 from processor.core.evidence import Doubt
-from processor.core.proof import (
-    MAX_ASKED,
-    MAX_BLOB_DIGITS,
-    MAX_SIGNERS,
-    Claim,
-    SignedTransaction,
-    prepare,
-    prove,
-    transaction_id,
-)
+from processor.core.proof import MAX_SIGNERS, Claim, SignedTransaction, prove, transaction_id
 from tests.wallets import (
     ALICE,
     BOB,
