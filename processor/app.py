@@ -22,6 +22,7 @@ from yarl import URL
 from processor import __version__
 from processor.budget import Budget
 from processor.core.application import Application
+from processor.core.codec import prepare
 from processor.intake import Intake, Limits
 from processor.ledger import LedgerNodes, Transactions
 from processor.pruning import keep_pruning
@@ -159,6 +160,7 @@ def _publisher(settings: Settings) -> Publisher:
 
 async def _run(settings: Settings) -> None:
     async with Processor(settings) as processor:
+        prepare()
         _spare_the_collector()
         await processor.serve(stop_on_signals())
 

@@ -20,6 +20,8 @@ PERIOD: Final = 60.0
 """Seconds that the limit counts for."""
 FIRST_LIMIT: Final = 60
 """The limit until the API tells one: the least that Xumm documents."""
+FIRST_CREATIONS: Final = 30
+"""How many of the calls may create a payload, until the API tells."""
 MAX_LIMIT: Final = 600
 MAX_WAITING: Final = 1000
 """How many calls may wait in each priority."""
@@ -147,6 +149,11 @@ class Budget:
         """How many calls wait."""
         return sum(map(len, self._lines.values()))
 
+    @property
+    def wait(self) -> float:
+        """Seconds until a call is free, if nobody else waits."""
+        return self._bucket.wait(self._clock.time())
+
     async def acquire(self, priority: Priority) -> None:
         """Wait for one's turn; on return the call may be made. Raises `LineFull` at once.
 
@@ -172,6 +179,11 @@ class Budget:
     def refuse(self, pause: timedelta | None) -> None:
         """Take in a 429, with what it asked for, if it did."""
         self._bucket = self._bucket.refused(self._clock.time(), pause)
+        self._serve()
+
+    def give_back(self) -> None:
+        """Take in that a call which was let through is not made."""
+        self._bucket = self._bucket.returned(self._clock.time())
         self._serve()
 
     def _leave(self, line: deque[asyncio.Future[None]], turn: asyncio.Future[None]) -> None:
@@ -203,3 +215,36 @@ class Budget:
             if line:
                 return line
         return None
+
+
+class Creations:
+    """The calls that create payloads: of the budget of all calls, and no more of it than their own lower limit.
+
+    What answers to creations tell of a limit is taken as told of this one.
+    """
+
+    def __init__(self, whole: Budget, *, limit: int = FIRST_CREATIONS, clock: Clock | None = None) -> None:
+        self._whole = whole
+        self._own = Budget(limit=limit, clock=clock)
+
+    @property
+    def wait(self) -> float:
+        """As `Budget.wait`."""
+        return max(self._own.wait, self._whole.wait)
+
+    async def acquire(self, priority: Priority) -> None:
+        """As `Budget.acquire`, for both limits. Whoever waits for this one keeps no other call waiting."""
+        await self._own.acquire(priority)
+        try:
+            await self._whole.acquire(priority)
+        except BaseException:
+            self._own.give_back()
+            raise
+
+    def correct(self, *, limit: int | None, remaining: int | None) -> None:
+        """As `Budget.correct`."""
+        self._own.correct(limit=limit, remaining=remaining)
+
+    def refuse(self, pause: timedelta | None) -> None:
+        """As `Budget.refuse`."""
+        self._own.refuse(pause)

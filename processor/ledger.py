@@ -1,40 +1,40 @@
-"""Transactions as the nodes of a ledger know them, by JSON-RPC over HTTP.
+"""What a ledger says of the transactions that payloads became, and of the accounts that signed them.
 
-Source: https://xrpl.org/docs/references/http-websocket-apis/public-api-methods/transaction-methods/tx
+Each network has its nodes. One answer is enough where it can be held against the transaction's hash; that a transaction
+will never be is no such answer, and takes two nodes where there are two.
+
+Source: https://xrpl.org/docs/concepts/transactions/reliable-transaction-submission
 """
 
 import random
 import re
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import structlog
 from yarl import URL
 
 from processor.core.application import Application
 from processor.core.errors import Denied, Unavailable
-from processor.core.evidence import Ledger
+from processor.core.evidence import Doubt, Ledger, Snapshot
 from processor.core.normalize import ledger_report
-from processor.core.report import LedgerReport
+from processor.core.report import LedgerReport, SnapshotReport
 from processor.core.state import PayloadState
-from processor.outbound import Answer, Connections
+from processor.nodes import Misplaced, Node, Turns, is_found
+from processor.outbound import Connections
 
 TIMEOUT: Final = timedelta(seconds=5)
-"""For one node."""
-OUTAGE: Final = 30.0
-"""Seconds for which a node that failed is asked last; half of it to all of it, at random."""
-SEARCHED_LEDGERS: Final = 1000
-"""The most that a node searches in one go."""
+"""For one call to one node."""
+WITNESSES: Final = 2
+"""Nodes that must agree, where there are so many, that a transaction will never be validated."""
 
-_NOT_FOUND: Final = "txnNotFound"
-_ERROR: Final = re.compile(r"[A-Za-z]{1,40}")
 _HASH: Final = re.compile(r"[0-9A-F]{64}")
+Said = TypeVar("Said")
 
 log = structlog.get_logger()
 
@@ -47,19 +47,23 @@ class NodeAnswer:
     """The ``result`` of JSON-RPC, numbers exact. Either the transaction or the error ``txnNotFound``."""
     node: str
     """Host of the node."""
-    last_ledger_sequence: int | None = None
-    """The ledger up to which the node was asked to search."""
+    never_validated: bool = False
+    """Whether the transaction is in no ledger that it could have been in, and can come into no other."""
 
     @property
     def found(self) -> bool:
         """Whether the node knows the transaction, validated or not."""
-        return self.result.get("error") != _NOT_FOUND
+        return is_found(self.result)
 
-    @property
-    def never_validated(self) -> bool:
-        """Whether the transaction is in no ledger that it could have been in, and can come into no other."""
-        searched = self.result.get("searched_all") is True
-        return not self.found and searched and self.last_ledger_sequence is not None
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifetime:
+    """When a transaction can have come into a ledger."""
+
+    last_ledger_sequence: int
+    """The last ledger that may hold it."""
+    age: timedelta
+    """Since it was signed."""
 
 
 def report_of(answer: NodeAnswer, *, application: Application, payload: str, txid: str, at: datetime) -> LedgerReport:
@@ -79,7 +83,8 @@ class LedgerNodes:
     """An async context manager that owns the connections to the nodes of all networks.
 
     Each network has its nodes, in no order of preference. A call asks one after the other until one answers, those
-    that failed lately last, and the one that found nothing is not the first to be asked next: it may lag behind.
+    that failed lately last, and the one that found nothing is not the first to be asked next: it may lag behind. A node
+    that turns out to belong to another network is passed over.
     """
 
     def __init__(
@@ -91,8 +96,16 @@ class LedgerNodes:
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._networks = {name: _Network(urls, clock=clock, chance=chance) for name, urls in nodes.items() if urls}
         self._connections = Connections(timeout=timeout, tls=tls)
+        self._networks = {
+            name: Turns(
+                [Node(url, name, self._connections, clock=clock) for url in dict.fromkeys(urls)],
+                clock=clock,
+                chance=chance,
+            )
+            for name, urls in nodes.items()
+            if urls
+        }
 
     async def __aenter__(self) -> Self:
         await self._connections.__aenter__()
@@ -103,36 +116,77 @@ class LedgerNodes:
     ) -> None:
         await self._connections.__aexit__(kind, error, trace)
 
-    async def transaction(self, txid: str, network: str, *, last_ledger_sequence: int | None = None) -> NodeAnswer:
+    async def transaction(self, txid: str, network: str, *, lifetime: Lifetime | None = None) -> NodeAnswer:
         """Look transaction ``txid`` (64 hexadecimal digits) up on ``network``, such as ``MAINNET``.
 
-        With ``last_ledger_sequence``, the last ledger that may hold it, an answer can prove that it will never be
-        validated; without, not found means not found yet. A wallet sets it a few ledgers ahead; `SEARCHED_LEDGERS` up
-        to it are searched.
+        With ``lifetime`` an answer can prove that it will never be validated; without, not found means not found yet.
 
         Raises `Unavailable` if no node gave an answer, `Denied` if the network has none.
         """
-        nodes = self._networks.get(network)
-        if nodes is None:
-            raise Denied(f"no ledger node is configured for the network {network[:32]!r}")
+        turns = self._turns(network)
         if not _HASH.fullmatch(txid.upper()):
             raise Denied("the transaction to look up is not named by a hash")
-        for node in nodes.in_turn():
-            result = await self._ask(node, nodes, _question(txid.upper(), last_ledger_sequence))
-            if result is not None:
-                return NodeAnswer(result=result, node=node.host or "", last_ledger_sequence=last_ledger_sequence)
-        raise Unavailable(f"none of the {len(nodes)} ledger nodes of {network} gave an answer that makes sense")
+        missing: NodeAnswer | None = None
+        witnesses = 0
+        for node in turns.in_turn():
+            answer = await _tried(turns, node, _look_up(turns, node, txid.upper(), lifetime))
+            if answer is None:
+                continue
+            if not answer.never_validated:
+                return answer
+            missing, witnesses = answer, witnesses + 1
+            if witnesses == min(WITNESSES, len(turns)):
+                return missing
+        if missing is not None:
+            return replace(missing, never_validated=False)
+        raise _nobody(network, turns)
 
-    async def _ask(self, node: URL, nodes: "_Network", question: dict[str, Any]) -> dict[str, Any] | None:
-        try:
-            answer = await self._connections.ask("POST", node, content=question)
-            result = _result_of(answer, question["params"][0]["transaction"])
-        except Unavailable as error:
-            nodes.failed(node)
-            log.warning("node.failed", node=node.host, error=str(error))
-            return None
-        nodes.answered(node, found="error" not in result)
-        return result
+    async def regular_key(self, account: str, network: str) -> str | None:
+        """The regular key of ``account``, None if it has none. Raises `Unavailable`, `Denied`."""
+        turns = self._turns(network)
+        for node in turns.in_turn():
+            answer = await _tried(turns, node, _keyed(node, account))
+            if answer is not None:
+                return answer[0]
+        raise _nobody(network, turns)
+
+    def _turns(self, network: str) -> Turns:
+        turns = self._networks.get(network)
+        if turns is None:
+            raise Denied(f"no ledger node is configured for the network {network[:32]!r}")
+        return turns
+
+
+async def _look_up(turns: Turns, node: Node, txid: str, lifetime: Lifetime | None) -> NodeAnswer:
+    result = await node.transaction(txid, None if lifetime is None else lifetime.last_ledger_sequence)
+    never = (
+        lifetime is not None
+        and not is_found(result)
+        and result.get("searched_all") is True
+        and await node.covers(lifetime.last_ledger_sequence, lifetime.age)
+    )
+    turns.answered(node, found=is_found(result))
+    return NodeAnswer(result=result, node=node.host, never_validated=never)
+
+
+async def _keyed(node: Node, account: str) -> tuple[str | None]:
+    return (await node.regular_key(account),)
+
+
+async def _tried(turns: Turns, node: Node, asking: Awaitable[Said]) -> Said | None:
+    """None if the node said nothing that counts."""
+    try:
+        return await asking
+    except Misplaced as error:
+        log.error("node.misplaced", node=node.host, error=str(error))
+    except Unavailable as error:
+        log.warning("node.failed", node=node.host, error=str(error))
+    turns.failed(node)
+    return None
+
+
+def _nobody(network: str, turns: Turns) -> Unavailable:
+    return Unavailable(f"none of the {len(turns)} ledger nodes of {network} gave an answer that makes sense")
 
 
 class Transactions:
@@ -147,60 +201,34 @@ class Transactions:
         snapshot = state.snapshot
         if snapshot is None or snapshot.txid is None or snapshot.network is None:
             raise Denied("nothing says yet which transaction of which network the payload became")
-        answer = await self._nodes.transaction(
-            snapshot.txid, snapshot.network, last_ledger_sequence=snapshot.last_ledger_sequence
-        )
-        return report_of(answer, application=application, payload=state.payload, txid=snapshot.txid, at=self._clock())
+        now = self._clock()
+        answer = await self._nodes.transaction(snapshot.txid, snapshot.network, lifetime=_lifetime(snapshot, now))
+        return report_of(answer, application=application, payload=state.payload, txid=snapshot.txid, at=now)
+
+    async def authorise(self, application: Application, report: SnapshotReport) -> SnapshotReport:
+        """``report``, with a signature by a regular key proven or disproven where no ledger will do that.
+
+        Raises `LookupFailed`: whose key it is is not known then, and the payload is fetched again.
+        """
+        snapshot = report.snapshot
+        if snapshot.on_ledger or snapshot.account is None or snapshot.signature is None:
+            return report
+        if snapshot.signature.unauthorised is None:
+            return report
+        regular_key = await self._nodes.regular_key(snapshot.account, application.policy.network)
+        return replace(report, snapshot=_judged(snapshot, regular_key))
 
 
-class _Network:
-    """The nodes of one network, and which of them to ask first."""
-
-    def __init__(self, nodes: Sequence[URL], *, clock: Callable[[], float], chance: Callable[[], float]) -> None:
-        self._nodes = list(nodes)
-        self._clock = clock
-        self._chance = chance
-        self._first = int(chance() * len(nodes))
-        self._out_until: dict[URL, float] = {}
-
-    def __len__(self) -> int:
-        return len(self._nodes)
-
-    def in_turn(self) -> list[URL]:
-        """All nodes, in the order in which to ask them now."""
-        now, turned = self._clock(), self._nodes[self._first :] + self._nodes[: self._first]
-        return sorted(turned, key=lambda node: max(now, self._out_until.get(node, now)))
-
-    def failed(self, node: URL) -> None:
-        """Ask ``node`` last for a while."""
-        self._out_until[node] = self._clock() + OUTAGE * (1 - self._chance() / 2)
-
-    def answered(self, node: URL, *, found: bool) -> None:
-        """Ask ``node`` first from now on, or the one after it if it found nothing."""
-        self._out_until.pop(node, None)
-        at = self._nodes.index(node)
-        self._first = at if found else (at + 1) % len(self._nodes)
+def _lifetime(snapshot: Snapshot, now: datetime) -> Lifetime | None:
+    if snapshot.last_ledger_sequence is None or snapshot.resolved_at is None:
+        return None
+    return Lifetime(
+        last_ledger_sequence=snapshot.last_ledger_sequence, age=max(timedelta(0), now - snapshot.resolved_at)
+    )
 
 
-def _question(txid: str, last_ledger_sequence: int | None) -> dict[str, Any]:
-    params: dict[str, Any] = {"transaction": txid, "binary": False}
-    if last_ledger_sequence is not None:
-        params["min_ledger"] = max(1, last_ledger_sequence - SEARCHED_LEDGERS + 1)
-        params["max_ledger"] = last_ledger_sequence
-    return {"method": "tx", "params": [params]}
-
-
-def _result_of(answer: Answer, txid: str) -> dict[str, Any]:
-    """The ``result`` if it says what was asked: the transaction, or that it is not found. Raises `Unavailable`."""
-    value = answer.json_object()
-    result = None if value is None else value.get("result")
-    if answer.status != HTTPStatus.OK or not isinstance(result, dict):
-        raise Unavailable(f"{answer.host} answered {answer.status} without a result")
-    if result.get("error") == _NOT_FOUND or ("error" not in result and str(result.get("hash", "")).upper() == txid):
-        return result
-    raise Unavailable(f"{answer.host} neither has the transaction nor says that it is not found{_named(result)}")
-
-
-def _named(result: dict[str, Any]) -> str:
-    error = result.get("error")
-    return f": {error}" if isinstance(error, str) and _ERROR.fullmatch(error) else ""
+def _judged(snapshot: Snapshot, regular_key: str | None) -> Snapshot:
+    signature = snapshot.signature
+    if signature is not None and signature.unauthorised == regular_key:
+        return replace(snapshot, signature=replace(signature, unauthorised=None))
+    return replace(snapshot, signature=None, doubt=Doubt(field="response.signer", reason="differs"))

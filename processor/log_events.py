@@ -42,6 +42,9 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "library.logged": LogEvent("info", "A library wrote to Python's own logging; the level is the library's."),
     "line.lost": LogEvent("error", "A log line could not be rendered; only that is told."),
     "node.failed": LogEvent("warning", "A ledger node did not answer; the next one is asked."),
+    "node.misplaced": LogEvent(
+        "error", "A ledger node belongs to another network than it is configured for; nothing it says counts."
+    ),
     "outbox.caught_up": LogEvent("info", "Events that had waited for the broker were published."),
     "outbox.fell_behind": LogEvent("warning", "Events wait in the table, because the broker did not take one."),
     "outbox.publish_failed": LogEvent("error", "The broker refused an event, which will be tried again."),
@@ -67,6 +70,9 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "service.stopping": LogEvent("info", "A signal asked the service to end; it takes no more webhooks."),
     "settlement.failed": LogEvent(
         "warning", "A message could not be acknowledged, retried or dead-lettered; it is tried again."
+    ),
+    "signature.doubted": LogEvent(
+        "warning", "A payload's signature is not proven: `field` says where, `reason` why; disproven ones are flagged."
     ),
     "source.connected": LogEvent("info", "The consumer is connected to its queue."),
     "source.lost": LogEvent("warning", "The consumer lost its queue and connects again."),

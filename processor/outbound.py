@@ -110,6 +110,7 @@ class Connections:
         """
         if self._session is None:
             raise RuntimeError("connections are used outside of their async with block")
+        untouched = False
         try:
             async with self._session.request(method, url, json=content, allow_redirects=False) as response:
                 body = await _read(response)
@@ -120,7 +121,8 @@ class Connections:
             problem = "did not answer in time"
         except (aiohttp.ClientError, OSError, ValueError) as error:
             problem = f"could not be asked ({type(error).__name__})"
-        raise Unavailable(f"{url.host} {problem}")
+            untouched = isinstance(error, aiohttp.ClientConnectorError)
+        raise Unavailable(f"{url.host} {problem}", untouched=untouched)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:

@@ -16,8 +16,9 @@ import structlog
 
 from processor.core.application import Application
 from processor.core.errors import LookupFailed, NormalizeError, StoreError
+from processor.core.evidence import Snapshot
 from processor.core.normalize import snapshot_report
-from processor.core.report import DeadlinePassed, LedgerReport, LookupAbandoned, Report
+from processor.core.report import DeadlinePassed, LedgerReport, LookupAbandoned, Report, SnapshotReport
 from processor.core.retry import LOOKUP, RetryDecision, decide_lookup
 from processor.core.settlement import Check, Fetch
 from processor.core.state import PayloadState, names_of
@@ -63,6 +64,10 @@ class TransactionSource(Protocol):
 
     async def transaction(self, application: Application, state: PayloadState) -> LedgerReport:
         """What a node says of the transaction in ``state.snapshot``. Raises `LookupFailed` or `NormalizeError`."""
+        ...
+
+    async def authorise(self, application: Application, report: SnapshotReport) -> SnapshotReport:
+        """``report``, with a signature by a regular key proven or disproven. Raises `LookupFailed`."""
         ...
 
 
@@ -165,7 +170,10 @@ class Tasks:
         match task.kind:
             case "fetch":
                 body = await self._sources.payloads.payload(application, state.payload, money=state.txid is not None)
-                return snapshot_report(application, state.payload, body, self._clock())
+                report = await asyncio.to_thread(snapshot_report, application, state.payload, body, self._clock())
+                report = await self._sources.transactions.authorise(application, report)
+                _tell_doubt(report.snapshot)
+                return report
             case "check":
                 return await self._sources.transactions.transaction(application, state)
             case "deadline":
@@ -202,6 +210,11 @@ class Tasks:
 
 
 _LONGEST_PAUSE = timedelta(seconds=5)
+
+
+def _tell_doubt(snapshot: Snapshot) -> None:
+    if snapshot.doubt is not None:
+        log.warning("signature.doubted", field=snapshot.doubt.field, reason=snapshot.doubt.reason)
 
 
 def _settled(task: DueTask, recorded: Recorded) -> bool:

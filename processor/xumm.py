@@ -1,36 +1,52 @@
 """Xumm's API as one application calls it.
 
 The credentials travel in two headers and nowhere else. Every call waits for the application's budget first, and every
-answer corrects it. Nothing is retried here: whoever calls decides that, by the error.
+answer corrects it. A lookup is made once: its task tries again. A request, for which somebody waits, is repeated here
+as `processor.core.retry.decide_request` says, and both end within their time.
 
 Source: https://docs.xumm.dev/js-ts-sdk/sdk-syntax/xumm.payload
 """
 
+import asyncio
+import random
 import re
 import ssl
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from itertools import count
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import quote
 
+from pydantic import BaseModel, ValidationError
 from yarl import URL
 
-from processor.budget import Budget, LineFull, Priority
+from processor.budget import Budget, Creations, LineFull, Priority
 from processor.core.application import Application
-from processor.core.errors import Denied, LookupFailed, NotFound, Unavailable
+from processor.core.errors import Denied, LookupFailed, Unavailable
+from processor.core.retry import decide_request
 from processor.outbound import Answer, Connections
+from processor.refusal import refusal
+from schemas.payload import Payload
+from schemas.platform import Cancelled, Created, Pong, TokenStates
 
 BASE_URL: Final = URL("https://xumm.app/api/v1/platform/")
 TIMEOUT: Final = timedelta(seconds=10)
-BAD_CREDENTIALS: Final = 813
-"""Xumm's error code; which status comes with it is documented nowhere."""
-
-_DENIED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+"""For one call."""
+PATIENCE: Final = timedelta(seconds=20)
+"""For a request, with its wait for the budget and all its repetitions."""
+LOOKUP_PATIENCE: Final = timedelta(minutes=1)
+"""For a lookup, with its wait for the budget: the lease of its task must outlast it."""
+MAX_IDENTIFIER: Final = 40
+MAX_TOKENS: Final = 100
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _MAX_DIGITS: Final = 9
 _BUSY: Final = timedelta(seconds=30)
+Said = TypeVar("Said", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,20 +65,23 @@ class XummApi:
     budget is told of each answer before anything is made of it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  two arguments, and what tests turn
         self,
         credentials: Credentials,
         budget: Budget,
         *,
         base_url: URL = BASE_URL,
         timeout: timedelta = TIMEOUT,
+        patience: timedelta = PATIENCE,
         tls: ssl.SSLContext | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         headers = {"x-api-key": credentials.key, "x-api-secret": credentials.secret}
         self._connections = Connections(timeout=timeout, headers=headers, tls=tls)
         self._budget = budget
+        self._creations = Creations(budget)
         self._base_url = base_url
+        self._patience = patience
         self._clock = clock
 
     async def __aenter__(self) -> Self:
@@ -76,33 +95,84 @@ class XummApi:
 
     async def payload(self, uuid: str, priority: Priority = Priority.MONEY) -> bytes:
         """The payload as Xumm knows it: a JSON object, raw, for `processor.core.normalize.snapshot_report`."""
-        if not _UUID.fullmatch(uuid):
-            raise Denied("the payload to fetch is not named by a UUID")
-        return await self._call("GET", "payload", uuid, priority=priority)
+        call = _Call("GET", ("payload", _uuid(uuid, "the payload to fetch")), priority=priority)
+        async with _within(LOOKUP_PATIENCE):
+            return (await self._once(call)).body
 
-    async def ping(self, priority: Priority = Priority.REQUEST) -> bytes:
-        """What Xumm says of the application, raw. That it answers at all proves that the credentials are right."""
-        return await self._call("GET", "ping", priority=priority)
+    async def payload_named(self, identifier: str) -> Payload:
+        """The payload with the application's own identifier."""
+        if not 0 < len(identifier) <= MAX_IDENTIFIER or identifier in {".", ".."}:
+            raise Denied(f"an identifier has 1 to {MAX_IDENTIFIER} characters")
+        return await self._request(_Call("GET", ("payload", "ci", identifier)), Payload)
 
-    async def _call(self, method: str, *path: str, priority: Priority) -> bytes:
-        """The body of a success, which is a JSON object."""
+    async def ping(self) -> Pong:
+        """Whose credentials these are. That Xumm answers at all proves that they are right."""
+        return await self._request(_Call("GET", ("ping",)), Pong)
+
+    async def create(self, body: Mapping[str, Any]) -> Created:
+        """A new payload of ``body``, which is Xumm's: ``txjson`` or ``txblob``, ``options``, ``custom_meta``.
+
+        After `Unavailable` without ``untouched`` nobody knows whether it stands: `payload_named` tells.
+        """
+        return await self._request(_Call("POST", ("payload",), content=body, creates=True), Created)
+
+    async def cancel(self, uuid: str) -> Cancelled:
+        """Withdraw a payload. That it is not cancelled, since somebody opened it, is an answer and no error."""
+        return await self._request(_Call("DELETE", ("payload", _uuid(uuid, "the payload to cancel"))), Cancelled)
+
+    async def token_states(self, tokens: Sequence[str]) -> TokenStates:
+        """Which user tokens are active."""
+        if not 0 < len(tokens) <= MAX_TOKENS:
+            raise Denied(f"between 1 and {MAX_TOKENS} user tokens can be checked at once")
+        checked = [_uuid(token, "a user token to check") for token in tokens]
+        return await self._request(_Call("POST", ("user-tokens",), content={"tokens": checked}), TokenStates)
+
+    async def _request(self, call: "_Call", model: type[Said]) -> Said:
+        """Call until there is an answer, or no use in it."""
+        until = time.monotonic() + self._patience.total_seconds()
+        async with _within(self._patience):
+            for attempt in count(1):
+                try:
+                    return _read(model, await self._once(call))
+                except LookupFailed as error:
+                    left = timedelta(seconds=until - time.monotonic() - self._budget_for(call).wait)
+                    chance = random.random()  # noqa: S311  jitter
+                    again = decide_request(error, method=call.method, attempt=attempt, left=left, chance=chance)
+                    if again.delay is None:
+                        raise
+                await asyncio.sleep(again.delay.total_seconds())
+        raise AssertionError  # `count` does not end
+
+    def _address(self, call: "_Call") -> URL:
+        """An identifier may hold anything, slashes too."""
+        return self._base_url.joinpath(*(quote(part, safe="") for part in call.path), encoded=True)
+
+    def _budget_for(self, call: "_Call") -> Budget | Creations:
+        return self._creations if call.creates else self._budget
+
+    async def _once(self, call: "_Call") -> Answer:
+        """A success, whose body is a JSON object."""
+        budget = self._budget_for(call)
         try:
-            await self._budget.acquire(priority)
+            await budget.acquire(call.priority)
         except LineFull as full:
-            raise Unavailable(str(full), retry_after=_BUSY) from full
-        answer = await self._connections.ask(method, self._base_url.joinpath(*path))
+            raise Unavailable(str(full), retry_after=_BUSY, untouched=True) from full
+        answer = await self._connections.ask(call.method, self._address(call), content=call.content)
         now = self._clock()
-        self._tell_budget(answer, now)
+        _tell(budget, answer, now)
         error = refusal(answer, now)
         if error is not None:
             raise error
-        return answer.body
+        return answer
 
-    def _tell_budget(self, answer: Answer, now: datetime) -> None:
-        if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-            self._budget.refuse(answer.retry_after(now))
-        limit, remaining = (_count(answer.headers, f"X-RateLimit-{name}") for name in ("Limit", "Remaining"))
-        self._budget.correct(limit=limit, remaining=remaining)
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    method: str
+    path: tuple[str, ...] = field(repr=False)
+    content: object = field(default=None, repr=False)
+    priority: Priority = Priority.REQUEST
+    creates: bool = False
 
 
 class Payloads:
@@ -120,38 +190,40 @@ class Payloads:
         return await api.payload(uuid, Priority.MONEY if money else Priority.POLL)
 
 
-def refusal(answer: Answer, now: datetime) -> LookupFailed | None:  # noqa: PLR0911  one return for each kind
-    """What is wrong with ``answer``; None if nothing is and its body is a JSON object."""
-    status, value = answer.status, answer.json_object()
-    code, reference = _error_of(value)
-    said = f"Xumm's API answered {status}{reference}"
-    if answer.redirects:
-        return Denied(f"{said}, a redirect, which is not followed: check the address of the API")
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Unavailable(said, retry_after=answer.retry_after(now))
-    if status in _DENIED or code == BAD_CREDENTIALS:
-        return Denied(said)
-    if HTTPStatus.NOT_FOUND in (status, code):
-        return NotFound(said)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
-        return Unavailable(said, retry_after=answer.retry_after(now))
-    if status >= HTTPStatus.BAD_REQUEST:
-        return Denied(said)
-    if value is None or "error" in value:
-        return Unavailable(f"{said} without a JSON object that makes sense")
-    return None
+@asynccontextmanager
+async def _within(patience: timedelta) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(patience.total_seconds()):
+            yield
+    except TimeoutError:
+        overdue = True
+    else:
+        overdue = False
+    if overdue:
+        raise Unavailable(f"Xumm's API gave no answer within {patience.total_seconds():g} s")
 
 
-def _error_of(value: Mapping[str, Any] | None) -> tuple[int | None, str]:
-    """Code and a text for messages of ``{"error": {"reference": "<uuid>", "code": <int>}}``."""
-    error = None if value is None else value.get("error")
-    if not isinstance(error, dict):
-        return None, ""
-    code, reference = error.get("code"), error.get("reference")
-    if not isinstance(code, int) or isinstance(code, bool) or len(str(abs(code))) > _MAX_DIGITS:
-        return None, ""
-    named = isinstance(reference, str) and _UUID.fullmatch(reference)
-    return code, f", code {code}" + (f", reference {reference}" if named else "")
+def _uuid(text: str, what: str) -> str:
+    if not _UUID.fullmatch(text):
+        raise Denied(f"{what} is not named by a UUID")
+    return text
+
+
+def _read(model: type[Said], answer: Answer) -> Said:
+    try:
+        return model.model_validate_json(answer.body)
+    except ValidationError as error:
+        places = ", ".join(
+            sorted({".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False)})
+        )
+    raise Unavailable(f"Xumm's API answered {answer.status} without what makes sense at {places[:200]}")
+
+
+def _tell(budget: Budget | Creations, answer: Answer, now: datetime) -> None:
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+        budget.refuse(answer.retry_after(now))
+    limit, remaining = (_count(answer.headers, f"X-RateLimit-{name}") for name in ("Limit", "Remaining"))
+    budget.correct(limit=limit, remaining=remaining)
 
 
 def _count(headers: Mapping[str, str], name: str) -> int | None:

@@ -1,4 +1,4 @@
-"""What an XRP Ledger node answers to ``tx``, as far as an outcome depends on it.
+"""What an XRP Ledger node answers to ``tx`` and ``server_info``, as far as an outcome depends on it.
 
 Source: https://xrpl.org/docs/references/http-websocket-apis/public-api-methods/transaction-methods/tx
 """
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool
 
-from schemas.text import Account, TransactionHash
+from schemas.text import Account, TransactionHash, Whole
 
 
 class TransactionMeta(BaseModel):
@@ -26,11 +26,38 @@ class Transaction(BaseModel):
 
     hash: TransactionHash
     validated: StrictBool = False
-    ledger_index: int | None = None
+    ledger_index: Whole | None = None
     meta: TransactionMeta | None = None
     transaction_type: str | None = Field(default=None, alias="TransactionType")
     account: Account | None = Field(default=None, alias="Account")
     destination: Account | None = Field(default=None, alias="Destination")
-    destination_tag: Annotated[int, Field(ge=0, lt=2**32)] | None = Field(default=None, alias="DestinationTag")
+    destination_tag: Whole | None = Field(default=None, alias="DestinationTag")
     fee: Annotated[str, Field(pattern=r"^[0-9]{1,20}$")] | None = Field(default=None, alias="Fee")
-    last_ledger_sequence: int | None = Field(default=None, alias="LastLedgerSequence")
+    last_ledger_sequence: Whole | None = Field(default=None, alias="LastLedgerSequence")
+
+
+class ValidatedLedger(BaseModel):
+    """The newest one that a node knows."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    seq: Whole
+
+
+class NodeInfo(BaseModel):
+    """A node of itself. Old ones of the main network tell no number of it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    network_id: Whole | None = None
+    validated_ledger: ValidatedLedger | None = None
+    complete_ledgers: Annotated[str, Field(max_length=10_000)] = ""
+    """Ranges such as ``32570-90000000,90000002-90000007``, or ``empty``."""
+
+
+class ServerInfo(BaseModel):
+    """The result of ``server_info``."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    info: NodeInfo

@@ -3,18 +3,27 @@
 Source: https://docs.xumm.dev/js-ts-sdk/sdk-syntax/xumm.payload/get
 """
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StrictBool
 
-from schemas.text import Account, CustomMeta, Instant, Lenient, TransactionHash, Uuid
+from schemas.text import Account, CustomMeta, Instant, Lenient, TransactionHash, Uuid, Whole
 
 
 def _empty_is_none(value: object) -> object:
     return None if value == "" else value
 
 
+def _result(value: object) -> object:
+    """A ledger knows ``tesSUCCESS``; Xumm also writes ``tes_SUCCESS``."""
+    return _SPLIT_RESULT.sub(r"\1", value) if isinstance(value, str) else value
+
+
+_SPLIT_RESULT: Final = re.compile(r"^(te[a-z])_(?=[A-Z])")
 _EmptyIsNone = BeforeValidator(_empty_is_none)
+_PublicKey = Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{66}$")]
+_Name = Annotated[str, Field(max_length=64)]
 
 
 class _Wire(BaseModel):
@@ -33,6 +42,8 @@ class PayloadMeta(_Wire):
     cancelled: StrictBool
     expired: StrictBool
     app_opened: StrictBool = False
+    force_account: Annotated[bool | None, Field(alias="forceAccount"), Lenient] = None
+    """Whether the ``Account`` of the request is binding."""
 
 
 class PayloadApplication(_Wire):
@@ -46,6 +57,7 @@ class PayloadRequest(_Wire):
     """What was asked."""
 
     tx_type: str
+    request_json: Annotated[dict[str, JsonValue] | None, Lenient] = None
     created_at: Annotated[Instant | None, Lenient] = None
     expires_at: Annotated[Instant | None, Lenient] = None
 
@@ -56,11 +68,14 @@ class PayloadAnswer(_Wire):
     hex: Annotated[str | None, _EmptyIsNone] = None
     txid: Annotated[TransactionHash | None, _EmptyIsNone] = None
     resolved_at: Annotated[Instant | None, Lenient] = None
-    dispatched_result: str | None = None
-    dispatched_nodetype: str | None = None
-    environment_nodetype: str | None = None
+    dispatched_result: Annotated[_Name | None, BeforeValidator(_result), _EmptyIsNone] = None
+    dispatched_nodetype: Annotated[_Name | None, _EmptyIsNone] = None
+    environment_nodetype: Annotated[_Name | None, _EmptyIsNone] = None
+    environment_networkid: Annotated[Whole | None, _EmptyIsNone] = None
     account: Annotated[Account | None, _EmptyIsNone] = None
     signer: Annotated[Account | None, _EmptyIsNone] = None
+    signer_pubkey: Annotated[_PublicKey | None, _EmptyIsNone] = None
+    multisign_account: Annotated[Account | None, _EmptyIsNone] = None
 
 
 class Payload(_Wire):

@@ -7,7 +7,16 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, JsonValue, StringConstraints, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    JsonValue,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic_core import CoreSchema, core_schema
 
 _HEX = "[0-9a-fA-F]"
@@ -25,6 +34,15 @@ Account = Annotated[str, StringConstraints(pattern=r"^r[1-9A-HJ-NP-Za-km-z]{24,3
 
 ApplicationName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 """The name an operator gave an application: a URL path segment and a word of a routing key, so no dots."""
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, str) and _digits.fullmatch(value) else value
+
+
+_digits: Final = re.compile(r"[0-9]{1,10}")
+Whole = Annotated[int, Field(strict=True, ge=0, lt=2**32), BeforeValidator(_whole)]
+"""A number as ledgers count: sequences, tags, networks. Decimal text is read too; fractions and booleans are none."""
 
 
 def is_uuid(text: str) -> bool:

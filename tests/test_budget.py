@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.budget import MAX_LIMIT, MAX_PAUSE, PAUSE, PERIOD, Bucket, Budget, LineFull, Priority
+from processor.budget import MAX_LIMIT, MAX_PAUSE, PAUSE, PERIOD, Bucket, Budget, Creations, LineFull, Priority
 
 LIMITS = st.integers(min_value=1, max_value=MAX_LIMIT)
 STEPS = st.floats(min_value=0, max_value=90)
@@ -362,3 +362,71 @@ async def test_budget_runs_on_the_loop_by_itself() -> None:
             await budget.acquire(Priority.MONEY)
 
     assert budget.waiting == 0
+
+
+def creating(scenario: Callable[[Budget, Creations, ManualClock], Coroutine[object, object, None]]) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        whole = Budget(limit=60, clock=clock)
+        await scenario(whole, Creations(whole, limit=6, clock=clock), clock)
+
+    asyncio.run(main())
+
+
+def test_creations_wait_for_their_own_limit_and_hold_up_nobody() -> None:
+    """A creation beyond the lower limit waits, while all other calls go on."""
+
+    async def scenario(whole: Budget, creations: Creations, clock: ManualClock) -> None:
+        await creations.acquire(Priority.REQUEST)
+        waiting = asyncio.create_task(creations.acquire(Priority.REQUEST))
+        await clock.run(1)
+        for _ in range(5):
+            await whole.acquire(Priority.POLL)
+        assert not waiting.done()
+        await clock.run(PERIOD / 6)
+        assert waiting.done()
+
+    creating(scenario)
+
+
+def test_creations_count_in_the_whole() -> None:
+    """A creation takes from the budget of all calls, and waits for it too."""
+
+    async def scenario(whole: Budget, creations: Creations, clock: ManualClock) -> None:
+        whole.correct(limit=None, remaining=1)
+        await creations.acquire(Priority.REQUEST)
+        waiting = asyncio.create_task(whole.acquire(Priority.MONEY))
+        await settle()
+        assert not waiting.done()
+        assert creations.wait >= whole.wait > 0
+        await clock.run(PERIOD)
+        assert waiting.done()
+
+    creating(scenario)
+
+
+def test_a_creation_that_is_cancelled_in_the_second_line_gives_back_its_first_turn() -> None:
+    """Nobody else's turn is lost with it."""
+
+    async def scenario(whole: Budget, creations: Creations, clock: ManualClock) -> None:
+        whole.refuse(timedelta(seconds=10))
+        waiting = asyncio.create_task(creations.acquire(Priority.REQUEST))
+        await clock.run(1)
+        waiting.cancel()
+        with suppress(asyncio.CancelledError):
+            await waiting
+        await clock.run(10)
+        assert 0 == creations.wait
+
+    creating(scenario)
+
+
+def test_what_creations_are_told_lowers_theirs_only() -> None:
+    """A limit told to a creation, or a refusal of one, leaves the other calls alone."""
+
+    async def scenario(whole: Budget, creations: Creations, _clock: ManualClock) -> None:
+        creations.correct(limit=30, remaining=0)
+        creations.refuse(timedelta(seconds=10))
+        assert (0, True) == (whole.wait, creations.wait >= 10)
+
+    creating(scenario)

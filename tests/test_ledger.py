@@ -1,5 +1,6 @@
 import json
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -11,10 +12,12 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from processor.core.errors import Denied, NormalizeError, Unavailable
+from processor.core.evidence import Doubt, Signature
 from processor.core.state import PayloadState
-from processor.ledger import OUTAGE, SEARCHED_LEDGERS, LedgerNodes, NodeAnswer, Transactions, report_of
-from tests.core.payloads import NOW, PAYLOAD, SHOP, TXID, UNKNOWN, snapshot
-from tests.peer import Reply, drips, everything_said, says, serving, serving_bytes
+from processor.ledger import LedgerNodes, Lifetime, NodeAnswer, Transactions, report_of
+from processor.nodes import NETWORK_TRUSTED, OUTAGE, SEARCHED_LEDGERS
+from tests.core.payloads import ACCOUNT, NOW, PAYLOAD, SHOP, TXID, UNKNOWN, sign_in, snapshot
+from tests.peer import Peer, Reply, drips, everything_said, says, serving, serving_bytes
 
 FOUND: dict[str, Any] = {
     "hash": TXID,
@@ -47,12 +50,34 @@ def nodes(*urls: URL, hands: Hands | None = None, **options: Any) -> LedgerNodes
     return LedgerNodes({"MAINNET": urls}, clock=hands.clock, chance=hands.chance, **options)
 
 
-def answers(result: object) -> Reply:
-    return says({"result": result})
+LAST = 90_000_020
+NEVER = NOT_FOUND | {"searched_all": True}
+INFO = {
+    "network_id": 0,
+    "validated_ledger": {"seq": LAST, "hash": "AB"},
+    "complete_ledgers": f"32570-89000000,{LAST - 600}-{LAST}",
+}
 
 
-def reported(result: dict[str, Any], *, last_ledger_sequence: int | None = None) -> Any:
-    answer = NodeAnswer(result=result, node="node.example", last_ledger_sequence=last_ledger_sequence)
+def answers(result: object, *, info: object = INFO, account: object = None) -> Reply:
+    """A node of the main network that says ``result`` to whoever asks for a transaction."""
+
+    async def reply(request: web.Request) -> web.StreamResponse:
+        method = (await request.json())["method"]
+        said = {"tx": result, "server_info": {"info": info}, "account_info": account}[method]
+        return web.json_response({"result": said})
+
+    return reply
+
+
+def tx_calls(peer: Peer) -> list[dict[str, Any]]:
+    """The parameters of all calls of ``tx``."""
+    calls = [json.loads(body) for body in peer.bodies]
+    return [call["params"][0] for call in calls if call["method"] == "tx"]
+
+
+def reported(result: dict[str, Any], *, never_validated: bool = False) -> Any:
+    answer = NodeAnswer(result=result, node="node.example", never_validated=never_validated)
     return report_of(answer, application=SHOP, payload=PAYLOAD, txid=TXID, at=NOW)
 
 
@@ -62,13 +87,14 @@ async def test_transaction_is_asked_for_by_json_rpc() -> None:
         answer = await ledger.transaction(TXID.lower(), "MAINNET")
 
     assert (answer.result, answer.node) == (FOUND, "127.0.0.1")
-    assert peer.asked[0].method == "POST"
-    assert json.loads(peer.bodies[0]) == {"method": "tx", "params": [{"transaction": TXID, "binary": False}]}
+    assert peer.asked[-1].method == "POST"
+    assert json.loads(peer.bodies[-1]) == {"method": "tx", "params": [{"transaction": TXID, "binary": False}]}
 
 
 async def test_numbers_stay_exact() -> None:
     """A fraction never passes through binary floating point on its way."""
-    body = json.dumps({"result": FOUND}).replace('"1000000"', "0.1000000000000000055511151231257827")
+    both = json.dumps({"result": FOUND | {"info": INFO}})
+    body = both.replace('"1000000"', "0.1000000000000000055511151231257827")
     async with serving(says(body.encode())) as peer, nodes(peer.url) as ledger:
         answer = await ledger.transaction(TXID, "MAINNET")
 
@@ -102,7 +128,7 @@ async def test_next_node_is_asked_when_one_fails(reply: Reply) -> None:
 
     assert answer.result == FOUND
     assert [(line["event"], line["node"]) for line in logs] == [("node.failed", "127.0.0.1")]
-    assert len(bad.asked) == len(good.asked) == 1
+    assert len(tx_calls(good)) == 1
 
 
 async def test_failed_node_is_asked_last_for_a_while() -> None:
@@ -115,12 +141,12 @@ async def test_failed_node_is_asked_last_for_a_while() -> None:
     ):
         for _ in range(3):
             await ledger.transaction(TXID, "MAINNET")
-        spared = len(bad.asked), len(good.asked)
+        spared = len(bad.asked), len(tx_calls(good))
         hands.now += OUTAGE
         await ledger.transaction(TXID, "MAINNET")
 
         assert spared == (1, 3)
-        assert (len(bad.asked), len(good.asked)) == (2, 4)
+        assert (len(bad.asked), len(tx_calls(good))) == (2, 4)
 
 
 async def test_node_that_found_nothing_is_not_asked_first_again() -> None:
@@ -173,31 +199,220 @@ def test_found_but_not_validated_is_pending() -> None:
 
 
 @pytest.mark.parametrize(
-    ("result", "last_ledger_sequence", "status"),
-    [
-        (NOT_FOUND, None, "pending"),
-        (NOT_FOUND, 90_000_020, "pending"),
-        (NOT_FOUND | {"searched_all": True}, None, "pending"),
-        (NOT_FOUND | {"searched_all": False}, 90_000_020, "pending"),
-        (NOT_FOUND | {"searched_all": "true"}, 90_000_020, "pending"),
-        (NOT_FOUND | {"searched_all": True}, 90_000_020, "never_validated"),
-    ],
+    ("said", "never_validated", "status"),
+    [(NOT_FOUND, False, "pending"), (NEVER, False, "pending"), (NEVER, True, "never_validated")],
 )
-def test_not_found_is_final_only_when_proven(
-    result: dict[str, Any], last_ledger_sequence: int | None, status: str
+def test_not_found_is_final_only_when_proven(said: dict[str, Any], *, never_validated: bool, status: str) -> None:
+    """What was not found may still come, unless the nodes prove otherwise."""
+    assert reported(said, never_validated=never_validated).ledger.status == status
+
+
+BEHIND = INFO | {"validated_ledger": {"seq": LAST - 1}}
+GAP = INFO | {"complete_ledgers": f"32570-{LAST - 1}"}
+SHORT = INFO | {"complete_ledgers": f"{LAST - 100}-{LAST}"}
+LIFETIME = Lifetime(last_ledger_sequence=LAST, age=timedelta(minutes=10))
+
+
+@pytest.mark.parametrize(
+    ("replies", "lifetime", "never"),
+    [
+        ([answers(NEVER)], LIFETIME, True),
+        ([answers(NEVER)], None, False),
+        ([answers(NOT_FOUND)], LIFETIME, False),
+        ([answers(NOT_FOUND | {"searched_all": False})], LIFETIME, False),
+        ([answers(NOT_FOUND | {"searched_all": "true"})], LIFETIME, False),
+        ([answers(NEVER, info=BEHIND)], LIFETIME, False),
+        ([answers(NEVER, info={"network_id": 0})], LIFETIME, False),
+        ([answers(NEVER, info=GAP)], LIFETIME, False),
+        ([answers(NEVER, info=SHORT)], LIFETIME, False),
+        ([answers(NEVER, info=INFO | {"complete_ledgers": "empty"})], LIFETIME, False),
+        ([answers(NEVER)], replace(LIFETIME, age=timedelta(hours=1)), False),
+        ([answers(NEVER), answers(NEVER)], LIFETIME, True),
+        ([answers(NEVER), answers(NEVER, info=BEHIND)], LIFETIME, False),
+        ([answers(NEVER), answers(NOT_FOUND)], LIFETIME, False),
+        ([answers(NEVER), says({}, status=503)], LIFETIME, False),
+        ([answers(NEVER), answers(NEVER), says({}, status=503)], LIFETIME, True),
+        ([says({}, status=503), answers(NEVER), answers(NEVER)], LIFETIME, True),
+    ],
+    ids=[
+        "one-node", "no-last-ledger", "not-searched", "partly-searched", "odd-searched", "behind", "no-ledger",
+        "gap", "short", "empty", "long-ago", "two-agree", "one-behind", "one-unsure", "one-silent", "enough",
+        "first-silent",
+    ],
+)  # fmt: skip
+async def test_never_validated_takes_two_witnesses(
+    replies: list[Reply], lifetime: Lifetime | None, *, never: bool
 ) -> None:
-    """Only a node that searched everything up to the transaction's last ledger proves that it failed for good."""
-    assert reported(result, last_ledger_sequence=last_ledger_sequence).ledger.status == status
+    """All ledgers since the signature held, the last validated: by the one node that there is, or by two."""
+    async with AsyncExitStack() as stack:
+        peers = [await stack.enter_async_context(serving(reply)) for reply in replies]
+        ledger = await stack.enter_async_context(nodes(*(peer.url for peer in peers)))
+        answer = await ledger.transaction(TXID, "MAINNET", lifetime=lifetime)
+
+    assert (answer.found, answer.never_validated) == (False, never)
+
+
+async def test_a_node_that_has_the_transaction_outweighs_one_that_has_not() -> None:
+    """The second witness finds it: then that is what counts."""
+    async with (
+        serving(answers(NEVER)) as lacking,
+        serving(answers(FOUND)) as having,
+        nodes(lacking.url, having.url) as ledger,
+    ):
+        answer = await ledger.transaction(TXID, "MAINNET", lifetime=LIFETIME)
+
+    assert (answer.result, answer.never_validated) == (FOUND, False)
+
+
+async def test_the_same_node_twice_is_one_witness() -> None:
+    """An address that is configured twice is one node, and counts once."""
+    async with serving(answers(NEVER)) as peer, nodes(peer.url, peer.url) as ledger:
+        answer = await ledger.transaction(TXID, "MAINNET", lifetime=LIFETIME)
+
+    assert (answer.never_validated, len(tx_calls(peer))) == (True, 1)
 
 
 async def test_last_ledger_bounds_the_search() -> None:
     """The node is asked to search as many ledgers as it allows, up to the last one that may hold the transaction."""
-    async with serving(answers(NOT_FOUND | {"searched_all": True})) as peer, nodes(peer.url) as ledger:
-        answer = await ledger.transaction(TXID, "MAINNET", last_ledger_sequence=90_000_020)
+    async with serving(answers(NEVER)) as peer, nodes(peer.url) as ledger:
+        await ledger.transaction(TXID, "MAINNET", lifetime=LIFETIME)
 
-    params = json.loads(peer.bodies[0])["params"][0]
-    assert (params["min_ledger"], params["max_ledger"]) == (90_000_020 - SEARCHED_LEDGERS + 1, 90_000_020)
-    assert answer.never_validated
+    (params,) = tx_calls(peer)
+    assert (params["min_ledger"], params["max_ledger"]) == (LAST - SEARCHED_LEDGERS + 1, LAST)
+
+
+@pytest.mark.parametrize(
+    ("network", "info"),
+    [
+        ("MAINNET", {"network_id": 0}),
+        ("MAINNET", {"network_id": "0"}),
+        ("MAINNET", {}),
+        ("TESTNET", {"network_id": 1}),
+        ("DEVNET", {"network_id": 2}),
+        ("XAHAU", {"network_id": 21337}),
+        ("XAHAUTESTNET", {"network_id": "21338"}),
+        ("MARSNET", {"network_id": 4711}),
+    ],
+)
+async def test_a_node_of_the_network_is_believed(network: str, info: dict[str, Any]) -> None:
+    """By its number, which old nodes of the main network lack; a network without a known number goes unchecked."""
+    async with serving(answers(FOUND, info=info)) as peer, LedgerNodes({network: [peer.url]}) as ledger:
+        assert (await ledger.transaction(TXID, network)).result == FOUND
+
+
+@pytest.mark.parametrize(
+    ("network", "info", "event"),
+    [
+        ("MAINNET", {"network_id": 1}, "node.misplaced"),
+        ("TESTNET", {"network_id": 0}, "node.misplaced"),
+        ("XAHAU", {"network_id": 21338}, "node.misplaced"),
+        ("TESTNET", {}, "node.failed"),
+        ("MAINNET", None, "node.failed"),
+        ("MAINNET", {"network_id": True}, "node.failed"),
+        ("MAINNET", {"network_id": 0.0}, "node.failed"),
+        ("MAINNET", {"network_id": "zero"}, "node.failed"),
+        ("MAINNET", {"network_id": 0, "validated_ledger": 5}, "node.failed"),
+    ],
+)
+async def test_a_node_of_another_network_is_passed_over(network: str, info: Any, event: str) -> None:
+    """It is on record, is never asked for the transaction, and the next node answers."""
+    right = {"MAINNET": 0, "TESTNET": 1, "XAHAU": 21337}[network]
+    async with serving(answers(FOUND, info=info)) as wrong, serving(answers(FOUND, info={"network_id": right})) as good:
+        hands = Hands()
+        urls = {network: [wrong.url, good.url]}
+        with capture_logs() as logs:
+            async with LedgerNodes(urls, clock=hands.clock, chance=hands.chance) as ledger:
+                answer = await ledger.transaction(TXID, network)
+
+    assert (answer.result, tx_calls(wrong), [line["event"] for line in logs]) == (FOUND, [], [event])
+
+
+async def test_the_network_of_a_node_is_asked_once_an_hour() -> None:
+    """Which network a node is of is remembered, but not for ever."""
+    hands = Hands()
+    async with serving(answers(FOUND)) as peer, nodes(peer.url, hands=hands) as ledger:
+        for _ in range(3):
+            await ledger.transaction(TXID, "MAINNET")
+        hands.now += NETWORK_TRUSTED
+        await ledger.transaction(TXID, "MAINNET")
+
+    assert len(peer.asked) - len(tx_calls(peer)) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({}, "never_validated"),
+        ({"last_ledger_sequence": None}, "pending"),
+        ({"resolved_at": None}, "pending"),
+        ({"resolved_at": NOW - timedelta(hours=1)}, "pending"),
+        ({"resolved_at": NOW + timedelta(seconds=5)}, "never_validated"),
+    ],
+)
+async def test_a_snapshot_says_how_far_to_look(changes: dict[str, Any], status: str) -> None:
+    """Its last ledger and when it was signed: without both, nothing is final."""
+    known = snapshot(**({"last_ledger_sequence": LAST, "resolved_at": NOW} | changes)).snapshot
+    async with serving(answers(NEVER)) as peer, nodes(peer.url) as ledger:
+        transactions = Transactions(ledger, clock=lambda: NOW)
+        report = await transactions.transaction(SHOP, UNKNOWN._replace(snapshot=known))
+
+    assert report.ledger.status == status
+
+
+KEY_ADDRESS = "rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe"
+FOREIGN = Signature(account=KEY_ADDRESS, algorithm="ed25519", unauthorised=KEY_ADDRESS)
+NO_ACCOUNT = {"error": "actNotFound", "status": "error"}
+
+
+def owned(**root: Any) -> dict[str, Any]:
+    return {"account_data": {"Account": ACCOUNT} | root, "validated": True, "status": "success"}
+
+
+@pytest.mark.parametrize(
+    ("account", "proven"),
+    [
+        (owned(RegularKey=KEY_ADDRESS), True),
+        (owned(RegularKey=ACCOUNT), False),
+        (owned(), False),
+        (owned(RegularKey=5), False),
+        (NO_ACCOUNT, False),
+    ],
+)
+async def test_the_ledger_says_whose_regular_key_it_is(account: object, *, proven: bool) -> None:
+    """A sign-in with a key of another address counts if the account has it as regular key, else it is disproven."""
+    async with serving(answers(None, account=account)) as peer, nodes(peer.url) as ledger:
+        transactions = Transactions(ledger, clock=lambda: NOW)
+        judged = (await transactions.authorise(SHOP, sign_in(signature=FOREIGN))).snapshot
+
+    assert (proven, None if proven else Doubt(field="response.signer", reason="differs")) == (
+        judged.proven,
+        judged.doubt,
+    )
+
+
+@pytest.mark.parametrize(
+    "account",
+    [
+        {"error": "tooBusy"},
+        owned() | {"validated": False},
+        {"account_data": {"Account": KEY_ADDRESS}, "validated": True},
+        {"account_data": [], "validated": True},
+        {},
+        "nonsense",
+    ],
+)
+async def test_an_unclear_answer_about_a_key_decides_nothing(account: object) -> None:
+    """The payload is fetched again then."""
+    async with serving(answers(None, account=account)) as peer, nodes(peer.url) as ledger:
+        with pytest.raises(Unavailable):
+            await Transactions(ledger, clock=lambda: NOW).authorise(SHOP, sign_in(signature=FOREIGN))
+
+
+@pytest.mark.parametrize("report", [sign_in(), snapshot(signature=FOREIGN), snapshot("rejected")])
+async def test_no_node_is_asked_where_none_is_needed(report: Any) -> None:
+    """An account's own key needs no ledger, and a transaction will be judged by its own."""
+    async with nodes() as ledger:
+        assert report == await Transactions(ledger, clock=lambda: NOW).authorise(SHOP, report)
 
 
 @pytest.mark.parametrize("missing", [{"txid": None}, {"network": None}])
@@ -224,10 +439,7 @@ async def test_transaction_of_a_state_is_reported() -> None:
 async def test_connection_is_kept() -> None:
     """Asking a node again opens no new connection."""
 
-    async def reply(_request: web.Request) -> web.StreamResponse:
-        return web.json_response({"result": FOUND})
-
-    async with serving(reply) as peer, nodes(peer.url) as ledger:
+    async with serving(answers(FOUND)) as peer, nodes(peer.url) as ledger:
         for _ in range(3):
             await ledger.transaction(TXID, "MAINNET")
 

@@ -1,4 +1,5 @@
 import asyncio
+import json
 import logging
 import ssl
 import subprocess
@@ -18,14 +19,36 @@ from processor.budget import Budget, Priority
 from processor.core.application import Application
 from processor.core.errors import Denied, LookupFailed, NotFound, Unavailable
 from processor.outbound import MAX_BODY, USER_AGENT, Answer
-from processor.xumm import Credentials, Payloads, XummApi, refusal
-from tests.peer import drips, everything_said, says, serving, serving_bytes
+from processor.refusal import refusal
+from processor.xumm import Credentials, Payloads, XummApi
+from schemas.platform import TokenStates
+from tests.peer import Reply, drips, everything_said, says, serving, serving_bytes
 
 KEY = "11111111-2222-4333-8444-555555555555"
 CANARY = "c0ffee00-dead-4bee-8fee-badc0ffee000"
 UUID = "a1b2c3d4-0000-4000-8000-000000000001"
 REFERENCE = "99999999-8888-4777-8666-555555555555"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+PAYLOAD: dict[str, Any] = {
+    "meta": {
+        "exists": True, "uuid": UUID, "submit": True, "resolved": False, "signed": False, "cancelled": False,
+        "expired": False,
+    },
+    "application": {"uuidv4": KEY}, "payload": {"tx_type": "SignIn"}, "response": {}, "custom_meta": None,
+}  # fmt: skip
+PONG = {"pong": True, "auth": {"application": {"uuidv4": KEY, "name": "Shop", "webhookurl": None, "disabled": 0}}}
+CREATED = {
+    "uuid": UUID,
+    "next": {"always": f"https://xumm.app/sign/{UUID}", "no_push_msg_received": None},
+    "refs": {"qr_png": "https://x", "qr_matrix": "https://x", "websocket_status": f"wss://xumm.app/sign/{UUID}"},
+    "pushed": False,
+}
+CANCELLED = {"result": {"cancelled": True, "reason": "OK"}, "meta": {}}
+TOKEN = "c0ffee00-dead-4bee-8fee-000000000007"
+TOKENS = {"tokens": [{"user_token": TOKEN, "active": True, "issued": 1635000000, "expires": "2021-11-21T12:26:40Z"}]}
+TXJSON = {"txjson": {"TransactionType": "SignIn"}}
 
 
 class RecordingBudget(Budget):
@@ -106,7 +129,7 @@ async def test_payload_is_asked_for_with_the_credentials_and_given_raw() -> None
 
 async def test_calls_share_a_connection() -> None:
     """Calls after the first one reuse its connection."""
-    async with serving(says({"pong": True})) as peer, calling(peer.url) as api:
+    async with serving(says(PONG)) as peer, calling(peer.url) as api:
         for _ in range(3):
             await api.ping()
 
@@ -207,7 +230,7 @@ async def test_rate_limit_headers_correct_the_budget(limit: str, remaining: str,
     async with serving(says({}, headers=headers)) as peer:
         budget = RecordingBudget()
         async with calling(peer.url, budget=budget) as api:
-            await api.ping(Priority.POLL)
+            await api.payload(UUID, Priority.POLL)
 
     assert budget.told == [Priority.POLL, told]
 
@@ -382,3 +405,229 @@ def test_every_answer_is_judged(status: int, headers: dict[str, str], body: byte
     error = refusal(answer, NOW)
 
     assert error is None or isinstance(error, LookupFailed)
+
+
+async def call_of(name: str, api: XummApi) -> Any:
+    """One of the requests, by name."""
+    match name:
+        case "ping":
+            return await api.ping()
+        case "create":
+            return await api.create(TXJSON)
+        case "cancel":
+            return await api.cancel(UUID)
+        case "named":
+            return await api.payload_named("order 1/2?")
+        case _:
+            return await api.token_states([TOKEN])
+
+
+REQUESTS: dict[str, tuple[str, str, Any]] = {
+    "ping": ("GET", "ping", PONG),
+    "create": ("POST", "payload", CREATED),
+    "cancel": ("DELETE", f"payload/{UUID}", CANCELLED),
+    "named": ("GET", "payload/ci/order%201%2F2%3F", PAYLOAD),
+    "tokens": ("POST", "user-tokens", TOKENS),
+}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+async def test_each_request_has_its_address_and_a_typed_answer(name: str) -> None:
+    """Method, path and credentials are Xumm's, and the answer is a model of it."""
+    method, path, body = REQUESTS[name]
+    async with serving(says(body)) as peer, calling(peer.url) as api:
+        answer = await call_of(name, api)
+
+    (request,) = peer.asked
+    assert (request.method, request.raw_path) == (method, f"/api/v1/platform/{path}")
+    assert [header for header, value in request.headers.items() if CANARY in value] == ["x-api-secret"]
+    assert CANARY.encode() not in peer.bodies[0]
+    assert answer == type(answer).model_validate(body)
+
+
+async def test_what_is_sent() -> None:
+    """The body of a new payload goes as it is, and so do the tokens to check."""
+    async with serving(says(CREATED | TOKENS)) as peer, calling(peer.url) as api:
+        await api.create(TXJSON)
+        await api.token_states([TOKEN])
+
+    assert [json.loads(body) for body in peer.bodies] == [TXJSON, {"tokens": [TOKEN]}]
+
+
+@pytest.mark.parametrize(
+    ("reason", "cancelled", "stands"),
+    [
+        ("OK", True, True),
+        ("ALREADY_CANCELLED", False, True),
+        ("ALREADY_RESOLVED", False, False),
+        ("ALREADY_OPENED", False, False),
+        ("ALREADY_EXPIRED", False, False),
+    ],
+)
+async def test_cancelling_says_whether_it_stands(reason: str, *, cancelled: bool, stands: bool) -> None:
+    """A payload that was cancelled before is cancelled; one that somebody opened is not."""
+    body = {"result": {"cancelled": cancelled, "reason": reason}, "meta": {}}
+    async with serving(says(body)) as peer, calling(peer.url) as api:
+        answer = await api.cancel(UUID)
+
+    assert (reason, stands) == (answer.result.reason, answer.stands)
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+async def test_an_answer_that_lacks_something_is_unavailable(name: str) -> None:
+    """It names the places, and none of the values."""
+    body = {"uuid": CANARY, "tokens": [{"user_token": CANARY}]}
+    async with serving(says(body)) as peer, calling(peer.url, patience=timedelta(milliseconds=200)) as api:
+        with pytest.raises(Unavailable, match="makes sense at") as caught:
+            await call_of(name, api)
+
+    assert CANARY not in everything_said(caught.value)
+
+
+@pytest.mark.parametrize("identifier", ["", ".", "..", "x" * 41])
+async def test_an_identifier_that_is_none_is_denied(identifier: str) -> None:
+    """It never becomes part of an address."""
+    async with serving(says({})) as peer, calling(peer.url) as api:
+        with pytest.raises(Denied, match="identifier"):
+            await api.payload_named(identifier)
+
+    assert peer.asked == []
+
+
+@pytest.mark.parametrize("tokens", [[], ["nonsense"], [TOKEN] * 101])
+async def test_tokens_that_are_none_are_denied(tokens: list[str]) -> None:
+    """None, too many, or no UUIDs: not asked, and not repeated in the error."""
+    async with serving(says(TOKENS)) as peer, calling(peer.url) as api:
+        with pytest.raises(Denied) as caught:
+            await api.token_states(tokens)
+
+    assert peer.asked == []
+    assert TOKEN not in everything_said(caught.value)
+
+
+class Failing:
+    """A peer that fails so many times before it answers."""
+
+    def __init__(self, failure: Reply, *, times: int, body: object) -> None:
+        self._failure = failure
+        self._times = times
+        self._answer = says(body)
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        self._times -= 1
+        return await (self._failure if self._times >= 0 else self._answer)(request)
+
+
+async def _hang_up(request: web.Request) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+BUSY = says({}, status=503)
+LIMITED = says({}, status=429, headers={"Retry-After": "0"})
+
+
+@pytest.mark.parametrize(
+    ("name", "failure", "calls"),
+    [
+        ("ping", BUSY, 2),
+        ("cancel", BUSY, 2),
+        ("named", BUSY, 2),
+        ("cancel", _hang_up, 2),
+        ("create", LIMITED, 2),
+        ("tokens", LIMITED, 2),
+    ],
+)
+async def test_what_may_be_repeated_is(name: str, failure: Reply, calls: int) -> None:
+    """Reading and withdrawing again do no harm, and what was refused for its number was not done."""
+    async with serving(Failing(failure, times=1, body=REQUESTS[name][2])) as peer, calling(peer.url) as api:
+        answer = await call_of(name, api)
+
+    assert len(peer.asked) == calls
+    assert answer == type(answer).model_validate(REQUESTS[name][2])
+
+
+@pytest.mark.parametrize("failure", [BUSY, _hang_up, says(b"{"), says({}, status=408)])
+async def test_creating_is_not_repeated_unless_nothing_was_created(failure: Reply) -> None:
+    """After an answer that leaves it open, a second payload would be worse than none."""
+    async with serving(Failing(failure, times=1, body=CREATED)) as peer, calling(peer.url) as api:
+        with pytest.raises(Unavailable) as caught:
+            await api.create(TXJSON)
+
+    assert (len(peer.asked), caught.value.untouched) == (1, False)
+
+
+async def test_creating_is_repeated_while_the_connection_is_refused() -> None:
+    """Nobody heard of it then."""
+    async with serving(says(CREATED)) as peer:
+        url = peer.url
+    with pytest.raises(Unavailable) as caught:
+        async with calling(url, patience=timedelta(seconds=1)) as api:
+            await api.create(TXJSON)
+
+    assert caught.value.untouched
+
+
+@pytest.mark.parametrize("status", [404, 401, 400])
+async def test_what_is_for_good_is_not_repeated(status: int) -> None:
+    """Wrong credentials, wrong requests and missing payloads are told at once."""
+    async with serving(says({"error": {"code": status}}, status=status)) as peer, calling(peer.url) as api:
+        with pytest.raises(LookupFailed):
+            await api.ping()
+
+    assert len(peer.asked) == 1
+
+
+async def test_a_lookup_is_made_once() -> None:
+    """Its task tries again, slowly: the client does not."""
+    async with serving(BUSY) as peer:
+        await failure_of(peer.url)
+
+    assert len(peer.asked) == 1
+
+
+async def test_a_long_pause_is_told_at_once() -> None:
+    """Who waits is not kept waiting for a limit that ends after their patience."""
+    async with serving(says({}, status=429, headers={"Retry-After": "60"})) as peer, calling(peer.url) as api:
+        async with asyncio.timeout(5):
+            with pytest.raises(Unavailable, match="429"):
+                await api.ping()
+
+    assert len(peer.asked) == 1
+
+
+async def test_patience_ends_whatever_is_waited_for() -> None:
+    """The budget, the connection and the answer share one time."""
+    budget = Budget(limit=1)
+    await budget.acquire(Priority.REQUEST)
+    brief = timedelta(milliseconds=100)
+    async with serving(says(PONG)) as peer, calling(peer.url, budget=budget, patience=brief) as api:
+        with pytest.raises(Unavailable, match=r"within 0\.1 s"):
+            await api.ping()
+
+    assert peer.asked == []
+    assert budget.waiting == 0
+
+
+async def test_creations_have_their_own_count_within_the_budget() -> None:
+    """What answers to creations tell lowers theirs only; both take from the one budget."""
+    headers = {"X-RateLimit-Limit": "30", "X-RateLimit-Remaining": "0"}
+    budget = RecordingBudget()
+    async with (
+        serving(says(CREATED | PONG, headers=headers)) as peer,
+        calling(peer.url, budget=budget, patience=timedelta(milliseconds=300)) as api,
+    ):
+        await api.create(TXJSON)
+        told = list(budget.told)
+        with pytest.raises(Unavailable):
+            await api.create(TXJSON)
+        await api.ping()
+
+    assert told == [Priority.REQUEST]
+    assert [request.method for request in peer.asked] == ["POST", "GET"]
+
+
+def test_token_states_show_no_token() -> None:
+    """A user token is a secret."""
+    assert TOKEN not in repr(TokenStates.model_validate(TOKENS))

@@ -139,7 +139,11 @@ def _resolve_data(announcement: Announcement, state: PayloadState) -> dict[str, 
     snapshot = state.snapshot
     assert snapshot is not None  # noqa: S101  SETTLEMENT resolves nothing without a snapshot
     data: dict[str, Any] = {
-        "proof": {"api": {"fetched_at": snapshot.fetched_at}, "ledger": _ledger_proof(snapshot, state.ledger)},
+        "proof": {
+            "api": {"fetched_at": snapshot.fetched_at},
+            "signature": _signature_proof(snapshot),
+            "ledger": _ledger_proof(snapshot, state.ledger),
+        },
         "tx_type": snapshot.tx_type,
         "resolved_at": snapshot.resolved_at,
     }
@@ -154,6 +158,11 @@ def _resolve_data(announcement: Announcement, state: PayloadState) -> dict[str, 
             return data | {"reason": announcement.reason, "result": None if ledger is None else ledger.result}
         case _:
             return data
+
+
+def _signature_proof(snapshot: Snapshot) -> dict[str, Any] | None:
+    signature = snapshot.signature
+    return None if signature is None else {"account": signature.account, "algorithm": signature.algorithm}
 
 
 def _ledger_proof(snapshot: Snapshot, ledger: Ledger | None) -> dict[str, Any] | None:

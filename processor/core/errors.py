@@ -35,11 +35,15 @@ class LookupFailed(ProcessorError):
 
 
 class Unavailable(LookupFailed):
-    """Not now. ``retry_after`` is what the other side asked for, if it did."""
+    """Not now. ``retry_after`` is what the other side asked for, if it did.
 
-    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+    ``untouched`` if the other side certainly did nothing about it: even what must not happen twice may be repeated.
+    """
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None, untouched: bool = False) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.untouched = untouched
 
 
 class NotFound(LookupFailed):

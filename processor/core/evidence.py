@@ -1,4 +1,4 @@
-"""What proves an outcome: a payload as Xumm's API shows it, a transaction as a ledger shows it."""
+"""What proves an outcome: a payload as Xumm's API shows it, the signature in it, a transaction as a ledger shows it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +11,36 @@ SnapshotOutcome = Literal["open", "expired", "cancelled", "rejected", "signed"]
 
 OFF_LEDGER_TYPES: Final = frozenset({"SignIn"})
 """Pseudo transactions of Xumm's: signed, never submitted."""
+
+
+DoubtReason = Literal["missing", "unreadable", "forged", "differs"]
+"""``unreadable``: longer, deeper or newer than what can be decoded; ``forged``: no such key signed this;
+``differs``: signed, but not what Xumm's API claims, or not what was asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """The signature in a signed blob, checked."""
+
+    account: str
+    """The address that the signing key derives to, or that the signer list acts for."""
+    algorithm: Literal["secp256k1", "ed25519", "multisign"]
+    unauthorised: str | None = None
+    """The address of a key that nothing proves yet to be a regular key of the account that it signed for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """Why a signature is not proven."""
+
+    field: str
+    """Of the API's answer or of the signed transaction; never its value."""
+    reason: DoubtReason
+
+    @property
+    def disproves(self) -> bool:
+        """Whether it speaks against the signature; otherwise a later look, or a later version, may prove it."""
+        return self.reason in {"forged", "differs"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +58,16 @@ class Snapshot:
     account: str | None = None
     """Who signed; never None if the outcome is ``signed``."""
     txid: str | None = None
+    signature: Signature | None = None
+    """None unless the outcome is ``signed`` and the signature proven."""
+    doubt: Doubt | None = None
+    """Why it is not proven."""
     last_ledger_sequence: int | None = None
     """The last ledger that may hold the transaction, if its signed blob names one."""
     network: str | None = None
     """The network the wallet was on, such as ``MAINNET``."""
+    networks_disagree: bool = False
+    """Whether the answer names several networks."""
     resolved_at: datetime | None = None
     expires_at: datetime | None = None
     """Never None if the outcome is ``expired``."""
@@ -40,6 +76,11 @@ class Snapshot:
     def on_ledger(self) -> bool:
         """Whether the signature was to become a transaction."""
         return self.submit and self.tx_type not in OFF_LEDGER_TYPES
+
+    @property
+    def proven(self) -> bool:
+        """Whether somebody signed who may. On a ledger the ledger itself sees to that *may*."""
+        return self.signature is not None and (self.on_ledger or self.signature.unauthorised is None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from processor.core.report import (
     Token,
     WebhookReport,
 )
-from processor.core.state import NO_FACT, Fact, Facts, Flag, PayloadState
+from processor.core.state import NO_FACT, NO_FLAG, Fact, Facts, Flag, PayloadState
 
 FRESH_TOKEN: Final = timedelta(minutes=30)
 """A user token counts as issued with a payload if it is no older than this when the report comes: Xumm repeats the
@@ -117,13 +117,24 @@ def _add_snapshot(state: PayloadState, report: SnapshotReport) -> PayloadState:
     if snapshot.opened:
         facts |= Fact.OPENED
     known = _add(state, facts, report, txid=snapshot.txid, token=report.token, expires_at=snapshot.expires_at)
-    return known._replace(snapshot=_better_snapshot(state.snapshot, snapshot))
+    return known._replace(
+        flags=known.flags | _contradictions(snapshot), snapshot=_better_snapshot(state.snapshot, snapshot)
+    )
+
+
+def _contradictions(snapshot: Snapshot) -> Flag:
+    flags = NO_FLAG
+    if snapshot.doubt is not None and snapshot.doubt.disproves:
+        flags |= Flag.SIGNATURE_DISPROVEN
+    if snapshot.networks_disagree:
+        flags |= Flag.NETWORKS_DISAGREE
+    return flags
 
 
 def _better_snapshot(old: Snapshot | None, new: Snapshot) -> Snapshot:
     if old is None:
         return new
-    return max(old, new, key=lambda snapshot: (_SNAPSHOT_RANK[snapshot.outcome], snapshot.fetched_at))
+    return max(old, new, key=lambda each: (_SNAPSHOT_RANK[each.outcome], each.proven, each.fetched_at))
 
 
 def _better_ledger(state: PayloadState, new: Ledger) -> Ledger | None:

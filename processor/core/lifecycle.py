@@ -21,7 +21,7 @@ from typing import Final, Literal, NamedTuple
 
 from processor.core.application import Policy
 from processor.core.knowledge import learn
-from processor.core.report import DeadlinePassed, Report, SnapshotReport
+from processor.core.report import DeadlinePassed, LedgerReport, Report, SnapshotReport
 from processor.core.settlement import AwaitGrace, Check, Fetch, Resolve, Rest, Step, Stop, grace_end, next_step
 from processor.core.state import ENDED, NO_FACT, Fact, Facts, Flag, Flags, PayloadState
 from schemas.data import FailReason
@@ -169,7 +169,9 @@ def _tasks(state: PayloadState, learned: PayloadState, step: Step, report: Repor
     if isinstance(step, Stop | Resolve) or learned.resolved is not None:
         return ()
     changed = step != next_step(state, policy)
-    if (isinstance(step, Fetch) and changed) or isinstance(report, DeadlinePassed):
+    if (isinstance(step, Fetch) and (changed or isinstance(report, LedgerReport))) or isinstance(
+        report, DeadlinePassed
+    ):
         return _FETCH
     if isinstance(step, Check) and changed:
         return _CHECK

@@ -1,5 +1,6 @@
 """Wire shapes to reports: one parser for each source."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -8,14 +9,15 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from processor.core.application import Application
-from processor.core.blob import last_ledger_sequence
 from processor.core.delivery import Delivery
 from processor.core.errors import NormalizeError
-from processor.core.evidence import CustomMetaJson, Ledger, Snapshot, SnapshotOutcome
+from processor.core.evidence import CustomMetaJson, Doubt, Ledger, Snapshot, SnapshotOutcome
+from processor.core.network import network_names
+from processor.core.proof import Claim, SignedTransaction, prove
 from processor.core.report import LedgerReport, SnapshotReport, StatusReport, Token, WebhookReport
 from schemas.data import Amount
 from schemas.ledger import Transaction
-from schemas.payload import Payload, PayloadAnswer
+from schemas.payload import Payload
 from schemas.status import Status
 from schemas.text import CustomMeta, aware
 from schemas.webhook import WEBHOOK, UserToken
@@ -25,6 +27,9 @@ _amount: Final[TypeAdapter[Amount]] = TypeAdapter(Amount)
 _custom_meta: Final[TypeAdapter[CustomMeta]] = TypeAdapter(CustomMeta)
 _MAX_PROBLEMS: Final = 3
 _MAX_NESTING: Final = 100
+_FINAL_RESULT: Final = re.compile(r"tesSUCCESS|tec[A-Z0-9_]{1,60}")
+"""Source: https://xrpl.org/docs/references/protocol/transactions/transaction-results"""
+_DELIVERING: Final = (None, "Payment")
 _ENVELOPE: Final = b"[[[[%b]]]]"
 """Deeper than an event nests what it carries. pydantic reads about 200 levels."""
 Model = TypeVar("Model", bound=BaseModel)
@@ -76,7 +81,7 @@ def status_report(application: Application, payload: str, text: str | bytes, at:
 
 
 def snapshot_report(application: Application, payload: str, body: bytes, at: datetime) -> SnapshotReport:
-    """What Xumm's API says of ``payload``. Raises `NormalizeError`."""
+    """What Xumm's API says of ``payload``, with the signature checked: some 3 ms of CPU. Raises `NormalizeError`."""
     answer = _parse(Payload, body)
     if not answer.meta.exists or answer.meta.uuid != payload:
         raise NormalizeError("meta.uuid is not the payload that was asked for, or it does not exist")
@@ -128,6 +133,12 @@ def _snapshot(answer: Payload, at: datetime) -> Snapshot:
         raise NormalizeError("response.account is missing from a signed payload")
     if outcome == "expired" and request.expires_at is None:
         raise NormalizeError("payload.expires_at is missing from an expired payload")
+    proof = prove(_claim(answer)) if outcome == "signed" else None
+    signed = proof if isinstance(proof, SignedTransaction) else None
+    networks = network_names(
+        (response.dispatched_nodetype, response.environment_nodetype),
+        (response.environment_networkid, None if signed is None else signed.network_id),
+    )
     return Snapshot(
         application=answer.application.uuidv4,
         fetched_at=at,
@@ -135,19 +146,31 @@ def _snapshot(answer: Payload, at: datetime) -> Snapshot:
         opened=meta.app_opened,
         tx_type=request.tx_type,
         submit=meta.submit and not meta.multisign,
-        account=response.account,
+        account=response.account if signed is None else signed.account,
         txid=response.txid,
-        last_ledger_sequence=_last_ledger_sequence(response),
-        network=response.dispatched_nodetype or response.environment_nodetype,
+        signature=None if signed is None else signed.signature,
+        doubt=proof if isinstance(proof, Doubt) else None,
+        last_ledger_sequence=None if signed is None else signed.last_ledger_sequence,
+        network=next(iter(networks), None),
+        networks_disagree=len(networks) > 1,
         resolved_at=aware(response.resolved_at),
         expires_at=aware(request.expires_at),
     )
 
 
-def _last_ledger_sequence(response: PayloadAnswer) -> int | None:
-    if response.hex is None or response.txid is None:
-        return None
-    return last_ledger_sequence(response.hex, response.txid)
+def _claim(answer: Payload) -> Claim:
+    response = answer.response
+    return Claim(
+        blob=response.hex,
+        txid=response.txid,
+        account=response.account,
+        tx_type=answer.payload.tx_type,
+        signer=response.signer,
+        signer_pubkey=response.signer_pubkey,
+        multisign_account=response.multisign_account,
+        request=answer.payload.request_json,
+        force_account=answer.meta.force_account is True,
+    )
 
 
 def _outcome(answer: Payload) -> SnapshotOutcome:
@@ -171,6 +194,10 @@ def _ledger(transaction: Transaction, *, node: str, at: datetime) -> Ledger:
         return Ledger(checked_at=at, node=node, status="pending", txid=transaction.hash)
     if meta is None or transaction.ledger_index is None:
         raise NormalizeError("meta or ledger_index is missing from a validated transaction")
+    if not _FINAL_RESULT.fullmatch(meta.result):
+        raise NormalizeError("meta.TransactionResult is none that a validated transaction can have")
+    if meta.delivered_amount is None and meta.result == "tesSUCCESS" and transaction.transaction_type in _DELIVERING:
+        raise NormalizeError("meta.delivered_amount is missing from a payment")
     return Ledger(
         checked_at=at,
         node=node,

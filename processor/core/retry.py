@@ -32,6 +32,10 @@ class RetryDecision:
 LOOKUP: Final = Backoff(first=timedelta(seconds=2), cap=timedelta(minutes=10))
 CONNECT: Final = Backoff(first=timedelta(milliseconds=250), cap=timedelta(seconds=30))
 PUBLISH: Final = Backoff(first=timedelta(milliseconds=200), cap=timedelta(seconds=15))
+REQUEST: Final = Backoff(first=timedelta(milliseconds=300), cap=timedelta(seconds=3))
+REQUEST_ATTEMPTS: Final = 4
+IDEMPOTENT: Final = frozenset({"GET", "DELETE"})
+"""Methods of which a repetition does no harm, whatever became of the first call."""
 LOOKUP_PATIENCE: Final = timedelta(hours=24)
 """How long an outcome is looked up before a human is asked to."""
 
@@ -52,3 +56,16 @@ def decide_lookup(
             return RetryDecision(delay=max(min(asked, LOOKUP.cap), LOOKUP.delay(attempt, chance)))
         case _:
             return RetryDecision(delay=LOOKUP.delay(attempt, chance))
+
+
+def decide_request(error: LookupFailed, *, method: str, attempt: int, left: timedelta, chance: float) -> RetryDecision:
+    """After a call that failed while somebody waits for it, who has ``left`` patience.
+
+    What creates something is repeated only if the first call certainly created nothing.
+    """
+    if not isinstance(error, Unavailable) or attempt >= REQUEST_ATTEMPTS:
+        return RetryDecision(delay=None)
+    if method not in IDEMPOTENT and not error.untouched:
+        return RetryDecision(delay=None)
+    delay = max(REQUEST.delay(attempt, chance), error.retry_after or timedelta(0))
+    return RetryDecision(delay=delay if delay < left else None)

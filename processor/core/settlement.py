@@ -18,6 +18,7 @@ Evidence = Literal[
     "expired_opened",  # but whoever opened it may still sign
     "cancelled",
     "rejected",
+    "unproven",  # signed, but nothing proves yet by whom
     "signed_off_ledger",
     "untransmitted",  # signed for the ledger, but network or transaction are not known yet
     "wrong_network",
@@ -70,6 +71,7 @@ _UNPROVEN: Final[tuple[Evidence, ...]] = ("none", "expired", "expired_opened")
 SETTLEMENT: Final[dict[tuple[Outcome, Evidence], Step]] = {
     ("none", "none"): _rest,
     **{("signed", evidence): _fetch for evidence in _UNPROVEN},
+    ("signed", "unproven"): _fetch,
     ("signed", "untransmitted"): _fetch,
     ("signed", "submitted"): _check,
     ("signed", "signed_off_ledger"): Resolve("signed"),
@@ -135,11 +137,15 @@ def grace_end(state: PayloadState, policy: Policy) -> datetime:
 
 def _evidence_of_signature(snapshot: Snapshot, ledger: Ledger | None, policy: Policy) -> Evidence:
     if not snapshot.on_ledger:
-        return "signed_off_ledger"
+        return "signed_off_ledger" if snapshot.proven else "unproven"
     if snapshot.network is None or snapshot.txid is None:
         return "untransmitted"
     if snapshot.network != policy.network:
         return "wrong_network"
+    return _evidence_of_transaction(snapshot, ledger) if snapshot.proven else "unproven"
+
+
+def _evidence_of_transaction(snapshot: Snapshot, ledger: Ledger | None) -> Evidence:
     if ledger is None or ledger.txid != snapshot.txid or ledger.status == "pending":
         return "submitted"
     if ledger.status == "never_validated":

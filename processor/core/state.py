@@ -39,6 +39,10 @@ class Flag(IntFlag):
     """An outcome was learned after another one had been published as resolved."""
     ABANDONED = 16
     """Looking up the outcome was given up."""
+    SIGNATURE_DISPROVEN = 32
+    """The signed blob is forged, or is not what Xumm's API claims or what was asked."""
+    NETWORKS_DISAGREE = 64
+    """Xumm's API names several networks for one signature."""
 
 
 Facts = int

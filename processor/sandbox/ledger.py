@@ -23,6 +23,9 @@ Json = dict[str, Any]
 
 PARTIAL_PAYMENT: Final = 0x00020000
 RIPPLE_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+REGULAR_KEY: Final = "r31tMdHuY2hzyxqFkyMof7WQxD9ZVRMrXH"
+"""Of every account: the sandbox signs with it."""
+_OLDEST: Final = 32570
 _FIRST_INDEX: Final = 90_000_000
 _LEDGERS_TO_LIVE: Final = 20
 _FEE: Final = "12"
@@ -108,6 +111,9 @@ class Ledger:
                 return self._ledger()
             case "server_info":
                 return self._server_info()
+            case "account_info":
+                account = {"Account": params.get("account"), "RegularKey": REGULAR_KEY}
+                return {"account_data": account, "validated": True, "status": "success"}
             case _:
                 return _error("unknownCmd", 32, "Unknown method.", {"command": method, **params})
 
@@ -178,7 +184,7 @@ class Ledger:
         index = self.validated_index
         info = {
             "build_version": "2.3.0",
-            "complete_ledgers": f"{_FIRST_INDEX}-{index}",
+            "complete_ledgers": f"{_OLDEST}-{index}",
             "network_id": self.network.id,
             "server_state": "full",
             "validated_ledger": {

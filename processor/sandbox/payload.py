@@ -120,6 +120,8 @@ class Signature:
     """What signing left behind."""
 
     account: str
+    signer: str
+    """The address of the key that signed."""
     hex: str
     txid: str
     network: Network

@@ -16,11 +16,13 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from xrpl.core import binarycodec
 
 from processor.sandbox.attempt import Attempt, Outgoing
 from processor.sandbox.clock import Clock, NewId, Sleep, random_uuid, utc_now
 from processor.sandbox.javascript import stringify
-from processor.sandbox.ledger import Ledger, Pace, ledger_routes
+from processor.sandbox.ledger import REGULAR_KEY, Ledger, Pace, ledger_routes
 from processor.sandbox.limits import Limits
 from processor.sandbox.payload import (
     SIGN_IN,
@@ -55,7 +57,7 @@ SIGNED_SIGN_IN: Final = (
 """A blob without TransactionType, validly signed by `ACCOUNT`: what signing in with it leaves behind."""
 
 _TRANSACTION_ID: Final = b"TXN\x00"
-_BLOB_BYTES: Final = 160
+_KEY: Final = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +198,7 @@ class Sandbox:
         known_at = self._clock() + timedelta(seconds=how.dispatch_known_after)
         return Signature(
             account=how.account,
+            signer=how.account if blob == SIGNED_SIGN_IN else REGULAR_KEY,
             hex=blob,
             txid=transaction_id(blob),
             network=NETWORKS[how.network or self.settings.network],
@@ -239,7 +242,22 @@ def transaction_id(blob: str) -> str:
 
 
 def _signed_blob(request: SignRequest, account: str) -> str:
-    """A SignIn by the usual account is truly signed; anything else is random bytes that no key signed."""
+    """The transaction, truly signed: by the usual account if it signs in, else by `_KEY`, everybody's regular key."""
     if request.tx_type == SIGN_IN and account == ACCOUNT:
         return SIGNED_SIGN_IN
-    return secrets.token_hex(_BLOB_BYTES).upper()
+    public = f"ED{_KEY.public_key().public_bytes_raw().hex()}".upper()
+    asked = binarycodec.decode(request.txblob) if request.txblob else dict(request.txjson)
+    kind = {} if request.tx_type == SIGN_IN else {"TransactionType": asked["TransactionType"]}
+    filled = {"Flags": 0, "Fee": "12", **asked, "Account": account, "Sequence": secrets.randbelow(2**31)}
+    transaction = {name: value for name, value in filled.items() if name != "TransactionType"} | kind
+    if request.multisign:
+        transaction["SigningPubKey"] = ""
+        message = binarycodec.encode_for_multisigning(transaction, account)
+        signer = {"Account": account, "SigningPubKey": public, "TxnSignature": _sign(message)}
+        return binarycodec.encode(transaction | {"Signers": [{"Signer": signer}]})
+    transaction["SigningPubKey"] = public
+    return binarycodec.encode(transaction | {"TxnSignature": _sign(binarycodec.encode_for_signing(transaction))})
+
+
+def _sign(message: str) -> str:
+    return _KEY.sign(bytes.fromhex(message)).hex().upper()

@@ -130,7 +130,7 @@ def _response(payload: Payload, now: datetime) -> Json:
         "environment_networkid": signature.network.id if signature else None,
         "multisign_account": "" if signature else None,
         "account": signature.account if signature else payload.request.txjson.get("Account"),
-        "signer": signature.account if signature else None,
+        "signer": signature.signer if signature else None,
         "signer_pubkey": None,
         "user": signature.user_token.token if signature else None,
         "approved_with": "BIOMETRIC" if signature else None,

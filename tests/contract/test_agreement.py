@@ -17,7 +17,7 @@ from processor.core.evidence import SnapshotOutcome
 from processor.core.normalize import ledger_report, snapshot_report, webhook_report
 from processor.core.signature import key_of
 from processor.core.signature import sign as product_sign
-from processor.ledger import LedgerNodes
+from processor.ledger import LedgerNodes, Lifetime
 from processor.sandbox.attempt import sign as sandbox_sign
 from processor.sandbox.javascript import stringify
 from processor.sandbox.limits import Limits
@@ -149,6 +149,23 @@ async def test_the_client_fetches_what_the_sandbox_holds(running: Sandbox, clock
     assert ("signed", signature.txid, "MAINNET") == (snapshot.outcome, snapshot.txid, snapshot.network)
 
 
+async def test_the_client_makes_finds_and_withdraws_a_payload(clock: FakeClock) -> None:
+    """Each request has its typed answer, and an opened payload stays."""
+    async with Sandbox([SHOP], clock=clock, sleep=clock.sleep) as sandbox, api(sandbox) as client:
+        created = await client.create(PAYMENT)
+        named = await client.payload_named("order-1")
+        other = await client.create({"txjson": PAYMENT["txjson"]})
+        sandbox.open(other.uuid)
+        withdrawn = [await client.cancel(uuid) for uuid in (created.uuid, created.uuid, other.uuid)]
+        pong = await client.ping()
+
+    assert (created.uuid, SHOP.key) == (named.meta.uuid, pong.auth.application.uuidv4)
+    assert f"{sandbox.base_url}/sign/{created.uuid}" == created.next.always
+    assert [("OK", True), ("ALREADY_CANCELLED", True), ("ALREADY_OPENED", False)] == [
+        (answer.result.reason, answer.stands) for answer in withdrawn
+    ]
+
+
 async def test_the_client_tells_refusals_apart(running: Sandbox) -> None:
     """Wrong credentials are for good, a missing payload too, and a limit passes."""
     async with api(running, secret="wrong") as stranger, api(running) as client:
@@ -166,9 +183,9 @@ async def test_the_client_sees_a_transaction_appear_and_be_validated(running: Sa
     """Missing without proof, found, validated."""
     txid = signature_of(running.sign(running.create(PAYMENT).uuid)).txid
     clock.advance(minutes=10)
-    last = running.ledger.validated_index
+    lifetime = Lifetime(last_ledger_sequence=running.ledger.validated_index, age=timedelta(minutes=10))
     async with LedgerNodes({"MAINNET": [URL(running.ledger_url)]}) as nodes:
-        answers = [await nodes.transaction(txid, "MAINNET", last_ledger_sequence=last) for _ in range(3)]
+        answers = [await nodes.transaction(txid, "MAINNET", lifetime=lifetime) for _ in range(3)]
 
     assert [(False, False), (True, False), (True, False)] == [(a.found, a.never_validated) for a in answers]
     assert [False, True] == [answer.result["validated"] for answer in answers[1:]]
@@ -177,11 +194,11 @@ async def test_the_client_sees_a_transaction_appear_and_be_validated(running: Sa
 async def test_the_client_learns_that_a_transaction_will_never_be(running: Sandbox, clock: FakeClock) -> None:
     """Only once the last ledger that could hold it is validated."""
     txid = signature_of(running.sign(running.create(PAYMENT).uuid, result="tefPAST_SEQ")).txid
-    last = running.ledger.validated_index + 1
+    lifetime = Lifetime(last_ledger_sequence=running.ledger.validated_index + 1, age=timedelta(seconds=4))
     async with LedgerNodes({"MAINNET": [URL(running.ledger_url)]}) as nodes:
-        early = await nodes.transaction(txid, "MAINNET", last_ledger_sequence=last)
+        early = await nodes.transaction(txid, "MAINNET", lifetime=lifetime)
         clock.advance(seconds=4)
-        late = await nodes.transaction(txid, "MAINNET", last_ledger_sequence=last)
+        late = await nodes.transaction(txid, "MAINNET", lifetime=lifetime)
 
     assert (False, True) == (early.never_validated, late.never_validated)
 

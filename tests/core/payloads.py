@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from processor.core.application import Application, Policy, Secret
-from processor.core.evidence import Ledger, Snapshot
+from processor.core.evidence import Ledger, Signature, Snapshot
 from processor.core.report import (
     DeadlinePassed,
     LedgerReport,
@@ -26,6 +26,7 @@ SECRET = "12345678-90ab-4cde-8f01-234567890abc"
 TXID = "AB" * 32
 OTHER_TXID = "CD" * 32
 ACCOUNT = "rwiETSee2wMz3SBnAG8hkMsCgvGy9LWbZ1"
+SIGNATURE = Signature(account=ACCOUNT, algorithm="secp256k1")
 SHOP = Application(name="shop", uuid=APPLICATION, secrets=(Secret(key=key_of(SECRET)),))
 POLICY = Policy(network="MAINNET", grace=timedelta(hours=1))
 EXPIRY = NOW + timedelta(minutes=10)
@@ -59,7 +60,7 @@ def snapshot(outcome: Any = "signed", *, at: datetime = NOW, **more: Any) -> Sna
         "expires_at": EXPIRY,
     }
     if outcome == "signed":
-        values |= {"account": ACCOUNT, "txid": TXID, "network": "MAINNET", "resolved_at": at}
+        values |= {"account": ACCOUNT, "txid": TXID, "network": "MAINNET", "resolved_at": at, "signature": SIGNATURE}
     return SnapshotReport(**_IDS, at=at, snapshot=Snapshot(**values | more))
 
 

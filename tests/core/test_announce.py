@@ -95,6 +95,8 @@ def test_validated_event_states_its_proof() -> None:
     assert event.data.proof.ledger is not None
     assert ("node.example", 90_000_000) == (event.data.proof.ledger.node, event.data.proof.ledger.ledger_index)
     assert NOW == event.data.proof.api.fetched_at
+    assert event.data.proof.signature is not None
+    assert (ACCOUNT, "secp256k1") == (event.data.proof.signature.account, event.data.proof.signature.algorithm)
 
 
 @pytest.mark.parametrize(

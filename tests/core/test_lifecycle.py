@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from processor.core.evidence import Doubt, Signature
 from processor.core.lifecycle import FACTS, Task, Transition, apply
 from processor.core.report import Report, Token
-from processor.core.settlement import SETTLEMENT, Evidence, Fetch, Outcome, Resolve, Rest, Stop
+from processor.core.settlement import SETTLEMENT, Check, Evidence, Fetch, Outcome, Resolve, Rest, Stop
 from processor.core.state import ENDED, Fact, Flag, PayloadState
 from schemas.events import ResolveName, SignName
 from tests.core.payloads import (
@@ -38,6 +39,11 @@ def live(*reports: Report) -> tuple[PayloadState, list[str], list[Transition]]:
         state = transitions[-1].state
     events = [f"{a.family}.{a.name}" for transition in transitions for a in transition.announcements]
     return state, events, transitions
+
+
+FORGED = {"signature": None, "doubt": Doubt(field="TxnSignature", reason="forged")}
+UNREADABLE = {"signature": None, "doubt": Doubt(field="response.hex", reason="unreadable")}
+FOREIGN = Signature(account="rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe", algorithm="ed25519", unauthorised="rPT1")
 
 
 STORIES: dict[str, tuple[list[Report], list[str]]] = {
@@ -140,6 +146,29 @@ STORIES: dict[str, tuple[list[Report], list[str]]] = {
         [webhook(), snapshot(application="8f5b1d3a-0000-4000-8000-00000000dead"), snapshot(), ledger()],
         ["sign.signed"],
     ),
+    "a forged signature": ([webhook(), snapshot(**FORGED), snapshot(at=LATER), ledger()], ["sign.signed"]),
+    "a forged sign-in": ([webhook(txid=None), sign_in(**FORGED)], ["sign.signed"]),
+    "a signature that could not be read at first": (
+        [webhook(), snapshot(**UNREADABLE), ledger(), snapshot(at=LATER)],
+        ["sign.signed", "resolve.validated"],
+    ),
+    "a signature that can no longer be read": (
+        [webhook(), snapshot(), snapshot(at=LATER, **UNREADABLE), ledger()],
+        ["sign.signed", "resolve.validated"],
+    ),
+    "a sign-in with a key that nobody vouches for": (
+        [webhook(txid=None), sign_in(signature=FOREIGN)],
+        ["sign.signed"],
+    ),
+    "a payment with a regular key": (
+        [webhook(), snapshot(signature=FOREIGN), ledger()],
+        ["sign.signed", "resolve.validated"],
+    ),
+    "an API that names two networks": ([webhook(), snapshot(networks_disagree=True), ledger()], ["sign.signed"]),
+    "a test network, whatever was signed": (
+        [webhook(), snapshot(network="TESTNET", **UNREADABLE)],
+        ["sign.signed", "resolve.failed"],
+    ),
     "a lookup that was given up": ([webhook(), abandoned(), snapshot(), ledger()], ["sign.signed"]),
 }
 
@@ -176,6 +205,9 @@ def test_repetition_is_no_news(story: str) -> None:
         ([snapshot(application="8f5b1d3a-0000-4000-8000-00000000dead")], Flag.APPLICATIONS_DISAGREE),
         ([status("expired"), snapshot("expired", at=EXPIRY), webhook()], Flag.LATE_OUTCOME),
         ([webhook(), abandoned()], Flag.ABANDONED),
+        ([webhook(), snapshot(**FORGED)], Flag.SIGNATURE_DISPROVEN),
+        ([webhook(), sign_in(**FORGED)], Flag.SIGNATURE_DISPROVEN),
+        ([webhook(), snapshot(networks_disagree=True)], Flag.NETWORKS_DISAGREE),
     ],
 )
 def test_contradictions_raise_a_flag_once(reports: list[Report], flag: Flag) -> None:
@@ -203,6 +235,25 @@ def test_submitted_transaction_asks_for_a_check() -> None:
     _, _, (_, fetched) = live(webhook(), snapshot())
 
     assert (Task(kind="check"),) == fetched.tasks
+
+
+@pytest.mark.parametrize(
+    "report",
+    [snapshot(**UNREADABLE), snapshot(signature=None), sign_in(signature=None), sign_in(signature=FOREIGN)],
+)
+def test_unproven_signature_is_fetched_again(report: Report) -> None:
+    """Nothing rests on it, whatever a ledger says; the fetch goes on, and a ledger's answer asks for one."""
+    _, events, (*_, fetched, checked) = live(webhook(), report, ledger(txid=None))
+
+    assert (Fetch(), Fetch(), (Task(kind="fetch"),)) == (fetched.step, checked.step, checked.tasks)
+    assert ["sign.signed"] == events
+
+
+def test_unknown_dispatch_result_does_not_delay_the_check() -> None:
+    """Transaction and network suffice; while one of them is missing, the payload is fetched again."""
+    _, _, (_, without, known) = live(webhook(), snapshot(network=None), snapshot(at=LATER))
+
+    assert (Fetch(), Check(), (Task(kind="check"),)) == (without.step, known.step, known.tasks)
 
 
 def test_expiry_becomes_a_deadline() -> None:
@@ -259,6 +310,11 @@ REPORTS: list[Report] = [
     snapshot(txid=OTHER_TXID),
     snapshot(application="8f5b1d3a-0000-4000-8000-00000000dead"),
     sign_in(),
+    snapshot(**UNREADABLE),
+    snapshot(**FORGED),
+    snapshot(signature=FOREIGN),
+    snapshot(networks_disagree=True),
+    sign_in(signature=FOREIGN),
     ledger("pending"),
     ledger(),
     ledger(result="tecPATH_DRY"),
@@ -346,6 +402,8 @@ class AnyStory(RuleBasedStateMachine):
     def nothing_is_resolved_without_proof(self) -> None:
         if self.state.resolved is not None:
             assert self.state.snapshot is not None
+        if self.state.resolved in {"signed", "validated"}:
+            assert self.state.snapshot.proven
         if self.state.resolved == "validated":
             assert self.state.ledger is not None
             assert self.state.ledger.txid == self.state.snapshot.txid

@@ -3,11 +3,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from processor.core.delivery import Delivery
 from processor.core.errors import NormalizeError
+from processor.core.evidence import Doubt
 from processor.core.normalize import ledger_report, snapshot_report, status_report, webhook_report
+from processor.core.proof import transaction_id
 from tests.core.payloads import ACCOUNT, APPLICATION, NOW, PAYLOAD, SHOP, TXID
+from tests.wallets import ALICE, BOB, cosigned, payment, signed
 
 OTHER = "8f5b1d3a-0000-4000-8000-00000000ffff"
 
@@ -192,6 +197,142 @@ def test_snapshot_that_makes_no_sense(changes: dict[str, Any], field: str) -> No
         snapshot_of(**changes)
 
 
+BLOB = signed(payment())
+SIGNED = {"response__hex": BLOB, "response__txid": transaction_id(BLOB), "response__account": ALICE.address}
+
+
+def test_snapshot_with_a_proven_signature() -> None:
+    """The blob proves who signed, and says up to which ledger it may come in."""
+    snapshot = snapshot_of(**SIGNED)
+
+    assert (True, None, 90_000_020) == (snapshot.proven, snapshot.doubt, snapshot.last_ledger_sequence)
+    assert (ALICE.address, "secp256k1") == (snapshot.signature.account, snapshot.signature.algorithm)
+
+
+@pytest.mark.parametrize(
+    ("changes", "doubt"),
+    [
+        ({"response__hex": None}, Doubt(field="response.hex", reason="missing")),
+        ({"response__hex": "AB"}, Doubt(field="response.hex", reason="unreadable")),
+        ({"response__txid": TXID}, Doubt(field="response.txid", reason="differs")),
+        ({"response__account": BOB.address}, Doubt(field="response.account", reason="differs")),
+        ({"response__signer": BOB.address}, Doubt(field="response.signer", reason="differs")),
+        ({"response__signer_pubkey": BOB.public_key}, Doubt(field="response.signer_pubkey", reason="differs")),
+        ({"payload__request_json": {"Amount": "2"}}, Doubt(field="Amount", reason="differs")),
+        ({"payload__request_json": {"Account": BOB.address}, "meta__forceAccount": True},
+         Doubt(field="Account", reason="differs")),
+    ],
+)  # fmt: skip
+def test_snapshot_in_doubt(changes: dict[str, Any], doubt: Doubt) -> None:
+    """What is wrong with a signature is kept with the snapshot, which proves nothing then."""
+    changes = ({"response__txid": None} if changes.get("response__hex") == "AB" else {}) | changes
+    snapshot = snapshot_of(**(SIGNED | changes))
+
+    assert (doubt, None, False, None) == (
+        snapshot.doubt, snapshot.signature, snapshot.proven, snapshot.last_ledger_sequence,
+    )  # fmt: skip
+
+
+def test_snapshot_of_a_cosignature() -> None:
+    """The account is the cosigner's, and the one that it signed for stands in the signature."""
+    blob = cosigned(payment(), BOB)
+    snapshot = snapshot_of(
+        response__hex=blob, response__txid=transaction_id(blob), response__account=BOB.address,
+        response__multisign_account=ALICE.address, meta__multisign=True,
+    )  # fmt: skip
+
+    assert (BOB.address, ALICE.address, "multisign") == (
+        snapshot.account, snapshot.signature.account, snapshot.signature.algorithm,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("dispatched", "environment", "number", "network", "disagree"),
+    [
+        ("MAINNET", "MAINNET", 0, "MAINNET", False),
+        ("mainnet", None, "0", "MAINNET", False),
+        ("", "TESTNET", "", "TESTNET", False),
+        (None, None, 1, "TESTNET", False),
+        (None, None, "21338", "XAHAUTESTNET", False),
+        (None, None, 4711, "4711", False),
+        (None, None, None, None, False),
+        ("MAINNET", "TESTNET", None, "MAINNET", True),
+        ("MAINNET", "MAINNET", 1, "MAINNET", True),
+        ("MAINNET", None, "4711", "MAINNET", True),
+        (None, "CUSTOM", 0, "CUSTOM", True),
+    ],
+)
+def test_snapshot_network(
+    dispatched: str | None, environment: str | None, number: Any, network: str | None, *, disagree: bool
+) -> None:
+    """Whichever field names the network, by name or by number; naming two is a contradiction."""
+    snapshot = snapshot_of(
+        response__dispatched_nodetype=dispatched, response__environment_nodetype=environment,
+        response__environment_networkid=number,
+    )  # fmt: skip
+
+    assert (network, disagree) == (snapshot.network, snapshot.networks_disagree)
+
+
+def test_snapshot_network_in_the_blob() -> None:
+    """A transaction that was signed for another network contradicts the API."""
+    blob = signed(payment(NetworkID=21337))
+
+    assert snapshot_of(**SIGNED, response__dispatched_nodetype="MAINNET").networks_disagree is False
+    assert snapshot_of(**SIGNED | {"response__hex": blob, "response__txid": transaction_id(blob)}).networks_disagree
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("environment_networkid", True), ("environment_networkid", 1.5), ("environment_networkid", -1),
+        ("environment_networkid", "1e3"), ("environment_networkid", 2**32), ("dispatched_nodetype", 5),
+        ("dispatched_nodetype", "M" * 65), ("dispatched_result", {}), ("signer", "me"), ("signer_pubkey", "ED"),
+        ("multisign_account", 5), ("hex", []), ("txid", "AB"),
+    ],
+)  # fmt: skip
+def test_snapshot_fields_of_a_wrong_type(field: str, value: Any) -> None:
+    """Each is an error that names the field."""
+    with pytest.raises(NormalizeError, match=f"response.{field}"):
+        snapshot_of(**{f"response__{field}": value})
+
+
+junk = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+    | st.sampled_from([TXID, ACCOUNT, BLOB, "tesSUCCESS", "tec", "unavailable", "1e5", "\u0000", 2**70]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+PATHS = [f"{section}__{key}" for section, fields in api_answer().items() for key in fields] + [
+    f"response__{key}" for key in ("signer", "signer_pubkey", "multisign_account", "environment_networkid")
+] + ["payload__request_json", "meta__forceAccount"]  # fmt: skip
+
+
+@given(changes=st.dictionaries(st.sampled_from(PATHS), junk, max_size=3), signed_blob=st.booleans())
+def test_any_answer_of_the_api_is_read_or_refused(changes: dict[str, Any], signed_blob: bool) -> None:  # noqa: FBT001
+    """Whatever stands in its fields, there is a snapshot or a clear error, and nothing forged is proven."""
+    try:
+        snapshot = snapshot_of(**((SIGNED if signed_blob else {}) | changes))
+    except NormalizeError:
+        return
+
+    assert snapshot.signature is None or ALICE.address == snapshot.account
+
+
+@given(body=st.binary(max_size=64) | st.text(max_size=64).map(str.encode) | junk.map(json.dumps).map(str.encode))
+def test_any_body_is_read_or_refused(body: bytes) -> None:
+    """No bytes raise anything but the one error."""
+    with pytest.raises(NormalizeError):
+        snapshot_report(SHOP, PAYLOAD, body, NOW)
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"meta":' * 50_000, b'{"a":NaN}', b'{"a":"' + b"x" * 2**20 + b'"}'])
+def test_deep_and_huge_bodies_are_refused(body: bytes) -> None:
+    """Nesting and size end in the same error."""
+    with pytest.raises(NormalizeError):
+        snapshot_report(SHOP, PAYLOAD, body, NOW)
+
+
 def tx_answer(**changes: Any) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "hash": TXID, "validated": True, "ledger_index": 90_000_000, "TransactionType": "Payment",
@@ -246,6 +387,21 @@ def test_amount_that_is_no_amount(amount: Any) -> None:
         {"ledger_index": None},
         {"validated": "true"},
         {"meta": {"TransactionResult": "nonsense code"}},
+        {"meta": {"TransactionResult": "tefPAST_SEQ", "delivered_amount": "1"}},
+        {"meta": {"TransactionResult": "tes_SUCCESS", "delivered_amount": "1"}},
+        {"meta": {"TransactionResult": "tecnonsense"}},
+        {"meta": {"TransactionResult": "tesSUCCESS"}},
+        {"meta": {"TransactionResult": "tesSUCCESS"}, "TransactionType": None},
+        {"meta": {"TransactionResult": None}},
+        {"ledger_index": 1.5},
+        {"ledger_index": True},
+        {"ledger_index": -1},
+        {"ledger_index": 2**64},
+        {"DestinationTag": "seven"},
+        {"Fee": 12},
+        {"Fee": "1e9"},
+        {"Destination": "nobody"},
+        {"TransactionType": 5},
     ],
 )
 def test_transaction_that_makes_no_sense(changes: dict[str, Any]) -> None:
@@ -257,3 +413,38 @@ def test_transaction_that_makes_no_sense(changes: dict[str, Any]) -> None:
 def test_transaction_not_yet_validated() -> None:
     """What stands in no validated ledger is pending, whatever it says of itself."""
     assert ledger_of(tx_answer(validated=False)).status == "pending"
+
+
+def test_numbers_may_come_as_text() -> None:
+    """A node that writes numbers as decimal text is read."""
+    ledger = ledger_of(tx_answer(ledger_index="90000000", DestinationTag="7"))
+
+    assert (90_000_000, 7) == (ledger.ledger_index, ledger.destination_tag)
+
+
+def test_what_delivers_nothing_needs_no_amount() -> None:
+    """Only a payment that succeeded has to say what it delivered."""
+    trust = ledger_of(tx_answer(TransactionType="TrustSet", meta={"TransactionResult": "tesSUCCESS"}))
+    failed = ledger_of(tx_answer(meta={"TransactionResult": "tecPATH_DRY"}))
+
+    assert (True, None) == (trust.succeeded, trust.delivered_amount)
+    assert (False, "tecPATH_DRY") == (failed.succeeded, failed.result)
+
+
+TX_FIELDS = [*tx_answer(), "tx_json", "error"]
+
+
+@given(
+    changes=st.dictionaries(st.sampled_from(TX_FIELDS), junk | st.decimals(), max_size=3),
+    meta=junk | st.fixed_dictionaries({"TransactionResult": junk, "delivered_amount": junk | st.decimals()}),
+)
+def test_any_answer_of_a_node_is_read_or_refused(changes: dict[str, Any], meta: Any) -> None:
+    """Whatever it says, there is a report with a true result code and amount, or a clear error."""
+    try:
+        ledger = ledger_of(tx_answer(meta=meta) | changes)
+    except NormalizeError:
+        return
+
+    assert ledger.status == "pending" or ledger.result == "tesSUCCESS" or ledger.result.startswith("tec")
+    assert isinstance(ledger.delivered_amount, str | dict | None)
+    assert not isinstance(ledger.delivered_amount, str) or ledger.delivered_amount.isdigit()

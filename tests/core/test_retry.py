@@ -5,7 +5,15 @@ from datetime import timedelta
 import pytest
 
 from processor.core.errors import Denied, LookupFailed, NormalizeError, NotFound, Unavailable
-from processor.core.retry import LOOKUP, LOOKUP_PATIENCE, Backoff, decide_lookup
+from processor.core.retry import (
+    LOOKUP,
+    LOOKUP_PATIENCE,
+    REQUEST,
+    REQUEST_ATTEMPTS,
+    Backoff,
+    decide_lookup,
+    decide_request,
+)
 
 BACKOFF = Backoff(first=timedelta(seconds=0.25), cap=timedelta(seconds=30))
 
@@ -47,5 +55,40 @@ def test_lookup_is_tried_again_when_it_may_help(error: LookupFailed | NormalizeE
 def test_lookup_is_given_up_after_a_day() -> None:
     """An outcome that nobody can tell by then is a case for a human."""
     decision = decide_lookup(None, attempt=9, age=LOOKUP_PATIENCE, chance=0.0)
+
+    assert decision.delay is None
+
+
+LATER = Unavailable("later")
+REFUSED = Unavailable("refused", untouched=True)
+ASKED = Unavailable("busy", retry_after=timedelta(seconds=5), untouched=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "method", "attempt", "delay"),
+    [
+        (LATER, "GET", 1, REQUEST.first),
+        (LATER, "DELETE", 2, REQUEST.first * 2),
+        (LATER, "POST", 1, None),
+        (REFUSED, "POST", 1, REQUEST.first),
+        (ASKED, "POST", 1, timedelta(seconds=5)),
+        (REFUSED, "POST", REQUEST_ATTEMPTS, None),
+        (LATER, "GET", REQUEST_ATTEMPTS, None),
+        (NotFound("no such payload"), "GET", 1, None),
+        (Denied("wrong secret"), "GET", 1, None),
+    ],
+)
+def test_request_is_repeated_where_it_does_no_harm(
+    error: LookupFailed, method: str, attempt: int, delay: timedelta | None
+) -> None:
+    """By method, by what certainly did not happen, and a few times only."""
+    decision = decide_request(error, method=method, attempt=attempt, left=timedelta(seconds=10), chance=0.0)
+
+    assert delay == decision.delay
+
+
+def test_request_is_not_repeated_past_the_patience() -> None:
+    """A pause that lasts longer than somebody waits is not begun."""
+    decision = decide_request(ASKED, method="GET", attempt=1, left=timedelta(seconds=5), chance=0.0)
 
     assert decision.delay is None

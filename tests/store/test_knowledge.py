@@ -1,10 +1,14 @@
+from dataclasses import replace
 from datetime import datetime
 
+import orjson
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
+from processor.core.evidence import Doubt, Signature, Snapshot
 from processor.core.state import Fact, Flag, PayloadState
-from processor.store.knowledge import row_of, state_of
+from processor.store.knowledge import STATE, row_of, state_of
 from schemas.text import CustomMeta
 from tests.store.samples import APP, APPLICATION, NOW, TXID, payload
 
@@ -14,10 +18,18 @@ json = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts.filter(bool), inner, max_size=3),
     max_leaves=8,
 )
+
+OLD_SNAPSHOT = {
+    "application": APPLICATION, "fetched_at": "2026-01-02T03:04:05+00:00", "outcome": "signed", "opened": True,
+    "tx_type": "Payment", "submit": True, "account": "rwiETSee2wMz3SBnAG8hkMsCgvGy9LWbZ1", "txid": TXID,
+    "last_ledger_sequence": 90, "network": "MAINNET", "resolved_at": None, "expires_at": None,
+}  # fmt: skip
+"""As it was stored before signatures were proven."""
+
 metas = st.none() | st.builds(CustomMeta, identifier=texts, blob=json, instruction=texts)
 
 
-@given(metas, st.none() | st.just(TXID), st.integers(0, 511), st.integers(0, 31), st.none() | st.just(NOW))
+@given(metas, st.none() | st.just(TXID), st.integers(0, 511), st.integers(0, 127), st.none() | st.just(NOW))
 def test_nothing_is_lost(
     meta: CustomMeta | None, txid: str | None, facts: int, flags: int, expires_at: datetime | None
 ) -> None:
@@ -35,3 +47,27 @@ def test_nothing_is_lost(
     again = state_of(row_of(state))
 
     assert state == again
+
+
+def test_older_rows_are_read() -> None:
+    """A snapshot of a version that proved no signature is one with an unproven signature."""
+    row = row_of(PayloadState(app=APP, application=APPLICATION, payload=payload(1)))
+    old = orjson.dumps([TXID, None, OLD_SNAPSHOT, None])
+    names = [column.name for column in STATE]
+    state = state_of([old if name == "knowledge" else value for name, value in zip(names, row, strict=True)])
+
+    assert state.snapshot is not None
+    assert (None, None, False, 90) == (
+        state.snapshot.signature, state.snapshot.doubt, state.snapshot.proven, state.snapshot.last_ledger_sequence,
+    )  # fmt: skip
+
+
+def test_a_proven_signature_is_kept() -> None:
+    """Signature and doubt survive the way through the database."""
+    old = TypeAdapter(Snapshot).validate_python(OLD_SNAPSHOT)
+    proven = replace(old, signature=Signature(account="rX", algorithm="multisign", unauthorised="rY"))
+    doubted = replace(old, doubt=Doubt(field="response.hex", reason="missing"), networks_disagree=True)
+    state = PayloadState(app=APP, application=APPLICATION, payload=payload(1))
+
+    for snapshot in (proven, doubted):
+        assert snapshot == state_of(row_of(state._replace(snapshot=snapshot))).snapshot

@@ -1,0 +1,189 @@
+"""The task runner on a store in memory: what comes of a fetched signature, with the sandbox as Xumm and as ledger."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+from structlog.testing import capture_logs
+from yarl import URL
+
+from processor.core.application import Application
+from processor.core.lifecycle import apply
+from processor.core.report import WebhookReport
+from processor.core.state import Flag, PayloadState
+from processor.ledger import LedgerNodes, Transactions
+from processor.sandbox.javascript import stringify
+from processor.sandbox.server import Sandbox
+from processor.sandbox.views import fetched
+from processor.store.entry import DueTask, Recorded, Reported
+from processor.tasks import Sources, Tasks
+from tests.sandbox.clock import FakeClock
+from tests.sandbox.world import ALICE, PAYMENT, SHOP, SIGN_IN, signature_of
+from tests.wallets import BOB
+
+APPLICATION = Application(name="shop", uuid=SHOP.key, secrets=())
+
+
+@dataclass(slots=True, kw_only=True)
+class Memory:
+    """One payload and its tasks, without a database."""
+
+    state: PayloadState
+    clock: FakeClock
+    due: list[DueTask] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def claim_tasks(self, limit: int) -> Sequence[DueTask]:
+        claimed, self.due = self.due[:limit], self.due[limit:]
+        return [replace(task, state=self.state) for task in claimed]
+
+    async def finish_task(self, task: DueTask) -> None:
+        if not self.due:
+            self.idle.set()
+
+    async def reschedule_task(self, task: DueTask, delay: timedelta) -> None:
+        self.idle.set()
+
+    async def next_task_in(self) -> timedelta | None:
+        return timedelta(0) if self.due else None
+
+    def record(self, entry: Reported) -> "asyncio.Future[Recorded]":
+        transition = apply(self.state, entry.report, entry.policy)
+        self.state = transition.state
+        self.events += [f"{each.family}.{each.name}" for each in transition.announcements]
+        self.due += [self.task(each.kind) for each in transition.tasks]
+        done: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
+        done.set_result(Recorded(transition=transition))
+        return done
+
+    def task(self, kind: Any) -> DueTask:
+        return DueTask(id=1, kind=kind, state=self.state, attempts=1, created_at=self.clock())
+
+
+@dataclass(slots=True, kw_only=True)
+class Answers:
+    """Xumm's API, whose answer a test may spoil."""
+
+    sandbox: Sandbox
+    clock: FakeClock
+    spoilt: dict[str, Any] = field(default_factory=dict)
+
+    async def payload(self, application: Application, uuid: str, *, money: bool) -> bytes:
+        answer = fetched(self.sandbox.payloads.get(uuid), now=self.clock())
+        for path, value in self.spoilt.items():
+            section, key = path.split("__")
+            answer[section][key] = value
+        return stringify(answer).encode()
+
+
+@dataclass(slots=True, kw_only=True)
+class Stand:
+    """A sandbox, and the service's lookups before it."""
+
+    sandbox: Sandbox
+    clock: FakeClock
+    transactions: Transactions
+
+    async def looked_up(self, uuid: str, **spoilt: Any) -> tuple[Memory, list[Any]]:
+        """What is known once a webhook told of a signature and all lookups that can be made at once were made."""
+        memory = Memory(state=PayloadState(app="shop", application=SHOP.key, payload=uuid), clock=self.clock)
+        sources = Sources(
+            payloads=Answers(sandbox=self.sandbox, clock=self.clock, spoilt=spoilt), transactions=self.transactions
+        )
+        tasks = Tasks(memory, sources, {"shop": APPLICATION}, clock=self.clock)
+        webhook = WebhookReport(app="shop", application=SHOP.key, payload=uuid, at=self.clock(), signed=True)
+        memory.record(Reported(report=webhook, policy=APPLICATION.policy))
+        with capture_logs() as logs:
+            running = asyncio.create_task(tasks.run())
+            async with asyncio.timeout(20):
+                await memory.idle.wait()
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+        return memory, logs
+
+
+@pytest.fixture
+async def stand() -> AsyncIterator[Stand]:
+    clock = FakeClock()
+    async with (
+        Sandbox([SHOP], clock=clock, sleep=clock.sleep) as sandbox,
+        LedgerNodes({"MAINNET": [URL(sandbox.ledger_url)]}) as nodes,
+    ):
+        yield Stand(sandbox=sandbox, clock=clock, transactions=Transactions(nodes, clock=clock))
+
+
+@pytest.mark.parametrize("account", [ALICE, BOB.address])
+async def test_a_sign_in_is_proven_by_its_signature(stand: Stand, account: str) -> None:
+    """With the account's own key, or with one that the ledger names as its regular key."""
+    uuid = stand.sandbox.create(SIGN_IN).uuid
+    stand.sandbox.sign(uuid, account=account)
+    memory, _ = await stand.looked_up(uuid)
+
+    assert memory.events == ["sign.signed", "resolve.signed"]
+    assert memory.state.snapshot is not None
+    assert (account, None) == (memory.state.snapshot.account, memory.state.snapshot.doubt)
+
+
+FORGERIES = {
+    "account": ("response__account", BOB.address),
+    "signer": ("response__signer", "rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe"),
+    "hash": ("response__txid", "AB" * 32),
+    "asked": ("payload__request_json", PAYMENT["txjson"] | {"Amount": "999"}),
+    "networks": ("response__environment_networkid", 1),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+async def test_a_contradiction_stops_the_payload(stand: Stand, forgery: str) -> None:
+    """It is on record as an error, nothing is resolved and nothing more is looked up."""
+    path, value = FORGERIES[forgery]
+    uuid = stand.sandbox.create(PAYMENT).uuid
+    blob = signature_of(stand.sandbox.sign(uuid)).hex
+    memory, logs = await stand.looked_up(uuid, **{path: value})
+    flags = Flag.NETWORKS_DISAGREE if forgery == "networks" else Flag.SIGNATURE_DISPROVEN
+
+    assert (memory.events, memory.due, memory.state.flags) == (["sign.signed"], [], flags)
+    assert [("error", flags.name)] == [
+        (line["log_level"], line["flags"]) for line in logs if line["event"] == "payload.flagged"
+    ]
+    assert (forgery != "networks") == any(line["event"] == "signature.doubted" for line in logs)
+    assert blob not in orjson.dumps(logs).decode()
+
+
+async def test_a_blob_that_is_not_there_yet_is_fetched_again(stand: Stand) -> None:
+    """Nothing is flagged, the doubt is on record, and the task stays."""
+    uuid = stand.sandbox.create(PAYMENT).uuid
+    stand.sandbox.sign(uuid)
+    memory, logs = await stand.looked_up(uuid, response__hex=None)
+
+    assert (["sign.signed"], Flag(0)) == (memory.events, memory.state.flags)
+    assert [("response.hex", "missing")] == [
+        (line["field"], line["reason"]) for line in logs if line["event"] == "signature.doubted"
+    ]
+
+
+async def test_a_payment_on_a_test_network_fails(stand: Stand) -> None:
+    """Nobody asks the ledger for it."""
+    uuid = stand.sandbox.create(PAYMENT).uuid
+    stand.sandbox.sign(uuid, network="TESTNET")
+    memory, _ = await stand.looked_up(uuid)
+
+    assert ["sign.signed", "resolve.failed"] == memory.events
+    assert memory.state.ledger is None
+
+
+async def test_the_ledger_is_asked_before_the_dispatch_result_is_known(stand: Stand) -> None:
+    """Transaction and network are known with the signature: that is enough to look."""
+    uuid = stand.sandbox.create(PAYMENT).uuid
+    stand.sandbox.sign(uuid, dispatch_known_after=3600)
+    memory, _ = await stand.looked_up(uuid)
+
+    assert memory.state.ledger is not None
+    assert "pending" == memory.state.ledger.status
