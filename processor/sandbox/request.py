@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, model_validator
 
 from processor.sandbox.payload import CustomMeta, SignRequest
+from processor.sandbox.signing import check_transaction, read_blob
 from schemas.text import Uuid
 
 
@@ -49,9 +50,15 @@ class _Body(_Wire):
     def _one_transaction(self) -> Self:
         if (self.txjson is None) == (self.txblob is None):
             raise ValueError("either txjson or txblob")
-        if self.txjson is not None and not isinstance(self.txjson.get("TransactionType"), str):
-            raise ValueError("txjson needs a TransactionType")
+        if not isinstance(self.transaction.get("TransactionType"), str):
+            raise ValueError("txjson needs a TransactionType")  # noqa: TRY004  pydantic knows only this kind
+        check_transaction(self.transaction)
         return self
+
+    @property
+    def transaction(self) -> dict[str, Any]:
+        """What is to be signed, however it came. Raises ``ValueError`` for a blob that holds none."""
+        return read_blob(self.txblob) if self.txblob is not None else self.txjson or {}
 
 
 def parse_request(body: bytes | Mapping[str, Any]) -> SignRequest:
@@ -59,7 +66,7 @@ def parse_request(body: bytes | Mapping[str, Any]) -> SignRequest:
     wire = _Body.model_validate_json(body) if isinstance(body, bytes) else _Body.model_validate(body)
     options = wire.options
     return SignRequest(
-        txjson=wire.txjson or {},
+        txjson=wire.transaction,
         txblob=wire.txblob,
         submit=options.submit,
         multisign=options.multisign,
