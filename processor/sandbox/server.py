@@ -99,6 +99,11 @@ class Sandbox:
         self._port = 0
 
     @property
+    def port(self) -> int:
+        """The port on which everything is, once it runs."""
+        return self._port
+
+    @property
     def base_url(self) -> str:
         """``http://127.0.0.1:<port>`` unless set, in the place of ``https://xumm.app``."""
         return self.settings.public_url or f"http://{self.settings.host}:{self._port}"
