@@ -34,7 +34,7 @@ from processor.sandbox.tokens import UserTokens
 from processor.sandbox.wallet import transaction_id
 from processor.sandbox.webhooks import Webhooks
 
-_CLOSE_WITHIN = 1.0
+_CLOSE_WITHIN = 0.2
 """Seconds that a call may still take when the sandbox closes: some are meant never to be answered."""
 
 

@@ -1,11 +1,16 @@
 """Which webhook leaves when: one for each resolved payload, unless a fault is set."""
 
+from typing import Final
+
 from processor.sandbox.attempt import Outgoing
 from processor.sandbox.faults import LATE_BY, FaultTable
 from processor.sandbox.javascript import stringify
 from processor.sandbox.payload import Payload
 from processor.sandbox.sender import Sender
 from processor.sandbox.views import webhook_body
+
+BEHIND: Final = 0.2
+"""Seconds by which one that is held back follows the one that overtook it."""
 
 
 class Webhooks:
@@ -37,8 +42,10 @@ class Webhooks:
     def _release(self, *webhooks: Outgoing) -> None:
         """Send ``webhooks``, and behind them those that were held back for them to overtake."""
         held, self._held = self._held, []
-        for webhook in (*webhooks, *held):
+        for webhook in webhooks:
             self._sender.send(webhook)
+        for webhook in held:
+            self._sender.send(webhook, after=BEHIND)
 
 
 def _webhook(payload: Payload) -> Outgoing | None:
