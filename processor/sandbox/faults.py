@@ -4,8 +4,8 @@ A fault is set for one payload, for one application, or for all; what is set for
 What a switch does is said at its kind, and decided in the one module named there.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, TypeAdapter
@@ -44,21 +44,33 @@ class Faults:
     """The network that wallets are on, whatever was asked for."""
     ledger: LedgerFault | None = None
 
+    @property
+    def switches(self) -> dict[str, Any]:
+        """Those that are set."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
     def over(self, others: "Faults") -> "Faults":
         """These switches; where one is not set, that of ``others``."""
-        return Faults(**{**_set(others), **_set(self)})
+        return Faults(**{**others.switches, **self.switches})
 
 
 LATE_BY: Final = 30.0
 TEC: Final = "tecPATH_DRY"
 """The result with which a ``tec`` ledger validates."""
-NAMES: Final = tuple(field.name for field in fields(Faults))
 _adapter: Final[TypeAdapter[Faults]] = TypeAdapter(Faults)
 
 
 def parse_faults(body: bytes | Mapping[str, Any]) -> Faults:
     """The switches in a JSON object. Raises ``pydantic.ValidationError``."""
     return _adapter.validate_json(body) if isinstance(body, bytes) else _adapter.validate_python(dict(body))
+
+
+def parse_switches(switches: Iterable[str]) -> Faults:
+    """The switches in texts such as ``webhook=lost``. Raises ``ValueError``."""
+    pairs = [switch.partition("=") for switch in switches]
+    if wrong := [name for name, equals, value in pairs if not (name and equals and value)]:
+        raise ValueError(f"a fault reads SWITCH=VALUE, not {wrong[0]!r}")
+    return parse_faults({name: value for name, _, value in pairs})
 
 
 class FaultTable:
@@ -87,8 +99,4 @@ class FaultTable:
 
     def as_json(self) -> dict[str, Any]:
         """All that is set, by scope; ``all`` stands for all."""
-        return {scope or "all": _set(faults) for scope, faults in self._table.items()}
-
-
-def _set(faults: Faults) -> dict[str, Any]:
-    return {name: value for name, value in asdict(faults).items() if value is not None}
+        return {scope or "all": faults.switches for scope, faults in self._table.items()}

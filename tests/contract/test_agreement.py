@@ -269,6 +269,8 @@ async def judged(kind: Kind, clock: FakeClock) -> str:
         ("badsig", "signature_invalid"),
         ("tampered", "signature_invalid"),
         ("stale", "timestamp_stale"),
+        ("future", "timestamp_stale"),
+        ("contradictory", "quarantined"),
         ("malformed", "quarantined"),
         ("unknown-app", "signature_invalid"),
     ],
