@@ -63,10 +63,11 @@ lock: ## Write the lock files anew from pyproject.toml (needs uv)
 	$(COMPILE) pyproject.toml --all-extras --group dev --group bench -c requirements.lock -o tests/bench/requirements.lock
 	$(COMPILE) pyproject.toml --extra postgres --extra fcm --extra speed -c requirements.lock -o deploy/requirements.lock
 	$(COMPILE) --group pyproject.toml:build -c requirements.lock -o deploy/build.lock
+	$(COMPILE) tests/sdk/python/requirements.in -o tests/sdk/python/requirements.lock
 
 .PHONY: clean
 clean: ## Remove what can be made again; data in var/ stay
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) tests/sdk/python/.venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find tests -name node_modules -type d -prune -exec rm -rf {} +
 

@@ -83,6 +83,8 @@ class SignRequest:
     return_url_web: str | None = None
     force_network: str | None = None
     immutable: bool = False
+    pathfinding: bool = False
+    pathfinding_fallback: bool = False
     signers: tuple[str, ...] | None = None
     user_token: str | None = field(default=None, repr=False)
     custom_meta: CustomMeta = CustomMeta()

@@ -30,6 +30,8 @@ class _Options(_Wire):
     return_url: _ReturnUrl = _ReturnUrl()
     force_network: str | None = None
     immutable: StrictBool = False
+    pathfinding: StrictBool = False
+    pathfinding_fallback: StrictBool = False
     signers: tuple[str, ...] | None = None
 
 
@@ -75,6 +77,8 @@ def parse_request(body: bytes | Mapping[str, Any]) -> SignRequest:
         return_url_web=options.return_url.web,
         force_network=options.force_network,
         immutable=options.immutable,
+        pathfinding=options.pathfinding,
+        pathfinding_fallback=options.pathfinding_fallback,
         signers=options.signers,
         user_token=wire.user_token,
         custom_meta=CustomMeta(

@@ -105,14 +105,14 @@ class RestApi:
     def routes(self) -> list[web.RouteDef]:
         """All routes; one that Xumm does not have is answered in its way too."""
         return [
-            web.get(f"{PREFIX}/ping", self._guarded(self._ping)),
-            web.post(f"{PREFIX}/payload{{slash:/?}}", self._guarded(self._create, creates=True)),
-            web.get(f"{PREFIX}/payload/ci/{{identifier}}", self._guarded(self._by_identifier)),
-            web.get(f"{PREFIX}/payload/{{uuid}}", self._guarded(self._get)),
-            web.delete(f"{PREFIX}/payload/{{uuid}}", self._guarded(self._cancel)),
-            web.post(f"{PREFIX}/user-tokens{{slash:/?}}", self._guarded(self._check_tokens)),
-            web.get(f"{PREFIX}/user-token/{{token}}", self._guarded(self._check_token)),
-            web.post(f"{PREFIX}/xapp/{{call:push|event}}{{slash:/?}}", self._guarded(self._unpermissioned)),
+            web.get(_path("ping"), self._guarded(self._ping)),
+            web.post(_path("payload"), self._guarded(self._create, creates=True)),
+            web.get(_path("payload/ci/{identifier}"), self._guarded(self._by_identifier)),
+            web.get(_path("payload/{uuid}"), self._guarded(self._get)),
+            web.delete(_path("payload/{uuid}"), self._guarded(self._cancel)),
+            web.post(_path("user-tokens"), self._guarded(self._check_tokens)),
+            web.get(_path("user-token/{token}"), self._guarded(self._check_token)),
+            web.post(_path("xapp/{call:push|event}"), self._guarded(self._unpermissioned)),
             web.route("*", f"{PREFIX}/{{rest:.*}}", self._guarded(self._unknown)),
         ]
 
@@ -215,6 +215,11 @@ class RestApi:
         if payload.application.key != application.key:
             raise ApiError(NOT_FOUND)
         return payload
+
+
+def _path(path: str) -> str:
+    """A route to ``path``, which may end in a slash: one of the official kits writes it so."""
+    return f"{PREFIX}/{path}{{slash:/?}}"
 
 
 async def _spoilt(fault: ApiFault) -> str:

@@ -112,6 +112,8 @@ def _meta(payload: Payload) -> Json:
         "uuid": payload.uuid,
         "multisign": request.multisign,
         "submit": request.submit,
+        "pathfinding": request.pathfinding,
+        "pathfinding_fallback": request.pathfinding_fallback,
         "destination": request.txjson.get("Destination", ""),
         "resolved_destination": "",
         "resolved": payload.resolved_at is not None,

@@ -287,7 +287,10 @@ async def test_pushing_needs_a_permission_that_nobody_has(world: World, path: st
 
 async def test_a_path_may_end_in_a_slash(world: World) -> None:
     """As one of the official kits writes it."""
-    assert 200 == (await world.call("POST", "payload/", SIGN_IN))[0]
+    status, created = await world.call("POST", "payload/", SIGN_IN)
+    statuses = [(await world.call("GET", f"{path}/"))[0] for path in ("ping", f"payload/{created['uuid']}")]
+
+    assert (200, [200, 200]) == (status, statuses)
 
 
 @pytest.mark.parametrize(
