@@ -67,7 +67,7 @@ lock: ## Write the lock files anew from pyproject.toml (needs uv)
 
 .PHONY: clean
 clean: ## Remove what can be made again; data in var/ stay
-	rm -rf $(VENV) tests/sdk/python/.venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find tests -name node_modules -type d -prune -exec rm -rf {} +
 

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench.subjects import node_obstacle
+from tests.bench.subjects import ROOT, node_obstacle
 
 HERE = Path(__file__).parent
 JAVASCRIPT = HERE / "javascript"
 PYTHON = HERE / "python"
+VENV = ROOT / ".pytest_cache" / "d" / "xumm-sdk-py"
+"""An environment apart: the kit pins what the service has newer. Outside of ``tests``, whose modules are all ours."""
 PATIENCE = 60
 
 
@@ -59,13 +61,12 @@ async def walk(kit: Kit, *arguments: str, on_step: Callable[[str, Any], None]) -
 
 
 def _install_python() -> str | None:
-    venv = PYTHON / ".venv"
-    ready = venv / ".installed"
+    ready = VENV / ".installed"
     if ready.exists():
         return None
     steps = (
-        (sys.executable, "-m", "venv", "--clear", str(venv)),
-        (str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+        (sys.executable, "-m", "venv", "--clear", str(VENV)),
+        (str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
          "--require-hashes", "-r", str(PYTHON / "requirements.lock")),
     )  # fmt: skip
     for command in steps:
@@ -82,7 +83,7 @@ KITS = {
         install=lambda: node_obstacle(JAVASCRIPT),
     ),
     "python": Kit(
-        command=(str(PYTHON / ".venv" / "bin" / "python"), str(PYTHON / "application.py")),
+        command=(str(VENV / "bin" / "python"), str(PYTHON / "application.py")),
         identifier="order-python",
         install=_install_python,
     ),
