@@ -63,6 +63,7 @@ lock: ## Write the lock files anew from pyproject.toml (needs uv)
 	$(COMPILE) pyproject.toml --all-extras --group dev --group bench -c requirements.lock -o tests/bench/requirements.lock
 	$(COMPILE) pyproject.toml --extra postgres --extra fcm --extra speed -c requirements.lock -o deploy/requirements.lock
 	$(COMPILE) --group pyproject.toml:build -c requirements.lock -o deploy/build.lock
+	$(COMPILE) tests/sdk/python/requirements.in -o tests/sdk/python/requirements.lock
 
 .PHONY: clean
 clean: ## Remove what can be made again; data in var/ stay

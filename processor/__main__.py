@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from processor import __version__
-from processor.commands import contract, records, sandbox, service, terminal, topology, verify
+from processor.commands import contract, records, sandbox, service, terminal, topology, trigger, verify
 from processor.core.errors import ProcessorError, SettingsError
 
 _EPILOG = (
@@ -29,13 +29,13 @@ for _command in (
     service.dev,
     service.config,
     verify.verify,
-    sandbox.trigger,
-    sandbox.sandbox,
+    trigger.trigger,
     records.deliveries,
     contract.schema,
 ):
     app.command()(_command)
 app.add_typer(records.quarantine, name="quarantine")
+app.add_typer(sandbox.commands, name="sandbox")
 app.add_typer(topology.commands, name="topology")
 
 

@@ -34,7 +34,8 @@ from processor.settings import Settings, applications_of
 from processor.store.facade import StoredOutbox, StoredTasks
 from processor.store.retention import Retention
 from processor.store.store import Store
-from processor.store.writer import Bounds, Writer
+from processor.store.waiting import Bounds
+from processor.store.writer import Writer
 from processor.tasks import Sources, Tasks
 from processor.web import assert_fast_parser, runner_of, web_application
 from processor.xumm import Credentials, Payloads, XummApi

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import perf_counter
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 import structlog
 from aiohttp import hdrs, web
@@ -23,7 +23,7 @@ from processor.core.errors import NormalizeError, StoreError, StoreFull
 from processor.core.normalize import webhook_report
 from processor.core.state import names_of
 from processor.core.trace import traceparent
-from processor.logs import write_lines
+from processor.logs import GatheredLog
 from processor.problem import Problem, Reason, problem_response
 from processor.store.entry import DeliveryRecord, Quarantined, Recorded, Refused, Reported
 from schemas.text import is_uuid
@@ -84,7 +84,7 @@ class Intake:
         self._clock = clock
         self.limits = limits
         self._on_task = on_task
-        self._untold: list[tuple[str, dict[str, Any]]] = []
+        self._log = GatheredLog()
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one delivery, whatever it is."""
@@ -163,29 +163,23 @@ class Intake:
         transition = recorded.transition
         assert transition is not None  # noqa: S101  the store answers a report with its transition
         report = entry.report
-        line: dict[str, Any] = {"app": report.app, "payload": report.payload}
+        app, payload, attempt = report.app, report.payload, entry.delivery and entry.delivery.attempt
         if transition.raised:
-            log.error("payload.flagged", **line, flags=names_of(transition.raised))
-        line["attempt"] = entry.delivery and entry.delivery.attempt
+            log.error("payload.flagged", app=app, payload=payload, flags=names_of(transition.raised))
         if not transition.news:
-            self._tell("delivery.duplicate", line)
+            self._log.info("delivery.duplicate", app=app, payload=payload, attempt=attempt)
             return "duplicate"
         if transition.tasks:
             self._on_task()
-        line["events"] = [message.message.type for message in recorded.messages]
-        line["ms"] = round((perf_counter() - arrival.started) * 1000, 2)
-        self._tell("delivery.accepted", line)
+        self._log.info(
+            "delivery.accepted",
+            app=app,
+            payload=payload,
+            attempt=attempt,
+            events=[message.message.type for message in recorded.messages],
+            ms=round((perf_counter() - arrival.started) * 1000, 2),
+        )
         return "accepted"
-
-    def _tell(self, event: str, line: dict[str, Any]) -> None:
-        """Log it once the answers of this turn of the loop are out: lines that are written together cost half."""
-        if not self._untold:
-            asyncio.get_running_loop().call_soon(self._tell_all)
-        self._untold.append((event, line))
-
-    def _tell_all(self) -> None:
-        lines, self._untold = self._untold, []
-        write_lines("info", lines)
 
     def _refuse(self, arrival: "_Arrival", problem: Problem, verdict: str) -> web.Response:
         record = arrival.record(verdict, attempt_of(arrival.headers), arrival.claimed_payload)

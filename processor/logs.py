@@ -5,6 +5,7 @@ this module changes nothing. A line holds ``at``, ``level``, ``event`` (a name f
 bound with ``structlog.contextvars`` (request id, application, payload), and the fields of the call.
 """
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -67,19 +68,32 @@ def configure(
     threading.excepthook = _thread_crashed
 
 
-def write_lines(level: Literal["info"], lines: Sequence[tuple[str, dict[str, Any]]]) -> None:
-    """Log each event with its fields in one write, which takes a fifth of the time that a logger takes.
+class GatheredLog:
+    """A logger for lines that come many at once: they are written together, at the loop's next
+    turn, which takes a fifth of the time.
 
     For values that cannot hold a secret or anything from outside: numbers, checked uuids, names of our own. They are
     not cleaned, and what contextvars hold is not added.
     """
-    logger = structlog.get_logger().bind()
-    pipeline = structlog.get_config()["processors"][-1]
-    if not isinstance(pipeline, _Pipeline):  # a test listens
-        for event, fields in lines:
-            logger.info(event, **fields)
-    elif logger.is_enabled_for(logging.INFO):
-        pipeline.write(level, lines)
+
+    def __init__(self) -> None:
+        self._lines: list[tuple[str, dict[str, Any]]] = []
+
+    def info(self, event: str, **fields: Any) -> None:
+        """Log a line, as a logger would. To be called on the event loop."""
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._lines.append((event, fields))
+
+    def _write(self) -> None:
+        lines, self._lines = self._lines, []
+        logger = structlog.get_logger().bind()
+        pipeline = structlog.get_config()["processors"][-1]
+        if not isinstance(pipeline, _Pipeline):  # a test listens
+            for event, fields in lines:
+                logger.info(event, **fields)
+        elif logger.is_enabled_for(logging.INFO):
+            pipeline.write("info", lines)
 
 
 class _Pipeline:

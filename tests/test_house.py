@@ -41,7 +41,9 @@ MODULE_LINES: Final = 300
 VAGUE: Final = frozenset({"base", "common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"})
 UNSTOPPABLE: Final = frozenset({"BaseException", "BaseExceptionGroup", "CancelledError"})
 CLOCKS_AND_DICE: Final = frozenset({"now", "today", "urandom", "utcnow", "uuid1", "uuid4"})
-BESIDE_THE_STANDARD_LIBRARY: Final = {"schemas": {"pydantic", "pydantic_core", "schemas"}}
+BESIDE_THE_STANDARD_LIBRARY: Final = {
+    "schemas": {"pydantic", "pydantic_core", "schemas", "typing_extensions"}
+}  # pydantic needs the last
 Functions = ast.FunctionDef | ast.AsyncFunctionDef
 
 _suppression = re.compile(r"#\s*(?P<kind>type:\s*ignore|noqa)\b(?P<rest>.*)")

@@ -10,6 +10,7 @@ import typer
 
 from processor.sandbox.attempt import Attempt, tell
 from processor.sandbox.clock import random_uuid
+from processor.sandbox.faults import Faults, parse_switches
 from processor.sandbox.payload import Application
 from processor.sandbox.sender import Timing
 from processor.sandbox.server import Sandbox, SandboxSettings
@@ -25,11 +26,13 @@ def render(attempt: Attempt) -> str:
     )
 
 
-async def serve(applications: Sequence[Application], settings: SandboxSettings) -> None:
+async def serve(applications: Sequence[Application], settings: SandboxSettings, faults: Faults) -> None:
     """Run a sandbox until cancelled, and tell on standard output where it is and what it sends."""
     async with Sandbox(applications, settings, on_attempt=lambda attempt: _say(render(attempt))) as sandbox:
+        sandbox.faults.set(faults)
         _say(f"API     {sandbox.api_url}")
         _say(f"ledger  {sandbox.ledger_url}")
+        _say(f"faults  PUT {sandbox.base_url}/faults, in JSON")
         for application in applications:
             _say(f"x-api-key {application.key}  webhooks to {application.webhook_url or 'nowhere'}")
         await asyncio.Event().wait()
@@ -37,18 +40,37 @@ async def serve(applications: Sequence[Application], settings: SandboxSettings) 
 
 def run(
     *,
+    port: int = DEFAULT_PORT,
+    application: str = "",
+    secret: str = "",
+    webhook: str = "",
+    factor: float = 1.0,
+    faults: Faults | None = None,
+) -> None:
+    """Run a sandbox until interrupted; credentials that are not given are made up."""
+    owner = Application(key=application or random_uuid(), secret=secret or random_uuid(), webhook_url=webhook or None)
+    if not secret:
+        _say(f"x-api-secret {owner.secret} (made up for this run)")
+    settings = SandboxSettings(port=port, sender=Timing(factor=factor))
+    with suppress(KeyboardInterrupt):
+        asyncio.run(serve([owner], settings, faults or Faults()))
+
+
+def command(
+    *,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 for a free one.")] = DEFAULT_PORT,
     application: Annotated[str, typer.Option(help="API key.", envvar="SANDBOX_API_KEY")] = "",
     secret: Annotated[str, typer.Option(help="API secret.", envvar="SANDBOX_API_SECRET")] = "",
     webhook: Annotated[str, typer.Option(help="Where webhooks go, a URL.")] = "",
     factor: Annotated[float, typer.Option(help="Shortens the waits between attempts.")] = 1.0,
+    fault: Annotated[list[str] | None, typer.Option(help="SWITCH=VALUE, such as webhook=lost; repeatable.")] = None,
 ) -> None:
-    """Run a Xumm for development: API, phone and ledger on one port."""
-    owner = Application(key=application or random_uuid(), secret=secret or random_uuid(), webhook_url=webhook or None)
-    if not secret:
-        _say(f"x-api-secret {owner.secret} (made up for this run)")
-    with suppress(KeyboardInterrupt):
-        asyncio.run(serve([owner], SandboxSettings(port=port, sender=Timing(factor=factor))))
+    """Run a Xumm for development: API, phone, status sockets and ledgers on one port."""
+    try:
+        faults = parse_switches(fault or [])
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--fault") from None
+    run(port=port, application=application, secret=secret, webhook=webhook, factor=factor, faults=faults)
 
 
 def _say(line: str) -> None:
@@ -57,4 +79,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(run)
+    typer.run(command)

@@ -15,20 +15,19 @@ from typing import Any, Final
 
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
+from xrpl.core.addresscodec import is_valid_classic_address
 
 from processor.sandbox.clock import Clock
-from processor.sandbox.payload import Network
+from processor.sandbox.faults import FaultTable
+from processor.sandbox.network import Network
+from processor.sandbox.signing import PARTIAL_PAYMENT
+from processor.sandbox.wallet import wallet_of
 
 Json = dict[str, Any]
 
-PARTIAL_PAYMENT: Final = 0x00020000
 RIPPLE_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
-REGULAR_KEY: Final = "r31tMdHuY2hzyxqFkyMof7WQxD9ZVRMrXH"
-"""Of every account: the sandbox signs with it."""
 _OLDEST: Final = 32570
 _FIRST_INDEX: Final = 90_000_000
-_LEDGERS_TO_LIVE: Final = 20
-_FEE: Final = "12"
 _HASH: Final = re.compile(r"[0-9A-Fa-f]{64}")
 _json: Final[TypeAdapter[Json]] = TypeAdapter(dict[str, Any])
 
@@ -72,32 +71,20 @@ class Ledger:
         txid: str,
         transaction: Mapping[str, Any],
         *,
-        account: str,
         result: str = "tesSUCCESS",
         delivered: Any = None,
     ) -> None:
-        """Take a transaction with the result it is to have.
+        """Take a signed transaction with the result it is to have.
 
-        ``delivered``, where given, is less than its ``Amount``: a partial payment.
+        ``delivered``, where given, is less than its ``Amount``: a partial payment, which its flags must allow.
         """
         if not result.startswith(("tes", "tec")):
             return
         index = self.validated_index + 1
-        filled: Json = {
-            "Fee": _FEE,
-            "Flags": 0,
-            "LastLedgerSequence": index + _LEDGERS_TO_LIVE,
-            "Sequence": len(self._entries) + 1,
-            "SigningPubKey": "",
-            **transaction,
-            "Account": account,
-        }
-        if delivered is not None:
-            filled["Flags"] |= PARTIAL_PAYMENT
         self._entries[txid.upper()] = _Entry(
-            transaction=filled,
+            transaction=dict(transaction),
             result=result,
-            delivered=delivered if delivered is not None else filled.get("Amount"),
+            delivered=delivered if delivered is not None else transaction.get("Amount"),
             ledger_index=index,
             closed_at=self._started_at + (index - _FIRST_INDEX) * self._pace.close_time,
         )
@@ -112,10 +99,19 @@ class Ledger:
             case "server_info":
                 return self._server_info()
             case "account_info":
-                account = {"Account": params.get("account"), "RegularKey": REGULAR_KEY}
-                return {"account_data": account, "validated": True, "status": "success"}
+                return self._account_info(params)
             case _:
                 return _error("unknownCmd", 32, "Unknown method.", {"command": method, **params})
+
+    def _account_info(self, params: Json) -> Json:
+        """Every account exists; one whose own key is not known here has a regular key."""
+        account = params.get("account")
+        if not isinstance(account, str) or not is_valid_classic_address(account):
+            return _error("actMalformed", 35, "Account malformed.", {"command": "account_info", **params})
+        signer = wallet_of(account).address
+        regular = {} if signer == account else {"RegularKey": signer}
+        data = {"Account": account, "LedgerEntryType": "AccountRoot", **regular}
+        return {"account_data": data, "ledger_index": self.validated_index, "validated": True, "status": "success"}
 
     def _tx(self, params: Json) -> Json:
         request = {"command": "tx", **params}
@@ -197,10 +193,18 @@ class Ledger:
         return {"info": info, "status": "success"}
 
 
-def ledger_routes(ledger: Ledger) -> list[web.RouteDef]:
-    """JSON-RPC on ``POST /ledger``. Errors of a method come with status 200, as from a real node."""
+def ledger_routes(ledger: Ledger, others: Mapping[str, Ledger], faults: FaultTable) -> list[web.RouteDef]:
+    """JSON-RPC on ``POST /ledger``, and for the network of a name on ``POST /ledger/<name>``.
+
+    Errors of a method come with status 200, as from a real node. One that is down answers 503.
+    """
 
     async def rpc(request: web.Request) -> web.Response:
+        asked = others.get(request.match_info.get("network", ledger.network.name))
+        if asked is None:
+            return web.Response(status=404, text="no such network")
+        if faults.of().ledger == "down":
+            return web.Response(status=503, text="Service Unavailable")
         try:
             call = _json.validate_json(await request.read())
         except ValidationError:
@@ -208,9 +212,9 @@ def ledger_routes(ledger: Ledger) -> list[web.RouteDef]:
         method, params = call.get("method"), call.get("params") or [{}]
         if not isinstance(method, str) or not isinstance(params, list) or not isinstance(params[0], dict):
             return web.Response(status=400, text="params unparsable")
-        return web.json_response({"result": ledger.answer(method, params[0])})
+        return web.json_response({"result": asked.answer(method, params[0])})
 
-    return [web.post("/ledger", rpc)]
+    return [web.post("/ledger", rpc), web.post("/ledger/{network}", rpc)]
 
 
 def _metadata(entry: _Entry) -> Json:
@@ -218,7 +222,7 @@ def _metadata(entry: _Entry) -> Json:
     delivers = entry.transaction.get("TransactionType") == "Payment" and entry.result == "tesSUCCESS"
     if not delivers:
         return meta
-    if entry.transaction["Flags"] & PARTIAL_PAYMENT:
+    if entry.transaction.get("Flags", 0) & PARTIAL_PAYMENT:
         meta["DeliveredAmount"] = entry.delivered
     return meta | {"delivered_amount": entry.delivered}
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
+from processor.sandbox.network import Network
 from processor.sandbox.tokens import UserToken
 
 Situation = Literal["waiting", "opened", "expired", "opened_expired", "signed", "rejected", "cancelled"]
@@ -73,7 +74,7 @@ class SignRequest:
     """What the application asked for."""
 
     txjson: Mapping[str, Any]
-    """Empty where the transaction came as ``txblob``."""
+    """What the blob holds, where the transaction came as ``txblob``."""
     txblob: str | None = None
     submit: bool = True
     multisign: bool = False
@@ -82,6 +83,8 @@ class SignRequest:
     return_url_web: str | None = None
     force_network: str | None = None
     immutable: bool = False
+    pathfinding: bool = False
+    pathfinding_fallback: bool = False
     signers: tuple[str, ...] | None = None
     user_token: str | None = field(default=None, repr=False)
     custom_meta: CustomMeta = CustomMeta()
@@ -98,15 +101,6 @@ class SignRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
-    """The network that a wallet is on."""
-
-    name: str = "MAINNET"
-    id: int = 0
-    node: str = "wss://xrplcluster.com"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatch:
     """What the node answered when the wallet submitted the transaction."""
 
@@ -120,8 +114,10 @@ class Signature:
     """What signing left behind."""
 
     account: str
+    """The account that acts."""
     signer: str
-    """The address of the key that signed."""
+    """The address whose key signed: another one than ``account`` with a regular key, or for several signers."""
+    public_key: str
     hex: str
     txid: str
     network: Network

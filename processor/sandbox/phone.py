@@ -1,24 +1,24 @@
 """The user's phone, over HTTP: open, sign, reject or expire a payload of a sandbox that runs on its own.
 
 ``GET /sign/<uuid>``, where ``next.always`` leads, is a page with the buttons; ``POST /sign/<uuid>/<action>``
-presses one. A JSON body is answered with the payload, and says how to sign: ``{"result": "tecPATH_DRY"}``.
+presses one. The status socket has the page's address.
+A JSON body is answered with the payload, and says how to sign: ``{"result": "tecPATH_DRY"}``.
 """
 
 import html
-from typing import Any, Final, Literal, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import ValidationError
 
 from processor.sandbox.clock import Clock
 from processor.sandbox.javascript import stringify
 from processor.sandbox.payload import IllegalActionError, Payload
+from processor.sandbox.signing import ACCOUNT as ACCOUNT
+from processor.sandbox.signing import Signing
 from processor.sandbox.state import Payloads, UnknownPayloadError
 from processor.sandbox.views import fetched
-from schemas.text import Account
-
-ACCOUNT: Final = "rwiETSee2wMz3SBnAG8hkMsCgvGy9LWbZ1"
-"""Who signs unless somebody is named."""
 
 _PAGE: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Sandbox</title>
 <h1>{title}</h1><p>{instruction}</p><p>This payload is <b>{situation}</b>.</p>
@@ -26,23 +26,7 @@ _PAGE: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Sa
 _BUTTON: Final = '<button formaction="/sign/{uuid}/{action}">{action}</button> '
 _ACTIONS: Final = ("open", "sign", "reject", "expire")
 
-
-class Signing(BaseModel):
-    """How to sign; the defaults are the ordinary way."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    account: Account = ACCOUNT
-    result: str = "tesSUCCESS"
-    """What the node answers, and what the ledger says later."""
-    ledger_result: str | None = None
-    """What the ledger says, where that differs."""
-    delivered: JsonValue = None
-    """Less than ``Amount``: a partial payment."""
-    network: Literal["MAINNET", "TESTNET", "DEVNET", "XAHAU", "XAHAUTESTNET"] | None = None
-    """The network that the wallet is on; None for the one of the sandbox's ledger."""
-    dispatch_known_after: float = 0
-    """Seconds for which the API does not know the node's answer yet."""
+Watch = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Owner(Protocol):
@@ -70,10 +54,12 @@ class Owner(Protocol):
         ...
 
 
-def phone_routes(owner: Owner, clock: Clock) -> list[web.RouteDef]:
-    """The page and its buttons."""
+def phone_routes(owner: Owner, clock: Clock, watch: Watch) -> list[web.RouteDef]:
+    """The page and its buttons. A request on the page's address to change over to WebSocket goes to ``watch``."""
 
-    async def page(request: web.Request) -> web.Response:
+    async def page(request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await watch(request)
         try:
             payload = owner.payloads.get(request.match_info["uuid"])
         except UnknownPayloadError:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, model_validator
 
 from processor.sandbox.payload import CustomMeta, SignRequest
+from processor.sandbox.signing import check_transaction, read_blob
 from schemas.text import Uuid
 
 
@@ -29,6 +30,8 @@ class _Options(_Wire):
     return_url: _ReturnUrl = _ReturnUrl()
     force_network: str | None = None
     immutable: StrictBool = False
+    pathfinding: StrictBool = False
+    pathfinding_fallback: StrictBool = False
     signers: tuple[str, ...] | None = None
 
 
@@ -49,9 +52,15 @@ class _Body(_Wire):
     def _one_transaction(self) -> Self:
         if (self.txjson is None) == (self.txblob is None):
             raise ValueError("either txjson or txblob")
-        if self.txjson is not None and not isinstance(self.txjson.get("TransactionType"), str):
-            raise ValueError("txjson needs a TransactionType")
+        if not isinstance(self.transaction.get("TransactionType"), str):
+            raise ValueError("txjson needs a TransactionType")  # noqa: TRY004  pydantic knows only this kind
+        check_transaction(self.transaction)
         return self
+
+    @property
+    def transaction(self) -> dict[str, Any]:
+        """What is to be signed, however it came. Raises ``ValueError`` for a blob that holds none."""
+        return read_blob(self.txblob) if self.txblob is not None else self.txjson or {}
 
 
 def parse_request(body: bytes | Mapping[str, Any]) -> SignRequest:
@@ -59,7 +68,7 @@ def parse_request(body: bytes | Mapping[str, Any]) -> SignRequest:
     wire = _Body.model_validate_json(body) if isinstance(body, bytes) else _Body.model_validate(body)
     options = wire.options
     return SignRequest(
-        txjson=wire.txjson or {},
+        txjson=wire.transaction,
         txblob=wire.txblob,
         submit=options.submit,
         multisign=options.multisign,
@@ -68,6 +77,8 @@ def parse_request(body: bytes | Mapping[str, Any]) -> SignRequest:
         return_url_web=options.return_url.web,
         force_network=options.force_network,
         immutable=options.immutable,
+        pathfinding=options.pathfinding,
+        pathfinding_fallback=options.pathfinding_fallback,
         signers=options.signers,
         user_token=wire.user_token,
         custom_meta=CustomMeta(

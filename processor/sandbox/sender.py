@@ -88,9 +88,9 @@ class Sender:
         """The URLs that nothing is sent to any more."""
         return frozenset(self._suspensions.urls)
 
-    def send(self, webhook: Outgoing) -> None:
-        """Start to deliver ``webhook``, with whatever retries it takes."""
-        delivery = self._group.create_task(self._deliver(webhook))
+    def send(self, webhook: Outgoing, *, after: float = 0) -> None:
+        """Start to deliver ``webhook`` in ``after`` seconds, with whatever retries it takes."""
+        delivery = self._group.create_task(self._deliver(webhook, after))
         self._deliveries.add(delivery)
         delivery.add_done_callback(self._deliveries.discard)
 
@@ -114,7 +114,9 @@ class Sender:
         finally:
             await self._session.close()
 
-    async def _deliver(self, webhook: Outgoing) -> None:
+    async def _deliver(self, webhook: Outgoing, after: float) -> None:
+        if after:
+            await self._sleep(after * self._timing.factor)
         for number in range(1, LAST_ATTEMPT + 1):
             attempt = await self._attempt(webhook, number)
             self._record(attempt)

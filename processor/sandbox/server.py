@@ -1,4 +1,4 @@
-"""The sandbox put together: API, phone and ledger on one port of 127.0.0.1, webhooks going out.
+"""The sandbox put together: API, phone, status sockets and ledgers on one port of 127.0.0.1, webhooks going out.
 
 >>> async with Sandbox([application]) as sandbox:
 ...     payload = sandbox.create({"txjson": {"TransactionType": "SignIn"}})
@@ -6,58 +6,36 @@
 """
 
 import asyncio
-import hashlib
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from aiohttp import web
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from xrpl.core import binarycodec
 
-from processor.sandbox.attempt import Attempt, Outgoing
+from processor.sandbox.attempt import Attempt
 from processor.sandbox.clock import Clock, NewId, Sleep, random_uuid, utc_now
-from processor.sandbox.javascript import stringify
-from processor.sandbox.ledger import REGULAR_KEY, Ledger, Pace, ledger_routes
+from processor.sandbox.control import control_routes
+from processor.sandbox.faults import Faults, FaultTable
+from processor.sandbox.ledger import Ledger, Pace, ledger_routes
 from processor.sandbox.limits import Limits
-from processor.sandbox.payload import (
-    SIGN_IN,
-    Application,
-    Dispatch,
-    Network,
-    Payload,
-    Signature,
-    SignRequest,
-)
-from processor.sandbox.phone import ACCOUNT, Signing, phone_routes
+from processor.sandbox.network import NETWORKS
+from processor.sandbox.payload import Application, Dispatch, Payload, Signature, SignRequest
+from processor.sandbox.phone import phone_routes
 from processor.sandbox.request import parse_request
 from processor.sandbox.rest import PREFIX, RestApi
 from processor.sandbox.sender import Sender, Timing
+from processor.sandbox.signing import Place, Signed, Signing, Wallets
 from processor.sandbox.state import Cancellation, Payloads
+from processor.sandbox.status import DISPATCHED, FETCHED, KEEPALIVE, PRE_SIGNED, StatusSockets
 from processor.sandbox.tokens import UserTokens
-from processor.sandbox.views import webhook_body
+from processor.sandbox.wallet import transaction_id
+from processor.sandbox.webhooks import Webhooks
 
-NETWORKS: Final = {
-    "MAINNET": Network(),
-    "TESTNET": Network(name="TESTNET", id=1, node="wss://s.altnet.rippletest.net:51233"),
-    "DEVNET": Network(name="DEVNET", id=2, node="wss://s.devnet.rippletest.net:51233"),
-    "XAHAU": Network(name="XAHAU", id=21337, node="wss://xahau.network"),
-    "XAHAUTESTNET": Network(name="XAHAUTESTNET", id=21338, node="wss://xahau-test.net"),
-}
-
-SIGNED_SIGN_IN: Final = (
-    "2280000000240000000268400000000000000C73210333C718C9CB716E0575454F4A343D46B284ED51151B9C7383524B82C1"
-    "0B262095744730450221009A4D99017F8FD6881D888047E2F9F90C068C09EC9308BC8526116B539D6DD44102207FAA7E8756"
-    "F67FE7EE1A88884F120A00A8EC37E7D3E5ED3E02FEA7B1D97AA05581146C0994D3FCB140CAB36BAE9465137448883FA487"
-)
-"""A blob without TransactionType, validly signed by `ACCOUNT`: what signing in with it leaves behind."""
-
-_TRANSACTION_ID: Final = b"TXN\x00"
-_KEY: Final = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+_CLOSE_WITHIN = 0.2
+"""Seconds that a call may still take when the sandbox closes: some are meant never to be answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +48,19 @@ class SandboxSettings:
     limits: Limits = field(default_factory=Limits)
     ledger: Pace = field(default_factory=Pace)
     sender: Timing = field(default_factory=Timing)
+    keepalive: timedelta = KEEPALIVE
+    """How often a status socket is told when its payload expires."""
     network: str = "MAINNET"
-    """The network of the ledger, a key of `NETWORKS`."""
+    """The network that wallets are on, a key of `NETWORKS`, and the one of the ledger on ``/ledger``."""
+    public_url: str | None = None
+    """Where clients find the sandbox, if not on its port, such as ``https://…`` before a proxy; no slash at the end."""
 
 
 class Sandbox:
-    """A running Xumm with its ledger. The drivers do what a user would, and set off the webhooks."""
+    """A running Xumm with its ledgers. The drivers do what a user would, and set off webhooks and status messages.
+
+    ``faults`` says what goes wrong, and can be changed at any time.
+    """
 
     def __init__(
         self,
@@ -89,19 +74,39 @@ class Sandbox:
     ) -> None:
         self.settings = settings or SandboxSettings()
         self.applications = {application.key: application for application in applications}
-        self.payloads = Payloads(clock=clock, new_id=new_id)
+        self.faults = FaultTable()
+        self.payloads = Payloads(clock=clock, new_id=new_id, on_move=self._moved)
+        self.statuses = StatusSockets(self.payloads, self.faults, clock=clock, keepalive=self.settings.keepalive)
         self.tokens = UserTokens(clock=clock, new_id=new_id)
-        self.ledger = Ledger(clock=clock, network=NETWORKS[self.settings.network], pace=self.settings.ledger)
+        self.ledgers = {
+            name: Ledger(clock=clock, network=network, pace=self.settings.ledger) for name, network in NETWORKS.items()
+        }
+        self.ledger = self.ledgers[self.settings.network]
         self.sender = Sender(clock=clock, sleep=sleep, timing=self.settings.sender, on_attempt=on_attempt)
+        self._webhooks = Webhooks(self.sender, self.faults)
+        self._wallets = Wallets()
         self._clock = clock
-        self._rest = RestApi(self, self.applications, limits=self.settings.limits, clock=clock, new_id=new_id)
+        self._rest = RestApi(
+            self,
+            self.applications,
+            limits=self.settings.limits,
+            faults=self.faults,
+            clock=clock,
+            new_id=new_id,
+            on_fetched=lambda uuid: self.statuses.tell(uuid, FETCHED),
+        )
         self._stack = AsyncExitStack()
         self._port = 0
 
     @property
+    def port(self) -> int:
+        """The port on which everything is, once it runs."""
+        return self._port
+
+    @property
     def base_url(self) -> str:
-        """``http://127.0.0.1:<port>``, in the place of ``https://xumm.app``."""
-        return f"http://{self.settings.host}:{self._port}"
+        """``http://127.0.0.1:<port>`` unless set, in the place of ``https://xumm.app``."""
+        return self.settings.public_url or f"http://{self.settings.host}:{self._port}"
 
     @property
     def api_url(self) -> str:
@@ -110,7 +115,7 @@ class Sandbox:
 
     @property
     def ledger_url(self) -> str:
-        """Where the ledger answers JSON-RPC."""
+        """Where the ledger answers JSON-RPC; with ``/`` and the name of a network behind it, that one's."""
         return f"{self.base_url}/ledger"
 
     def create(
@@ -134,18 +139,25 @@ class Sandbox:
         return self.payloads.open(uuid, by_deeplink=by_deeplink)
 
     def sign(self, uuid: str, **how: Any) -> Payload:
-        """The user signs, having opened it first if need be; the webhook and the transaction go their ways.
+        """The user signs, having opened it first if need be; messages, transaction and webhook go their ways.
 
         ``how`` holds fields of `Signing`, such as ``account`` and ``result``. Raises `UnknownPayloadError`,
         `IllegalActionError`, ``pydantic.ValidationError``.
         """
-        signing = Signing(**how)
         payload = self._on_screen(uuid)
         payload.after("sign")
-        signed = self.payloads.sign(uuid, self._signature(payload, signing))
-        self._submit(signed, signing)
-        self._send_webhook(signed)
-        return signed
+        faults = self._faults_of(payload)
+        signing = Signing(**how).under(faults)
+        signed = self._sign(payload, signing)
+        signature = self._signature(payload, signed, signing)
+        self.statuses.tell(uuid, PRE_SIGNED)
+        if signature.dispatch is not None:
+            self.statuses.tell(uuid, DISPATCHED)
+        resolved = self.payloads.sign(uuid, signature)
+        if signature.dispatch is not None and faults.ledger != "lost":
+            self._submit(signature, signed, signing)
+        self._webhooks.send(resolved)
+        return resolved
 
     def reject(self, uuid: str) -> Payload:
         """The user declines, having opened it first if need be.
@@ -154,7 +166,7 @@ class Sandbox:
         """
         self._on_screen(uuid)
         rejected = self.payloads.reject(uuid)
-        self._send_webhook(rejected)
+        self._webhooks.send(rejected)
         return rejected
 
     def expire(self, uuid: str) -> Payload:
@@ -168,7 +180,9 @@ class Sandbox:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.sender)
-            runner = web.AppRunner(self._web(), access_log=None)
+            runner = web.AppRunner(
+                self._web(), access_log=None, handler_cancellation=True, shutdown_timeout=_CLOSE_WITHIN
+            )
             stack.push_async_callback(runner.cleanup)
             await runner.setup()
             await web.TCPSite(runner, self.settings.host, self.settings.port).start()
@@ -184,80 +198,45 @@ class Sandbox:
     def _web(self) -> web.Application:
         app = web.Application()
         app.add_routes(self._rest.routes())
-        app.add_routes(phone_routes(self, self._clock))
-        app.add_routes(ledger_routes(self.ledger))
+        app.add_routes(phone_routes(self, self._clock, self.statuses.serve))
+        app.add_routes(ledger_routes(self.ledger, self.ledgers, self.faults))
+        app.add_routes(control_routes(self))
+        app.on_shutdown.append(self.statuses.close)
         return app
+
+    def _moved(self, payload: Payload) -> None:
+        self.statuses.moved(payload)
+
+    def _faults_of(self, payload: Payload) -> Faults:
+        return self.faults.of(payload.uuid, payload.application.key)
 
     def _on_screen(self, uuid: str) -> Payload:
         payload = self.payloads.get(uuid)
         return payload if payload.opened else self.payloads.open(uuid)
 
-    def _signature(self, payload: Payload, how: Signing) -> Signature:
-        request = payload.request
-        blob = _signed_blob(request, how.account)
+    def _sign(self, payload: Payload, how: Signing) -> Signed:
+        ledger = self.ledgers[how.network or self.settings.network]
+        place = Place(network=ledger.network, validated_index=ledger.validated_index)
+        return self._wallets.sign(payload.request, how, place)
+
+    def _signature(self, payload: Payload, signed: Signed, how: Signing) -> Signature:
+        user = signed.signer if payload.request.multisign else signed.account
         known_at = self._clock() + timedelta(seconds=how.dispatch_known_after)
         return Signature(
-            account=how.account,
-            signer=how.account if blob == SIGNED_SIGN_IN else REGULAR_KEY,
-            hex=blob,
-            txid=transaction_id(blob),
+            account=signed.account,
+            signer=signed.signer,
+            public_key=signed.public_key,
+            hex=signed.hex,
+            txid=transaction_id(signed.hex),
             network=NETWORKS[how.network or self.settings.network],
-            user_token=self.tokens.signed(payload.application.key, how.account),
-            dispatch=Dispatch(result=how.result, known_at=known_at) if request.submits else None,
+            user_token=self.tokens.signed(payload.application.key, user),
+            dispatch=Dispatch(result=how.result, known_at=known_at) if payload.request.submits else None,
         )
 
-    def _submit(self, payload: Payload, how: Signing) -> None:
-        """Hand the transaction to the ledger, unless it is another network's or not meant for any."""
-        signature = payload.signature
-        if signature is None or signature.dispatch is None or signature.network != self.ledger.network:
-            return
-        self.ledger.submit(
+    def _submit(self, signature: Signature, signed: Signed, how: Signing) -> None:
+        self.ledgers[signature.network.name].submit(
             signature.txid,
-            payload.request.txjson,
-            account=signature.account,
+            signed.transaction,
             result=how.ledger_result or how.result,
             delivered=how.delivered,
         )
-
-    def _send_webhook(self, payload: Payload) -> None:
-        application = payload.application
-        if application.webhook_url is None:
-            return
-        self.sender.send(
-            Outgoing(
-                url=application.webhook_url,
-                secret=application.secret,
-                payload=payload.uuid,
-                body=stringify(webhook_body(payload)).encode(),
-            )
-        )
-
-
-def transaction_id(blob: str) -> str:
-    """The hash by which the ledger knows a signed blob: the first half of SHA-512.
-
-    Source: https://xrpl.org/docs/references/protocol/data-types/basic-data-types#hash-prefixes
-    """
-    return hashlib.sha512(_TRANSACTION_ID + bytes.fromhex(blob)).digest()[:32].hex().upper()
-
-
-def _signed_blob(request: SignRequest, account: str) -> str:
-    """The transaction, truly signed: by the usual account if it signs in, else by `_KEY`, everybody's regular key."""
-    if request.tx_type == SIGN_IN and account == ACCOUNT:
-        return SIGNED_SIGN_IN
-    public = f"ED{_KEY.public_key().public_bytes_raw().hex()}".upper()
-    asked = binarycodec.decode(request.txblob) if request.txblob else dict(request.txjson)
-    kind = {} if request.tx_type == SIGN_IN else {"TransactionType": asked["TransactionType"]}
-    filled = {"Flags": 0, "Fee": "12", **asked, "Account": account, "Sequence": secrets.randbelow(2**31)}
-    transaction = {name: value for name, value in filled.items() if name != "TransactionType"} | kind
-    if request.multisign:
-        transaction["SigningPubKey"] = ""
-        message = binarycodec.encode_for_multisigning(transaction, account)
-        signer = {"Account": account, "SigningPubKey": public, "TxnSignature": _sign(message)}
-        return binarycodec.encode(transaction | {"Signers": [{"Signer": signer}]})
-    transaction["SigningPubKey"] = public
-    return binarycodec.encode(transaction | {"TxnSignature": _sign(binarycodec.encode_for_signing(transaction))})
-
-
-def _sign(message: str) -> str:
-    return _KEY.sign(bytes.fromhex(message)).hex().upper()

@@ -1,5 +1,6 @@
 """The payloads of the sandbox: a pure model in memory, with the clock and the ids injected."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from processor.sandbox.clock import Clock, NewId
@@ -30,11 +31,17 @@ class Cancellation:
 
 
 class Payloads:
-    """All payloads, in memory. Each method returns the payload as it stands afterwards."""
+    """All payloads, in memory. Each method returns the payload as it stands afterwards.
 
-    def __init__(self, *, clock: Clock, new_id: NewId) -> None:
+    ``on_move`` is told whenever one has come into another situation, be it only because time went by.
+    """
+
+    def __init__(
+        self, *, clock: Clock, new_id: NewId, on_move: Callable[[Payload], None] = lambda _payload: None
+    ) -> None:
         self._clock = clock
         self._new_id = new_id
+        self._on_move = on_move
         self._payloads: dict[str, Payload] = {}
         self._identifiers: dict[tuple[str, str], str] = {}
 
@@ -96,5 +103,8 @@ class Payloads:
         return Cancellation(payload=payload, reason=reason)
 
     def _keep(self, payload: Payload) -> Payload:
+        before = self._payloads.get(payload.uuid)
         self._payloads[payload.uuid] = payload
+        if before is not None and before.situation != payload.situation:
+            self._on_move(payload)
         return payload

@@ -40,11 +40,12 @@ class UserTokens:
         self._tokens[application, account] = token
         return token
 
+    def get(self, application: str, token: str) -> UserToken | None:
+        """The application's ``token``, be it in force or not."""
+        own = (known for (owner, _), known in self._tokens.items() if owner == application)
+        return next((known for known in own if known.token == token), None)
+
     def active(self, application: str, token: str) -> bool:
         """Whether a payload can be pushed with ``token``."""
-        now = self._clock()
-        return any(
-            known.token == token and now < known.expires_at
-            for (owner, _), known in self._tokens.items()
-            if owner == application
-        )
+        known = self.get(application, token)
+        return known is not None and self._clock() < known.expires_at

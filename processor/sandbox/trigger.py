@@ -1,5 +1,6 @@
 """One webhook, good or bad, fired at a running service as Xumm would fire it; a way to try a service out."""
 
+import gzip
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,10 +19,28 @@ from processor.sandbox.clock import Clock, random_uuid, utc_now
 from processor.sandbox.javascript import stringify
 from processor.sandbox.tokens import VALID_FOR
 
-Kind = Literal["signed", "rejected", "duplicate", "badsig", "stale", "tampered", "malformed", "unknown-app"]
+Kind = Literal[
+    "signed",
+    "rejected",
+    "duplicate",
+    "badsig",
+    "stale",
+    "future",
+    "tampered",
+    "malformed",
+    "contradictory",
+    "unknown-app",
+    "oversized",
+    "compressed",
+]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 STALE_BY: Final = timedelta(days=1)
-"""How old a ``stale`` webhook claims to be: beyond what any retry explains."""
+"""How old a ``stale`` webhook claims to be, and how new a ``future`` one: beyond what any retry explains."""
+OVERSIZE: Final = 2**18
+"""Bytes that an ``oversized`` body has at least: more than any service should take."""
+
+SHOWN: Final = 4096
+"""Characters of a body that a terminal is shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +99,14 @@ def render(triggered: Triggered) -> str:
     for shot, outcome in triggered.exchanges:
         lines.append(f"> POST {triggered.url}")
         lines += [f"> {name}: {value}" for name, value in shot.headers.items()]
-        lines.append(f"> {shot.body.decode(errors='replace')}")
+        lines.append(f"> {_shown(shot.body)}")
         lines.append(f"< {tell(outcome)}")
     return "\n".join(lines)
+
+
+def _shown(body: bytes) -> str:
+    text = body.decode(errors="replace")
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(body)} bytes)"
 
 
 def _body(
@@ -95,6 +119,7 @@ def _body(
     now: datetime,
 ) -> bytes:
     signed = kind != "rejected"
+    attached = "x" * OVERSIZE if kind == "oversized" else None
     body: dict[str, Any] = {
         "meta": {
             "url": target.url,
@@ -102,9 +127,9 @@ def _body(
             "payload_uuidv4": uuid,
             "opened_by_deeplink": True,
         },
-        "custom_meta": {"identifier": identifier, "blob": None, "instruction": "Hey ❤️ ..."},
+        "custom_meta": {"identifier": identifier, "blob": attached, "instruction": "Hey ❤️ ..."},
         "payloadResponse": {
-            "payload_uuidv4": uuid,
+            "payload_uuidv4": random_uuid() if kind == "contradictory" else uuid,
             "reference_call_uuidv4": random_uuid(),
             "signed": signed,
             "user_token": signed,
@@ -129,7 +154,7 @@ def _shot(kind: Kind, target: Target, *, uuid: str, body: bytes, now: datetime) 
     """``body`` signed, and then spoilt after the signature where ``kind`` says so."""
     secret = random_uuid() if kind == "unknown-app" else target.secret  # another application has another secret
     webhook = Outgoing(url=target.url, secret=secret, payload=uuid, body=body)
-    at = now - STALE_BY if kind == "stale" else now
+    at = now + _OFF_BY.get(kind, timedelta())
     shot = Shot(headers=headers_of(webhook, number=1, at=at), body=body)
     spoil = _SPOILERS.get(kind)
     return spoil(shot) if spoil else shot
@@ -145,7 +170,13 @@ def _tampered(shot: Shot) -> Shot:
     return Shot(headers=shot.headers, body=shot.body.replace(b'"signed":true', b'"signed":false'))
 
 
+def _compressed(shot: Shot) -> Shot:
+    return Shot(headers={**shot.headers, "content-encoding": "gzip"}, body=gzip.compress(shot.body, mtime=0))
+
+
+_OFF_BY: Final[dict[Kind, timedelta]] = {"stale": -STALE_BY, "future": STALE_BY}
 _SPOILERS: Final[dict[Kind, Callable[[Shot], Shot]]] = {
     "badsig": _bad_signature,
     "tampered": _tampered,
+    "compressed": _compressed,
 }

@@ -5,6 +5,7 @@ from typing import Any
 
 from processor.sandbox.payload import Payload, Signature
 from processor.sandbox.state import Cancellation
+from processor.sandbox.tokens import UserToken
 
 Json = dict[str, Any]
 
@@ -20,18 +21,17 @@ def webhook_body(payload: Payload) -> Json:
             "opened_by_deeplink": payload.opened_by_deeplink,
         },
         "custom_meta": _custom_meta(payload),
-        "payloadResponse": {
-            "payload_uuidv4": payload.uuid,
-            "reference_call_uuidv4": payload.reference,
-            "signed": signature is not None,
-            "user_token": signature is not None,
-            "return_url": {
-                "app": _filled(payload.request.return_url_app, payload),
-                "web": _filled(payload.request.return_url_web, payload),
-            },
-            "txid": signature.txid if signature is not None and payload.request.submits else None,
-        },
+        "payloadResponse": _answer(payload),
         "userToken": _user_token(signature),
+    }
+
+
+def resolved(payload: Payload) -> Json:
+    """What the status socket says when ``payload`` is resolved."""
+    return {
+        **_answer(payload),
+        "opened_by_deeplink": payload.opened_by_deeplink,
+        "custom_meta": _custom_meta(payload),
     }
 
 
@@ -54,7 +54,12 @@ def created(payload: Payload, *, base_url: str) -> Json:
 def cancelled(cancellation: Cancellation) -> Json:
     """The answer to ``DELETE payload``."""
     reason = cancellation.reason
-    return {"result": {"cancelled": reason == "OK", "reason": reason}, "meta": _meta(cancellation.payload)}
+    payload = cancellation.payload
+    return {
+        "result": {"cancelled": reason == "OK", "reason": reason},
+        "meta": _meta(payload),
+        "custom_meta": _custom_meta(payload),
+    }
 
 
 def fetched(payload: Payload, *, now: datetime) -> Json:
@@ -76,6 +81,30 @@ def fetched(payload: Payload, *, now: datetime) -> Json:
     }
 
 
+def validity(token: str, known: UserToken | None, *, now: datetime) -> Json:
+    """What is said of a user token; of one that nobody knows no dates are."""
+    if known is None:
+        return {"user_token": token, "active": False, "issued": None, "expires": None}
+    issued, expires = int(known.issued_at.timestamp()), int(known.expires_at.timestamp())
+    return {"user_token": token, "active": now < known.expires_at, "issued": issued, "expires": expires}
+
+
+def _answer(payload: Payload) -> Json:
+    """How the user answered, in the shape that webhook and socket share."""
+    signature = payload.signature
+    return {
+        "payload_uuidv4": payload.uuid,
+        "reference_call_uuidv4": payload.reference,
+        "signed": signature is not None,
+        "user_token": signature is not None,
+        "return_url": {
+            "app": _filled(payload.request.return_url_app, payload),
+            "web": _filled(payload.request.return_url_web, payload),
+        },
+        "txid": signature.txid if signature is not None and payload.request.submits else None,
+    }
+
+
 def _meta(payload: Payload) -> Json:
     request, situation = payload.request, payload.situation
     return {
@@ -83,6 +112,8 @@ def _meta(payload: Payload) -> Json:
         "uuid": payload.uuid,
         "multisign": request.multisign,
         "submit": request.submit,
+        "pathfinding": request.pathfinding,
+        "pathfinding_fallback": request.pathfinding_fallback,
         "destination": request.txjson.get("Destination", ""),
         "resolved_destination": "",
         "resolved": payload.resolved_at is not None,
@@ -131,7 +162,7 @@ def _response(payload: Payload, now: datetime) -> Json:
         "multisign_account": "" if signature else None,
         "account": signature.account if signature else payload.request.txjson.get("Account"),
         "signer": signature.signer if signature else None,
-        "signer_pubkey": None,
+        "signer_pubkey": signature.public_key if signature else None,
         "user": signature.user_token.token if signature else None,
         "approved_with": "BIOMETRIC" if signature else None,
     }

@@ -12,14 +12,13 @@ from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from time import monotonic
 from traceback import extract_tb
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import structlog
 
@@ -28,11 +27,9 @@ from processor.store.entry import Entry, OutboxMessage, Quarantined, Recorded, R
 from processor.store.recording import GROUP_LIMIT
 from processor.store.store import Store
 from processor.store.thread import WorkerThread
+from processor.store.waiting import Bounds, Job, Outcome, Settle, Waiting, settle
 
 T = TypeVar("T")
-Outcome = Recorded | StoreError
-Settle = Callable[[Outcome], None]
-"""Hears once, on the event loop, what became of an entry."""
 
 COMPANY: Final = 8
 LINGER: Final = 0.002
@@ -46,33 +43,6 @@ DEPTH_AGE: Final = 10.0
 """Seconds after which the depth of an outbox that others write to is counted again."""
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """How much may wait."""
-
-    entries: int = 10_000
-    """Entries that wait for their commit."""
-    log_lines: int = 10_000
-    """Lines of the delivery log that wait for theirs."""
-    outbox: int = 1_000_000
-    """Events in the outbox: with so many, no delivery is taken."""
-
-
-class _Waiting(NamedTuple):
-    """An entry whose commit somebody waits for."""
-
-    entry: Reported | Quarantined
-    settle: Settle
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """Anything else to be done with the store."""
-
-    function: Callable[[Store], Any]
-    settle: Callable[[Any], None]
 
 
 class Writer:
@@ -98,8 +68,8 @@ class Writer:
         self._bounds = bounds or Bounds()
         self._clock = clock
         self._thread = WorkerThread("store")
-        self._queue: deque[_Waiting | _Job] = deque()
-        self._at_hand: Sequence[_Waiting | _Job] = []
+        self._queue: deque[Waiting | Job] = deque()
+        self._at_hand: Sequence[Waiting | Job] = []
         self._log_lines: deque[Refused] = deque()
         self._work = asyncio.Event()
         self._waiting = 0
@@ -130,7 +100,7 @@ class Writer:
     def record(self, entry: Reported | Quarantined) -> "Future[Recorded]":
         """Resolves after the commit. Raises `StoreError`, at once or through the future: see `submit`."""
         future: Future[Recorded] = self._loop.create_future()
-        self.submit(entry, partial(_settle, future))
+        self.submit(entry, partial(settle, future))
         return future
 
     def submit(self, entry: Reported | Quarantined, settle: Settle) -> None:
@@ -143,7 +113,7 @@ class Writer:
             raise StoreUnavailable(f"{self._waiting} entries wait for the database")
         if isinstance(entry, Reported) and entry.delivery is not None and self._store.depth >= self._bounds.outbox:
             raise StoreFull(f"{self._store.depth} events wait for the broker")
-        self._put(_Waiting(entry, settle))
+        self._put(Waiting(entry, settle))
         self._waiting += 1
 
     def log(self, entry: Refused) -> None:
@@ -158,7 +128,7 @@ class Writer:
     def run(self, function: Callable[[Store], T]) -> "Future[T]":
         """Do something else with the store, in one short transaction. Raises what ``function`` raises."""
         future: Future[T] = self._loop.create_future()
-        self._put(_Job(function, partial(_settle, future)))
+        self._put(Job(function, partial(settle, future)))
         return future
 
     async def __aenter__(self) -> Self:
@@ -180,7 +150,7 @@ class Writer:
         await self._thread.call(self._store.close)
         self._thread.stop()
 
-    def _put(self, work: _Waiting | _Job) -> None:
+    def _put(self, work: Waiting | Job) -> None:
         if not self._running:
             raise StoreUnavailable("the store is closed")
         self._queue.append(work)
@@ -193,7 +163,7 @@ class Writer:
                 self._work.clear()
             if self._last_group >= COMPANY and len(self._queue) < self._last_group:
                 await asyncio.sleep(LINGER)
-            if self._queue and isinstance(self._queue[0], _Job):
+            if self._queue and isinstance(self._queue[0], Job):
                 self._at_hand = [self._queue.popleft()]
                 await self._do(self._at_hand[0])
             else:
@@ -212,10 +182,10 @@ class Writer:
         for work in (*self._at_hand, *self._queue):
             self._settled(work.settle, StoreUnavailable("the store is closed"))
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self) -> list[Waiting]:
         """All entries that wait, up to the first job."""
-        group: list[_Waiting] = []
-        while self._queue and len(group) < GROUP_LIMIT and isinstance(work := self._queue[0], _Waiting):
+        group: list[Waiting] = []
+        while self._queue and len(group) < GROUP_LIMIT and isinstance(work := self._queue[0], Waiting):
             group.append(work)
             self._queue.popleft()
         return group
@@ -227,7 +197,7 @@ class Writer:
             await self._recount()
             job.settle(error)
 
-    async def _write(self, waiting: Sequence[_Waiting]) -> None:
+    async def _write(self, waiting: Sequence[Waiting]) -> None:
         room = min(LOG_SHARE, GROUP_LIMIT - len(waiting)) if waiting else GROUP_LIMIT
         lines = [self._log_lines.popleft() for _ in range(min(room, len(self._log_lines)))]
         if not waiting and not lines:
@@ -301,13 +271,3 @@ def _failed(error: Exception) -> StoreError:
     places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in extract_tb(error.__traceback__)]
     log.error("store.entry_failed", error=type(error).__name__, places=places)
     return StoreError(f"an entry could not be stored: {type(error).__name__}")
-
-
-def _settle(future: "Future[Any]", outcome: Any) -> None:
-    """Resolve ``future`` unless it was cancelled."""
-    if future.done():
-        return
-    if isinstance(outcome, Exception):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)

@@ -72,7 +72,7 @@ class Subject:
         missing = [name for name in self.modules if not _importable(name)]
         if missing:
             return f"no module {', '.join(missing)}"
-        return None if self.node_package is None else _node_obstacle(self.node_package)
+        return None if self.node_package is None else node_obstacle(self.node_package)
 
 
 _PEER_ENVIRONMENT: Final = {
@@ -155,7 +155,8 @@ def _importable(module: str) -> bool:
         return False
 
 
-def _node_obstacle(package: Path) -> str | None:
+def node_obstacle(package: Path) -> str | None:
+    """Why the Node package cannot run here, or None. Installs what its lock file names, unless that has been done."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         return "no Node.js with npm"
     if (package / "node_modules").is_dir():

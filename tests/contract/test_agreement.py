@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -14,14 +14,16 @@ from processor.core.application import Application, Secret
 from processor.core.delivery import Delivery, Refusal, authenticate
 from processor.core.errors import Denied, NormalizeError, NotFound, Unavailable
 from processor.core.evidence import SnapshotOutcome
-from processor.core.normalize import ledger_report, snapshot_report, webhook_report
+from processor.core.normalize import ledger_report, snapshot_report, status_report, webhook_report
 from processor.core.signature import key_of
 from processor.core.signature import sign as product_sign
 from processor.ledger import LedgerNodes, Lifetime
 from processor.sandbox.attempt import sign as sandbox_sign
 from processor.sandbox.javascript import stringify
 from processor.sandbox.limits import Limits
+from processor.sandbox.payload import Payload, Situation
 from processor.sandbox.server import Sandbox, SandboxSettings
+from processor.sandbox.status import DISPATCHED, FETCHED, NO_PAYLOAD, PONG, PRE_SIGNED, SAID_ON
 from processor.sandbox.trigger import Kind, Target, trigger
 from processor.sandbox.views import fetched, webhook_body
 from processor.xumm import Credentials, XummApi
@@ -119,6 +121,67 @@ def test_a_webhook_is_read_with_its_token(sandbox: Sandbox, clock: FakeClock) ->
         report.token.value,
         report.token.expires_at and report.token.issued_at and report.token.expires_at - report.token.issued_at,
     )
+
+
+MESSAGES: list[tuple[Callable[[Payload], dict[str, Any]], str | None]] = [
+    (lambda payload: {"message": f"Welcome {payload.uuid}"}, None),
+    (lambda _: NO_PAYLOAD, None),
+    (lambda _: PONG, None),
+    (lambda _: FETCHED, None),
+    (lambda _: {"expires_in_seconds": 54}, "alive"),
+    (lambda _: {"expires_in_seconds": -5}, "alive"),
+    (SAID_ON["opened"], "opened"),
+    (lambda _: PRE_SIGNED, "pre_signed"),
+    (lambda _: DISPATCHED, "dispatched"),
+    (SAID_ON["expired"], "expired"),
+    (SAID_ON["opened_expired"], "expired"),
+]
+
+
+@pytest.mark.parametrize(("message", "kind"), MESSAGES)
+def test_each_status_message_is_read_as_what_it_says(
+    sandbox: Sandbox, clock: FakeClock, message: Callable[[Payload], dict[str, Any]], kind: str | None
+) -> None:
+    """Steps are steps, a keepalive is a sign of life, and greetings are no news."""
+    payload = sandbox.create(PAYMENT)
+    report = status_report(APPLICATION, payload.uuid, stringify(message(payload)), clock())
+
+    assert kind == (report and report.kind)
+
+
+@pytest.mark.parametrize(("act", "kind"), [(Sandbox.sign, "signed"), (Sandbox.reject, "rejected")])
+def test_the_resolved_message_says_what_the_webhook_says(
+    sandbox: Sandbox, clock: FakeClock, act: Callable[[Sandbox, str], Payload], kind: str
+) -> None:
+    """Kind, transaction and attachment are the same by either way."""
+    payload = act(sandbox, sandbox.create(PAYMENT).uuid)
+    report = status_report(APPLICATION, payload.uuid, stringify(SAID_ON[payload.situation](payload)), clock())
+    body = stringify(webhook_body(payload)).encode()
+    webhook = webhook_report(Delivery(application=APPLICATION, body=body, received_at=clock(), attempt=1))
+
+    assert report is not None
+    assert (kind, webhook.signed, webhook.txid, webhook.custom_meta) == (
+        report.kind,
+        report.kind == "signed",
+        report.txid,
+        report.custom_meta,
+    )
+
+
+def test_both_know_which_situations_a_socket_tells() -> None:
+    """Every situation that a payload can come into is told, but for being cancelled."""
+    assert {"waiting", "cancelled"} == set(get_args(Situation)) - set(SAID_ON)
+
+
+@pytest.mark.parametrize("network", ["MAINNET", "XAHAU"])
+def test_a_signed_blob_is_read_with_its_last_ledger(sandbox: Sandbox, clock: FakeClock, network: str) -> None:
+    """The service finds hash and last ledger in what the sandbox signed."""
+    payload = sandbox.sign(sandbox.create(PAYMENT).uuid, network=network)
+    body = stringify(fetched(payload, now=clock())).encode()
+    snapshot = snapshot_report(APPLICATION, payload.uuid, body, clock()).snapshot
+
+    assert sandbox.ledger.validated_index + 20 == snapshot.last_ledger_sequence
+    assert signature_of(payload).txid == snapshot.txid
 
 
 @pytest.fixture
@@ -225,6 +288,8 @@ async def judged(kind: Kind, clock: FakeClock) -> str:
         ("badsig", "signature_invalid"),
         ("tampered", "signature_invalid"),
         ("stale", "timestamp_stale"),
+        ("future", "timestamp_stale"),
+        ("contradictory", "quarantined"),
         ("malformed", "quarantined"),
         ("unknown-app", "signature_invalid"),
     ],

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import aiohttp
 import pytest
+from xrpl.core.binarycodec import decode
 
 from processor.sandbox.limits import Limits
 from processor.sandbox.server import Sandbox, SandboxSettings
@@ -249,6 +250,71 @@ async def test_cancelling_says_whether_and_why_not(
     assert (await world.fetch(uuid))["meta"] == body["meta"]
 
 
+async def test_user_tokens_are_told_whether_they_are_in_force(world: World) -> None:
+    """All that were asked for, in their order: in force, run out, another application's, unknown."""
+    old = signature_of(world.sandbox.sign(world.sandbox.create(SIGN_IN).uuid, account=BOB)).user_token
+    foreign = signature_of(world.sandbox.sign(world.sandbox.create(SIGN_IN, application=OTHER).uuid)).user_token
+    world.clock.advance(days=30)
+    new = signature_of(world.sandbox.sign(world.sandbox.create(SIGN_IN).uuid)).user_token
+    asked = [new.token, old.token, foreign.token, MISSING]
+    status, answer = await world.call("POST", "user-tokens", {"tokens": asked})
+    issued = int(new.issued_at.timestamp())
+
+    assert (200, asked) == (status, [token["user_token"] for token in answer["tokens"]])
+    assert [True, False, False, False] == [token["active"] for token in answer["tokens"]]
+    assert {"user_token": new.token, "active": True, "issued": issued, "expires": issued + 30 * 86_400} == (
+        answer["tokens"][0]
+    )
+    for token, told in zip(asked, answer["tokens"], strict=True):
+        assert (200, {"tokens": [told]}) == await world.call("GET", f"user-token/{token}")
+
+
+@pytest.mark.parametrize("body", [{}, [], {"tokens": "x"}, {"tokens": [1]}])
+async def test_a_bad_question_for_user_tokens_is_refused(world: World, body: object) -> None:
+    """As any body that makes no sense."""
+    _, answer = await world.call("POST", "user-tokens", body)
+
+    assert 602 == answer["error"]["code"]
+
+
+@pytest.mark.parametrize("path", ["xapp/push", "xapp/event"])
+async def test_pushing_needs_a_permission_that_nobody_has(world: World, path: str) -> None:
+    """Applications have it from Xumm only."""
+    status, body = await world.call("POST", path, {"user_token": MISSING, "body": "Hey"})
+
+    assert (403, 403) == (status, body["error"]["code"])
+
+
+async def test_a_path_may_end_in_a_slash(world: World) -> None:
+    """As one of the official kits writes it."""
+    status, created = await world.call("POST", "payload/", SIGN_IN)
+    statuses = [(await world.call("GET", f"{path}/"))[0] for path in ("ping", f"payload/{created['uuid']}")]
+
+    assert (200, [200, 200]) == (status, statuses)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "secret"),
+    [("GET", "ping", None), ("GET", "nonsense", None), ("POST", "payload", None), ("GET", "ping", "wrong")],
+)
+async def test_every_answer_has_its_limits(world: World, method: str, path: str, secret: str | None) -> None:
+    """Also those that refuse."""
+    headers = {"x-api-key": SHOP.key, "x-api-secret": secret or SHOP.secret}
+    async with world.session.request(method, f"{world.sandbox.api_url}/{path}", headers=headers) as response:
+        assert {"X-RateLimit-Limit", "X-RateLimit-Remaining"} <= set(response.headers)
+
+
+async def test_a_signed_payload_names_its_key(world: World) -> None:
+    """Who signed and with which key, beside the account that acts."""
+    uuid = world.sandbox.create(PAYMENT).uuid
+    signature = signature_of(world.sandbox.sign(uuid, account=ALICE))
+    response = (await world.fetch(uuid))["response"]
+
+    assert (ALICE, ALICE, signature.public_key, "", signature.hex) == tuple(
+        response[name] for name in ("account", "signer", "signer_pubkey", "multisign_account", "hex")
+    )
+
+
 async def test_every_answer_tells_what_is_left_and_429_follows(world: World) -> None:
     """The count goes down to none, the next call is refused, and a minute later it starts again."""
     headers = {"x-api-key": SHOP.key, "x-api-secret": SHOP.secret}
@@ -364,3 +430,35 @@ async def test_the_node_names_its_network_and_newest_ledger(world: World) -> Non
     assert (0, 90_000_015) == (answers[0]["info"]["network_id"], answers[0]["info"]["validated_ledger"]["seq"])
     assert (90_000_015, True) == (answers[1]["ledger_index"], answers[1]["validated"])
     assert "unknownCmd" == answers[2]["error"]
+
+
+@pytest.mark.parametrize(
+    ("network", "number"), [("MAINNET", 0), ("TESTNET", 1), ("DEVNET", 2), ("XAHAU", 21337), ("XAHAUTESTNET", 21338)]
+)
+async def test_each_network_has_a_ledger_of_its_own(world: World, network: str, number: int) -> None:
+    """Its node says which it is, and so does each validated transaction."""
+    txid = signature_of(world.sandbox.sign(world.sandbox.create(PAYMENT).uuid, network=network)).txid
+    world.clock.advance(seconds=4)
+    url = f"{world.sandbox.ledger_url}/{network}"
+    calls = [{"method": "server_info"}, *[{"method": "tx", "params": [{"transaction": txid}]}] * 3]
+    answers = []
+    for call in calls:
+        async with world.session.post(url, json=call) as response:
+            answers.append((await response.json())["result"])
+
+    assert (number, f"{number:04X}") == (answers[0]["info"]["network_id"], answers[-1]["ctid"][-4:])
+
+
+async def test_there_is_no_ledger_of_an_unknown_network(world: World) -> None:
+    """404, and nothing else."""
+    async with world.session.post(f"{world.sandbox.ledger_url}/MOON", json={"method": "server_info"}) as response:
+        assert 404 == response.status
+
+
+async def test_a_validated_transaction_is_the_one_that_was_signed(world: World) -> None:
+    """Field by field, signature included, so that its hash can be computed anew."""
+    uuid = world.sandbox.create(PAYMENT).uuid
+    signature = signature_of(world.sandbox.sign(uuid))
+    tx = await world.settled_tx(signature.txid)
+
+    assert decode(signature.hex).items() <= tx.items()

@@ -1,6 +1,7 @@
 """Time that passes only where somebody waits."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 
@@ -21,3 +22,10 @@ class FakeClock:
         self.waits.append(seconds)
         self.advance(seconds=seconds)
         await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Return once ``condition`` holds, which it should soon."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  anything can be waited for, and nothing else tells
+            await asyncio.sleep(0.005)

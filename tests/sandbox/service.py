@@ -19,7 +19,7 @@ class Service:
     async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_route("*", "/webhooks/shop", self._take)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01, auto_decompress=False)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/webhooks/shop"

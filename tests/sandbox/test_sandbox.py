@@ -10,8 +10,9 @@ import pytest
 
 from processor.sandbox.payload import CANCEL_REASONS, TRANSITIONS, Action, IllegalActionError, Situation
 from processor.sandbox.sender import Sender
-from processor.sandbox.server import SIGNED_SIGN_IN, Sandbox, transaction_id
+from processor.sandbox.server import Sandbox
 from processor.sandbox.state import UnknownPayloadError
+from processor.sandbox.wallet import SIGN_IN_ACCOUNT, SIGNED_SIGN_IN, transaction_id
 from schemas.webhook import WEBHOOK
 from tests.sandbox.clock import FakeClock
 from tests.sandbox.service import Service
@@ -89,10 +90,14 @@ async def test_rejecting_sends_a_webhook_without_transaction_and_token(world: Wo
 
 async def test_signing_in_has_no_txid_in_the_webhook(world: World, service: Service) -> None:
     """A pseudo transaction is on no ledger; its blob is one that was truly signed."""
-    signature = signature_of(world.sandbox.sign(world.sandbox.create(SIGN_IN).uuid))
+    signature = signature_of(world.sandbox.sign(world.sandbox.create(SIGN_IN).uuid, account=SIGN_IN_ACCOUNT))
     (body,) = await bodies(world.sandbox.sender, service)
 
-    assert (None, SIGNED_SIGN_IN, ALICE) == (body["payloadResponse"]["txid"], signature.hex, signature.account)
+    assert (None, SIGNED_SIGN_IN, SIGN_IN_ACCOUNT) == (
+        body["payloadResponse"]["txid"],
+        signature.hex,
+        signature.account,
+    )
 
 
 async def test_webhooks_are_readable_by_the_service(world: World, service: Service) -> None:

@@ -1,11 +1,13 @@
 """Triggered webhooks, each judged as the service judges: by signature, age and content."""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from processor.sandbox.attempt import Answered, ConnectionFailed, sign
-from processor.sandbox.trigger import KINDS, STALE_BY, Kind, Shot, Target, Triggered, render, trigger
+from processor.sandbox.trigger import KINDS, OVERSIZE, STALE_BY, Kind, Shot, Target, Triggered, render, trigger
 from tests.sandbox.clock import FakeClock
 from tests.sandbox.service import Service
 
@@ -20,20 +22,33 @@ async def fire(kind: Kind) -> tuple[Triggered, Service]:
         return await trigger(kind, target, payload=PAYLOAD, identifier="order-1", clock=FakeClock()), service
 
 
+WRONG: list[tuple[str, Callable[[Shot], object]]] = [
+    ("encoding", lambda shot: "content-encoding" in shot.headers),
+    ("signature", lambda shot: signature_of(shot) != sign(SECRET, timestamp_of(shot), shot.body)),
+    ("age", lambda shot: abs(FakeClock().now.timestamp() - int(timestamp_of(shot))) >= STALE_BY.total_seconds()),
+    ("size", lambda shot: len(shot.body) > OVERSIZE),
+    ("body", lambda shot: not shot.body.endswith(b"}")),
+    ("application", lambda shot: body_of(shot)["meta"]["application_uuidv4"] != APPLICATION),
+    ("payload", lambda shot: body_of(shot)["payloadResponse"]["payload_uuidv4"] != PAYLOAD),
+]
+
+
+def signature_of(shot: Shot) -> str:
+    return shot.headers["x-xumm-request-signature"]
+
+
+def timestamp_of(shot: Shot) -> str:
+    return shot.headers["x-xumm-request-timestamp"]
+
+
+def body_of(shot: Shot) -> Any:
+    return json.loads(shot.body)
+
+
 def verdict(shot: Shot) -> str:
     """What is wrong with the request, if anything."""
-    timestamp = shot.headers["x-xumm-request-timestamp"]
-    if shot.headers["x-xumm-request-signature"] != sign(SECRET, timestamp, shot.body):
-        return "signature"
-    if abs(FakeClock().now.timestamp() - int(timestamp)) >= STALE_BY.total_seconds():
-        return "age"
-    try:
-        body = json.loads(shot.body)
-    except ValueError:
-        return "body"
-    if body["meta"]["application_uuidv4"] != APPLICATION:
-        return "application"
-    return "signed" if body["payloadResponse"]["signed"] else "rejected"
+    wrong = next((name for name, holds in WRONG if holds(shot)), None)
+    return wrong or ("signed" if body_of(shot)["payloadResponse"]["signed"] else "rejected")
 
 
 @pytest.mark.parametrize(
@@ -44,6 +59,10 @@ def verdict(shot: Shot) -> str:
         ("duplicate", ["signed", "signed"]),
         ("badsig", ["signature"]),
         ("stale", ["age"]),
+        ("future", ["age"]),
+        ("oversized", ["size"]),
+        ("compressed", ["encoding"]),
+        ("contradictory", ["payload"]),
         ("tampered", ["signature"]),
         ("malformed", ["body"]),
         ("unknown-app", ["signature"]),
@@ -59,7 +78,7 @@ async def test_each_kind_is_wrong_in_its_own_way_only(kind: Kind, verdicts: list
 
 def test_every_kind_is_covered() -> None:
     """No kind without its own fault."""
-    assert 8 == len(KINDS)
+    assert 12 == len(KINDS)
 
 
 async def test_a_duplicate_is_the_same_request_twice() -> None:

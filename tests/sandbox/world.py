@@ -4,6 +4,7 @@ from typing import Any
 
 import aiohttp
 
+from processor.sandbox import wallet
 from processor.sandbox.payload import Application, Payload, Signature
 from processor.sandbox.server import Sandbox
 from tests.sandbox.clock import FakeClock
@@ -14,8 +15,8 @@ SHOP = Application(
 OTHER = Application(
     key="21111111-2222-4333-8444-555555555555", secret="22345678-90ab-4cde-8f01-234567890abc", name="Other"
 )
-ALICE = "rwiETSee2wMz3SBnAG8hkMsCgvGy9LWbZ1"
-BOB = "rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe"
+ALICE = wallet.ALICE.address
+BOB = wallet.BOB.address
 SIGN_IN: dict[str, Any] = {"txjson": {"TransactionType": "SignIn"}}
 PAYMENT: dict[str, Any] = {
     "txjson": {"TransactionType": "Payment", "Destination": BOB, "DestinationTag": 7, "Amount": "1000000"},

@@ -13,7 +13,8 @@ from processor.core.application import Policy
 from processor.core.errors import StoreError, StoreFull, StoreLocked, StoreUnavailable
 from processor.store.entry import OutboxMessage, Recorded, Refused
 from processor.store.store import Store
-from processor.store.writer import Bounds, Writer
+from processor.store.waiting import Bounds
+from processor.store.writer import Writer
 from tests.servers.postgres import Postgres
 from tests.store.samples import APP, NOW, impossible, payload, refused, snapshot, status, webhook
 

@@ -1,0 +1,80 @@
+"""Wallets that truly sign, on either curve of the ledger, from keys that are the same in every run.
+
+Source: https://xrpl.org/docs/concepts/transactions/transaction-signing
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from xrpl.constants import CryptoAlgorithm
+from xrpl.core.binarycodec import encode, encode_for_multisigning, encode_for_signing
+from xrpl.core.keypairs import derive_classic_address, derive_keypair, generate_seed
+from xrpl.core.keypairs import sign as sign_bytes
+
+Json = dict[str, Any]
+
+_TRANSACTION_ID: Final = b"TXN\x00"
+_SEED_DIGITS: Final = 32
+
+SIGN_IN_ACCOUNT: Final = "rwiETSee2wMz3SBnAG8hkMsCgvGy9LWbZ1"
+"""A user of Xumm whose key nobody here has: it can only sign in, with `SIGNED_SIGN_IN`."""
+SIGNED_SIGN_IN: Final = (
+    "2280000000240000000268400000000000000C73210333C718C9CB716E0575454F4A343D46B284ED51151B9C7383524B82C1"
+    "0B262095744730450221009A4D99017F8FD6881D888047E2F9F90C068C09EC9308BC8526116B539D6DD44102207FAA7E8756"
+    "F67FE7EE1A88884F120A00A8EC37E7D3E5ED3E02FEA7B1D97AA05581146C0994D3FCB140CAB36BAE9465137448883FA487"
+)
+"""A blob without TransactionType, validly signed by `SIGN_IN_ACCOUNT`: what signing in leaves behind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wallet:
+    """One key pair and the address that belongs to it."""
+
+    address: str
+    public_key: str
+    """Hexadecimal; ``ED`` in front marks the curve ed25519."""
+    private_key: str = field(repr=False)
+
+    def sign(self, transaction: Mapping[str, Any]) -> str:
+        """The blob of ``transaction``, hexadecimal, signed with this key alone."""
+        unsigned = {**transaction, "SigningPubKey": self.public_key}
+        signature = sign_bytes(bytes.fromhex(encode_for_signing(unsigned)), self.private_key)
+        return encode({**unsigned, "TxnSignature": signature})
+
+    def cosign(self, transaction: Mapping[str, Any], account: str) -> str:
+        """The blob of ``transaction`` with this key's signature, on behalf of ``account``, as its only signer."""
+        unsigned = {**transaction, "SigningPubKey": ""}
+        signature = sign_bytes(bytes.fromhex(encode_for_multisigning(unsigned, account)), self.private_key)
+        signer = {"Account": account, "SigningPubKey": self.public_key, "TxnSignature": signature}
+        return encode({**unsigned, "Signers": [{"Signer": signer}]})
+
+
+def wallet_named(name: str, algorithm: CryptoAlgorithm = CryptoAlgorithm.SECP256K1) -> Wallet:
+    """The wallet that ``name`` stands for, the same each time."""
+    entropy = hashlib.sha256(f"sandbox wallet {name}".encode()).hexdigest()[:_SEED_DIGITS]
+    public, private = derive_keypair(generate_seed(entropy, algorithm))
+    return Wallet(address=derive_classic_address(public), public_key=public, private_key=private)
+
+
+ALICE: Final = wallet_named("alice")
+"""Signs unless somebody else is named; secp256k1."""
+BOB: Final = wallet_named("bob", CryptoAlgorithm.ED25519)
+_WALLETS: Final = {wallet.address: wallet for wallet in (ALICE, BOB)}
+
+
+def wallet_of(account: str) -> Wallet:
+    """What signs for ``account``: its own key if that is known here, else a *regular key*, which has another address.
+
+    Source: https://xrpl.org/docs/concepts/accounts/cryptographic-keys#regular-key-pair
+    """
+    return _WALLETS.get(account) or wallet_named(f"regular key of {account}")
+
+
+def transaction_id(blob: str) -> str:
+    """The hash by which the ledger knows a signed blob: the first half of SHA-512.
+
+    Source: https://xrpl.org/docs/references/protocol/data-types/basic-data-types#hash-prefixes
+    """
+    return hashlib.sha512(_TRANSACTION_ID + bytes.fromhex(blob)).digest()[:32].hex().upper()

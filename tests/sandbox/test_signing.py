@@ -1,0 +1,180 @@
+"""What wallets sign is truly signed: checked here with the library that the ledger's own tools stand on."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from xrpl.core.binarycodec import decode, encode, encode_for_multisigning, encode_for_signing
+from xrpl.core.keypairs import derive_classic_address, is_valid_message
+
+from processor.sandbox.network import NETWORKS
+from processor.sandbox.payload import IllegalActionError, Payload
+from processor.sandbox.server import Sandbox
+from processor.sandbox.wallet import SIGN_IN_ACCOUNT, SIGNED_SIGN_IN, transaction_id, wallet_of
+from tests.sandbox.clock import FakeClock
+from tests.sandbox.world import ALICE, BOB, PAYMENT, SHOP, SIGN_IN, signature_of
+
+CAROL = "rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe"
+MULTISIGN = {**PAYMENT, "options": {"multisign": True}, "custom_meta": {}}
+MULTISIGN["txjson"] = {**PAYMENT["txjson"], "Account": CAROL}
+
+
+@pytest.fixture
+def sandbox() -> Sandbox:
+    return Sandbox([SHOP], clock=FakeClock())
+
+
+def holds(blob: str) -> bool:
+    """Whether the signature in ``blob`` is one of its transaction, by its own key."""
+    transaction = decode(blob)
+    signature, key = bytes.fromhex(transaction.pop("TxnSignature")), transaction["SigningPubKey"]
+    return bool(is_valid_message(bytes.fromhex(encode_for_signing(transaction)), signature, key))
+
+
+@pytest.mark.parametrize(("account", "curve"), [(ALICE, "0"), (BOB, "E")])
+@pytest.mark.parametrize("request_body", [SIGN_IN, PAYMENT])
+def test_users_sign_on_either_curve(sandbox: Sandbox, account: str, curve: str, request_body: Any) -> None:
+    """The signature holds, its key belongs to the account, and the transaction's hash is its id."""
+    signature = signature_of(sandbox.sign(sandbox.create(request_body).uuid, account=account))
+    transaction = decode(signature.hex)
+
+    assert holds(signature.hex)
+    assert (account, account, account) == (
+        derive_classic_address(transaction["SigningPubKey"]),
+        transaction["Account"],
+        signature.signer,
+    )
+    assert (transaction_id(signature.hex), curve) == (signature.txid, signature.public_key[0])
+
+
+@settings(deadline=None, max_examples=20)
+@given(amount=st.integers(1, 10**17 - 1), tag=st.integers(0, 2**32 - 1), ed25519=st.booleans())
+def test_a_blob_that_was_changed_does_not_hold(amount: int, tag: int, *, ed25519: bool) -> None:
+    """A signature is one of this very transaction: another amount, and it is none."""
+    wallet = wallet_of(BOB if ed25519 else ALICE)
+    blob = wallet.sign({**PAYMENT["txjson"], "Account": wallet.address, "Amount": str(amount), "DestinationTag": tag})
+    other = {**decode(blob), "Amount": str(amount + 1)}
+
+    assert (True, False) == (holds(blob), holds(encode(other)))
+
+
+def test_what_the_request_leaves_out_is_filled_in(sandbox: Sandbox) -> None:
+    """Account, fee, last ledger, and a sequence number that goes up; what was asked for stays."""
+    transactions = [decode(signature_of(sandbox.sign(sandbox.create(SIGN_IN).uuid)).hex) for _ in range(2)]
+    transactions.append(decode(signature_of(sandbox.sign(sandbox.create(PAYMENT).uuid)).hex))
+    last = sandbox.ledger.validated_index + 20
+
+    assert [1, 2, 3] == [transaction["Sequence"] for transaction in transactions]
+    assert PAYMENT["txjson"].items() <= transactions[2].items()
+    assert (ALICE, "12", last) == tuple(transactions[2][name] for name in ("Account", "Fee", "LastLedgerSequence"))
+
+
+def test_a_sign_in_has_no_transaction_type(sandbox: Sandbox) -> None:
+    """The pseudo transaction is signed without its name, so no ledger would ever take it."""
+    assert "TransactionType" not in decode(signature_of(sandbox.sign(sandbox.create(SIGN_IN).uuid)).hex)
+
+
+def test_the_blob_that_xumm_once_made_is_still_to_be_had(sandbox: Sandbox) -> None:
+    """A true user of Xumm signs in with it, and it holds."""
+    signature = signature_of(sandbox.sign(sandbox.create(SIGN_IN).uuid, account=SIGN_IN_ACCOUNT))
+
+    assert (SIGNED_SIGN_IN, SIGN_IN_ACCOUNT, True) == (signature.hex, signature.signer, holds(signature.hex))
+
+
+def test_an_account_without_a_known_key_signs_with_a_regular_key(sandbox: Sandbox) -> None:
+    """The signature holds, and the signer is another address than the account, the same each time."""
+    signatures = []
+    for _ in range(2):
+        payload = sandbox.create({**PAYMENT, "custom_meta": {}})
+        signatures.append(signature_of(sandbox.sign(payload.uuid, account=CAROL)))
+    first, second = signatures
+
+    assert (True, CAROL, first.signer) == (holds(first.hex), first.account, second.signer)
+    assert CAROL != first.signer == derive_classic_address(first.public_key)
+
+
+@pytest.mark.parametrize(
+    ("request_body", "signer"),
+    [
+        ({**PAYMENT, "txjson": {**PAYMENT["txjson"], "Account": BOB}}, BOB),
+        ({**PAYMENT, "options": {"signers": [BOB]}}, BOB),
+        (PAYMENT, ALICE),
+    ],
+)
+def test_the_account_that_was_asked_for_signs(sandbox: Sandbox, request_body: Any, signer: str) -> None:
+    """The one in the transaction, or the first of the signers; else the usual user."""
+    assert signer == signature_of(sandbox.sign(sandbox.create(request_body).uuid)).account
+
+
+def test_whoever_is_not_among_the_signers_may_not_sign(sandbox: Sandbox) -> None:
+    """The payload stays as it was."""
+    payload = sandbox.create({**PAYMENT, "options": {"signers": [BOB]}})
+
+    with pytest.raises(IllegalActionError):
+        sandbox.sign(payload.uuid, account=ALICE)
+    assert "opened" == sandbox.payloads.get(payload.uuid).situation
+
+
+@pytest.mark.parametrize("signer", [ALICE, BOB])
+def test_a_multisigned_blob_has_a_signer_and_is_not_submitted(sandbox: Sandbox, signer: str) -> None:
+    """The transaction is the account's, the signature the signer's, and no ledger hears of it."""
+    signature = signature_of(sandbox.sign(sandbox.create(MULTISIGN).uuid, account=signer))
+    transaction = decode(signature.hex)
+    (entry,) = transaction.pop("Signers")
+    message = bytes.fromhex(encode_for_multisigning(transaction, signer))
+
+    assert (CAROL, signer, "", None) == (
+        transaction["Account"],
+        entry["Signer"]["Account"],
+        transaction["SigningPubKey"],
+        signature.dispatch,
+    )
+    key, signed = entry["Signer"]["SigningPubKey"], bytes.fromhex(entry["Signer"]["TxnSignature"])
+    assert is_valid_message(message, signed, key)
+    assert (CAROL, signer, key) == (signature.account, signature.signer, signature.public_key)
+
+
+def test_a_transaction_can_come_as_a_blob(sandbox: Sandbox) -> None:
+    """It is read, told in JSON, filled in and signed anew."""
+    asked = {"TransactionType": "Payment", "Destination": BOB, "Amount": "5", "TxnSignature": "00"}
+    payload = sandbox.create({"txblob": encode(asked)})
+    signature = signature_of(sandbox.sign(payload.uuid))
+
+    assert (asked, True, "5") == (payload.request.txjson, holds(signature.hex), decode(signature.hex)["Amount"])
+
+
+@pytest.mark.parametrize(
+    "request_body",
+    [
+        {"txblob": "00"},
+        {"txblob": "AB12"},
+        {"txjson": {"TransactionType": "Nonsense"}},
+        {"txjson": {"TransactionType": "Payment", "Destination": "nobody"}},
+        {"txjson": {"TransactionType": "Payment", "Amount": 1.5}},
+        {"txjson": {"TransactionType": "SignIn", "Nonsense": 1}},
+    ],
+)
+def test_what_no_wallet_could_sign_is_no_payload(sandbox: Sandbox, request_body: Any) -> None:
+    """It is refused when it is created."""
+    with pytest.raises(ValidationError):
+        sandbox.create(request_body)
+
+
+def test_a_transaction_names_its_network_where_the_ledger_wants_it(sandbox: Sandbox) -> None:
+    """Networks with high ids want it; the main network refuses it."""
+
+    def signed_on(network: str) -> dict[str, Any]:
+        payload: Payload = sandbox.create({**PAYMENT, "custom_meta": {}})
+        return decode(signature_of(sandbox.sign(payload.uuid, network=network)).hex)
+
+    assert NETWORKS["XAHAU"].id == signed_on("XAHAU")["NetworkID"]
+    assert "NetworkID" not in signed_on("MAINNET")
+
+
+def test_a_partial_payment_says_so_in_what_is_signed(sandbox: Sandbox) -> None:
+    """The flag stands in the blob: the ledger may deliver less only where the user agreed."""
+    payload = sandbox.create(PAYMENT)
+
+    assert 0x00020000 == decode(signature_of(sandbox.sign(payload.uuid, delivered="1")).hex)["Flags"]
