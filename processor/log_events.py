@@ -78,6 +78,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "store.failed": LogEvent("error", "Writing to the database ended; the service takes nothing any more."),
     "store.unavailable": LogEvent("error", "The database did not commit; nothing of the group was stored."),
     "store.unpruned": LogEvent("warning", "Old rows could not be deleted; it is tried again later."),
+    "task.abandoned": LogEvent("error", "A lookup was tried for 24 h in vain; the payload is flagged."),
     "task.failed": LogEvent("warning", "A lookup got no answer; it is tried again, or given up in the end."),
     "task.orphaned": LogEvent("error", "A lookup waits for an application that is no longer configured."),
     "task.unclaimable": LogEvent("error", "The table of due lookups could not be read."),

@@ -13,6 +13,7 @@ from processor.core.report import (
     DeadlinePassed,
     LedgerReport,
     LookupAbandoned,
+    LookupDue,
     Report,
     RequestReport,
     SnapshotReport,
@@ -20,7 +21,7 @@ from processor.core.report import (
     Token,
     WebhookReport,
 )
-from processor.core.state import NO_FACT, Fact, Flag, PayloadState
+from processor.core.state import ENDED, NO_FACT, Fact, Flag, Learned, PayloadState, Source
 
 FRESH_TOKEN: Final = timedelta(minutes=30)
 """A user token counts as issued with a payload if it is no older than this when the report comes: Xumm repeats the
@@ -42,6 +43,11 @@ SNAPSHOT_FACTS: Final[dict[SnapshotOutcome, Fact]] = {
     "rejected": Fact.REJECTED,
     "signed": Fact.SIGNED,
 }
+FIRST_LOOK: Final = timedelta(minutes=1)
+"""How long after a payload was registered it is looked up, to learn when it expires and what was missed before. Most
+end sooner, and then cost no look."""
+LOOK_SPACING: Final = timedelta(minutes=1)
+"""Between two looks at a payload without a claim: a socket that flaps, or a body that is replayed, costs no more."""
 REQUEST_FACTS: Final[dict[str, Fact]] = {"created": Fact.CREATED, "cancelled": Fact.CANCELLED}
 
 _SNAPSHOT_RANK: Final[dict[SnapshotOutcome, int]] = {
@@ -51,6 +57,15 @@ _SNAPSHOT_RANK: Final[dict[SnapshotOutcome, int]] = {
     "rejected": 2,
     "signed": 3,
 }
+_TELLS_END: Final = ENDED | Fact.EXPIRED
+_DELIVERED_SIGNED: Final = Fact.DELIVERED | Fact.SIGNED
+_DELIVERED_REJECTED: Final = Fact.DELIVERED | Fact.REJECTED
+_SOURCES: Final[dict[type[Report], Source]] = {
+    WebhookReport: "webhook",
+    StatusReport: "websocket",
+    SnapshotReport: "api",
+    RequestReport: "request",
+}
 _LEDGER_RANK: Final = {"pending": 0, "never_validated": 1, "validated": 2}
 
 
@@ -58,7 +73,7 @@ def learn(state: PayloadState, report: Report) -> PayloadState:  # noqa: PLR0911
     """What is known after ``report``. Conclusions (what follows from the facts) are the lifecycle's."""
     match report:
         case WebhookReport():
-            facts = Fact.SIGNED if report.signed else Fact.REJECTED
+            facts = _DELIVERED_SIGNED if report.signed else _DELIVERED_REJECTED
             return _add(state, facts, report, txid=report.txid, token=report.token)
         case StatusReport():
             return _add(state, STATUS_FACTS[report.kind], report, txid=report.txid, expires_at=report.expires_at)
@@ -68,6 +83,8 @@ def learn(state: PayloadState, report: Report) -> PayloadState:  # noqa: PLR0911
             return state._replace(ledger=_better_ledger(state, report.ledger))
         case RequestReport():
             return _add(state, REQUEST_FACTS[report.kind], report, expires_at=report.expires_at)
+        case LookupDue():
+            return state._replace(look_at=_next_look(state, report))
         case LookupAbandoned():
             return state._replace(flags=state.flags | Flag.ABANDONED)
         case DeadlinePassed():
@@ -95,6 +112,7 @@ def _add(
         user=state.user or (user_reference(state.application, token.value) if token else None),
         expires_at=state.expires_at or expires_at,
         custom_meta=state.custom_meta or report.custom_meta,
+        learned=state.learned or (Learned(_SOURCES[type(report)], report.at) if facts & _TELLS_END else None),
     )
 
 
@@ -106,7 +124,20 @@ def _add_snapshot(state: PayloadState, report: SnapshotReport) -> PayloadState:
     if snapshot.opened:
         facts |= Fact.OPENED
     known = _add(state, facts, report, txid=snapshot.txid, token=report.token, expires_at=snapshot.expires_at)
-    return known._replace(snapshot=_better_snapshot(state.snapshot, snapshot))
+    return known._replace(
+        snapshot=_better_snapshot(state.snapshot, snapshot),
+        expires_at=snapshot.expires_at or known.expires_at,
+    )
+
+
+def _next_look(state: PayloadState, report: LookupDue) -> datetime | None:
+    """When the look is due that covers ``report``; the old one if that still does."""
+    last = state.look_at
+    if report.because == "registered":
+        return last if last is not None or state.snapshot is not None else report.at + FIRST_LOOK
+    if last is None:
+        return report.at
+    return last if report.at < last else max(report.at, last + LOOK_SPACING)
 
 
 def _better_snapshot(old: Snapshot | None, new: Snapshot) -> Snapshot:

@@ -22,7 +22,7 @@ from typing import Final, Literal
 
 from processor.core.application import Policy
 from processor.core.knowledge import learn
-from processor.core.report import DeadlinePassed, Report, SnapshotReport
+from processor.core.report import DeadlinePassed, LookupDue, Report, SnapshotReport, StatusReport
 from processor.core.settlement import AwaitGrace, Check, Fetch, Resolve, Rest, Step, Stop, grace_end, next_step
 from processor.core.state import ENDED, NO_FACT, NO_FLAG, Fact, Flag, PayloadState
 from schemas.data import FailReason
@@ -30,6 +30,12 @@ from schemas.events import ResolveName, SignName
 
 DEADLINE_SLACK: Final = timedelta(seconds=30)
 """How long after an expiry the payload is looked up, so that Xumm's clock may differ from ours."""
+WEBHOOK_PATIENCE: Final = timedelta(minutes=21)
+"""How long Xumm goes on trying to deliver a webhook: 10, 10 or 60, 600 and 600 seconds between five attempts."""
+UNTOLD_EXPIRY: Final = timedelta(hours=4)
+"""When a payload is looked up of which even Xumm's API does not tell when it expires: Xumm's default for that."""
+LONGEST_LOOK: Final = timedelta(hours=1)
+"""Between two looks at a payload that should have expired and, says Xumm, has not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +68,8 @@ FACTS: Final[dict[Fact, Row]] = {
 class Task:
     """Something to do later, at ``due`` from now (never negative)."""
 
-    kind: Literal["fetch", "check", "deadline"]
+    kind: Literal["fetch", "check", "deadline", "poll"]
+    """``fetch`` and ``check`` look for the proof of what was claimed; ``poll`` looks whether anything was missed."""
     due: timedelta = timedelta(0)
 
 
@@ -172,20 +179,45 @@ def _tasks(state: PayloadState, learned: PayloadState, step: Step, report: Repor
     """What to look up, and when to be told that time has passed. Repetitions ask for nothing."""
     if isinstance(step, Stop | Resolve) or learned.resolved is not None:
         return
+    lookup = _lookup(learned.facts)
     changed = step != next_step(state, policy)
-    if (isinstance(step, Fetch) and changed) or isinstance(report, DeadlinePassed):
-        yield Task(kind="fetch")
+    if (isinstance(step, Fetch) and (changed or lookup != _lookup(state.facts))) or isinstance(report, DeadlinePassed):
+        yield Task(kind=lookup)
     elif isinstance(step, Check) and changed:
         yield Task(kind="check")
+    elif isinstance(report, LookupDue):
+        yield from _look(state, learned, report)
     elif isinstance(step, AwaitGrace) and (changed or isinstance(report, SnapshotReport)):
         yield Task(kind="deadline", due=_until(grace_end(learned, policy), report.at))
-    elif isinstance(step, Rest) and learned.expires_at is not None and _tells_expiry(state, report):
+    elif isinstance(step, Rest):
+        yield from _deadlines(state, learned, report)
+
+
+def _lookup(facts: Fact) -> Literal["fetch", "poll"]:
+    """Somebody waits for the proof of a deed; nobody waits for a payload that nobody touched."""
+    return "fetch" if facts & ENDED else "poll"
+
+
+def _look(state: PayloadState, learned: PayloadState, report: LookupDue) -> Iterator[Task]:
+    """One look covers all doubts that come before it; what was claimed is being looked up anyway."""
+    if learned.look_at is not None and learned.look_at != state.look_at and not learned.facts & ENDED:
+        yield Task(kind="poll", due=max(learned.look_at - report.at, timedelta(0)))
+
+
+def _deadlines(state: PayloadState, learned: PayloadState, report: Report) -> Iterator[Task]:
+    """When to look again at a payload that is open, in case nobody says how it ends."""
+    snapshot = isinstance(report, SnapshotReport)
+    if learned.expires_at is not None and (state.expires_at is None or snapshot):
         yield Task(kind="deadline", due=_until(learned.expires_at, report.at))
+    elif snapshot:
+        yield Task(kind="deadline", due=UNTOLD_EXPIRY)
+    if isinstance(report, StatusReport) and learned.facts & ~state.facts & _SIGNING:
+        yield Task(kind="deadline", due=WEBHOOK_PATIENCE)
 
 
-def _tells_expiry(state: PayloadState, report: Report) -> bool:
-    return state.expires_at is None or isinstance(report, SnapshotReport)
+_SIGNING: Final = Fact.PRE_SIGNED | Fact.DISPATCHED
 
 
 def _until(moment: datetime, now: datetime) -> timedelta:
-    return max(moment - now, timedelta(0)) + DEADLINE_SLACK
+    """Until a little after ``moment``; the longer ago that is, the more rarely it is worth another look."""
+    return max(moment - now, timedelta(0), min(now - moment, LONGEST_LOOK) - DEADLINE_SLACK) + DEADLINE_SLACK

@@ -30,8 +30,10 @@ def test_migrations_make_the_tables(url: str) -> None:
     assert differences == []
     assert indexes == {
         "outbox_unpublished": "published_at is null",
+        "outcomes_at": None,
         "tasks_due": None,
         "tasks_leased": "leased_until is not null",
+        "watches_leased": None,
     }
 
 
