@@ -7,9 +7,11 @@ flight, then the connections, the store last.
 import asyncio
 import gc
 import os
+import random
 import signal
 import socket
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -24,21 +26,27 @@ from processor.budget import Budget
 from processor.core.application import Application
 from processor.intake import Intake, Limits
 from processor.ledger import LedgerNodes, Transactions
+from processor.listener import Timing
 from processor.pruning import keep_pruning
 from processor.publisher.embedded import EmbeddedPublisher
 from processor.publisher.port import Publisher
 from processor.publisher.rabbitmq import RabbitPublisher
 from processor.relay import Relay
 from processor.settings import Settings, applications_of
-from processor.store.facade import StoredOutbox, StoredTasks
+from processor.sockets import StatusSockets
+from processor.store.entry import OutboxMessage
+from processor.store.facade import StoredOutbox, StoredTasks, StoredWatches
 from processor.store.retention import Retention
 from processor.store.store import Store
 from processor.store.writer import Bounds, Writer
-from processor.tasks import Sources, Tasks
+from processor.tasks import CLAIMED, UNCLAIMED, Sources, Tasks
+from processor.watcher import Pace, Watcher
 from processor.web import assert_fast_parser, runner_of, web_application
 from processor.xumm import Credentials, Payloads, XummApi
 
 _YOUNG_OBJECTS: Final = 20_000
+_LOOKS: Final = 4
+"""Looks without a claim that go on at once: they wait for Xumm's rate limit most of the time."""
 API_PATH: Final = "/api/v1/platform/"
 
 log = structlog.get_logger()
@@ -65,6 +73,7 @@ class Processor:
         instance = f"{socket.gethostname()}:{os.getpid()}"
         self._outbox = StoredOutbox(self.writer, instance=instance, clock=utc_now)
         self._task_store = StoredTasks(self.writer, instance=instance, clock=utc_now)
+        self._watch_store = StoredWatches(self.writer, instance=instance, clock=utc_now)
         self._stack = AsyncExitStack()
         self._addresses: list[tuple[str, int]] = []
 
@@ -79,8 +88,14 @@ class Processor:
             await stack.enter_async_context(self.writer)
             await stack.enter_async_context(self.publisher)
             self.relay = Relay(self._outbox, self.publisher)
-            self.writer.on_committed = self.relay.offer
-            self.tasks = Tasks(self._task_store, await self._sources(stack), self.applications, clock=utc_now)
+            self.watcher = self._watcher()
+            self.writer.on_committed = self._committed
+            sources = await self._sources(stack)
+            self.tasks = Tasks(self._task_store, sources, self.applications, clock=utc_now, kinds=CLAIMED)
+            self.looks = Tasks(
+                self._task_store, sources, self.applications, clock=utc_now, kinds=UNCLAIMED, concurrency=_LOOKS
+            )
+            self.looks.on_task = self.tasks.wake
             self._runner = await self._listen(stack)
             self._stack = stack.pop_all()
         log.info("service.started", url=self.url, version=__version__, applications=list(self.applications))
@@ -94,17 +109,42 @@ class Processor:
         """Work until ``stop``; then take no more webhooks, and finish what is in flight."""
         async with asyncio.TaskGroup() as group:
             relay = group.create_task(self.relay.run(), name="relay")
-            tasks = group.create_task(self.tasks.run(), name="tasks")
-            pruning = group.create_task(
-                keep_pruning(self.writer, _retention(self.settings), clock=utc_now), name="pruning"
-            )
+            loops = [
+                group.create_task(self.tasks.run(), name="tasks"),
+                group.create_task(self.looks.run(), name="looks"),
+            ]
+            if self.settings.watching.enabled:
+                loops.append(group.create_task(self.watcher.run(), name="watcher"))
+            pruning = keep_pruning(self.writer, _retention(self.settings), clock=utc_now)
+            loops.append(group.create_task(pruning, name="pruning"))
             await stop.wait()
             log.info("service.stopping", waiting=self.writer.waiting)
             await self._runner.cleanup()
-            for loop in (tasks, pruning):
+            for loop in loops:
                 loop.cancel()
+            await asyncio.wait(loops)
             await self._drain()
             relay.cancel()
+
+    def _committed(self, messages: Sequence[OutboxMessage]) -> None:
+        self.relay.offer(messages)
+        self.watcher.hear(messages)
+
+    def _wake(self) -> None:
+        """A lookup may have become due."""
+        self.tasks.wake()
+        self.looks.wake()
+
+    def _watcher(self) -> Watcher:
+        watching = self.settings.watching
+        return Watcher(
+            self._watch_store,
+            StatusSockets(URL(self.settings.xumm_url)),
+            self.applications,
+            timing=Timing(clock=utc_now, time=time.monotonic, chance=random.random),
+            on_task=self._wake,
+            pace=Pace(watches=watching.max_watches, handshakes=watching.handshakes),
+        )
 
     async def _drain(self) -> None:
         try:

@@ -87,5 +87,14 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "topology.differed": LogEvent(
         "warning", "An object of the broker's topology differs, and only an operator can mend it."
     ),
+    "watch.absent": LogEvent("warning", "A payload's socket says that there is no such payload; Xumm's API is asked."),
+    "watch.crashed": LogEvent("error", "Watching a payload raised what nobody expected: a defect. It is tried again."),
+    "watch.senseless": LogEvent("error", "A payload's socket sent what makes no sense; it changed nothing."),
+    "watch.strange": LogEvent("info", "A message had a key that this version does not know; told once for each key."),
+    "watch.unreachable": LogEvent("debug", "A payload's socket could not be opened; it is tried again."),
+    "watch.unrecorded": LogEvent("error", "What a socket said could not be stored; the payload is looked up instead."),
+    "watches.counted": LogEvent("info", "How many payloads are watched, and how many of their sockets are open."),
+    "watches.full": LogEvent("warning", "So many payloads are watched that more have to wait."),
+    "watches.unavailable": LogEvent("error", "The table of watches could not be read or written; it is tried again."),
     "walk.failed": LogEvent("error", "The guided walk of `processor dev` broke off; everything keeps running."),
 }

@@ -102,6 +102,18 @@ class Retention(_Section):
     """The delivery log's upper bound, whatever its age."""
 
 
+class WatchingSettings(_Section):
+    """Watching payloads over their sockets, so that outcomes are learned whose webhook never comes."""
+
+    enabled: bool = True
+    """Whether sockets are opened. Without them, payloads are looked up when they expire, and what users do meanwhile
+    is not told."""
+    max_watches: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    """Sockets that are open at once; further payloads wait."""
+    handshakes: Annotated[int, Field(ge=1, le=1000)] = 50
+    """Sockets that are being opened at once."""
+
+
 class TopologySettings(_Section):
     """The limits of RabbitMQ's objects. All are policies: `processor topology apply` changes them in place."""
 
@@ -164,6 +176,8 @@ class Settings(BaseSettings):
     """The limits of RabbitMQ's objects."""
     xumm_url: ApiUrl = "https://xumm.app"
     """Xumm's API."""
+    watching: WatchingSettings = WatchingSettings()
+    """Watching payloads over their sockets."""
     ledger_urls: dict[Network, HttpUrls] = LEDGER_URLS
     """Network to the JSON-RPC addresses of its nodes, best first. A network that you name replaces its default."""
     outbox_high_water: Annotated[int, Field(ge=1)] = 1_000_000

@@ -101,6 +101,8 @@ class Tasks:
         self._kinds = kinds
         self._slots = concurrency
         self._wake = asyncio.Event()
+        self.on_task: Callable[[], None] = self.wake
+        """Called when an answer made another task due. To be set before `run`, if that is somebody else's."""
 
     def wake(self) -> None:
         """A task may have become due."""
@@ -193,7 +195,7 @@ class Tasks:
         if transition is not None and transition.announcements:
             log.info("payload.advanced", events=[message.message.type for message in recorded.messages])
         if transition is not None and transition.tasks:
-            self.wake()
+            self.on_task()
         return recorded
 
     def _decide(self, task: DueTask, error: LookupFailed | NormalizeError | None) -> RetryDecision:

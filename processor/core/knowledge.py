@@ -48,6 +48,8 @@ FIRST_LOOK: Final = timedelta(minutes=1)
 end sooner, and then cost no look."""
 LOOK_SPACING: Final = timedelta(minutes=1)
 """Between two looks at a payload without a claim: a socket that flaps, or a body that is replayed, costs no more."""
+LOOK_PATIENCE: Final = timedelta(hours=1)
+"""For so long a look that was not answered yet stands for later ones, so that they do not pile up."""
 REQUEST_FACTS: Final[dict[str, Fact]] = {"created": Fact.CREATED, "cancelled": Fact.CANCELLED}
 
 _SNAPSHOT_RANK: Final[dict[SnapshotOutcome, int]] = {
@@ -137,7 +139,9 @@ def _next_look(state: PayloadState, report: LookupDue) -> datetime | None:
         return last if last is not None or state.snapshot is not None else report.at + FIRST_LOOK
     if last is None:
         return report.at
-    return last if report.at < last else max(report.at, last + LOOK_SPACING)
+    answered = state.snapshot is not None and state.snapshot.fetched_at >= last
+    covered = report.at < last or (not answered and report.at < last + LOOK_PATIENCE)
+    return last if covered else max(report.at, last + LOOK_SPACING)
 
 
 def _better_snapshot(old: Snapshot | None, new: Snapshot) -> Snapshot:
