@@ -103,13 +103,13 @@ class Watcher:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many payloads are watched, and how many sockets are open, being opened, or waiting after a failure."""
+        """How many payloads are watched, and how many sockets are open, being opened, or waiting for their turn."""
         watches = self._watches.values()
         return {
             "watched": len(watches),
             "open": sum(watched.socket is not None for watched in watches),
             "opening": len(self._opening),
-            "failing": sum(watched.failures > 0 and watched.socket is None for watched in watches),
+            "waiting": sum(watched.task is None for watched in watches),
         }
 
     def wake(self) -> None:
