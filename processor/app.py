@@ -169,7 +169,14 @@ class Processor:
         assert_fast_parser()
         settings = self.settings
         limits = Limits(body_bytes=settings.max_body_bytes, body_timeout=settings.body_timeout)
-        intake = Intake(self.applications, self.writer, clock=utc_now, limits=limits, on_task=self.tasks.wake)
+        intake = Intake(
+            self.applications,
+            self.writer,
+            clock=utc_now,
+            limits=limits,
+            on_task=self.tasks.wake,
+            on_look=self.looks.wake,
+        )
         runner = runner_of(web_application(intake, limits, self.health), intake)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()

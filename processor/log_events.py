@@ -28,6 +28,9 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     ),
     "delivery.quarantined": LogEvent("error", "An authentic webhook makes no sense; its body is kept."),
     "delivery.refused": LogEvent("warning", "A webhook is not to be believed, or not acceptable."),
+    "delivery.unnoted": LogEvent(
+        "warning", "A webhook with a right signature and a wrong time could not make its payload looked up."
+    ),
     "device.removed": LogEvent("info", "The push provider knows a device no more, so it left the registry."),
     "event.dead_lettered": LogEvent(
         "error", "A consumer gave up on a message; the reason says why, `dead-letters redrive` brings it back."

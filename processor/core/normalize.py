@@ -12,7 +12,7 @@ from processor.core.blob import last_ledger_sequence
 from processor.core.delivery import Delivery
 from processor.core.errors import NormalizeError
 from processor.core.evidence import CustomMetaJson, Ledger, Snapshot, SnapshotOutcome
-from processor.core.report import LedgerReport, SnapshotReport, StatusReport, Token, WebhookReport
+from processor.core.report import LedgerReport, LookupDue, SnapshotReport, StatusReport, Token, WebhookReport
 from schemas.data import Amount
 from schemas.ledger import Transaction
 from schemas.payload import Payload, PayloadAnswer
@@ -30,12 +30,8 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def webhook_report(delivery: Delivery) -> WebhookReport:
     """What an authentic webhook says. Raises `NormalizeError` if it contradicts itself or makes no sense."""
-    webhook = _parse(Webhook, delivery.body)
     application = delivery.application
-    if webhook.meta.application_uuidv4 != application.uuid:
-        raise NormalizeError("meta.application_uuidv4 is not the application that the webhook was posted for")
-    if webhook.meta.payload_uuidv4 != webhook.payload_response.payload_uuidv4:
-        raise NormalizeError("meta.payload_uuidv4 and payloadResponse.payload_uuidv4 differ")
+    webhook = _webhook(application, delivery.body)
     return WebhookReport(
         app=application.name,
         application=application.uuid,
@@ -45,6 +41,17 @@ def webhook_report(delivery: Delivery) -> WebhookReport:
         txid=webhook.payload_response.txid,
         token=_token(webhook.user_token),
         custom_meta=_json(webhook.custom_meta),
+    )
+
+
+def stale_report(application: Application, body: bytes, at: datetime) -> LookupDue:
+    """What is left of a webhook whose signature is right and whose time is not: the payload is worth a look.
+
+    Raises `NormalizeError` as `webhook_report` does.
+    """
+    payload = _webhook(application, body).meta.payload_uuidv4
+    return LookupDue(
+        app=application.name, application=application.uuid, payload=payload, at=at, because="stale_webhook"
     )
 
 
@@ -102,6 +109,15 @@ def ledger_report(
         at=at,
         ledger=_ledger(transaction, node=node, at=at),
     )
+
+
+def _webhook(application: Application, body: bytes) -> Webhook:
+    webhook = _parse(Webhook, body)
+    if webhook.meta.application_uuidv4 != application.uuid:
+        raise NormalizeError("meta.application_uuidv4 is not the application that the webhook was posted for")
+    if webhook.meta.payload_uuidv4 != webhook.payload_response.payload_uuidv4:
+        raise NormalizeError("meta.payload_uuidv4 and payloadResponse.payload_uuidv4 differ")
+    return webhook
 
 
 _YEAR: Final = 366 * 24 * 3600
