@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from processor import __version__
-from processor.commands import contract, records, sandbox, service, terminal, topology, verify
+from processor.commands import contract, keys, records, sandbox, service, terminal, topology, verify
 from processor.core.errors import ProcessorError, SettingsError
 
 _EPILOG = (
@@ -36,6 +36,7 @@ for _command in (
 ):
     app.command()(_command)
 app.add_typer(records.quarantine, name="quarantine")
+app.add_typer(keys.commands, name="keys")
 app.add_typer(topology.commands, name="topology")
 
 

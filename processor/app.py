@@ -22,6 +22,7 @@ from aiohttp import web
 from yarl import URL
 
 from processor import __version__
+from processor.api import watches as watches_api
 from processor.budget import Budget
 from processor.core.application import Application
 from processor.intake import Intake, Limits
@@ -31,8 +32,10 @@ from processor.pruning import keep_pruning
 from processor.publisher.embedded import EmbeddedPublisher
 from processor.publisher.port import Publisher
 from processor.publisher.rabbitmq import RabbitPublisher
+from processor.registrations import Registrations
+from processor.registry import Registry
 from processor.relay import Relay
-from processor.settings import Settings, applications_of
+from processor.settings import Settings, applications_of, service_keys_of
 from processor.sockets import StatusSockets
 from processor.store.entry import OutboxMessage
 from processor.store.facade import StoredOutbox, StoredTasks, StoredWatches
@@ -89,6 +92,7 @@ class Processor:
             await stack.enter_async_context(self.publisher)
             self.relay = Relay(self._outbox, self.publisher)
             self.watcher = self._watcher()
+            self.registry = Registry(self.applications, self.writer, clock=utc_now, on_watch=self.watcher.wake)
             self.writer.on_committed = self._committed
             sources = await self._sources(stack)
             self.tasks = Tasks(self._task_store, sources, self.applications, clock=utc_now, kinds=CLAIMED)
@@ -115,6 +119,8 @@ class Processor:
             ]
             if self.settings.watching.enabled:
                 loops.append(group.create_task(self.watcher.run(), name="watcher"))
+            if self.settings.amqp_urls:
+                loops.append(group.create_task(self._registrations().run(), name="registrations"))
             pruning = keep_pruning(self.writer, _retention(self.settings), clock=utc_now)
             loops.append(group.create_task(pruning, name="pruning"))
             await stop.wait()
@@ -145,6 +151,9 @@ class Processor:
             on_task=self._wake,
             pace=Pace(watches=watching.max_watches, handshakes=watching.handshakes),
         )
+
+    def _registrations(self) -> Registrations:
+        return Registrations(self.settings.amqp_urls, self.registry, time=time.monotonic, chance=random.random)
 
     async def _drain(self) -> None:
         try:
@@ -177,7 +186,8 @@ class Processor:
             on_task=self.tasks.wake,
             on_look=self.looks.wake,
         )
-        runner = runner_of(web_application(intake, limits, self.health), intake)
+        handler = watches_api.watches_handler(self.registry, service_keys_of(settings), limits)
+        runner = runner_of(web_application(intake, limits, self.health, {watches_api.PATH: handler}), intake)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
         await web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024).start()

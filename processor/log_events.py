@@ -52,6 +52,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "outbox.unreadable": LogEvent("error", "The table of waiting events could not be read."),
     "payload.advanced": LogEvent("info", "A lookup brought news of a payload, and it is stored."),
     "payload.flagged": LogEvent("error", "Reports of a payload contradict each other; somebody should look."),
+    "payload.registered": LogEvent("info", "Somebody asked to follow a payload to its end."),
     "process.crashed": LogEvent("error", "An exception that nobody caught ends the process or a thread."),
     "publisher.blocked": LogEvent("warning", "The broker takes nothing for now: it is short of memory or disk."),
     "publisher.closed": LogEvent("info", "The connection to the broker was closed as asked."),
@@ -63,6 +64,13 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "publisher.unblocked": LogEvent("info", "The broker takes events again."),
     "push.failed": LogEvent("warning", "One device was not pushed to; the event is retried or dead-lettered."),
     "push.logged": LogEvent("info", "What would be pushed to a device, if a provider were configured."),
+    "registrations.connected": LogEvent("info", "Commands to watch payloads are taken from the queue."),
+    "registrations.dead_lettered": LogEvent(
+        "error", "A command to watch a payload can never be done; its reason says why."
+    ),
+    "registrations.deferred": LogEvent("error", "A command could not be stored; it stays in the queue."),
+    "registrations.disconnected": LogEvent("warning", "The queue of commands is out of reach; it is tried again."),
+    "request.refused": LogEvent("warning", "A request of another service was refused."),
     "sandbox.webhook_sent": LogEvent("info", "The development sandbox made an attempt to deliver a webhook."),
     "service.drain_cut": LogEvent("warning", "Shutdown took too long; unpublished events go out after the next start."),
     "service.started": LogEvent("info", "The service takes webhooks."),
