@@ -42,6 +42,7 @@ from processor.store.facade import StoredOutbox, StoredTasks, StoredWatches
 from processor.store.retention import Retention
 from processor.store.store import Store
 from processor.store.writer import Bounds, Writer
+from processor.summaries import keep_summarizing
 from processor.tasks import CLAIMED, UNCLAIMED, Sources, Tasks
 from processor.watcher import Pace, Watcher
 from processor.web import assert_fast_parser, runner_of, web_application
@@ -123,6 +124,7 @@ class Processor:
                 loops.append(group.create_task(self._registrations().run(), name="registrations"))
             pruning = keep_pruning(self.writer, _retention(self.settings), clock=utc_now)
             loops.append(group.create_task(pruning, name="pruning"))
+            loops.append(group.create_task(keep_summarizing(self.writer, clock=utc_now), name="summaries"))
             await stop.wait()
             log.info("service.stopping", waiting=self.writer.waiting)
             await self._runner.cleanup()

@@ -50,6 +50,11 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "outbox.publish_failed": LogEvent("error", "The broker refused an event, which will be tried again."),
     "outbox.unmarkable": LogEvent("error", "Published events could not be marked; they may be published twice."),
     "outbox.unreadable": LogEvent("error", "The table of waiting events could not be read."),
+    "outcomes.summarized": LogEvent(
+        "info",
+        "How the outcomes of the last hours were learned first; a rising share of `webhooks_missed` calls for a look.",
+    ),
+    "outcomes.unreadable": LogEvent("warning", "How outcomes were learned could not be read; it is tried again."),
     "payload.advanced": LogEvent("info", "A lookup brought news of a payload, and it is stored."),
     "payload.flagged": LogEvent("error", "Reports of a payload contradict each other; somebody should look."),
     "payload.registered": LogEvent("info", "Somebody asked to follow a payload to its end."),
