@@ -8,6 +8,7 @@ import asyncio
 import gc
 import os
 import random
+import resource
 import signal
 import socket
 import time
@@ -49,6 +50,8 @@ from processor.web import assert_fast_parser, runner_of, web_application
 from processor.xumm import Credentials, Payloads, XummApi
 
 _YOUNG_OBJECTS: Final = 20_000
+_OTHER_FILES: Final = 2_000
+"""Open files beside the sockets: clients of ours, the database, the broker."""
 _LOOKS: Final = 4
 """Looks without a claim that go on at once: they wait for Xumm's rate limit most of the time."""
 API_PATH: Final = "/api/v1/platform/"
@@ -217,6 +220,7 @@ def _publisher(settings: Settings) -> Publisher:
 
 
 async def _run(settings: Settings) -> None:
+    _allow_files(settings.watching.max_watches + _OTHER_FILES)
     async with Processor(settings) as processor:
         _spare_the_collector()
         await processor.serve(stop_on_signals())
@@ -240,6 +244,15 @@ def run(settings: Settings) -> None:
     """Serve until a signal says stop. Raises `StoreError` or `OSError` if the service cannot start."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_run(settings))
+
+
+def _allow_files(wanted: int) -> None:
+    """Each socket is an open file, and the usual limit of 1,024 is made for programs of another kind."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+    if hard < wanted:
+        log.warning("service.files_limited", limit=hard, wanted=wanted, hint="raise it, or lower watching.max_watches")
 
 
 def _spare_the_collector() -> None:

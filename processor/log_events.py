@@ -78,6 +78,9 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "request.refused": LogEvent("warning", "A request of another service was refused."),
     "sandbox.webhook_sent": LogEvent("info", "The development sandbox made an attempt to deliver a webhook."),
     "service.drain_cut": LogEvent("warning", "Shutdown took too long; unpublished events go out after the next start."),
+    "service.files_limited": LogEvent(
+        "warning", "The system allows fewer open files than there may be sockets; some may not open."
+    ),
     "service.started": LogEvent("info", "The service takes webhooks."),
     "service.stopped": LogEvent("info", "The service has ended in good order."),
     "service.stopping": LogEvent("info", "A signal asked the service to end; it takes no more webhooks."),
