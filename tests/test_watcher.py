@@ -23,16 +23,19 @@ EXPIRES_SOON = '{"expires_in_seconds":60}'
 async def test_status_becomes_events(tmp_path: Path) -> None:
     """What the user does is published as it happens; the signature makes a fetch due, and ends the watch."""
     story = ['{"opened":true}', '{"opened":true}', '{"pre_signed":true}', '{"dispatched":true}', SIGNED]
-    async with serving(says(EXPIRES_SOON, *story)) as server, a_world(tmp_path, server) as world:
-        await world.register(PAYLOAD)
-        await until(lambda: "xumm.sign.signed" in world.events and not server.open)
+    with capture_logs() as lines:
+        async with serving(says(EXPIRES_SOON, *story)) as server, a_world(tmp_path, server) as world:
+            await world.register(PAYLOAD)
+            await until(lambda: "xumm.sign.signed" in world.events and not server.open)
 
-        await until(lambda: _is_zero(world.watched()))
-        expected = [f"xumm.sign.{name}" for name in ("opened", "pre_signed", "dispatched", "signed")]
-        assert expected == world.events
-        assert await world.due() == ["fetch"]
-        assert (await world.state(PAYLOAD)).resolved is None
-        assert world.woken > 0
+            await until(lambda: _is_zero(world.watched()))
+            expected = [f"xumm.sign.{name}" for name in ("opened", "pre_signed", "dispatched", "signed")]
+            assert expected == world.events
+            assert await world.due() == ["fetch"]
+            assert (await world.state(PAYLOAD)).resolved is None
+            assert world.woken > 0
+    told = [line["events"] for line in lines if line["event"] == "payload.advanced"]
+    assert told == [[name] for name in expected]
 
 
 async def _is_zero(count: "asyncio.Future[int] | object") -> bool:
