@@ -96,7 +96,7 @@ class Processor:
             await stack.enter_async_context(self.publisher)
             self.relay = Relay(self._outbox, self.publisher)
             self.watcher = self._watcher()
-            self.registry = Registry(self.applications, self.writer, clock=utc_now, on_watch=self.watcher.wake)
+            self.registry = Registry(self.applications, self.writer, clock=utc_now)
             self.writer.on_committed = self._committed
             sources = await self._sources(stack)
             self.tasks = Tasks(self._task_store, sources, self.applications, clock=utc_now, kinds=CLAIMED)

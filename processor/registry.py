@@ -36,13 +36,10 @@ class Registry:
         recorder: Recorder,
         *,
         clock: Callable[[], datetime],
-        on_watch: Callable[[], None],
     ) -> None:
-        """``on_watch`` is called when there is a payload to watch."""
         self._applications = applications
         self._recorder = recorder
         self._clock = clock
-        self._on_watch = on_watch
 
     async def watch(self, command: WatchCommand) -> bool:
         """Follow a payload; durable on return. False if that was going on already.
@@ -63,5 +60,4 @@ class Registry:
         if recorded.transition is None or not recorded.transition.news:
             return False
         log.info("payload.registered", app=command.app, payload=command.payload)
-        self._on_watch()
         return True

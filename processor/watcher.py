@@ -66,8 +66,8 @@ class Pace:
     """Sockets of this process."""
     handshakes: int = 50
     """Sockets that are being opened: a restart with thousands of watches is no stampede."""
-    tick: float = 1.0
-    """Seconds between two sweeps."""
+    tick: float = 0.5
+    """Seconds between two rounds, in which watches are taken on, renewed and ended."""
 
 
 class Watcher:
@@ -92,6 +92,8 @@ class Watcher:
         self._chance = timing.chance
         self._pace = pace or Pace()
         self._wake = asyncio.Event()
+        self._round_due = True
+        self._next_round = 0.0
         self._watches: dict[WatchKey, Watched] = {}
         self._waiting: list[tuple[float, int, Watched]] = []
         self._number = count()
@@ -113,7 +115,8 @@ class Watcher:
         }
 
     def wake(self) -> None:
-        """There may be a new watch."""
+        """Make the round of all watches now, not at the next tick."""
+        self._round_due = True
         self._wake.set()
 
     def hear(self, messages: Sequence[OutboxMessage]) -> None:
@@ -142,19 +145,23 @@ class Watcher:
             await self._try(self._store.release_watches())
 
     async def _sweep(self, group: asyncio.TaskGroup) -> None:
-        self._drop_silent()
-        await self._renew()
-        await self._forget()
-        await self._claim()
+        """Open sockets whenever there is room for more; what costs the store anything waits for the next tick."""
+        if self._round_due:
+            self._round_due = False
+            self._next_round = asyncio.get_running_loop().time() + self._pace.tick
+            self._drop_silent()
+            await self._renew()
+            await self._forget()
+            await self._claim()
+            self._tell_counts()
         self._launch(group)
-        self._tell_counts()
 
     async def _pause(self) -> None:
         try:
-            async with asyncio.timeout(self._pace.tick):
+            async with asyncio.timeout_at(self._next_round):
                 await self._wake.wait()
         except TimeoutError:
-            return
+            self._round_due = True
 
     def _drop_silent(self) -> None:
         """Sockets die silently. Whoever reads from one that is dropped hears at once that it is closed."""
@@ -209,7 +216,7 @@ class Watcher:
         for watch in claimed:
             self._begin(watch)
         if len(claimed) == room:
-            self._wake.set()
+            self.wake()
 
     def _begin(self, watch: Watch) -> None:
         state = watch.state
@@ -262,7 +269,6 @@ class Watcher:
     def _end(self, watched: Watched) -> None:
         if self._is_held(watched):
             self._ended.add(watched.key)
-            self._wake.set()
         self._drop(watched)
 
     def _drop(self, watched: Watched) -> None:

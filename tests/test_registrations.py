@@ -56,7 +56,7 @@ async def consuming(folder: Path, url: str) -> AsyncIterator[Writer]:
         return datetime.now(UTC)
 
     async with Writer(partial(Store.open, f"sqlite:///{folder}/r.db"), clock=now) as writer:
-        registry = Registry({"shop": SHOP}, writer, clock=now, on_watch=lambda: None)
+        registry = Registry({"shop": SHOP}, writer, clock=now)
         registrations = Registrations([url], registry, time=time.monotonic, chance=lambda: 0.9)
         running = asyncio.create_task(registrations.run())
         try:

@@ -230,7 +230,7 @@ async def test_expiry_of_a_payload_that_nobody_opened(tmp_path: Path) -> None:
         await world.advance(EXPIRY_SLACK.total_seconds())
 
         await until(lambda: _is_zero(world.watched()))
-        assert not server.open
+        await until(lambda: not server.open)
         assert "deadline" in await world.due()
 
 
