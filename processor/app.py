@@ -133,7 +133,7 @@ class Processor:
             await self._runner.cleanup()
             for loop in loops:
                 loop.cancel()
-            await asyncio.wait(loops)
+            await asyncio.wait(loops, timeout=self.settings.shutdown_timeout.total_seconds())
             await self._drain()
             relay.cancel()
 

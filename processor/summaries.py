@@ -15,6 +15,9 @@ EVERY: Final = timedelta(minutes=15)
 WINDOW: Final = timedelta(hours=1)
 """How much each summary is about: it ends when Xumm has had the time to deliver every webhook."""
 
+LIMIT: Final = 10_000
+"""Outcomes that one summary is about at most: webhooks wait for so long as it takes."""
+
 log = structlog.get_logger()
 
 
@@ -25,7 +28,7 @@ async def keep_summarizing(writer: Writer, *, clock: Callable[[], datetime], eve
         now = clock()
         since = now - WEBHOOK_PATIENCE - WINDOW
         try:
-            outcomes = await writer.run(lambda store: store.outcomes(since, now))  # noqa: B023  run before the next turn
+            outcomes = await writer.run(lambda store: store.outcomes(since, now, LIMIT))  # noqa: B023  run before the next turn
         except StoreError as error:
             log.warning("outcomes.unreadable", error=str(error))
             continue

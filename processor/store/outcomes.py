@@ -43,9 +43,10 @@ class Outcomes:
     """Those of them whose webhook never came."""
 
 
-def summary(connection: Connection, since: datetime, now: datetime) -> Outcomes:
-    """How the outcomes that were published since were learned."""
-    rows = connection.execute(select(*_ROW).select_from(_JOINED).where(outcomes.c.at >= stored(since))).all()
+def summary(connection: Connection, since: datetime, now: datetime, limit: int) -> Outcomes:
+    """How the outcomes that were published since were learned: the last ``limit`` of them."""
+    recent = select(*_ROW).select_from(_JOINED).where(outcomes.c.at >= stored(since))
+    rows = connection.execute(recent.order_by(outcomes.c.at.desc()).limit(limit)).all()
     late: dict[str, list[timedelta | None]] = defaultdict(list)
     for row in rows:
         late[row.source].append(_late(row))

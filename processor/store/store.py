@@ -173,10 +173,10 @@ class Store:
         with self.transaction() as connection:
             return watches.listed(connection, limit)
 
-    def outcomes(self, since: datetime, now: datetime) -> Outcomes:
-        """How the outcomes that were published since were learned."""
+    def outcomes(self, since: datetime, now: datetime, limit: int = 1_000_000) -> Outcomes:
+        """How the outcomes that were published since were learned: the last ``limit`` of them."""
         with self.transaction() as connection:
-            return outcomes.summary(connection, since, now)
+            return outcomes.summary(connection, since, now, limit)
 
     def deliveries(
         self, *, payload: str | None = None, app: str | None = None, verdict: str | None = None, limit: int = 100

@@ -159,4 +159,5 @@ def test_outcomes_tell_who_was_first(store: Store) -> None:
     summary = store.outcomes(NOW, later)
     assert (summary.total, summary.webhooks_due, summary.webhooks_missed) == (4, 4, 1)
     assert store.outcomes(NOW, NOW + MINUTE).webhooks_due == 0
+    assert store.outcomes(NOW, later, 3).total == 3
     assert store.outcomes(later, later) == Outcomes(total=0, sources=(), webhooks_due=0, webhooks_missed=0)
