@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from processor import __version__
-from processor.commands import contract, records, sandbox, service, terminal, topology, trigger, verify
+from processor.commands import contract, keys, records, sandbox, service, terminal, topology, trigger, verify, watches
 from processor.core.errors import ProcessorError, SettingsError
 
 _EPILOG = (
@@ -31,11 +31,14 @@ for _command in (
     verify.verify,
     trigger.trigger,
     records.deliveries,
+    watches.outcomes,
     contract.schema,
 ):
     app.command()(_command)
 app.add_typer(records.quarantine, name="quarantine")
 app.add_typer(sandbox.commands, name="sandbox")
+app.add_typer(watches.commands, name="watches")
+app.add_typer(keys.commands, name="keys")
 app.add_typer(topology.commands, name="topology")
 
 

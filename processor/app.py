@@ -7,9 +7,12 @@ flight, then the connections, the store last.
 import asyncio
 import gc
 import os
+import random
+import resource
 import signal
 import socket
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -20,27 +23,39 @@ from aiohttp import web
 from yarl import URL
 
 from processor import __version__
+from processor.api import watches as watches_api
 from processor.budget import Budget
 from processor.core.application import Application
 from processor.core.codec import prepare
 from processor.intake import Intake, Limits
 from processor.ledger import LedgerNodes, Transactions
+from processor.listener import Timing
 from processor.pruning import keep_pruning
 from processor.publisher.embedded import EmbeddedPublisher
 from processor.publisher.port import Publisher
 from processor.publisher.rabbitmq import RabbitPublisher
+from processor.registrations import Registrations
+from processor.registry import Registry
 from processor.relay import Relay
-from processor.settings import Settings, applications_of
-from processor.store.facade import StoredOutbox, StoredTasks
+from processor.settings import Settings, applications_of, service_keys_of
+from processor.sockets import StatusSockets
+from processor.store.entry import OutboxMessage
+from processor.store.facade import StoredOutbox, StoredTasks, StoredWatches
 from processor.store.retention import Retention
 from processor.store.store import Store
 from processor.store.waiting import Bounds
 from processor.store.writer import Writer
-from processor.tasks import Sources, Tasks
+from processor.summaries import keep_summarizing
+from processor.tasks import CLAIMED, UNCLAIMED, Sources, Tasks
+from processor.watcher import Pace, Watcher
 from processor.web import assert_fast_parser, runner_of, web_application
 from processor.xumm import Credentials, Payloads, XummApi
 
 _YOUNG_OBJECTS: Final = 20_000
+_OTHER_FILES: Final = 2_000
+"""Open files beside the sockets: clients of ours, the database, the broker."""
+_LOOKS: Final = 4
+"""Looks without a claim that go on at once: they wait for Xumm's rate limit most of the time."""
 API_PATH: Final = "/api/v1/platform/"
 
 log = structlog.get_logger()
@@ -67,6 +82,7 @@ class Processor:
         instance = f"{socket.gethostname()}:{os.getpid()}"
         self._outbox = StoredOutbox(self.writer, instance=instance, clock=utc_now)
         self._task_store = StoredTasks(self.writer, instance=instance, clock=utc_now)
+        self._watch_store = StoredWatches(self.writer, instance=instance, clock=utc_now)
         self._stack = AsyncExitStack()
         self._addresses: list[tuple[str, int]] = []
 
@@ -81,8 +97,15 @@ class Processor:
             await stack.enter_async_context(self.writer)
             await stack.enter_async_context(self.publisher)
             self.relay = Relay(self._outbox, self.publisher)
-            self.writer.on_committed = self.relay.offer
-            self.tasks = Tasks(self._task_store, await self._sources(stack), self.applications, clock=utc_now)
+            self.watcher = self._watcher()
+            self.registry = Registry(self.applications, self.writer, clock=utc_now)
+            self.writer.on_committed = self._committed
+            sources = await self._sources(stack)
+            self.tasks = Tasks(self._task_store, sources, self.applications, clock=utc_now, kinds=CLAIMED)
+            self.looks = Tasks(
+                self._task_store, sources, self.applications, clock=utc_now, kinds=UNCLAIMED, concurrency=_LOOKS
+            )
+            self.looks.on_task = self.tasks.wake
             self._runner = await self._listen(stack)
             self._stack = stack.pop_all()
         log.info("service.started", url=self.url, version=__version__, applications=list(self.applications))
@@ -96,17 +119,48 @@ class Processor:
         """Work until ``stop``; then take no more webhooks, and finish what is in flight."""
         async with asyncio.TaskGroup() as group:
             relay = group.create_task(self.relay.run(), name="relay")
-            tasks = group.create_task(self.tasks.run(), name="tasks")
-            pruning = group.create_task(
-                keep_pruning(self.writer, _retention(self.settings), clock=utc_now), name="pruning"
-            )
+            loops = [
+                group.create_task(self.tasks.run(), name="tasks"),
+                group.create_task(self.looks.run(), name="looks"),
+            ]
+            if self.settings.watching.enabled:
+                loops.append(group.create_task(self.watcher.run(), name="watcher"))
+            if self.settings.amqp_urls:
+                loops.append(group.create_task(self._registrations().run(), name="registrations"))
+            pruning = keep_pruning(self.writer, _retention(self.settings), clock=utc_now)
+            loops.append(group.create_task(pruning, name="pruning"))
+            loops.append(group.create_task(keep_summarizing(self.writer, clock=utc_now), name="summaries"))
             await stop.wait()
             log.info("service.stopping", waiting=self.writer.waiting)
             await self._runner.cleanup()
-            for loop in (tasks, pruning):
+            for loop in loops:
                 loop.cancel()
+            await asyncio.wait(loops, timeout=self.settings.shutdown_timeout.total_seconds())
             await self._drain()
             relay.cancel()
+
+    def _committed(self, messages: Sequence[OutboxMessage]) -> None:
+        self.relay.offer(messages)
+        self.watcher.hear(messages)
+
+    def _wake(self) -> None:
+        """A lookup may have become due."""
+        self.tasks.wake()
+        self.looks.wake()
+
+    def _watcher(self) -> Watcher:
+        watching = self.settings.watching
+        return Watcher(
+            self._watch_store,
+            StatusSockets(URL(self.settings.xumm_url)),
+            self.applications,
+            timing=Timing(clock=utc_now, time=time.monotonic, chance=random.random),
+            on_task=self._wake,
+            pace=Pace(watches=watching.max_watches, handshakes=watching.handshakes),
+        )
+
+    def _registrations(self) -> Registrations:
+        return Registrations(self.settings.amqp_urls, self.registry, time=time.monotonic, chance=random.random)
 
     async def _drain(self) -> None:
         try:
@@ -131,8 +185,16 @@ class Processor:
         assert_fast_parser()
         settings = self.settings
         limits = Limits(body_bytes=settings.max_body_bytes, body_timeout=settings.body_timeout)
-        intake = Intake(self.applications, self.writer, clock=utc_now, limits=limits, on_task=self.tasks.wake)
-        runner = runner_of(web_application(intake, limits, self.health), intake)
+        intake = Intake(
+            self.applications,
+            self.writer,
+            clock=utc_now,
+            limits=limits,
+            on_task=self.tasks.wake,
+            on_look=self.looks.wake,
+        )
+        handler = watches_api.watches_handler(self.registry, service_keys_of(settings), limits)
+        runner = runner_of(web_application(intake, limits, self.health, {watches_api.PATH: handler}), intake)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
         await web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024).start()
@@ -160,6 +222,7 @@ def _publisher(settings: Settings) -> Publisher:
 
 
 async def _run(settings: Settings) -> None:
+    _allow_files(settings.watching.max_watches + _OTHER_FILES)
     async with Processor(settings) as processor:
         prepare()
         _spare_the_collector()
@@ -184,6 +247,15 @@ def run(settings: Settings) -> None:
     """Serve until a signal says stop. Raises `StoreError` or `OSError` if the service cannot start."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_run(settings))
+
+
+def _allow_files(wanted: int) -> None:
+    """Each socket is an open file, and the usual limit of 1,024 is made for programs of another kind."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+    if hard < wanted:
+        log.warning("service.files_limited", limit=hard, wanted=wanted, hint="raise it, or lower watching.max_watches")
 
 
 def _spare_the_collector() -> None:

@@ -20,7 +20,7 @@ from aiohttp import hdrs, web
 from processor.core.application import Application
 from processor.core.delivery import Delivery, Refusal, attempt_of, authenticate
 from processor.core.errors import NormalizeError, StoreError, StoreFull
-from processor.core.normalize import webhook_report
+from processor.core.normalize import stale_report, webhook_report
 from processor.core.state import names_of
 from processor.core.trace import traceparent
 from processor.logs import GatheredLog
@@ -77,14 +77,16 @@ class Intake:
         clock: Callable[[], datetime],
         limits: Limits,
         on_task: Callable[[], None],
+        on_look: Callable[[], None] = lambda: None,
     ) -> None:
-        """``on_task`` is called when a webhook made a lookup due."""
+        """``on_task`` is called when a webhook made a lookup due, ``on_look`` when one made a mere look due."""
         self._applications = applications
         self._recorder = recorder
         self._clock = clock
         self.limits = limits
         self._on_task = on_task
         self._log = GatheredLog()
+        self._on_look = on_look
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one delivery, whatever it is."""
@@ -94,6 +96,8 @@ class Intake:
             application = self._applications.get(arrival.app)
             checked = authenticate(application, arrival.headers, body, arrival.received_at)
             if isinstance(checked, Refusal):
+                if application is not None and checked.authentic:
+                    await self._look(application, body, arrival)
                 return self._refuse(arrival, Problem(checked.reason), checked.verdict)
             return await self._record(arrival, checked)
         except Problem as problem:
@@ -158,6 +162,17 @@ class Intake:
             log.error("delivery.quarantined", app=arrival.app, payload=entry.delivery.payload, reason=entry.reason)
             return _response("quarantined")
         return _response(self._accepted(entry, recorded, arrival))
+
+    async def _look(self, application: Application, body: bytes, arrival: "_Arrival") -> None:
+        """Xumm has something to tell, and only its clock or ours is wrong: ask its API instead of believing it."""
+        try:
+            report = stale_report(application, body, arrival.received_at)
+            recorded = await self._recorder.record(Reported(report=report, policy=application.policy))
+        except (NormalizeError, StoreError) as error:
+            log.warning("delivery.unnoted", app=arrival.app, error=str(error))
+            return
+        if recorded.transition is not None and recorded.transition.tasks:
+            self._on_look()
 
     def _accepted(self, entry: Reported, recorded: Recorded, arrival: "_Arrival") -> Result:
         transition = recorded.transition

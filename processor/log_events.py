@@ -28,6 +28,9 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     ),
     "delivery.quarantined": LogEvent("error", "An authentic webhook makes no sense; its body is kept."),
     "delivery.refused": LogEvent("warning", "A webhook is not to be believed, or not acceptable."),
+    "delivery.unnoted": LogEvent(
+        "warning", "A webhook with a right signature and a wrong time could not make its payload looked up."
+    ),
     "device.removed": LogEvent("info", "The push provider knows a device no more, so it left the registry."),
     "event.dead_lettered": LogEvent(
         "error", "A consumer gave up on a message; the reason says why, `dead-letters redrive` brings it back."
@@ -50,8 +53,14 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "outbox.publish_failed": LogEvent("error", "The broker refused an event, which will be tried again."),
     "outbox.unmarkable": LogEvent("error", "Published events could not be marked; they may be published twice."),
     "outbox.unreadable": LogEvent("error", "The table of waiting events could not be read."),
+    "outcomes.summarized": LogEvent(
+        "info",
+        "How the outcomes of the last hours were learned first; a rising share of `webhooks_missed` calls for a look.",
+    ),
+    "outcomes.unreadable": LogEvent("warning", "How outcomes were learned could not be read; it is tried again."),
     "payload.advanced": LogEvent("info", "A lookup brought news of a payload, and it is stored."),
     "payload.flagged": LogEvent("error", "Reports of a payload contradict each other; somebody should look."),
+    "payload.registered": LogEvent("info", "Somebody asked to follow a payload to its end."),
     "process.crashed": LogEvent("error", "An exception that nobody caught ends the process or a thread."),
     "publisher.blocked": LogEvent("warning", "The broker takes nothing for now: it is short of memory or disk."),
     "publisher.closed": LogEvent("info", "The connection to the broker was closed as asked."),
@@ -63,8 +72,18 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "publisher.unblocked": LogEvent("info", "The broker takes events again."),
     "push.failed": LogEvent("warning", "One device was not pushed to; the event is retried or dead-lettered."),
     "push.logged": LogEvent("info", "What would be pushed to a device, if a provider were configured."),
+    "registrations.connected": LogEvent("info", "Commands to watch payloads are taken from the queue."),
+    "registrations.dead_lettered": LogEvent(
+        "error", "A command to watch a payload can never be done; its reason says why."
+    ),
+    "registrations.deferred": LogEvent("error", "A command could not be stored; it stays in the queue."),
+    "registrations.disconnected": LogEvent("warning", "The queue of commands is out of reach; it is tried again."),
+    "request.refused": LogEvent("warning", "A request of another service was refused."),
     "sandbox.webhook_sent": LogEvent("info", "The development sandbox made an attempt to deliver a webhook."),
     "service.drain_cut": LogEvent("warning", "Shutdown took too long; unpublished events go out after the next start."),
+    "service.files_limited": LogEvent(
+        "warning", "The system allows fewer open files than there may be sockets; some may not open."
+    ),
     "service.started": LogEvent("info", "The service takes webhooks."),
     "service.stopped": LogEvent("info", "The service has ended in good order."),
     "service.stopping": LogEvent("info", "A signal asked the service to end; it takes no more webhooks."),
@@ -84,6 +103,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "store.failed": LogEvent("error", "Writing to the database ended; the service takes nothing any more."),
     "store.unavailable": LogEvent("error", "The database did not commit; nothing of the group was stored."),
     "store.unpruned": LogEvent("warning", "Old rows could not be deleted; it is tried again later."),
+    "task.abandoned": LogEvent("error", "A lookup was tried for 24 h in vain; the payload is flagged."),
     "task.failed": LogEvent("warning", "A lookup got no answer; it is tried again, or given up in the end."),
     "task.orphaned": LogEvent("error", "A lookup waits for an application that is no longer configured."),
     "task.unclaimable": LogEvent("error", "The table of due lookups could not be read."),
@@ -92,5 +112,14 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "topology.differed": LogEvent(
         "warning", "An object of the broker's topology differs, and only an operator can mend it."
     ),
+    "watch.absent": LogEvent("warning", "A payload's socket says that there is no such payload; Xumm's API is asked."),
+    "watch.crashed": LogEvent("error", "Watching a payload raised what nobody expected: a defect. It is tried again."),
+    "watch.senseless": LogEvent("error", "A payload's socket sent what makes no sense; it changed nothing."),
+    "watch.strange": LogEvent("info", "A message had a key that this version does not know; told once for each key."),
+    "watch.unreachable": LogEvent("debug", "A payload's socket could not be opened; it is tried again."),
+    "watch.unrecorded": LogEvent("error", "What a socket said could not be stored; the payload is looked up instead."),
+    "watches.counted": LogEvent("info", "How many payloads are watched, and how many of their sockets are open."),
+    "watches.full": LogEvent("warning", "So many payloads are watched that more have to wait."),
+    "watches.unavailable": LogEvent("error", "The table of watches could not be read or written; it is tried again."),
     "walk.failed": LogEvent("error", "The guided walk of `processor dev` broke off; everything keeps running."),
 }

@@ -87,12 +87,12 @@ class GatheredLog:
 
     def _write(self) -> None:
         lines, self._lines = self._lines, []
-        logger = structlog.get_logger().bind()
+        one_by_one = structlog.get_logger().bind()
         pipeline = structlog.get_config()["processors"][-1]
         if not isinstance(pipeline, _Pipeline):  # a test listens
             for event, fields in lines:
-                logger.info(event, **fields)
-        elif logger.is_enabled_for(logging.INFO):
+                one_by_one.info(event, **fields)
+        elif one_by_one.is_enabled_for(logging.INFO):
             pipeline.write("info", lines)
 
 

@@ -96,6 +96,7 @@ HttpUrls = Annotated[
 ]
 ApiSecret = Annotated[SecretStr, AfterValidator(_secret)]
 Network = Annotated[str, BeforeValidator(_upper)]
+Sha256 = Annotated[str, BeforeValidator(_lower), Field(pattern=r"^[0-9a-f]{64}$")]
 QueueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
 Binding = Annotated[str, Field(pattern=r"^(?:[a-z0-9_-]+|[*#])(?:\.(?:[a-z0-9_-]+|[*#])){0,7}$")]
 ApiUrl = Annotated[str, AfterValidator(_api_address)]

@@ -16,6 +16,11 @@ Reason = (
         "content_encoding_not_supported",
         "store_unavailable",
         "outbox_full",
+        "key_missing",
+        "key_invalid",
+        "scope_missing",
+        "application_forbidden",
+        "body_invalid",
     ]
 )
 
@@ -31,7 +36,18 @@ STATUS: Final[dict[Reason, HTTPStatus]] = {
     "content_encoding_not_supported": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "store_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "outbox_full": HTTPStatus.SERVICE_UNAVAILABLE,
+    "key_missing": HTTPStatus.UNAUTHORIZED,
+    "key_invalid": HTTPStatus.UNAUTHORIZED,
+    "scope_missing": HTTPStatus.FORBIDDEN,
+    "application_forbidden": HTTPStatus.FORBIDDEN,
+    "body_invalid": HTTPStatus.BAD_REQUEST,
 }
+_CHALLENGES: Final[dict[Reason, dict[str, str]]] = {
+    "key_missing": {hdrs.WWW_AUTHENTICATE: "Bearer"},
+    "key_invalid": {hdrs.WWW_AUTHENTICATE: 'Bearer error="invalid_token"'},
+    "scope_missing": {hdrs.WWW_AUTHENTICATE: 'Bearer error="insufficient_scope"'},
+}
+"""As of RFC 6750."""
 _HEADERS: Final[dict[HTTPStatus, dict[str, str]]] = {
     HTTPStatus.METHOD_NOT_ALLOWED: {hdrs.ALLOW: hdrs.METH_POST},
     HTTPStatus.SERVICE_UNAVAILABLE: {hdrs.RETRY_AFTER: "10"},
@@ -71,8 +87,8 @@ def problem_response(problem: Problem) -> web.Response:
         },
         status=status,
         content_type="application/problem+json",
-        headers=_HEADERS.get(status),
+        headers=_HEADERS.get(status) or _CHALLENGES.get(problem.reason),
     )
-    if status in _BODY_LEFT_UNREAD:
+    if status in _BODY_LEFT_UNREAD or problem.reason in _CHALLENGES:
         response.force_close()
     return response

@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from pydantic import (
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -31,6 +32,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from processor.core.application import Application, Policy, Secret
+from processor.core.service_key import Scope, ServiceKey
 from processor.core.signature import key_of
 from processor.notation import (
     ApiSecret,
@@ -43,6 +45,7 @@ from processor.notation import (
     ManagementUrl,
     Network,
     QueueName,
+    Sha256,
     split,
 )
 from schemas.text import ApplicationName, Uuid
@@ -91,15 +94,37 @@ class ApplicationSettings(_Section):
     """How long a payload that was opened in time may still be signed after it expired."""
 
 
+class ServiceKeySettings(_Section):
+    """A key by which another service identifies itself: `processor keys create` makes one."""
+
+    sha256: Sha256
+    """The key's SHA-256, in hexadecimal."""
+    scopes: Annotated[tuple[Scope, ...], BeforeValidator(split), Field(min_length=1)] = ("watches",)
+    """What it may do: ``watches`` lets it ask for payloads to be followed."""
+    apps: Annotated[tuple[ApplicationName, ...], BeforeValidator(split)] = ()
+    """The applications that it is for; none named: all."""
+
+
 class Retention(_Section):
     """How long the store keeps what is done with."""
 
     events: Duration = timedelta(days=7)
     """Published events."""
     deliveries: Duration = timedelta(days=30)
-    """The delivery log."""
+    """The delivery log, and how outcomes were learned."""
     delivery_rows: Annotated[int, Field(ge=1000)] = 1_000_000
     """The delivery log's upper bound, whatever its age."""
+
+
+class WatchingSettings(_Section):
+    """Watching payloads over their sockets, so that outcomes are learned whose webhook never comes."""
+
+    enabled: bool = True
+    """Whether sockets are opened. Without them, payloads are looked up when they expire, and nothing before."""
+    max_watches: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    """Sockets that are open at once; further payloads wait."""
+    handshakes: Annotated[int, Field(ge=1, le=1000)] = 50
+    """Sockets that are being opened at once."""
 
 
 class TopologySettings(_Section):
@@ -139,6 +164,8 @@ class Settings(BaseSettings):
 
     applications: dict[ApplicationName, ApplicationSettings] = {}
     """The applications whose webhooks are accepted, by a name of your choice: it stands in URLs and routing keys."""
+    service_keys: dict[ApplicationName, ServiceKeySettings] = {}
+    """The keys of other services, by a name of your choice. None: no other service may ask for anything."""
     http_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     """Address to listen on; 0.0.0.0 in a container."""
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8000
@@ -164,6 +191,8 @@ class Settings(BaseSettings):
     """The limits of RabbitMQ's objects."""
     xumm_url: ApiUrl = "https://xumm.app"
     """Xumm's API."""
+    watching: WatchingSettings = WatchingSettings()
+    """Watching payloads over their sockets."""
     ledger_urls: dict[Network, HttpUrls] = LEDGER_URLS
     """Network to the JSON-RPC addresses of its nodes, best first. A network that you name replaces its default."""
     outbox_high_water: Annotated[int, Field(ge=1)] = 1_000_000
@@ -218,6 +247,9 @@ class Settings(BaseSettings):
 
 
 def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
+    for name, key in settings.service_keys.items():
+        for app in set(key.apps) - set(settings.applications):
+            yield ("service_keys", name, "apps"), f"there is no application {app}"
     owners: dict[str, str] = {}
     for name, application in settings.applications.items():
         place = ("applications", name)
@@ -232,6 +264,12 @@ def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]
 def applications_of(settings: Settings) -> Mapping[str, Application]:
     """The applications by name, their secrets as HMAC keys: the current one first."""
     return {name: _application(name, application) for name, application in settings.applications.items()}
+
+
+def service_keys_of(settings: Settings) -> tuple[ServiceKey, ...]:
+    """The keys of other services."""
+    keys = settings.service_keys.items()
+    return tuple(ServiceKey.of(name, key.sha256, scopes=key.scopes, apps=key.apps) for name, key in keys)
 
 
 def _application(name: str, settings: ApplicationSettings) -> Application:

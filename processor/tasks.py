@@ -7,10 +7,10 @@ until then it is tried again, and in the end a human is asked.
 import asyncio
 import random
 from asyncio import Future
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -21,8 +21,8 @@ from processor.core.normalize import snapshot_report
 from processor.core.report import DeadlinePassed, LedgerReport, LookupAbandoned, Report, SnapshotReport
 from processor.core.retry import LOOKUP, RetryDecision, decide_lookup
 from processor.core.settlement import Check, Fetch
-from processor.core.state import PayloadState, names_of
-from processor.store.entry import DueTask, Recorded, Reported
+from processor.core.state import ENDED, PayloadState, names_of
+from processor.store.entry import DueTask, Recorded, Reported, TaskKind
 
 log = structlog.get_logger()
 
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 class TaskStore(Protocol):
     """Where due work is kept. All of it raises `StoreError`."""
 
-    async def claim_tasks(self, limit: int) -> Sequence[DueTask]:
+    async def claim_tasks(self, limit: int, kinds: Collection[TaskKind]) -> Sequence[DueTask]:
         """Due tasks, leased to this process for longer than a task can take. Nobody else gets them meanwhile."""
         ...
 
@@ -42,8 +42,8 @@ class TaskStore(Protocol):
         """The task is due again after ``delay``."""
         ...
 
-    async def next_task_in(self) -> timedelta | None:
-        """How long until a task is due; None if there is none."""
+    async def next_task_in(self, kinds: Collection[TaskKind]) -> timedelta | None:
+        """How long until a task of ``kinds`` is due; None if there is none."""
         ...
 
     def record(self, entry: Reported) -> "Future[Recorded]":
@@ -79,8 +79,14 @@ class Sources:
     transactions: TransactionSource
 
 
+CLAIMED: Final[tuple[TaskKind, ...]] = ("fetch", "check", "deadline")
+"""What somebody waits for; deadlines, which ask nobody, go along."""
+UNCLAIMED: Final[tuple[TaskKind, ...]] = ("poll",)
+"""Looking whether anything was missed."""
+
+
 class Tasks:
-    """Runs due tasks, a few at a time."""
+    """Runs due tasks of some kinds, a few at a time."""
 
     def __init__(
         self,
@@ -89,14 +95,19 @@ class Tasks:
         applications: Mapping[str, Application],
         *,
         clock: Callable[[], datetime],
+        kinds: Collection[TaskKind] = CLAIMED,
         concurrency: int = 16,
     ) -> None:
+        """Looks that wait for their turn at Xumm's API must not stand in the way of proofs: each has a runner."""
         self._store = store
         self._sources = sources
         self._applications = applications
         self._clock = clock
+        self._kinds = kinds
         self._slots = concurrency
         self._wake = asyncio.Event()
+        self.on_task: Callable[[], None] = self.wake
+        """Called when an answer made another task due. To be set before `run`, if that is somebody else's."""
 
     def wake(self) -> None:
         """A task may have become due."""
@@ -118,7 +129,7 @@ class Tasks:
         if free <= 0:
             return []
         try:
-            return await self._store.claim_tasks(free)
+            return await self._store.claim_tasks(free, self._kinds)
         except StoreError as error:
             log.error("task.unclaimable", error=str(error))
             return []
@@ -129,7 +140,7 @@ class Tasks:
             await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             return
         try:
-            delay = await self._store.next_task_in()
+            delay = await self._store.next_task_in(self._kinds)
         except StoreError:
             delay = _LONGEST_PAUSE
         seconds = min(_LONGEST_PAUSE if delay is None else delay, _LONGEST_PAUSE).total_seconds()
@@ -153,6 +164,9 @@ class Tasks:
             log.error("task.orphaned", hint="the application is no longer configured")
             await self._store.reschedule_task(task, LOOKUP.cap)
             return
+        if task.state.resolved is not None or task.state.flags:
+            await self._store.finish_task(task)
+            return
         try:
             report = await self._look_up(task, application)
         except (LookupFailed, NormalizeError) as error:
@@ -168,8 +182,8 @@ class Tasks:
     async def _look_up(self, task: DueTask, application: Application) -> Report:
         state = task.state
         match task.kind:
-            case "fetch":
-                body = await self._sources.payloads.payload(application, state.payload, money=state.txid is not None)
+            case "fetch" | "poll":
+                body = await self._sources.payloads.payload(application, state.payload, money=task.kind == "fetch")
                 report = await asyncio.to_thread(snapshot_report, application, state.payload, body, self._clock())
                 report = await self._sources.transactions.authorise(application, report)
                 _tell_doubt(report.snapshot)
@@ -189,7 +203,7 @@ class Tasks:
         if transition is not None and transition.announcements:
             log.info("payload.advanced", events=[message.message.type for message in recorded.messages])
         if transition is not None and transition.tasks:
-            self.wake()
+            self.on_task()
         return recorded
 
     def _decide(self, task: DueTask, error: LookupFailed | NormalizeError | None) -> RetryDecision:
@@ -202,6 +216,7 @@ class Tasks:
             self.wake()
             return
         state = task.state
+        log.error("task.abandoned", attempts=task.attempts, hint="no outcome will be published; somebody should look")
         abandoned = LookupAbandoned(
             app=state.app, application=state.application, payload=state.payload, at=self._clock()
         )
@@ -225,5 +240,12 @@ def _settled(task: DueTask, recorded: Recorded) -> bool:
             return not isinstance(step, Fetch)
         case "check":
             return not isinstance(step, Check)
+        case "poll":
+            return not isinstance(step, Fetch) or _is_claimed(recorded)
         case "deadline":
             return True
+
+
+def _is_claimed(recorded: Recorded) -> bool:
+    """Whether a deed is claimed: its proof is looked up by a task of its own."""
+    return recorded.transition is not None and bool(recorded.transition.state.facts & ENDED)

@@ -22,12 +22,20 @@ def assert_fast_parser() -> None:
         raise RuntimeError("aiohttp runs without its C parser: install a wheel of it, or build it with a C compiler")
 
 
-def web_application(intake: Intake, limits: Limits, health: Health) -> web.Application:
-    """The routes. Whatever stands below ``/webhooks`` is a webhook that is checked: never a 404."""
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def web_application(intake: Intake, limits: Limits, health: Health, api: Mapping[str, Handler]) -> web.Application:
+    """The routes; ``api`` are those for other services, by path.
+
+    Whatever stands below ``/webhooks`` is a webhook that is checked: never a 404.
+    """
     app = web.Application(client_max_size=limits.body_bytes)
     app.on_response_prepare.append(_tell_no_versions)
     app.router.add_route("*", "/webhooks/{app}", intake.handle)
     app.router.add_route("*", "/webhooks{app:.*}", intake.handle)
+    for path, handler in api.items():
+        app.router.add_route("*", path, handler)
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", _readyz(health))
     return app
@@ -57,7 +65,7 @@ async def _healthz(_request: web.Request) -> web.Response:
     return web.json_response({"status": "ok"})
 
 
-def _readyz(health: Health) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _readyz(health: Health) -> Handler:
     async def handle(_request: web.Request) -> web.StreamResponse:
         state = health()
         return web.json_response(dict(state), status=200 if state["status"] == "ok" else 503)

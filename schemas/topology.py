@@ -14,6 +14,9 @@ DEAD_LETTERS: Final = "xumm.dead"
 RETRIES: Final = "xumm.retry"
 """Direct exchange; a message to be retried later is routed by ``<queue>.retry.<delay>`` to that TTL queue."""
 
+WATCHES: Final = "xumm.watch"
+"""Queue of commands to watch a payload, as of `schemas.commands.WatchCommand`; publish to the default exchange."""
+
 LOG: Final = "xumm.log"
 """Stream that keeps every event for a time, so that a new consumer can replay the past."""
 

@@ -13,8 +13,10 @@ import aiohttp
 import pytest
 
 from processor.app import Processor
+from processor.core.state import Fact
 from processor.publisher.embedded import EmbeddedPublisher
 from processor.publisher.port import Message
+from processor.store.store import Store
 from schemas.events import parse_event
 from tests.core.payloads import APPLICATION, SECRET
 from tests.settings import settings_for
@@ -257,6 +259,50 @@ async def test_secret_rotation(tmp_path: Path) -> None:
         refused, _, _ = await service.post(body, headers_of(body, secret=over["secret"]))
 
     assert (200, 401) == (accepted, refused)
+
+
+async def test_stale_but_authentic_webhook_makes_a_look_due(service: Service) -> None:
+    """It is refused, and tells nothing; but its payload is looked up, once, however often it is replayed."""
+    payload = new_payload()
+    body = body_of(payload)
+    stale = headers_of(body, at=time.time() - 3600)
+
+    answers = {(await service.post(body, stale))[0] for _ in range(30)}
+
+    assert {401} == answers
+    state = await service.processor.writer.run(lambda store: store.state("shop", payload))
+    assert state is not None
+    assert Fact(0) == state.facts
+    assert [("poll", payload)] == await waiting_tasks(service)
+    assert [] == service.published
+
+
+@pytest.mark.parametrize(
+    "body", [b"nonsense", body_of(new_payload(), application="8f5b1d3a-0000-4000-8000-00000000beef")]
+)
+async def test_stale_webhook_that_makes_no_sense_asks_for_nothing(service: Service, body: bytes) -> None:
+    """Of another application, or of no payload at all, there is nothing to look up."""
+    status, _, _ = await service.post(body, headers_of(body, at=time.time() - 3600))
+
+    assert 401 == status
+    assert [] == await waiting_tasks(service)
+
+
+async def test_forged_stale_webhook_asks_for_nothing(service: Service) -> None:
+    """Whoever has no secret cannot make the service call Xumm."""
+    body = body_of(new_payload())
+    await service.post(body, headers_of(body, at=time.time() - 3600, secret=OLD_SECRET))
+
+    assert [] == await waiting_tasks(service)
+
+
+async def waiting_tasks(service: Service) -> list[tuple[str, str]]:
+    def read(store: Store) -> list[tuple[str, str]]:
+        with store.transaction() as connection:
+            rows = connection.exec_driver_sql("SELECT kind, payload FROM tasks").all()
+        return [(kind, payload) for kind, payload in rows]
+
+    return await service.processor.writer.run(read)
 
 
 async def test_every_attempt_is_logged(service: Service) -> None:

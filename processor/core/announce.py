@@ -19,6 +19,7 @@ from processor.core.report import (
     DeadlinePassed,
     LedgerReport,
     LookupAbandoned,
+    LookupDue,
     Report,
     RequestReport,
     SnapshotReport,
@@ -38,6 +39,7 @@ _ORIGINS: Final[dict[type[Any], Origin]] = {
     RequestReport: "request",
     DeadlinePassed: "deadline",
     LookupAbandoned: "deadline",
+    LookupDue: "deadline",
 }
 _DATASCHEMAS: Final = {name: model.model_fields["dataschema"].default for name, model in MODELS.items()}
 TOKEN_LIFE: Final = timedelta(days=30)

@@ -13,6 +13,7 @@ from processor.core.report import (
     DeadlinePassed,
     LedgerReport,
     LookupAbandoned,
+    LookupDue,
     Report,
     RequestReport,
     SnapshotReport,
@@ -20,7 +21,7 @@ from processor.core.report import (
     Token,
     WebhookReport,
 )
-from processor.core.state import NO_FACT, NO_FLAG, Fact, Facts, Flag, PayloadState
+from processor.core.state import ENDED, NO_FACT, NO_FLAG, Fact, Facts, Flag, Learned, PayloadState, Source
 
 FRESH_TOKEN: Final = timedelta(minutes=30)
 """A user token counts as issued with a payload if it is no older than this when the report comes: Xumm repeats the
@@ -43,6 +44,13 @@ SNAPSHOT_FACTS: Final[dict[SnapshotOutcome, Facts]] = {
     "signed": Fact.SIGNED,
 }
 REQUEST_FACTS: Final[dict[str, Facts]] = {"created": Fact.CREATED, "cancelled": Fact.CANCELLED}
+FIRST_LOOK: Final = timedelta(minutes=1)
+"""How long after a payload was registered it is looked up, to learn when it expires and what was missed before. Most
+end sooner, and then cost no look."""
+LOOK_SPACING: Final = timedelta(minutes=1)
+"""Between two looks at a payload without a claim: a socket that flaps, or a body that is replayed, costs no more."""
+LOOK_PATIENCE: Final = timedelta(hours=1)
+"""For so long a look that was not answered yet stands for later ones, so that they do not pile up."""
 
 _SNAPSHOT_RANK: Final[dict[SnapshotOutcome, int]] = {
     "open": 0,
@@ -51,9 +59,16 @@ _SNAPSHOT_RANK: Final[dict[SnapshotOutcome, int]] = {
     "rejected": 2,
     "signed": 3,
 }
+_TELLS_END: Final = int(ENDED | Fact.EXPIRED)
+_DELIVERED_SIGNED: Final = int(Fact.DELIVERED | Fact.SIGNED)
+_DELIVERED_REJECTED: Final = int(Fact.DELIVERED | Fact.REJECTED)
+_SOURCES: Final[dict[type[Report], Source]] = {
+    WebhookReport: "webhook",
+    StatusReport: "websocket",
+    SnapshotReport: "api",
+    RequestReport: "request",
+}
 _LEDGER_RANK: Final = {"pending": 0, "never_validated": 1, "validated": 2}
-_SIGNED: Final = int(Fact.SIGNED)
-_REJECTED: Final = int(Fact.REJECTED)
 _TOKEN_ISSUED: Final = int(Fact.TOKEN_ISSUED)
 _TRANSACTIONS_DISAGREE: Final = int(Flag.TRANSACTIONS_DISAGREE)
 
@@ -62,7 +77,7 @@ def learn(state: PayloadState, report: Report) -> PayloadState:  # noqa: PLR0911
     """What is known after ``report``. Conclusions (what follows from the facts) are the lifecycle's."""
     match report:
         case WebhookReport():
-            facts = _SIGNED if report.signed else _REJECTED
+            facts = _DELIVERED_SIGNED if report.signed else _DELIVERED_REJECTED
             return _add(state, facts, report, txid=report.txid, token=report.token)
         case StatusReport():
             return _add(state, STATUS_FACTS[report.kind], report, txid=report.txid, expires_at=report.expires_at)
@@ -72,6 +87,8 @@ def learn(state: PayloadState, report: Report) -> PayloadState:  # noqa: PLR0911
             return state._replace(ledger=_better_ledger(state, report.ledger))
         case RequestReport():
             return _add(state, REQUEST_FACTS[report.kind], report, expires_at=report.expires_at)
+        case LookupDue():
+            return state._replace(look_at=_next_look(state, report))
         case LookupAbandoned():
             return state._replace(flags=state.flags | Flag.ABANDONED)
         case DeadlinePassed():
@@ -106,6 +123,8 @@ def _add(
         state.custom_meta or report.custom_meta,
         state.snapshot,
         state.ledger,
+        state.learned or (Learned(_SOURCES[type(report)], report.at) if facts & _TELLS_END else None),
+        state.look_at,
     )
 
 
@@ -118,7 +137,9 @@ def _add_snapshot(state: PayloadState, report: SnapshotReport) -> PayloadState:
         facts |= Fact.OPENED
     known = _add(state, facts, report, txid=snapshot.txid, token=report.token, expires_at=snapshot.expires_at)
     return known._replace(
-        flags=known.flags | _contradictions(snapshot), snapshot=_better_snapshot(state.snapshot, snapshot)
+        flags=known.flags | _contradictions(snapshot),
+        snapshot=_better_snapshot(state.snapshot, snapshot),
+        expires_at=snapshot.expires_at or known.expires_at,
     )
 
 
@@ -129,6 +150,18 @@ def _contradictions(snapshot: Snapshot) -> Flag:
     if snapshot.networks_disagree:
         flags |= Flag.NETWORKS_DISAGREE
     return flags
+
+
+def _next_look(state: PayloadState, report: LookupDue) -> datetime | None:
+    """When the look is due that covers ``report``; the old one if that still does."""
+    last = state.look_at
+    if report.because == "registered":
+        return last if last is not None or state.snapshot is not None else report.at + FIRST_LOOK
+    if last is None:
+        return report.at
+    answered = state.snapshot is not None and state.snapshot.fetched_at >= last
+    covered = report.at < last or (not answered and report.at < last + LOOK_PATIENCE)
+    return last if covered else max(report.at, last + LOOK_SPACING)
 
 
 def _better_snapshot(old: Snapshot | None, new: Snapshot) -> Snapshot:

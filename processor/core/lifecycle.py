@@ -14,6 +14,7 @@ A sign event is published when its fact is news and nothing later is known yet: 
 A resolve event is published when the claimed outcome and the evidence meet in `SETTLEMENT`, at most once.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
@@ -21,7 +22,7 @@ from typing import Final, Literal, NamedTuple
 
 from processor.core.application import Policy
 from processor.core.knowledge import learn
-from processor.core.report import DeadlinePassed, LedgerReport, Report, SnapshotReport
+from processor.core.report import DeadlinePassed, LedgerReport, LookupDue, Report, SnapshotReport, StatusReport
 from processor.core.settlement import AwaitGrace, Check, Fetch, Resolve, Rest, Step, Stop, grace_end, next_step
 from processor.core.state import ENDED, NO_FACT, Fact, Facts, Flag, Flags, PayloadState
 from schemas.data import FailReason
@@ -29,6 +30,12 @@ from schemas.events import ResolveName, SignName
 
 DEADLINE_SLACK: Final = timedelta(seconds=30)
 """How long after an expiry the payload is looked up, so that Xumm's clock may differ from ours."""
+WEBHOOK_PATIENCE: Final = timedelta(minutes=21)
+"""How long Xumm goes on trying to deliver a webhook: 10, 10 or 60, 600 and 600 seconds between five attempts."""
+UNTOLD_EXPIRY: Final = timedelta(hours=4)
+"""When a payload is looked up of which even Xumm's API does not tell when it expires: Xumm's default for that."""
+LONGEST_LOOK: Final = timedelta(hours=1)
+"""Between two looks at a payload that should have expired and, says Xumm, has not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +72,12 @@ _LATE_OUTCOME: Final = int(Flag.LATE_OUTCOME)
 class Task:
     """Something to do later, at ``due`` from now (never negative)."""
 
-    kind: Literal["fetch", "check", "deadline"]
+    kind: Literal["fetch", "check", "deadline", "poll"]
+    """``fetch`` and ``check`` look for the proof of what was claimed; ``poll`` looks whether anything was missed."""
     due: timedelta = timedelta(0)
 
 
-_FETCH: Final = (Task(kind="fetch"),)
+_LOOKUPS: Final = {"fetch": (Task(kind="fetch"),), "poll": (Task(kind="poll"),)}
 _CHECK: Final = (Task(kind="check"),)
 
 
@@ -169,22 +177,46 @@ def _tasks(state: PayloadState, learned: PayloadState, step: Step, report: Repor
     if isinstance(step, Stop | Resolve) or learned.resolved is not None:
         return ()
     changed = step != next_step(state, policy)
-    if (isinstance(step, Fetch) and (changed or isinstance(report, LedgerReport))) or isinstance(
-        report, DeadlinePassed
-    ):
-        return _FETCH
+    if isinstance(step, Fetch) or isinstance(report, DeadlinePassed):
+        lookup = _lookup(learned.facts)
+        asked = changed or lookup != _lookup(state.facts) or isinstance(report, LedgerReport | DeadlinePassed)
+        return _LOOKUPS[lookup] if asked else _look(state, learned, report)
     if isinstance(step, Check) and changed:
         return _CHECK
+    if isinstance(report, LookupDue):
+        return _look(state, learned, report)
     if isinstance(step, AwaitGrace) and (changed or isinstance(report, SnapshotReport)):
         return (Task(kind="deadline", due=_until(grace_end(learned, policy), report.at)),)
-    if isinstance(step, Rest) and learned.expires_at is not None and _tells_expiry(state, report):
-        return (Task(kind="deadline", due=_until(learned.expires_at, report.at)),)
-    return ()
+    return tuple(_deadlines(state, learned, report)) if isinstance(step, Rest) else ()
 
 
-def _tells_expiry(state: PayloadState, report: Report) -> bool:
-    return state.expires_at is None or isinstance(report, SnapshotReport)
+def _lookup(facts: Facts) -> Literal["fetch", "poll"]:
+    """Somebody waits for the proof of a deed; nobody waits for a payload that nobody touched."""
+    return "fetch" if facts & ENDED else "poll"
+
+
+def _look(state: PayloadState, learned: PayloadState, report: Report) -> tuple[Task, ...]:
+    """One look covers all doubts that come before it; what was claimed is being looked up anyway."""
+    if not isinstance(report, LookupDue) or learned.look_at in {None, state.look_at} or learned.facts & ENDED:
+        return ()
+    assert learned.look_at is not None  # noqa: S101  the line above
+    return (Task(kind="poll", due=max(learned.look_at - report.at, timedelta(0))),)
+
+
+def _deadlines(state: PayloadState, learned: PayloadState, report: Report) -> Iterator[Task]:
+    """When to look again at a payload that is open, in case nobody says how it ends."""
+    snapshot = isinstance(report, SnapshotReport)
+    if learned.expires_at is not None and (state.expires_at is None or snapshot):
+        yield Task(kind="deadline", due=_until(learned.expires_at, report.at))
+    elif snapshot:
+        yield Task(kind="deadline", due=UNTOLD_EXPIRY)
+    if isinstance(report, StatusReport) and learned.facts & ~state.facts & _SIGNING:
+        yield Task(kind="deadline", due=WEBHOOK_PATIENCE)
+
+
+_SIGNING: Final = int(Fact.PRE_SIGNED | Fact.DISPATCHED)
 
 
 def _until(moment: datetime, now: datetime) -> timedelta:
-    return max(moment - now, timedelta(0)) + DEADLINE_SLACK
+    """Until a little after ``moment``; the longer ago that is, the more rarely it is worth another look."""
+    return max(moment - now, timedelta(0), min(now - moment, LONGEST_LOOK) - DEADLINE_SLACK) + DEADLINE_SLACK

@@ -14,13 +14,13 @@ from processor.core.errors import NormalizeError
 from processor.core.evidence import CustomMetaJson, Doubt, Ledger, Snapshot, SnapshotOutcome
 from processor.core.network import network_names
 from processor.core.proof import Claim, SignedTransaction, prove
-from processor.core.report import LedgerReport, SnapshotReport, StatusReport, Token, WebhookReport
+from processor.core.report import LedgerReport, LookupDue, SnapshotReport, StatusReport, Token, WebhookReport
 from schemas.data import Amount
 from schemas.ledger import Transaction
 from schemas.payload import Payload
 from schemas.status import Status
 from schemas.text import CustomMeta, aware
-from schemas.webhook import WEBHOOK, UserToken
+from schemas.webhook import WEBHOOK, UserToken, Webhook
 from schemas.webhook import CustomMeta as WebhookMeta
 
 _amount: Final[TypeAdapter[Amount]] = TypeAdapter(Amount)
@@ -37,24 +37,29 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def webhook_report(delivery: Delivery) -> WebhookReport:
     """What an authentic webhook says. Raises `NormalizeError` if it contradicts itself or makes no sense."""
-    try:
-        webhook = WEBHOOK.validate_json(delivery.body)
-    except ValidationError as error:
-        raise NormalizeError(_problems(error)) from None
-    application, meta, response = delivery.application, webhook["meta"], webhook["payloadResponse"]
-    if meta["application_uuidv4"] != application.uuid:
-        raise NormalizeError("meta.application_uuidv4 is not the application that the webhook was posted for")
-    if meta["payload_uuidv4"] != response["payload_uuidv4"]:
-        raise NormalizeError("meta.payload_uuidv4 and payloadResponse.payload_uuidv4 differ")
+    application = delivery.application
+    webhook = _webhook(application, delivery.body)
+    response = webhook["payloadResponse"]
     return WebhookReport(
         application.name,
         application.uuid,
-        meta["payload_uuidv4"],
+        response["payload_uuidv4"],
         delivery.received_at,
         response["signed"],
         response.get("txid"),
         _token(webhook.get("userToken")),
         _webhook_meta(webhook.get("custom_meta")),
+    )
+
+
+def stale_report(application: Application, body: bytes, at: datetime) -> LookupDue:
+    """What is left of a webhook whose signature is right and whose time is not: the payload is worth a look.
+
+    Raises `NormalizeError` as `webhook_report` does.
+    """
+    payload = _webhook(application, body)["meta"]["payload_uuidv4"]
+    return LookupDue(
+        app=application.name, application=application.uuid, payload=payload, at=at, because="stale_webhook"
     )
 
 
@@ -112,6 +117,19 @@ def ledger_report(
         at=at,
         ledger=_ledger(transaction, node=node, at=at),
     )
+
+
+def _webhook(application: Application, body: bytes) -> Webhook:
+    try:
+        webhook = WEBHOOK.validate_json(body)
+    except ValidationError as error:
+        raise NormalizeError(_problems(error)) from None
+    meta = webhook["meta"]
+    if meta["application_uuidv4"] != application.uuid:
+        raise NormalizeError("meta.application_uuidv4 is not the application that the webhook was posted for")
+    if meta["payload_uuidv4"] != webhook["payloadResponse"]["payload_uuidv4"]:
+        raise NormalizeError("meta.payload_uuidv4 and payloadResponse.payload_uuidv4 differ")
+    return webhook
 
 
 _YEAR: Final = 366 * 24 * 3600

@@ -95,4 +95,22 @@ class LookupAbandoned(_Report):
     """Fetching or checking was tried until there was no use in it any more."""
 
 
-Report = WebhookReport | StatusReport | SnapshotReport | LedgerReport | RequestReport | DeadlinePassed | LookupAbandoned
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookupDue(_Report):
+    """Nothing is claimed, but something may have been missed: the payload is worth a look."""
+
+    because: Literal["registered", "gap", "absent", "stale_webhook"]
+    """``registered``: somebody asked to watch it; ``gap``: its socket was down for a while; ``absent``: its socket says
+    again and again that there is no such payload; ``stale_webhook``: an authentic webhook came at the wrong time."""
+
+
+Report = (
+    WebhookReport
+    | StatusReport
+    | SnapshotReport
+    | LedgerReport
+    | RequestReport
+    | DeadlinePassed
+    | LookupDue
+    | LookupAbandoned
+)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import IntFlag
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from processor.core.evidence import CustomMetaJson, Ledger, Snapshot
 from schemas.events import ResolveName
@@ -20,6 +20,8 @@ class Fact(IntFlag):
     EXPIRED = 64
     CANCELLED = 128
     TOKEN_ISSUED = 256
+    DELIVERED = 512
+    """Xumm's webhook came. Told to operators, not to consumers."""
 
 
 ENDED: Final = int(Fact.SIGNED | Fact.REJECTED | Fact.CANCELLED)
@@ -49,6 +51,7 @@ Facts = int
 """A set of `Fact`. A plain number, since adding to an `IntFlag` costs a microsecond, which every webhook would pay."""
 Flags = int
 """A set of `Flag`, likewise."""
+Source = Literal["webhook", "websocket", "api", "request"]
 NO_FACT: Final = Fact(0)
 NO_FLAG: Final = Flag(0)
 
@@ -56,6 +59,13 @@ NO_FLAG: Final = Flag(0)
 def names_of(flags: Flags) -> str:
     """The flags by name, for a log line."""
     return Flag(flags).name or ""
+
+
+class Learned(NamedTuple):
+    """How it was first learned that a payload had ended, or could not be opened any more."""
+
+    source: Source
+    at: datetime
 
 
 class PayloadState(NamedTuple):
@@ -81,6 +91,9 @@ class PayloadState(NamedTuple):
     custom_meta: CustomMetaJson | None = None
     snapshot: Snapshot | None = None
     ledger: Ledger | None = None
+    learned: Learned | None = None
+    look_at: datetime | None = None
+    """When the last look is due, or was, that was asked for without a claim."""
 
     def with_conclusions(
         self, facts: Facts, flags: Flags, sequence: int, resolved: ResolveName | None

@@ -73,16 +73,32 @@ class Recorded(NamedTuple):
     messages: tuple[OutboxMessage, ...] = ()
 
 
+TaskKind = Literal["fetch", "check", "deadline", "poll"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueTask:
     """A task claimed for a while: whoever claims it finishes, reschedules, or lets the lease run out."""
 
     id: int
-    kind: Literal["fetch", "check", "deadline"]
+    kind: TaskKind
     state: PayloadState
     attempts: int
     """How often it was claimed, this time included."""
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """A payload whose socket is to be watched, by whoever holds the lease on it."""
+
+    state: PayloadState
+    """As far as watching depends on it: without evidence."""
+    since: datetime
+    resumed: bool = False
+    """It was watched before: what was said since then was heard by nobody."""
+    holder: str | None = None
+    leased_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

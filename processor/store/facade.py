@@ -1,14 +1,17 @@
 """The store as the relay and the tasks see it: their ports, over one writer."""
 
 from asyncio import Future
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from processor.core.errors import StoreError
-from processor.store.entry import DueTask, OutboxMessage, Recorded, Reported
+from processor.store.entry import DueTask, OutboxMessage, Recorded, Reported, TaskKind, Watch
+from processor.store.watches import WatchKey
 from processor.store.writer import Writer
 
+WATCH_LEASE: Final = timedelta(minutes=3)
+"""After which the watches of an instance that died are taken over."""
 RELAY_LEASE: Final = "relay"
 RELAY_LEASE_TTL: Final = timedelta(seconds=15)
 TASK_LEASE: Final = timedelta(minutes=2)
@@ -61,10 +64,10 @@ class StoredTasks:
         self._instance = instance
         self._clock = clock
 
-    async def claim_tasks(self, limit: int) -> Sequence[DueTask]:
+    async def claim_tasks(self, limit: int, kinds: Collection[TaskKind]) -> Sequence[DueTask]:
         """Due tasks, leased to this process for `TASK_LEASE`."""
         now = self._clock()
-        return await self._writer.run(lambda store: store.claim_tasks(now, limit, self._instance, TASK_LEASE))
+        return await self._writer.run(lambda store: store.claim_tasks(now, limit, self._instance, TASK_LEASE, kinds))
 
     async def finish_task(self, task: DueTask) -> None:
         """The task is done, unless it was asked for again meanwhile."""
@@ -75,10 +78,42 @@ class StoredTasks:
         due_at = self._clock() + delay
         await self._writer.run(lambda store: store.reschedule_task(task, due_at))
 
-    async def next_task_in(self) -> timedelta | None:
+    async def next_task_in(self, kinds: Collection[TaskKind]) -> timedelta | None:
         """How long until a task is due; None if there is none."""
-        due_at = await self._writer.run(lambda store: store.next_task_due())
+        due_at = await self._writer.run(lambda store: store.next_task_due(kinds))
         return None if due_at is None else max(due_at - self._clock(), timedelta(0))
+
+    def record(self, entry: Reported) -> "Future[Recorded]":
+        """Apply a report."""
+        return self._writer.record(entry)
+
+
+class StoredWatches:
+    """The watcher's store."""
+
+    def __init__(self, writer: Writer, *, instance: str, clock: Callable[[], datetime]) -> None:
+        self._writer = writer
+        self._instance = instance
+        self._clock = clock
+
+    async def claim_watches(self, limit: int) -> Sequence[Watch]:
+        """Watches that nobody holds, leased to this process for `WATCH_LEASE`."""
+        now = self._clock()
+        return await self._writer.run(lambda store: store.claim_watches(now, limit, self._instance, WATCH_LEASE))
+
+    async def renew_watches(self, keys: Sequence[WatchKey]) -> Sequence[Watch]:
+        """Those of ``keys`` that this process still holds, as they are now; for another `WATCH_LEASE`."""
+        now = self._clock()
+        return await self._writer.run(lambda store: store.renew_watches(keys, now, self._instance, WATCH_LEASE))
+
+    async def end_watches(self, keys: Sequence[WatchKey]) -> None:
+        """These need no watching any more."""
+        await self._writer.run(lambda store: store.end_watches(keys, self._instance))
+
+    async def release_watches(self) -> None:
+        """Whatever this process, or the one before it, held is free."""
+        now = self._clock()
+        await self._writer.run(lambda store: store.release_watches(now, self._instance))
 
     def record(self, entry: Reported) -> "Future[Recorded]":
         """Apply a report."""

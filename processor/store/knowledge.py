@@ -7,11 +7,12 @@ import orjson
 from pydantic import TypeAdapter
 
 from processor.core.evidence import Ledger, Snapshot
-from processor.core.state import PayloadState
+from processor.core.state import Learned, PayloadState
 from processor.store.tables import payloads, restored, stored
 
 _snapshot: Final[TypeAdapter[Snapshot | None]] = TypeAdapter(Snapshot | None)
 _ledger: Final[TypeAdapter[Ledger | None]] = TypeAdapter(Ledger | None)
+_UNTOLD: Final[tuple[Any, Any, Any]] = (None, None, None)
 UNKNOWN: Final = b""
 """The ``knowledge`` of a row that only holds a place."""
 STATE: Final = tuple(
@@ -43,7 +44,7 @@ def row_of(state: PayloadState) -> tuple[Any, ...]:
         state.sequence,
         state.resolved,
         None if state.expires_at is None else stored(state.expires_at),
-        orjson.dumps([state.txid, state.user, state.snapshot, state.ledger]),
+        orjson.dumps([state.txid, state.user, state.snapshot, state.ledger, *_times(state)]),
         state.custom_meta,
     )
 
@@ -51,7 +52,8 @@ def row_of(state: PayloadState) -> tuple[Any, ...]:
 def state_of(row: Sequence[Any]) -> PayloadState:
     """The state in a row that begins with `STATE`."""
     payload, app, application, facts, flags, sequence, resolved, expires_at, knowledge, custom_meta, *_ = row
-    txid, user, snapshot, ledger = orjson.loads(knowledge)
+    txid, user, snapshot, ledger, *times = orjson.loads(knowledge)
+    source, learned_at, look_at = times or _UNTOLD  # what version 0.1 wrote has none
     return PayloadState(
         app=app,
         application=application,
@@ -66,4 +68,11 @@ def state_of(row: Sequence[Any]) -> PayloadState:
         custom_meta=None if custom_meta is None else bytes(custom_meta),
         snapshot=_snapshot.validate_python(snapshot),
         ledger=_ledger.validate_python(ledger),
+        learned=None if learned_at is None else Learned(source, restored(learned_at)),
+        look_at=None if look_at is None else restored(look_at),
     )
+
+
+def _times(state: PayloadState) -> tuple[Any, ...]:
+    source, learned_at = (None, None) if state.learned is None else (state.learned.source, stored(state.learned.at))
+    return source, learned_at, None if state.look_at is None else stored(state.look_at)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Dialect, bindparam, select, text
 from processor.core.announce import encode
 from processor.core.lifecycle import Announcement, Transition, apply
 from processor.core.state import PayloadState
+from processor.core.watching import begins
 from processor.publisher.port import Message
 from processor.store.entry import (
     DeliveryRecord,
@@ -21,7 +22,7 @@ from processor.store.entry import (
 )
 from processor.store.knowledge import STATE, UNKNOWN, row_of, state_of
 from processor.store.rows import Insert, Insertion, rendered
-from processor.store.tables import deliveries, events, outbox, payloads, quarantine, stored, tasks
+from processor.store.tables import deliveries, events, outbox, outcomes, payloads, quarantine, stored, tasks, watches
 
 GROUP_LIMIT: Final = 256
 """How many entries one transaction takes."""
@@ -49,6 +50,8 @@ class Recording:
         self._put_waiting = Insertion(dialect, [*outbox.c])
         self._put_tasks = Insertion(dialect, [*tasks.c][1:7])
         self._put_deliveries = Insertion(dialect, [*deliveries.c][1:])
+        self._put_watches = Insertion(dialect, [*watches.c], lambda insert: insert.on_conflict_do_nothing())
+        self._put_outcomes = Insertion(dialect, [*outcomes.c][1:])
         self._put_quarantine = Insertion(dialect, [*quarantine.c][1:6])
 
     def record(self, connection: Connection, entries: Sequence[Entry], now: datetime) -> list[Recorded]:
@@ -59,6 +62,8 @@ class Recording:
         recorded = self._put_drafts(connection, drafts)
         self._put_states(connection, [(*row_of(state), seen_at, seen_at) for state in group.changed.values()])
         self._put_tasks(connection, group.tasks)
+        self._put_watches(connection, group.watches)
+        self._put_outcomes(connection, group.outcomes)
         self._put_deliveries(connection, group.deliveries)
         self._put_quarantine(connection, group.quarantined)
         return recorded
@@ -119,6 +124,8 @@ class _Group:
         self._now = now
         self.changed: dict[_Key, PayloadState] = {}
         self.tasks: list[tuple[Any, ...]] = []
+        self.watches: list[tuple[Any, ...]] = []
+        self.outcomes: list[tuple[Any, ...]] = []
         self.deliveries: list[tuple[Any, ...]] = []
         self.quarantined: list[tuple[Any, ...]] = []
 
@@ -142,6 +149,10 @@ class _Group:
         transition = apply(state, report, entry.policy)
         if known is None or transition.state != known:
             self._states[key] = self.changed[key] = transition.state
+            if begins(known, transition.state):
+                self.watches.append((*key, self._now, None, 0))
+            if transition.state.resolved is not None and state.resolved is None:
+                self.outcomes.append(_outcome_row(transition.state, self._now))
         for task in transition.tasks:
             self.tasks.append((*key, task.kind, stored(report.at + task.due), 0, self._now))
         if entry.delivery is not None:
@@ -176,6 +187,13 @@ def _delivery_row(delivery: DeliveryRecord, verdict: str) -> tuple[Any, ...]:
     latency_us = round(delivery.latency.total_seconds() * 1_000_000)
     received_at = stored(delivery.received_at)
     return (received_at, delivery.app, delivery.payload, delivery.attempt, verdict, latency_us)
+
+
+def _outcome_row(state: PayloadState, now: int) -> tuple[Any, ...]:
+    learned, snapshot = state.learned, state.snapshot
+    resolved_at = None if snapshot is None or snapshot.resolved_at is None else stored(snapshot.resolved_at)
+    source, learned_at = ("unknown", now) if learned is None else (learned.source, stored(learned.at))
+    return (now, state.payload, state.app, state.resolved, source, learned_at, resolved_at)
 
 
 def _update_state(insert: Insert) -> Insert:

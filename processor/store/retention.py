@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select
 
-from processor.store.tables import deliveries, events, outbox, quarantine, stored
+from processor.store.tables import deliveries, events, outbox, outcomes, quarantine, stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +15,7 @@ class Retention:
     events: timedelta = timedelta(days=7)
     """Events that were published, from when they were learned: for replay."""
     deliveries: timedelta = timedelta(days=30)
+    """The delivery log, and how outcomes were learned."""
     max_deliveries: int = 1_000_000
     """Lines of the delivery log, however young: a flood of refused ones must not fill the disk."""
     released: timedelta = timedelta(days=30)
@@ -32,6 +33,7 @@ def prune(connection: Connection, retention: Retention, now: datetime, limit: in
     return (
         _remove(connection, deliveries, old | beyond, limit)
         + _remove(connection, events, past & published, limit)
+        + _remove(connection, outcomes, outcomes.c.at < stored(now - retention.deliveries), limit)
         + _remove(connection, quarantine, released, limit)
     )
 

@@ -1,24 +1,36 @@
 """The store: what must survive, behind methods that each are one transaction."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar, get_args
 
 from sqlalchemy import Connection, select
 
 from processor.core.state import PayloadState
-from processor.store import deliveries, leases, outbox, retention, tasks
+from processor.store import deliveries, leases, outbox, outcomes, retention, tasks, watches
 from processor.store.database import Database, open_database, open_read_only
-from processor.store.entry import DeliveryRecord, DueTask, Entry, OutboxMessage, QuarantinedBody, Recorded
+from processor.store.entry import (
+    DeliveryRecord,
+    DueTask,
+    Entry,
+    OutboxMessage,
+    QuarantinedBody,
+    Recorded,
+    TaskKind,
+    Watch,
+)
 from processor.store.knowledge import STATE, UNKNOWN, state_of
 from processor.store.migrations import upgrade
+from processor.store.outcomes import Outcomes
 from processor.store.recording import Recording
 from processor.store.retention import Retention
 from processor.store.tables import payloads
+from processor.store.watches import WatchKey
 
 T = TypeVar("T")
+TASK_KINDS: Final = get_args(TaskKind)
 
 
 class Store:
@@ -114,10 +126,12 @@ class Store:
             self.depth = outbox.depth(connection)
         return self.depth
 
-    def claim_tasks(self, now: datetime, limit: int, holder: str, lease: timedelta) -> list[DueTask]:
-        """Lease up to ``limit`` due tasks to ``holder``, the longest due first."""
+    def claim_tasks(
+        self, now: datetime, limit: int, holder: str, lease: timedelta, kinds: Collection[TaskKind] = TASK_KINDS
+    ) -> list[DueTask]:
+        """Lease up to ``limit`` due tasks of ``kinds`` to ``holder``, the longest due first."""
         with self.transaction() as connection:
-            return tasks.claim(connection, now, limit, holder, lease)
+            return tasks.claim(connection, now, limit, holder, lease, kinds)
 
     def finish_task(self, task: DueTask) -> None:
         """Remove a task; if it was asked for again meanwhile, only release it."""
@@ -129,10 +143,40 @@ class Store:
         with self.transaction() as connection:
             tasks.reschedule(connection, task, due_at)
 
-    def next_task_due(self) -> datetime | None:
-        """When the next task becomes due, or the lease on one runs out. None if there is none."""
+    def next_task_due(self, kinds: Collection[TaskKind] = TASK_KINDS) -> datetime | None:
+        """When the next task of ``kinds`` becomes due, or the lease on one runs out. None if there is none."""
         with self.transaction() as connection:
-            return tasks.next_due(connection)
+            return tasks.next_due(connection, kinds)
+
+    def claim_watches(self, now: datetime, limit: int, holder: str, lease: timedelta) -> list[Watch]:
+        """Lease up to ``limit`` watches that nobody holds to ``holder``, those first that have waited the longest."""
+        with self.transaction() as connection:
+            return watches.claim(connection, now, limit, holder, lease)
+
+    def renew_watches(self, keys: Sequence[WatchKey], now: datetime, holder: str, lease: timedelta) -> list[Watch]:
+        """Extend ``holder``'s leases on ``keys``; those of them that it still holds, as they are now."""
+        with self.transaction() as connection:
+            return watches.renew(connection, keys, now, holder, lease)
+
+    def end_watches(self, keys: Sequence[WatchKey], holder: str) -> None:
+        """Watch these no more, where ``holder`` does."""
+        with self.transaction() as connection:
+            watches.end(connection, keys, holder)
+
+    def release_watches(self, now: datetime, holder: str) -> None:
+        """Let others have ``holder``'s watches; if nobody else writes to the database, everybody's are ``holder``'s."""
+        with self.transaction() as connection:
+            watches.release(connection, now, None if self.exclusive else holder)
+
+    def watches(self, limit: int = 100) -> list[Watch]:
+        """The watches that have lasted the longest."""
+        with self.transaction() as connection:
+            return watches.listed(connection, limit)
+
+    def outcomes(self, since: datetime, now: datetime, limit: int = 1_000_000) -> Outcomes:
+        """How the outcomes that were published since were learned: the last ``limit`` of them."""
+        with self.transaction() as connection:
+            return outcomes.summary(connection, since, now, limit)
 
     def deliveries(
         self, *, payload: str | None = None, app: str | None = None, verdict: str | None = None, limit: int = 100

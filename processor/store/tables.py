@@ -103,6 +103,35 @@ quarantine: Final = Table(
 )
 """Authentic bodies that make no sense."""
 
+watches: Final = Table(
+    "watches",
+    metadata,
+    Column("payload", Text, primary_key=True),
+    Column("app", Text, primary_key=True),
+    Column("since", BigInteger, nullable=False),
+    Column("holder", Text),
+    Column("leased_until", BigInteger, nullable=False),
+    Index("watches_leased", "leased_until"),
+)
+"""The payloads whose sockets are watched; until when follows from their state. ``leased_until`` is 0 for one that was
+never watched: whatever it was before, what was said then was heard by nobody."""
+
+outcomes: Final = Table(
+    "outcomes",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("app", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("learned_at", BigInteger, nullable=False),
+    Column("resolved_at", BigInteger),
+    Index("outcomes_at", "at"),
+    sqlite_autoincrement=True,
+)
+"""How each payload ended that is resolved, and how that was first learned. Written by lookups alone."""
+
 leases: Final = Table(
     "leases",
     metadata,

@@ -4,12 +4,13 @@ A claim is recognised by ``attempts``, which grows with each. What is asked for 
 task: an answer that is on its way may be too old for it.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
-from processor.store.entry import DueTask
+from processor.store.entry import DueTask, TaskKind
 from processor.store.knowledge import STATE, state_of
 from processor.store.tables import payloads, restored, stored, tasks
 
@@ -18,13 +19,19 @@ _TASK: Final = (tasks.c.id, tasks.c.kind, tasks.c.attempts, tasks.c.created_at)
 _FREE: Final[dict[str, None]] = {"holder": None, "leased_until": None}
 
 
-def claim(connection: Connection, now: datetime, limit: int, holder: str, lease: timedelta) -> list[DueTask]:
-    """Lease up to ``limit`` tasks that are due and not leased to anybody, the longest due first."""
+def claim(
+    connection: Connection, now: datetime, limit: int, holder: str, lease: timedelta, kinds: Collection[TaskKind]
+) -> list[DueTask]:
+    """Lease up to ``limit`` tasks of ``kinds`` that are due and not leased to anybody, the longest due first."""
     at = stored(now)
     statement = (
         select(*STATE, *_TASK)
         .select_from(_JOINED)
-        .where(tasks.c.due_at <= at, or_(tasks.c.leased_until.is_(None), tasks.c.leased_until <= at))
+        .where(
+            tasks.c.kind.in_(kinds),
+            tasks.c.due_at <= at,
+            or_(tasks.c.leased_until.is_(None), tasks.c.leased_until <= at),
+        )
         .order_by(tasks.c.due_at)
         .limit(limit)
         .with_for_update(of=tasks, skip_locked=True)
@@ -57,10 +64,11 @@ def reschedule(connection: Connection, task: DueTask, due_at: datetime) -> None:
     connection.execute(update(tasks).where(_is_claim(task)).values(due_at=stored(due_at), **_FREE))
 
 
-def next_due(connection: Connection) -> datetime | None:
-    """When the next task becomes due, or a lease on one runs out."""
-    free = select(func.min(tasks.c.due_at)).where(tasks.c.leased_until.is_(None))
-    leased = select(func.min(tasks.c.leased_until)).where(tasks.c.leased_until.is_not(None))
+def next_due(connection: Connection, kinds: Collection[TaskKind]) -> datetime | None:
+    """When the next task of ``kinds`` becomes due, or a lease on one runs out."""
+    wanted = tasks.c.kind.in_(kinds)
+    free = select(func.min(tasks.c.due_at)).where(wanted, tasks.c.leased_until.is_(None))
+    leased = select(func.min(tasks.c.leased_until)).where(wanted, tasks.c.leased_until.is_not(None))
     moments = [connection.execute(query).scalar() for query in (free, leased)]
     known = [moment for moment in moments if moment is not None]
     return restored(min(known)) if known else None

@@ -5,6 +5,7 @@
     publisher -> xumm.events (topic) -> push-notifications, app-state, ...   by binding
                         |            -> xumm.log, a stream                   every event
                         '-> xumm.unrouted                                    what nothing was bound for
+    a service -> xumm.watch                                              commands to watch a payload
     consumer  -> xumm.retry (direct) -> <queue>.retry.<delay>s               back to <queue> when the time is up
               -> xumm.dead (direct)  -> <queue>.dead                         until somebody redrives it
 
@@ -30,6 +31,7 @@ from schemas.topology import (
     RETRIES,
     RETRY_DELAYS_SECONDS,
     UNROUTED,
+    WATCHES,
     dead_letter_queue,
     retry_queue,
 )
@@ -41,6 +43,7 @@ _SAFE_DEAD_LETTERING: Final[Mapping[str, Setting]] = {
     "overflow": "reject-publish",
 }
 _DEFAULT_EXCHANGE: Final = ""
+_OURS: Final = frozenset({UNROUTED, LOG, WATCHES, dead_letter_queue(WATCHES)})
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,199}")
 
 
@@ -71,6 +74,7 @@ def desired(queues: Mapping[str, Sequence[str]] = DEFAULT_QUEUES, options: Topol
     options = options or TopologyOptions()
     _check(queues)
     parts = [_backbone(options), *(_consumer_queue(name, keys, options) for name, keys in queues.items())]
+    parts.append(_commands(options))
     if options.log:
         parts.append(_log(options))
     return Topology(
@@ -88,7 +92,7 @@ def _check(queues: Mapping[str, Sequence[str]]) -> None:
         if not keys:
             raise ValueError(f"queue {name} has no binding")
     made = [made for name in queues for made in _names(name)]
-    taken = {name for name in made if made.count(name) > 1 or name in {UNROUTED, LOG}}
+    taken = {name for name in made if made.count(name) > 1 or name in _OURS}
     if taken:
         raise ValueError(f"queue names collide: {', '.join(sorted(taken))}")
 
@@ -168,6 +172,19 @@ def _waits(queue: str, delay_seconds: int) -> Mapping[str, Setting]:
         "dead-letter-routing-key": queue,
         "message-ttl": delay_seconds * 1000,
     }
+
+
+def _commands(options: TopologyOptions) -> Topology:
+    """The queue of commands, and where those end that make no sense. Nothing is retried: it waits in the queue."""
+    dead = dead_letter_queue(WATCHES)
+    return Topology(
+        policies=(
+            _policy(dead, _dead_limits(options), options),
+            _policy(WATCHES, _consumer_limits(WATCHES, options), options),
+        ),
+        queues=(Queue(name=dead, arguments=_QUORUM), Queue(name=WATCHES, arguments=_QUORUM)),
+        bindings=(Binding(exchange=DEAD_LETTERS, queue=dead, routing_key=WATCHES),),
+    )
 
 
 def _log(options: TopologyOptions) -> Topology:

@@ -263,7 +263,7 @@ def test_expiry_becomes_a_deadline() -> None:
     )
 
     assert (Task(kind="deadline", due=timedelta(minutes=10, seconds=30)),) == created.tasks
-    assert (Task(kind="fetch"),) == expired.tasks
+    assert (Task(kind="poll"),) == expired.tasks
 
 
 def test_opened_payload_waits_out_its_grace() -> None:

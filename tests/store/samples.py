@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from processor.core.application import Policy
-from processor.core.evidence import Ledger, Snapshot
+from processor.core.evidence import Ledger, Signature, Snapshot
 from processor.core.report import (
     DeadlinePassed,
     LedgerReport,
@@ -115,6 +115,7 @@ def snapshot(number: int, *, at: datetime = NOW) -> Reported:
         network="MAINNET",
         resolved_at=at,
         expires_at=at + timedelta(hours=1),
+        signature=Signature(account=ACCOUNT, algorithm="secp256k1"),
     )
     return reported(SnapshotReport(app=APP, application=APPLICATION, payload=payload(number), at=at, snapshot=fetched))
 

@@ -32,8 +32,10 @@ def test_migrations_make_the_tables(url: str) -> None:
 
     assert differences == []
     assert indexes == {
+        "outcomes_at": None,
         "tasks_due": None,
         "tasks_leased": "leased_until is not null",
+        "watches_leased": None,
     }
 
 

@@ -22,6 +22,8 @@ def test_every_queue_says_its_type_and_nothing_else() -> None:
             for name in ("push-notifications", "app-state")
             for suffix in ("", ".dead", ".retry.10s", ".retry.60s", ".retry.600s")
         },
+        "xumm.watch": {"x-queue-type": "quorum"},
+        "xumm.watch.dead": {"x-queue-type": "quorum"},
         "xumm.log": {"x-queue-type": "stream"},
     }
     assert all(not exchange.arguments for exchange in topology.exchanges)
@@ -45,7 +47,7 @@ def test_dead_letters_of_quorum_queues_are_safe() -> None:
         if "dead-letter-exchange" in policy.definition
     ]
 
-    assert safe == [("at-least-once", "reject-publish")] * 8
+    assert safe == [("at-least-once", "reject-publish")] * 9
 
 
 def test_a_new_queue_brings_its_ways_out() -> None:
@@ -60,6 +62,7 @@ def test_a_new_queue_brings_its_ways_out() -> None:
         ("xumm.retry", "billing.retry.600s", "billing.retry.600s"),
         ("xumm.events", "billing", "shop.resolve.*"),
         ("xumm.events", "billing", "#.signed"),
+        ("xumm.dead", "xumm.watch.dead", "xumm.watch"),
     ]
 
 
@@ -99,6 +102,7 @@ def test_the_log_is_optional() -> None:
         ({"a" * 201: ("#",)}, "is not made of letters"),
         ({"billing": ()}, "queue billing has no binding"),
         ({"xumm.log": ("#",)}, "queue names collide: xumm.log"),
+        ({"xumm.watch": ("#",)}, "queue names collide: xumm.watch"),
         ({"a": ("#",), "a.dead": ("#",)}, "queue names collide: a.dead"),
     ],
 )

@@ -1,0 +1,55 @@
+"""What every request of another service goes through: who asks, may they, and what do they say."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+from aiohttp import hdrs, web
+from pydantic import BaseModel, ValidationError
+
+from processor.core.service_key import Scope, ServiceKey, find_key, presented_key
+from processor.intake import Limits
+from processor.problem import Problem
+
+Model = TypeVar("Model", bound=BaseModel)
+_MAX_BYTES: Final = 16 * 1024
+
+
+def authorized(request: web.Request, keys: Sequence[ServiceKey], scope: Scope) -> ServiceKey:
+    """The caller's key, which has ``scope``. Raises `Problem`; no byte of the body is read before."""
+    presented = presented_key(request.headers.get(hdrs.AUTHORIZATION))
+    if presented is None:
+        raise Problem("key_missing")
+    key = find_key(keys, presented)
+    if key is None:
+        raise Problem("key_invalid")
+    if scope not in key.scopes:
+        raise Problem("scope_missing")
+    return key
+
+
+async def said(request: web.Request, model: type[Model], limits: Limits) -> Model:
+    """The body as ``model``. Raises `Problem`."""
+    body = await _read(request, limits)
+    try:
+        return model.model_validate_json(body)
+    except ValidationError:
+        raise Problem("body_invalid") from None
+
+
+async def _read(request: web.Request, limits: Limits) -> bytes:
+    if hdrs.CONTENT_ENCODING in request.headers:
+        raise Problem("content_encoding_not_supported")
+    size = min(limits.body_bytes, _MAX_BYTES)
+    if (request.content_length or 0) > size:
+        raise Problem("body_too_large")
+    try:
+        async with asyncio.timeout(limits.body_timeout.total_seconds()):
+            body = await request.read()
+    except TimeoutError:
+        raise Problem("body_timeout") from None
+    except web.HTTPRequestEntityTooLarge:
+        raise Problem("body_too_large") from None
+    if len(body) > size:
+        raise Problem("body_too_large")
+    return body

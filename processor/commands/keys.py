@@ -1,0 +1,46 @@
+"""``keys``: the keys by which other services identify themselves."""
+
+import re
+import secrets
+from typing import Annotated, Final
+
+import typer
+
+from processor.commands.terminal import AsJson, Code, CommandError, say, say_json
+
+commands = typer.Typer(no_args_is_help=True, help="Keys of other services that may call this one.")
+_ENTROPY: Final = 32
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+@commands.callback()
+def _group() -> None:
+    pass
+
+
+@commands.command()
+def create(
+    name: Annotated[str, typer.Argument(help="A name for whoever gets it: small letters, digits, - and _.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new key, and say what to set so that the service knows it.
+
+    The key is shown once and kept nowhere. The setting holds its hash alone.
+
+    Try:
+
+      processor keys create backend
+    """
+    from processor.configuration import variable_of
+    from processor.core.service_key import PREFIX, digest_of
+
+    if not _NAME.fullmatch(name):
+        raise CommandError("a name is made of small letters, digits, - and _", Code.USAGE)
+    key = PREFIX + secrets.token_urlsafe(_ENTROPY)
+    digest = digest_of(key).hex()
+    if as_json:
+        say_json({"name": name, "key": key, "sha256": digest})
+        return
+    say(f"key      {key}")
+    say(f"setting  {variable_of(('service_keys', name, 'sha256'))}={digest}")

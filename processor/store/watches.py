@@ -1,0 +1,93 @@
+"""Which payloads are watched and by whom: a lease each, so that the watches of a process that died are taken over."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, and_, delete, func, select, tuple_, update
+
+from processor.core.state import PayloadState
+from processor.store.entry import Watch
+from processor.store.tables import payloads, restored, stored, watches
+
+WatchKey = tuple[str, str]
+"""Payload and application name."""
+_JOINED: Final = watches.join(payloads, and_(payloads.c.payload == watches.c.payload, payloads.c.app == watches.c.app))
+_STATE: Final = tuple(
+    payloads.c[name] for name in ("payload", "app", "application", "facts", "flags", "resolved", "expires_at")
+)
+_WATCH: Final = (*_STATE, watches.c.since, watches.c.holder, watches.c.leased_until)
+
+
+def claim(connection: Connection, now: datetime, limit: int, holder: str, lease: timedelta) -> list[Watch]:
+    """Lease up to ``limit`` watches that nobody holds, those first that have waited the longest."""
+    free = watches.c.leased_until <= stored(now)
+    statement = _select().where(free).order_by(watches.c.leased_until).limit(limit)
+    rows = connection.execute(statement.with_for_update(of=watches, skip_locked=True)).all()
+    claimed = [_watch(row) for row in rows]
+    if claimed:
+        taken = {"holder": holder, "leased_until": stored(now + lease)}
+        connection.execute(update(watches).where(_among([_key(watch) for watch in claimed])).values(taken))
+    return claimed
+
+
+def renew(
+    connection: Connection, keys: Sequence[WatchKey], now: datetime, holder: str, lease: timedelta
+) -> list[Watch]:
+    """Extend the leases of ``holder`` on ``keys``; those that it still holds, as they are now."""
+    held = (_among(keys), watches.c.holder == holder)
+    connection.execute(update(watches).where(*held).values(leased_until=stored(now + lease)))
+    return [_watch(row) for row in connection.execute(_select().where(*held)).all()]
+
+
+def end(connection: Connection, keys: Sequence[WatchKey], holder: str) -> None:
+    """Watch these no more, where ``holder`` does."""
+    connection.execute(delete(watches).where(_among(keys), watches.c.holder == holder))
+
+
+def release(connection: Connection, now: datetime, holder: str | None) -> None:
+    """Let others have the watches of ``holder``; None: of everybody."""
+    leased = watches.c.leased_until > stored(now)
+    mine = leased if holder is None else and_(leased, watches.c.holder == holder)
+    connection.execute(update(watches).where(mine).values(holder=None, leased_until=stored(now)))
+
+
+def listed(connection: Connection, limit: int) -> list[Watch]:
+    """The first ``limit`` that were asked for."""
+    return [_watch(row) for row in connection.execute(_select().order_by(watches.c.since).limit(limit)).all()]
+
+
+def count(connection: Connection) -> int:
+    """How many there are."""
+    return connection.execute(select(func.count()).select_from(watches)).scalar_one()
+
+
+def _select() -> Select[Any]:
+    return select(*_WATCH).select_from(_JOINED)
+
+
+def _among(keys: Sequence[WatchKey]) -> Any:
+    return tuple_(watches.c.payload, watches.c.app).in_(keys)
+
+
+def _key(watch: Watch) -> WatchKey:
+    return watch.state.payload, watch.state.app
+
+
+def _watch(row: Any) -> Watch:
+    payload, app, application, facts, flags, resolved, expires_at, since, holder, leased_until = row
+    return Watch(
+        state=PayloadState(
+            app=app,
+            application=application,
+            payload=payload,
+            facts=facts,
+            flags=flags,
+            resolved=resolved,
+            expires_at=None if expires_at is None else restored(expires_at),
+        ),
+        since=restored(since),
+        resumed=leased_until > 0,
+        holder=holder,
+        leased_until=restored(leased_until) if leased_until else None,
+    )
