@@ -17,7 +17,6 @@ from processor.commands.terminal import (
     settings,
     webhook_url,
 )
-from processor.core.state import Fact
 
 if TYPE_CHECKING:
     from processor.settings import Settings
@@ -106,6 +105,7 @@ def outcomes(
 
 
 def _row(watch: "Watch", loaded: "Settings") -> dict[str, Any]:
+    from processor.core.state import Fact
     from processor.core.watching import watched_until
     from processor.settings import applications_of
 

@@ -1,0 +1,27 @@
+"""Who calls our own API: the app's user, or another service."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from processor.core.service_key import ServiceKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserCaller:
+    """A user of one application, who sees what is their own and nothing else."""
+
+    app: str
+    """The application's name."""
+    account: str
+    """The address that the user proved to hold."""
+    proven_by: Literal["session", "xumm_jwt", "xapp_jwt"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceCaller:
+    """Another service, which may do what its key's scopes say, for the applications that the key covers."""
+
+    key: ServiceKey
+
+
+Caller = UserCaller | ServiceCaller
