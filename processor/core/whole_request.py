@@ -1,0 +1,61 @@
+"""One HTTP request that came in one piece, written as plainly as Xumm's sender writes it.
+
+Only what every HTTP/1.1 parser reads alike is read here: one request line, plain fields, each of them once, and exactly
+the bytes that ``content-length`` names. Whatever else may stand in a request (a transfer coding, a folded or odd field,
+a second request behind it) makes it None, and is left to a real HTTP parser.
+
+Source: https://www.rfc-editor.org/rfc/rfc9112
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+START: Final = b"POST /webhooks/"
+MAX_HEAD: Final = 8190
+"""Bytes."""
+
+_LINE: Final = re.compile(r"POST /webhooks/([A-Za-z0-9_-]{1,64}) HTTP/1\.1")
+_NAMES: Final = re.compile(r"[a-z0-9-]+")
+_PERSISTENCE: Final = {"close": True, "keep-alive": False, None: False}
+_EXTRAORDINARY: Final = frozenset(
+    {"content-encoding", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+"""Fields that change how a request is to be read, or what is to be answered."""
+
+
+class WholeRequest(NamedTuple):
+    """A webhook's request, nothing in it checked but its form."""
+
+    app: str
+    """The last segment of its path."""
+    headers: Mapping[str, str]
+    """In lower case, names and values."""
+    body: bytes
+    closes: bool
+    """Whether the sender wants the connection closed after the answer."""
+
+
+def read_whole(data: bytes) -> WholeRequest | None:
+    """The request that ``data`` is, from its first byte to its last, or None."""
+    head, _, body = data.partition(b"\r\n\r\n")
+    if len(head) > MAX_HEAD or not head.isascii():
+        return None
+    line, _, fields = head.decode("ascii").partition("\r\n")
+    named, headers = _LINE.fullmatch(line), _headers(fields.lower().split("\r\n"))
+    if named is None or headers is None or headers.get("content-length") != str(len(body)):
+        return None
+    closes = _PERSISTENCE.get(headers.get("connection"))
+    if closes is None or "host" not in headers or not _EXTRAORDINARY.isdisjoint(headers):
+        return None
+    return WholeRequest(named[1], headers, body, closes)
+
+
+def _headers(fields: list[str]) -> dict[str, str] | None:
+    """By name; None if a field is not plain, or stands twice."""
+    try:
+        headers = dict([field.split(": ", 1) for field in fields])
+    except ValueError:
+        return None
+    plain = "".join(fields).isprintable() and _NAMES.fullmatch("".join(headers))
+    return headers if plain and len(headers) == len(fields) and "" not in headers else None
