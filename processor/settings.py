@@ -109,7 +109,7 @@ class Retention(_Section):
     """How long the store keeps what is done with."""
 
     events: Duration = timedelta(days=7)
-    """Published events."""
+    """Published events, from when they were learned."""
     deliveries: Duration = timedelta(days=30)
     """The delivery log, and how outcomes were learned."""
     delivery_rows: Annotated[int, Field(ge=1000)] = 1_000_000
