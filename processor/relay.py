@@ -71,7 +71,7 @@ class Relay:
         self._outbox = outbox
         self._publisher = publisher
         self._pace = pace
-        self._lanes: dict[str, deque[OutboxMessage]] = {}
+        self._lanes: dict[str, deque[OutboxMessage] | None] = {}
         self._load = 0
         self._published: list[int] = []
         self._failed: dict[str, PublishError] = {}
@@ -124,11 +124,12 @@ class Relay:
     def _enqueue(self, message: OutboxMessage) -> None:
         self._load += 1
         self._idle.clear()
-        lane = self._lanes.get(message.message.payload)
-        if lane is not None:
+        payload = message.message.payload
+        if payload in self._lanes:
+            self._lanes[payload] = lane = self._lanes[payload] or deque()
             lane.append(message)
             return
-        self._lanes[message.message.payload] = deque()
+        self._lanes[payload] = None
         self._publish(message)
 
     def _publish(self, message: OutboxMessage) -> None:
@@ -143,8 +144,8 @@ class Relay:
             self._published.append(message.position)
         else:
             self._fail(message.message, error)
-            self._load -= len(lane)
-            lane.clear()
+            self._load -= len(lane or ())
+            lane = None
         if lane:
             self._publish(lane.popleft())
             return

@@ -15,6 +15,7 @@ from processor.core.signature import HEADER_SIGNATURE, HEADER_TIMESTAMP, HEX_DIG
 TOLERANCE: Final = timedelta(seconds=300)
 """How far the sender's clock may be from ours, both ways."""
 
+_TOLERANCE_SECONDS: Final = TOLERANCE.total_seconds()
 HEADER_ATTEMPT: Final = "x-xumm-attempt"
 _MAX_TIMESTAMP_DIGITS: Final = 12
 _DECOY: Final = Application(name="", uuid="", secrets=(Secret(key=key_of("00000000-0000-4000-8000-000000000000")),))
@@ -64,10 +65,9 @@ def authenticate(
         return Refusal(reason="timestamp_malformed", verdict="timestamp_malformed")
 
     authentic = matches((application or _DECOY).keys(now), timestamp, body, raw_signature) and application is not None
-    stale = abs(now.timestamp() - int(timestamp)) > TOLERANCE.total_seconds()
+    stale = abs(now.timestamp() - int(timestamp)) > _TOLERANCE_SECONDS
     if application is not None and authentic and not stale:
-        attempt = attempt_of(headers)
-        return Delivery(application=application, body=body, received_at=now, attempt=attempt)
+        return Delivery(application, body, now, attempt_of(headers))
     reason: Reason = "timestamp_stale" if stale else "signature_invalid"
     verdict = reason if application is not None else "unknown_application"
     return Refusal(reason=reason, verdict=verdict, authentic=authentic)

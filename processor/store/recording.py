@@ -145,7 +145,7 @@ class _Group:
         report = entry.report
         key = (report.payload, report.app)
         known = self._states.get(key)
-        state = known or PayloadState(app=report.app, application=report.application, payload=report.payload)
+        state = known or PayloadState(report.app, report.application, report.payload)
         transition = apply(state, report, entry.policy)
         if known is None or transition.state != known:
             self._states[key] = self.changed[key] = transition.state
