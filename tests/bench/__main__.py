@@ -63,7 +63,7 @@ reading the other tables
                   limit: at 60 calls a minute all takes ten times as long as at 600. A refused call is a defect
 
 examples
-  python -m tests.bench                                      all subjects, 3 rounds of 6 s each
+  python -m tests.bench                                      all subjects in 3 rounds of 6 s, then the rest
   python -m tests.bench --only processor --only fastify      two of them, by any part of their names
   python -m tests.bench --only watching                      one measurement of the processor, without the comparison
   python -m tests.bench --duplicates 0.2 --json bench.json   every fifth webhook repeats an earlier one

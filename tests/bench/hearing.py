@@ -59,13 +59,14 @@ async def hearing(sizes: Sizes, broker: Broker) -> Table:
     """Measure. Raises `MeasurementError`."""
     allow_files()
     try:
-        found = await _hear(sizes, broker)
+        found = await hear(sizes, broker)
     except (ServiceError, FileNotFoundError) as error:
         raise MeasurementError(f"{NAME}: {error}") from error
     return table(found, broker.version)
 
 
-async def _hear(sizes: Sizes, broker: Broker) -> Hearing:
+async def hear(sizes: Sizes, broker: Broker) -> Hearing:
+    """Raises `MeasurementError`, `ServiceError`."""
     payloads = [str(uuid4()) for _ in range(sizes.messages)]
     async with placed(broker.server) as placement, Statuses() as statuses:
         at = datetime.now(UTC) + _FIRST_LOOK

@@ -104,7 +104,7 @@ async def recovering(sizes: Sizes, broker: Broker) -> Table:
     """Measure. Raises `MeasurementError`."""
     allow_files()
     try:
-        found = await _recover(sizes, broker)
+        found = await recover(sizes, broker)
     except ExceptionGroup as group:  # the sandbox's
         known = group.subgroup((MeasurementError, ServiceError, FileNotFoundError))
         if known is None:
@@ -113,7 +113,8 @@ async def recovering(sizes: Sizes, broker: Broker) -> Table:
     return table(found, broker.version)
 
 
-async def _recover(sizes: Sizes, broker: Broker) -> Recovering:
+async def recover(sizes: Sizes, broker: Broker) -> Recovering:
+    """Raises `MeasurementError` or `ServiceError`, in an ``ExceptionGroup``."""
     async with placed(broker.server) as placement, _sandbox(placement, sizes.limit) as sandbox:
         payloads = [sandbox.open(sandbox.create(SIGN_IN).uuid).uuid for _ in range(sizes.lost)]
         await remember(placement, [_opened(placement, payload) for payload in payloads])

@@ -95,11 +95,19 @@ class Statuses:
             await connection.send(f'{{"message":"Welcome {payload}"}}')
             await connection.send(_EXPIRES_IN)
             self._open[payload] = connection
-            while True:
-                await asyncio.sleep(KEEPALIVE_SECONDS)
+            while not await _is_closed_within(connection, KEEPALIVE_SECONDS):
                 await connection.send(_EXPIRES_IN)
         if self._open.get(payload) is connection:
             del self._open[payload]
+
+
+async def _is_closed_within(connection: ServerConnection, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await connection.wait_closed()
+    except TimeoutError:
+        return False
+    return True
 
 
 def allow_files() -> int:

@@ -94,16 +94,22 @@ def _idle_share(reading: Reading) -> float:
 
 async def watching(sizes: Sizes, _broker: Broker) -> Table:
     """Measure; no broker takes part. Raises `MeasurementError`."""
-    if (allowed := allow_files()) < sizes.watches + _OTHER_FILES:
-        raise MeasurementError(f"{sizes.watches} sockets need more open files than {allowed}: raise `ulimit -Hn`")
+    require_files(sizes.watches)
     try:
-        readings = [await _read(count, sizes) for count in (0, sizes.watches)]
+        readings = [await read(count, sizes) for count in (0, sizes.watches)]
     except (ServiceError, FileNotFoundError) as error:
         raise MeasurementError(f"{NAME}: {error}") from error
     return table(Watching.between(*readings, sizes.watches), sizes)
 
 
-async def _read(count: int, sizes: Sizes) -> Reading:
+def require_files(sockets: int) -> None:
+    """Raises `MeasurementError` if no process here may open so many."""
+    if (allowed := allow_files()) < sockets + _OTHER_FILES:
+        raise MeasurementError(f"{sockets} sockets need more open files than {allowed}: raise `ulimit -Hn`")
+
+
+async def read(count: int, sizes: Sizes) -> Reading:
+    """One run with ``count`` watches."""
     async with placed(None) as placement, _statuses(placement) as (server, url):
         now = datetime.now(UTC) + _FIRST_LOOK
         await remember(placement, [_registered(placement, now) for _ in range(count)])
@@ -113,7 +119,7 @@ async def _read(count: int, sizes: Sizes) -> Reading:
             began = time.monotonic()
             await _all_open(url, count)
             took = time.monotonic() - began
-            await asyncio.sleep(max(sizes.settle_seconds, 0.0))
+            await asyncio.sleep(sizes.settle_seconds)
             opened = usage(service.pid)
             await asyncio.sleep(sizes.idle_seconds)
             idled = usage(service.pid)
