@@ -7,6 +7,12 @@ queue is counted against what was answered 200. A subject that accepts a forged 
 
 The peers answer after the broker's confirm. They do not dedupe, keep no outbox, and lose what they hold when
 they die; the processor answers after a durable commit, and pays in these figures for all it promises.
+
+After the comparison come qualities that no peer has, measured of the processor alone, a table for each:
+
+  watching    what an open watch costs: memory, CPU to open it, CPU while nothing happens on it
+  hearing     from a message on a payload's socket to its event at a consumer
+  recovering  until all outcomes are known of which nobody told, within the rate limit of Xumm's API
 """
 
 import argparse
@@ -60,7 +66,7 @@ reading the other tables
                   the figures; the seconds depend on the machine, and on both sides sharing it
   hearing         holds a commit on the disk of the service and one of the broker: read it beside what fsync takes
   recovering      `least s` is what the token bucket takes for one call for each payload. The ratio holds for any
-                  limit: at 60 calls a minute all takes ten times as long as at 600. A refused call is a defect
+                  limit: at 60 calls a minute all takes some ten times as long as at 600. A refused call is a defect
 
 examples
   python -m tests.bench                                      all subjects in 3 rounds of 6 s, then the rest
