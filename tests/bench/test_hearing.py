@@ -1,3 +1,4 @@
+import json
 import os
 from collections import Counter
 
@@ -25,7 +26,23 @@ def test_what_was_sent_is_set_against_what_came() -> None:
     expected = (0.5, 0.75, 0.75, 0.125, 1, 2)
 
     assert expected == (found.p50, found.p99, found.most, found.cpu, found.lost, found.doubled)
-    assert not table(found, "3.10").sound
+
+
+@pytest.mark.parametrize(
+    ("events", "sound"),
+    [({"a": 1, "b": 1}, True), ({"a": 1}, False), ({"a": 1, "b": 2}, False), ({"a": 1, "b": 1, "strange": 2}, False)],
+)
+def test_each_message_is_one_event(events: dict[str, int], *, sound: bool) -> None:
+    """An event that is lost or told twice is a defect, however fast the others were; the figures say so too."""
+    tap = Tap("amqp://nobody", "#")
+    tap.came_at = dict.fromkeys(events, 11.0)
+    tap.events = Counter(events)
+    found = table(judge({"a": 10.0, "b": 10.0}, tap, rate=100, cost=COST), "3.10.8")
+
+    document = json.loads(json.dumps(found.document()))
+
+    assert sound is found.sound
+    assert (sound, 1.0, "3.10.8") == (document["sound"], document["p50"], document["surroundings"]["RabbitMQ"])
 
 
 @pytest.mark.rabbitmq
