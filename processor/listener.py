@@ -16,7 +16,7 @@ from processor.core.errors import NormalizeError, StoreError, Unavailable
 from processor.core.normalize import status_report
 from processor.core.report import LookupDue, Report
 from processor.core.state import PayloadState, names_of
-from processor.core.watching import ABSENT_LIMIT, failures_after, is_news, is_over, is_present, strange_keys
+from processor.core.watching import ABSENT_LIMIT, failures_after, is_idle, is_news, is_over, is_present, strange_keys
 from processor.sockets import SocketClosed, StatusSocket
 from processor.store.entry import Recorded, Reported
 
@@ -141,6 +141,8 @@ class Listener:
             if watched.gap:
                 await self._look(watched, "gap")
                 watched.gap = False
+        if is_idle(watched.state, text):
+            return
         self._tell_strange(watched, text)
         try:
             report = status_report(watched.application, watched.state.payload, text, self._clock())

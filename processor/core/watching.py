@@ -1,5 +1,6 @@
 """Which payloads are worth a socket, and until when; what on it is news; how a socket that broke is tried again."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -33,6 +34,7 @@ _KNOWN_KEYS: Final = frozenset(Status.model_fields) | {
 }
 _KNOWN_MESSAGES: Final = ("Welcome", "Right back at you!")
 _SHOWN_KEY: Final = 40
+_KEEPALIVE: Final = re.compile(r'\{"expires_in_seconds":(?:0|-?[1-9][0-9]{0,8})\}')
 
 
 def watched_until(state: PayloadState, policy: Policy) -> datetime | None:
@@ -65,6 +67,11 @@ def is_news(state: PayloadState, report: StatusReport) -> bool:
     if STATUS_FACTS[report.kind] & ~state.facts:
         return True
     return report.expires_at is not None and state.expires_at is None
+
+
+def is_idle(state: PayloadState, text: str | bytes) -> bool:
+    """Whether a message is a keepalive that says no news, told without reading it: nearly all of them are."""
+    return state.expires_at is not None and isinstance(text, str) and _KEEPALIVE.fullmatch(text) is not None
 
 
 def is_present(text: str | bytes) -> bool:

@@ -7,20 +7,40 @@ queue is counted against what was answered 200. A subject that accepts a forged 
 
 The peers answer after the broker's confirm. They do not dedupe, keep no outbox, and lose what they hold when
 they die; the processor answers after a durable commit, and pays in these figures for all it promises.
+
+After the comparison come qualities that no peer has, measured of the processor alone, a table for each:
+
+  watching    what an open watch costs: memory, CPU to open it, CPU while nothing happens on it
+  hearing     from a message on a payload's socket to its event at a consumer
+  recovering  until all outcomes are known of which nobody told, within the rate limit of Xumm's API
 """
 
 import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Final
 
+from tests.bench.hearing import hearing
 from tests.bench.measure import Options, Run, SubjectError, measure
+from tests.bench.recovering import recovering
 from tests.bench.report import Report, surroundings
+from tests.bench.stage import Broker
 from tests.bench.subjects import SUBJECTS, Subject
+from tests.bench.table import MeasurementError, Sizes, Table
+from tests.bench.watching import watching
 from tests.servers.child import ServerError
 from tests.servers.rabbitmq import RabbitMQ
+
+MEASUREMENTS: Final[Mapping[str, Callable[[Sizes, Broker], Awaitable[Table]]]] = {
+    "watching": watching,
+    "hearing": hearing,
+    "recovering": recovering,
+}
+"""What is measured of the processor alone."""
+_SIZES: Final = Sizes()
 
 _EPILOGUE = """\
 reading the table
@@ -41,14 +61,23 @@ reading the table
   with its extremes. Trust CPU and ratios of CPU first: a subject shares the machine with the broker and the
   load generator, and one that awaits the broker's confirm is only as fast as the broker confirms.
 
+reading the other tables
+  watching        is the difference between a service with these watches and one with none. Memory and CPU are
+                  the figures; the seconds depend on the machine, and on both sides sharing it
+  hearing         holds a commit on the disk of the service and one of the broker: read it beside what fsync takes
+  recovering      `least s` is what the token bucket takes for one call for each payload. The ratio holds for any
+                  limit: at 60 calls a minute all takes some ten times as long as at 600. A refused call is a defect
+
 examples
-  python -m tests.bench                                      all subjects, 3 rounds of 6 s each
+  python -m tests.bench                                      all subjects in 3 rounds of 6 s, then the rest
   python -m tests.bench --only processor --only fastify      two of them, by any part of their names
+  python -m tests.bench --only watching                      one measurement of the processor, without the comparison
   python -m tests.bench --duplicates 0.2 --json bench.json   every fifth webhook repeats an earlier one
   python -m tests.bench --rounds 1 --seconds 2               a quick look, too short to quote
 
-The exit status is 1 if something was refused, lost or not persistent, if a subject takes forged webhooks, or
-if nothing could be measured. It never depends on speed.
+The exit status is 1 if something was refused, lost or not persistent, if a subject takes forged webhooks, if a
+watch was not opened or opened twice, if an event is lost or doubled, if Xumm's API had to refuse a call, or if
+nothing could be measured. It never depends on speed.
 """
 
 
@@ -61,15 +90,27 @@ def main() -> int:
         connections=arguments.connections,
         duplicates=arguments.duplicates,
     )
+    sizes = Sizes(
+        watches=arguments.watches, messages=arguments.messages, lost=arguments.lost, limit=arguments.rate_limit
+    )
+    subjects, measurements = _chosen(arguments.only)
     try:
-        report = asyncio.run(_compare(_chosen(arguments.only), arguments.rounds, options))
-    except (ServerError, SubjectError) as error:
+        results = asyncio.run(_measure(subjects, arguments.rounds, options, measurements, sizes))
+    except (ServerError, SubjectError, MeasurementError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(report.text())
+    print("\n\n".join(result.text() for result in results))
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(report.document(), indent=2) + "\n")
-    return 0 if report.sound else 1
+        arguments.json.write_text(json.dumps(_document(results), indent=2) + "\n")
+    return 0 if all(result.sound for result in results) else 1
+
+
+def _document(results: Sequence[Report | Table]) -> dict[str, Any]:
+    """The comparison's fields, and one more for each measurement."""
+    found: dict[str, Any] = {}
+    for result in results:
+        found |= {result.name: result.document()} if isinstance(result, Table) else result.document()
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -100,7 +141,17 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME",
-        help="only subjects whose name contains NAME; repeatable",
+        help="only subjects and measurements whose name contains NAME; repeatable",
+    )
+    add("--watches", type=_positive, default=_SIZES.watches, help="payloads in `watching` (default: 5000)")
+    add("--messages", type=_positive, default=_SIZES.messages, help="messages in `hearing` (default: 2000)")
+    add("--lost", type=_positive, default=_SIZES.lost, help="payloads in `recovering` (default: 1000)")
+    add(
+        "--rate-limit",
+        type=_positive,
+        default=_SIZES.limit,
+        metavar="CALLS",
+        help="calls to Xumm's API in a minute in `recovering`; the service uses 600 at most (default: 600)",
     )
     add("--json", type=Path, metavar="FILE", help="write every run's figures to FILE too")
     return parser
@@ -120,30 +171,47 @@ def _share(text: str) -> float:
     return share
 
 
-def _chosen(names: Sequence[str]) -> list[Subject]:
-    """Subjects whose names contain one of ``names``, or all; the others are compared with the first."""
-    wanted = [name.lower() for name in names]
-    chosen = [subject for subject in SUBJECTS if not wanted or any(name in subject.name.lower() for name in wanted)]
-    if not chosen:
-        known = ", ".join(subject.name for subject in SUBJECTS)
-        raise SystemExit(f"no subject is called {' or '.join(names)}; there are: {known}")
-    return chosen
+def _chosen(names: Sequence[str]) -> tuple[list[Subject], list[str]]:
+    """Subjects and measurements whose names contain one of ``names``, or all of them."""
+    subjects = [subject for subject in SUBJECTS if _is_named(subject.name, names)]
+    measurements = [name for name in MEASUREMENTS if _is_named(name, names)]
+    if not subjects and not measurements:
+        known = ", ".join([*(subject.name for subject in SUBJECTS), *MEASUREMENTS])
+        raise SystemExit(f"nothing is called {' or '.join(names)}; there are: {known}")
+    return subjects, measurements
 
 
-async def _compare(chosen: Sequence[Subject], rounds: int, options: Options) -> Report:
+def _is_named(name: str, wanted: Sequence[str]) -> bool:
+    return not wanted or any(part.lower() in name.lower() for part in wanted)
+
+
+async def _measure(
+    subjects: Sequence[Subject], rounds: int, options: Options, measurements: Sequence[str], sizes: Sizes
+) -> list[Report | Table]:
+    """The comparison of ``subjects``, if there are any, and each of ``measurements``."""
+    results: list[Report | Table] = []
+    with RabbitMQ() as server:
+        broker = Broker.of(server)
+        if subjects:
+            results.append(await _compare(subjects, rounds, options, broker))
+        for name in measurements:
+            print(f"measuring: {name}", file=sys.stderr)
+            results.append(await MEASUREMENTS[name](sizes, broker))
+    return results
+
+
+async def _compare(chosen: Sequence[Subject], rounds: int, options: Options, broker: Broker) -> Report:
+    """The first of ``chosen`` with all others."""
     obstacles = {subject.name: subject.obstacle() for subject in chosen}
     able = tuple(subject for subject in chosen if obstacles[subject.name] is None)
-    with RabbitMQ() as broker:
-        broker_pid = int(broker.ctl("eval", "list_to_integer(os:getpid())."))
-        rabbitmq = broker.api("GET", "overview")["rabbitmq_version"]
-        runs: dict[str, list[Run]] = {subject.name: [] for subject in able}
-        for number in range(1, rounds + 1):
-            for subject in able:
-                run = await measure(subject, broker, broker_pid, options)
-                runs[subject.name].append(run)
-                _progress(number, run)
+    runs: dict[str, list[Run]] = {subject.name: [] for subject in able}
+    for number in range(1, rounds + 1):
+        for subject in able:
+            run = await measure(subject, broker.server, broker.pid, options)
+            runs[subject.name].append(run)
+            _progress(number, run)
     return Report(
-        surroundings=surroundings(able, rabbitmq),
+        surroundings=surroundings(able, broker.version),
         options=options,
         subjects=able,
         runs=runs,

@@ -14,18 +14,21 @@ class Usage:
 
     cpu: float
     """Seconds, user and system, of all threads."""
+    memory: int
+    """Bytes of resident memory."""
     peak_memory: int
     """Bytes: the sum of the peaks of resident memory."""
 
 
 def usage(pid: int) -> Usage:
     """Read /proc. Raises ``FileNotFoundError`` if the process is gone."""
-    cpu, memory = 0.0, 0
+    cpu, memory, peak_memory = 0.0, 0, 0
     for member in _family(pid):
         fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
         cpu += sum(int(ticks) for ticks in fields[11:15]) / _TICKS
-        memory += _peak_memory(member)
-    return Usage(cpu=cpu, peak_memory=memory)
+        memory += _resident(member, "VmRSS:")
+        peak_memory += _resident(member, "VmHWM:")
+    return Usage(cpu=cpu, memory=memory, peak_memory=peak_memory)
 
 
 def _family(pid: int) -> list[int]:
@@ -36,9 +39,9 @@ def _family(pid: int) -> list[int]:
     return family
 
 
-def _peak_memory(pid: int) -> int:
+def _resident(pid: int, field: str) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(field):
             return int(line.split()[1]) * 1024
     return 0
 

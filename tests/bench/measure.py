@@ -4,16 +4,15 @@ import asyncio
 import json
 import sys
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from secrets import token_hex
-from tempfile import TemporaryDirectory
 from typing import Final
 from uuid import uuid4
 
 from tests.bench.arrivals import Arrivals, NoExchangeError, Tally, tally
 from tests.bench.consumption import Meter
 from tests.bench.load import Outcome, Plan, run
-from tests.bench.service import Service, ServiceError, complete, free_port
+from tests.bench.service import Service, ServiceError
+from tests.bench.stage import placed, running
 from tests.bench.subjects import BINDING, QUEUE, ROOT, Placement, Subject
 from tests.bench.webhooks import Destination, numbers, payload_uuid
 from tests.servers.rabbitmq import RabbitMQ
@@ -110,36 +109,16 @@ class _Bench:
 
 async def measure(subject: Subject, broker: RabbitMQ, broker_pid: int, options: Options) -> Run:
     """Start ``subject``, warm it up, load it, and count. Raises `SubjectError`."""
-    amqp_url = await asyncio.to_thread(broker.vhost)
     try:
-        with TemporaryDirectory(prefix="bench-") as directory:
-            placement = Placement(
-                port=free_port(),
-                amqp_url=amqp_url,
-                management_url=broker.management_url.replace("//", "//guest:guest@"),
-                api_key=str(uuid4()),
-                api_secret=str(uuid4()),
-                directory=Path(directory),
-            )
+        async with placed(broker) as placement:
             return await _measure_at(placement, subject, broker_pid, options)
     except (ServiceError, LoadError, NoExchangeError, FileNotFoundError) as error:
         raise SubjectError(f"{subject.name}: {error}") from error
-    finally:
-        await asyncio.to_thread(broker.drop_vhost, amqp_url)
 
 
 async def _measure_at(placement: Placement, subject: Subject, broker_pid: int, options: Options) -> Run:
-    environment = {"PYTHONPATH": str(ROOT), **subject.environment_at(placement)}
-    if subject.prepare is not None:
-        await complete(subject.prepare, environment, cwd=placement.directory)
     async with (
-        Service(
-            subject.command,
-            environment,
-            cwd=placement.directory,
-            log=placement.directory / "service.log",
-            ready_url=f"http://127.0.0.1:{placement.port}{subject.ready_path}",
-        ) as service,
+        running(subject, placement) as service,
         Arrivals(placement.amqp_url, queue=QUEUE, exchange=subject.exchange, binding=BINDING) as arrivals,
     ):
         bench = _Bench(service=service, arrivals=arrivals, placement=placement, path=subject.webhook_path)

@@ -96,13 +96,11 @@ class Report:
         return markdown(headings, rows)
 
 
-def surroundings(subjects: Sequence[Subject], rabbitmq: str) -> dict[str, str]:
-    """Name and version of everything that the figures depend on."""
-    found = {
-        "CPUs": str(len(os.sched_getaffinity(0))),
-        "Python": platform.python_version(),
-        "RabbitMQ": rabbitmq,
-    }
+def surroundings(subjects: Sequence[Subject], rabbitmq: str | None) -> dict[str, str]:
+    """Name and version of everything that the figures depend on; ``rabbitmq`` is None where no broker took part."""
+    found = {"CPUs": str(len(os.sched_getaffinity(0))), "Python": platform.python_version()}
+    if rabbitmq is not None:
+        found["RabbitMQ"] = rabbitmq
     for name in sorted({name for subject in subjects for name in subject.distributions}):
         found[name] = _distribution(name)
     for package in (subject.node_package for subject in subjects if subject.node_package):

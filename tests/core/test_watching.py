@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from processor.core.knowledge import FIRST_LOOK, LOOK_PATIENCE, LOOK_SPACING
 from processor.core.lifecycle import WEBHOOK_PATIENCE, Task, apply
+from processor.core.normalize import status_report
 from processor.core.report import LookupDue, Report
 from processor.core.state import Fact, Flag, PayloadState
 from processor.core.watching import (
@@ -15,6 +16,7 @@ from processor.core.watching import (
     STEADY_AFTER,
     begins,
     failures_after,
+    is_idle,
     is_news,
     is_over,
     is_present,
@@ -28,6 +30,7 @@ from tests.core.payloads import (
     NOW,
     PAYLOAD,
     POLICY,
+    SHOP,
     UNKNOWN,
     abandoned,
     deadline,
@@ -186,6 +189,37 @@ def test_keepalives_are_no_news() -> None:
 def test_presence(message: str, *, present: bool) -> None:
     """Only the greeting or a status shows that the payload exists."""
     assert present == is_present(message)
+
+
+@pytest.mark.parametrize(
+    ("message", "idle"),
+    [
+        ('{"expires_in_seconds":54}', True),
+        ('{"expires_in_seconds":-54}', True),
+        ('{"expires_in_seconds":0}', True),
+        ('{"expires_in_seconds":54,"opened":true}', False),
+        ('{"expires_in_seconds":054}', False),
+        ('{"expires_in_seconds":54}\n', False),
+        ('{"expires_in_seconds":\u0665}', False),
+        ('{"expired":true}', False),
+    ],
+)
+def test_keepalives_need_no_reading(message: str, *, idle: bool) -> None:
+    """A keepalive that tells no news is known by its looks; so is none of which the payload's expiry is learned."""
+    assert idle == is_idle(UNKNOWN._replace(expires_at=EXPIRY), message)
+    assert not is_idle(UNKNOWN, message)
+
+
+@given(st.from_regex(r'\{"expires_in_seconds":-?[0-9]{1,12}\}\n?', fullmatch=True) | st.text(max_size=50))
+def test_what_needs_no_reading_says_nothing(message: str) -> None:
+    """Reading it would come to the same: nothing unknown in it, and no news."""
+    state = UNKNOWN._replace(expires_at=EXPIRY)
+    if is_idle(state, message):
+        report = status_report(SHOP, PAYLOAD, message, NOW)
+
+        assert strange_keys(message) == []
+        assert report is not None
+        assert not is_news(state, report)
 
 
 def test_strange_keys() -> None:
