@@ -72,13 +72,21 @@ WALL_CLOCK: Final = Timing(clock=utc_now, time=time.monotonic, chance=random.ran
 class Processor:
     """One running service: an async context manager whose body is its life.
 
-    ``publisher`` replaces the one that the settings call for, ``timing`` the time of day. `serve` runs the loops, and
-    raises if one of them dies.
+    ``publisher`` replaces the one that the settings call for, ``timing`` the time of day, ``budget`` what makes an
+    application's budget of calls to Xumm's API. `serve` runs the loops, and raises if one of them dies.
     """
 
-    def __init__(self, settings: Settings, *, publisher: Publisher | None = None, timing: Timing = WALL_CLOCK) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        publisher: Publisher | None = None,
+        timing: Timing = WALL_CLOCK,
+        budget: Callable[[], Budget] = Budget,
+    ) -> None:
         self.settings = settings
         self._timing = timing
+        self._budget = budget
         clock = self._clock = timing.clock
         self.applications: Mapping[str, Application] = applications_of(settings)
         self.publisher = publisher or _publisher(settings)
@@ -111,7 +119,7 @@ class Processor:
             self.looks = Tasks(
                 self._task_store, sources, self.applications, clock=self._clock, kinds=UNCLAIMED, concurrency=_LOOKS
             )
-            self.looks.on_task = self.tasks.wake
+            self.tasks.on_task = self.looks.on_task = self._wake
             self._runner = await self._listen(stack)
             self._stack = stack.pop_all()
         log.info("service.started", url=self.url, version=__version__, applications=list(self.applications))
@@ -182,7 +190,7 @@ class Processor:
         apis = {}
         for name, application in self.settings.applications.items():
             credentials = Credentials(key=application.api_key, secret=application.api_secret.get_secret_value())
-            apis[name] = await stack.enter_async_context(XummApi(credentials, Budget(), base_url=base))
+            apis[name] = await stack.enter_async_context(XummApi(credentials, self._budget(), base_url=base))
         urls = {network: [URL(url) for url in nodes] for network, nodes in self.settings.ledger_urls.items()}
         nodes = await stack.enter_async_context(LedgerNodes(urls))
         return Sources(payloads=Payloads(apis), transactions=Transactions(nodes, clock=self._clock))

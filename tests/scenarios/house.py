@@ -11,9 +11,10 @@ from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
 import aiohttp
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, not_, or_, select
 
 from processor.app import Processor
+from processor.budget import Budget
 from processor.core.service_key import digest_of
 from processor.core.state import PayloadState
 from processor.listener import Timing
@@ -25,9 +26,10 @@ from processor.sandbox.limits import Limits
 from processor.sandbox.payload import Application, Payload
 from processor.sandbox.server import Sandbox, SandboxSettings
 from processor.settings import Settings
+from processor.store.facade import TASK_LEASE
 from processor.store.store import Store
 from processor.store.tables import stored, tasks
-from tests.scenarios.clock import DrivenClock
+from tests.scenarios.clock import START, DrivenClock
 from tests.servers.child import free_port
 
 Json = dict[str, Any]
@@ -37,6 +39,8 @@ NETWORKS: Final = ("MAINNET", "TESTNET")
 GRACE: Final = timedelta(minutes=5)
 PATIENCE: Final = 30.0
 """Real seconds within which whatever is due must have been done."""
+LOOKS_AT_ONCE: Final = 4
+"""With so many waiting for the rate limit, those behind them may have to wait too."""
 _GENEROUS: Final = SandboxSettings(
     limits=Limits(calls=600),
     keepalive=timedelta(milliseconds=200),
@@ -74,8 +78,11 @@ class House:
     apps: dict[str, Application] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
     """Payload to the name of its application."""
+    budgets: list[Budget] | None = None
+    """Those of the running service if the clock moves them too; None: they go by real time."""
     _processor: Processor | None = None
     _serving: asyncio.Task[None] | None = None
+    _started_at: datetime = START
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -85,9 +92,13 @@ class House:
         return self._processor
 
     async def start(self) -> None:
-        """Start the service, on whatever database there is."""
+        """Start the service a second later, on whatever database there is."""
         assert self._processor is None
+        self.clock.advance(1)
+        self._started_at = self.clock()
         self._stop = asyncio.Event()
+        if self.budgets is not None:
+            self.budgets = []
         ready: asyncio.Future[Processor] = asyncio.get_running_loop().create_future()
         self._serving = asyncio.create_task(self._serve(ready))
         await asyncio.wait([self._serving, ready], return_when=asyncio.FIRST_COMPLETED)
@@ -95,11 +106,20 @@ class House:
             await self._serving
         self._processor = ready.result()
 
-    async def stop(self) -> None:
-        """Stop the service as SIGTERM does. Raises what it died of, if it did."""
+    @property
+    def is_running(self) -> bool:
+        """Whether the service runs."""
+        return self._processor is not None
+
+    async def stop(self, *, abruptly: bool = False) -> None:
+        """Stop the service as SIGTERM does, or without letting it finish anything. Raises what it died of."""
         assert self._serving is not None
-        self._stop.set()
-        await self._serving
+        if abruptly:
+            self._serving.cancel()
+            await asyncio.wait([self._serving])
+        else:
+            self._stop.set()
+            await self._serving
         self._processor = self._serving = None
 
     async def _serve(self, ready: "asyncio.Future[Processor]") -> None:
@@ -108,9 +128,15 @@ class House:
             publisher = EmbeddedPublisher()
             publisher.subscribe("audit", ["#"], self._hear)
         timing = Timing(clock=self.clock, time=self.clock.time, chance=lambda: 0.5)
-        async with Processor(self._settings(), publisher=publisher, timing=timing) as processor:
+        async with Processor(self._settings(), publisher=publisher, timing=timing, budget=self._budget) as processor:
             ready.set_result(processor)
             await processor.serve(self._stop)
+
+    def _budget(self) -> Budget:
+        if self.budgets is None:
+            return Budget()
+        self.budgets.append(Budget(clock=self.clock))
+        return self.budgets[-1]
 
     async def _hear(self, message: Message) -> None:
         self.events.append(json.loads(message.body))
@@ -162,7 +188,7 @@ class House:
             await self.settled()
 
     async def settled(self) -> None:
-        """Return once no task is due."""
+        """Return once no task is due, save those that wait for the rate limit."""
         processor = self.processor
         for loop in (processor.tasks, processor.looks, processor.watcher):
             loop.wake()
@@ -176,8 +202,17 @@ class House:
 
     async def _is_quiet(self) -> bool:
         now = self.clock()
-        due = await self.processor.writer.run(lambda store: _due(store, now))
-        return due == 0
+        due = await self.processor.writer.run(lambda store: _due(store, now, self._started_at))
+        waiting = sum(budget.waiting for budget in self.budgets or ())
+        return due <= waiting or waiting >= LOOKS_AT_ONCE
+
+    async def published(self) -> None:
+        """Return once everything that was committed is published."""
+
+        async def is_published() -> bool:
+            return self.processor.writer.depth == 0
+
+        await until(is_published, what="all events are published")
 
     def of(self, uuid: str) -> list[Json]:
         """The events of a payload, repetitions left out, in the order in which they were first published."""
@@ -188,23 +223,28 @@ class House:
         return list(first.values())
 
 
-def _due(store: Store, now: datetime) -> int:
-    """How many tasks are due, those included that somebody is at."""
+def _due(store: Store, now: datetime, started_at: datetime) -> int:
+    """How many tasks are due, those included that the service is at; not those that it was at before it started."""
     with store.transaction() as connection:
-        count = select(func.count()).select_from(tasks).where(tasks.c.due_at <= stored(now))
-        return connection.execute(count).scalar_one()
+        left = and_(tasks.c.leased_until > stored(now), tasks.c.leased_until < stored(started_at + TASK_LEASE))
+        due = and_(tasks.c.due_at <= stored(now), or_(tasks.c.leased_until.is_(None), not_(left)))
+        return connection.execute(select(func.count()).select_from(tasks).where(due)).scalar_one()
 
 
 @asynccontextmanager
-async def opened(folder: Path, apps: Sequence[str], **changes: Any) -> AsyncIterator[House]:
-    """A running house; ``changes`` are settings of the service."""
+async def opened(
+    folder: Path, apps: Sequence[str], *, driven_budget: bool = False, **changes: Any
+) -> AsyncIterator[House]:
+    """A running house; ``changes`` are settings of the service, ``driven_budget`` lets its clock move rate limits."""
     port, clock = free_port(), DrivenClock()
     owners = {name: application(name, port) for name in apps}
     sandbox = Sandbox(list(owners.values()), _GENEROUS, clock=clock, sleep=clock.sleep)
     async with sandbox:
         house = House(folder=folder, clock=clock, sandbox=sandbox, port=port, changes=changes, apps=owners)
+        house.budgets = [] if driven_budget else None
         await house.start()
         try:
             yield house
         finally:
-            await house.stop()
+            if house.is_running:
+                await house.stop()

@@ -1,13 +1,16 @@
 """What holds for the events of every payload, whatever happened on their way; each function names what does not."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from processor.core.state import PayloadState, names_of
+from tests.scenarios.outcomes import Outcome
 
 Json = dict[str, Any]
 
 
-def problems(events: Iterable[Json]) -> Iterator[str]:
+def problems(events: Sequence[Json]) -> Iterator[str]:
     """What is wrong with the events of one payload, repetitions left out, in the order in which they came."""
     types = [event["type"].removeprefix("xumm.") for event in events]
     resolves = [kind for kind in types if kind.startswith("resolve.")]
@@ -18,6 +21,20 @@ def problems(events: Iterable[Json]) -> Iterator[str]:
         yield f"told under several ids: {repeated}"
     if sequences != list(range(1, len(sequences) + 1)):
         yield f"numbered {sequences}"
+
+
+def unkept(outcome: Outcome, events: Sequence[Json], state: PayloadState) -> Iterator[str]:
+    """What is wrong with the events of a payload that was to end so."""
+    signs = {event["type"].removeprefix("xumm.sign.") for event in events if event["type"].startswith("xumm.sign.")}
+    resolve = events[-1] if events else {"type": None, "data": {}}
+    yield from problems(events)
+    if resolve["type"] != f"xumm.resolve.{outcome.resolve}":
+        yield f"ends with {resolve['type']}, not resolve.{outcome.resolve}"
+    yield from differences(outcome.data, resolve["data"])
+    if not outcome.signs <= signs <= outcome.signs | outcome.may:
+        yield f"told the sign events {sorted(signs)}"
+    if state.flags:
+        yield f"flagged {names_of(state.flags)}"
 
 
 def differences(wanted: Mapping[str, Any], found: Any, place: str = "") -> Iterator[str]:
