@@ -1,4 +1,4 @@
-"""What comes from outside and makes no sense resolves nothing, is told in the log, and harms no payload that follows."""
+"""What comes from outside and makes no sense resolves nothing, is told in the log, and harms no later payload."""
 
 from collections.abc import Callable
 from pathlib import Path
