@@ -199,7 +199,7 @@ class Wallets(RuleBasedStateMachine):
         wanted = [self._truth(payload)]
         found = list(problems(events))
         if ends != wanted and not (uuid in self.lied and not ends):
-            found.append(f"told {ends} of what is {wanted}")
+            found.append(f"told {ends} of what is {wanted}, at {self.house.clock()}, knowing {state}")
         if state.flags and uuid not in self.lied:
             found.append(f"flagged {names_of(state.flags)}")
         return found
