@@ -66,23 +66,37 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+WALL_CLOCK: Final = Timing(clock=utc_now, time=time.monotonic, chance=random.random)
+
+
 class Processor:
     """One running service: an async context manager whose body is its life.
 
-    ``publisher`` replaces the one that the settings call for. `serve` runs the loops, and raises if one of them dies.
+    ``publisher`` replaces the one that the settings call for, ``timing`` the time of day, ``budget`` what makes an
+    application's budget of calls to Xumm's API. `serve` runs the loops, and raises if one of them dies.
     """
 
-    def __init__(self, settings: Settings, *, publisher: Publisher | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        publisher: Publisher | None = None,
+        timing: Timing = WALL_CLOCK,
+        budget: Callable[[], Budget] = Budget,
+    ) -> None:
         self.settings = settings
+        self._timing = timing
+        self._budget = budget
+        clock = self._clock = timing.clock
         self.applications: Mapping[str, Application] = applications_of(settings)
         self.publisher = publisher or _publisher(settings)
         self.writer = Writer(
-            partial(Store.open, settings.database_url), bounds=Bounds(outbox=settings.outbox_high_water), clock=utc_now
+            partial(Store.open, settings.database_url), bounds=Bounds(outbox=settings.outbox_high_water), clock=clock
         )
         instance = f"{socket.gethostname()}:{os.getpid()}"
-        self._outbox = StoredOutbox(self.writer, instance=instance, clock=utc_now)
-        self._task_store = StoredTasks(self.writer, instance=instance, clock=utc_now)
-        self._watch_store = StoredWatches(self.writer, instance=instance, clock=utc_now)
+        self._outbox = StoredOutbox(self.writer, instance=instance, clock=clock)
+        self._task_store = StoredTasks(self.writer, instance=instance, clock=clock)
+        self._watch_store = StoredWatches(self.writer, instance=instance, clock=clock)
         self._stack = AsyncExitStack()
         self._addresses: list[tuple[str, int]] = []
 
@@ -98,14 +112,14 @@ class Processor:
             await stack.enter_async_context(self.publisher)
             self.relay = Relay(self._outbox, self.publisher)
             self.watcher = self._watcher()
-            self.registry = Registry(self.applications, self.writer, clock=utc_now)
+            self.registry = Registry(self.applications, self.writer, clock=self._clock)
             self.writer.on_committed = self._committed
             sources = await self._sources(stack)
-            self.tasks = Tasks(self._task_store, sources, self.applications, clock=utc_now, kinds=CLAIMED)
+            self.tasks = Tasks(self._task_store, sources, self.applications, clock=self._clock, kinds=CLAIMED)
             self.looks = Tasks(
-                self._task_store, sources, self.applications, clock=utc_now, kinds=UNCLAIMED, concurrency=_LOOKS
+                self._task_store, sources, self.applications, clock=self._clock, kinds=UNCLAIMED, concurrency=_LOOKS
             )
-            self.looks.on_task = self.tasks.wake
+            self.tasks.on_task = self.looks.on_task = self._wake
             self._runner = await self._listen(stack)
             self._stack = stack.pop_all()
         log.info("service.started", url=self.url, version=__version__, applications=list(self.applications))
@@ -127,9 +141,9 @@ class Processor:
                 loops.append(group.create_task(self.watcher.run(), name="watcher"))
             if self.settings.amqp_urls:
                 loops.append(group.create_task(self._registrations().run(), name="registrations"))
-            pruning = keep_pruning(self.writer, _retention(self.settings), clock=utc_now)
+            pruning = keep_pruning(self.writer, _retention(self.settings), clock=self._clock)
             loops.append(group.create_task(pruning, name="pruning"))
-            loops.append(group.create_task(keep_summarizing(self.writer, clock=utc_now), name="summaries"))
+            loops.append(group.create_task(keep_summarizing(self.writer, clock=self._clock), name="summaries"))
             await stop.wait()
             log.info("service.stopping", waiting=self.writer.waiting)
             await self._runner.cleanup()
@@ -154,13 +168,13 @@ class Processor:
             self._watch_store,
             StatusSockets(URL(self.settings.xumm_url)),
             self.applications,
-            timing=Timing(clock=utc_now, time=time.monotonic, chance=random.random),
+            timing=self._timing,
             on_task=self._wake,
             pace=Pace(watches=watching.max_watches, handshakes=watching.handshakes),
         )
 
     def _registrations(self) -> Registrations:
-        return Registrations(self.settings.amqp_urls, self.registry, time=time.monotonic, chance=random.random)
+        return Registrations(self.settings.amqp_urls, self.registry, time=self._timing.time, chance=self._timing.chance)
 
     async def _drain(self) -> None:
         try:
@@ -176,10 +190,10 @@ class Processor:
         apis = {}
         for name, application in self.settings.applications.items():
             credentials = Credentials(key=application.api_key, secret=application.api_secret.get_secret_value())
-            apis[name] = await stack.enter_async_context(XummApi(credentials, Budget(), base_url=base))
+            apis[name] = await stack.enter_async_context(XummApi(credentials, self._budget(), base_url=base))
         urls = {network: [URL(url) for url in nodes] for network, nodes in self.settings.ledger_urls.items()}
         nodes = await stack.enter_async_context(LedgerNodes(urls))
-        return Sources(payloads=Payloads(apis), transactions=Transactions(nodes, clock=utc_now))
+        return Sources(payloads=Payloads(apis), transactions=Transactions(nodes, clock=self._clock))
 
     async def _listen(self, stack: AsyncExitStack) -> web.AppRunner:
         assert_fast_parser()
@@ -188,7 +202,7 @@ class Processor:
         intake = Intake(
             self.applications,
             self.writer,
-            clock=utc_now,
+            clock=self._clock,
             limits=limits,
             on_task=self.tasks.wake,
             on_look=self.looks.wake,

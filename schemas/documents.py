@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
+from schemas.commands import WatchCommand
 from schemas.compatibility import breaking_changes
 from schemas.events import MODELS, CloudEvent, family_and_name
 from schemas.status import Status
-from schemas.topology import CONTENT_TYPE, DEFAULT_QUEUES, EXCHANGE, HEADER_TRACEPARENT
+from schemas.topology import CONTENT_TYPE, DEFAULT_QUEUES, EXCHANGE, HEADER_TRACEPARENT, WATCHES
 from schemas.webhook import WEBHOOK
 
 ROOT: Final = Path(__file__).parent
@@ -26,6 +27,9 @@ RELEASED: Final = "released"
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _INBOUND: Final[dict[str, TypeAdapter[Any]]] = {"webhook": WEBHOOK, "status": TypeAdapter(Status)}
+_COMMANDS: Final[dict[str, type[BaseModel]]] = {"watch": WatchCommand}
+_COMMAND_QUEUES: Final = {"watch": WATCHES}
+_COMMAND_EXAMPLES: Final = {"watch": {"app": "shop", "payload": "33ab5035-8f7f-4461-95a9-e89ab67d3452"}}
 _APP_PATTERN: Final = "A name that the operator gave the application, such as `shop`."
 
 
@@ -40,6 +44,7 @@ def documents() -> dict[str, str]:
     """Every document: its path below ``schemas/`` and its text."""
     texts = {f"json/{name}.json": _text(schema) for name, schema in event_schemas().items()}
     texts |= {f"json/inbound.{name}.json": _text(_inbound_schema(name)) for name in _INBOUND}
+    texts |= {f"json/command.{name}.json": _text(_command_schema(name)) for name in _COMMANDS}
     texts["asyncapi.json"] = _text(_asyncapi())
     return texts
 
@@ -122,6 +127,11 @@ def _inbound_schema(name: str) -> dict[str, Any]:
     return _document(f"urn:xumm-processor:inbound.{name}:1", schema)
 
 
+def _command_schema(name: str) -> dict[str, Any]:
+    schema = _COMMANDS[name].model_json_schema(mode="validation", schema_generator=_Generator)
+    return _document(f"urn:xumm-processor:command.{name}:1", schema)
+
+
 def _document(urn: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"$schema": _DIALECT, "$id": urn, **schema}
 
@@ -138,10 +148,11 @@ def _asyncapi() -> dict[str, Any]:
             "once: dedupe by `id`. Events of one payload are numbered by `sequence`.",
         },
         "defaultContentType": CONTENT_TYPE,
-        "channels": dict(_event_channels(kinds)) | dict(_queue_channels(kinds)),
-        "operations": {f"publish.{kind}": _operation(kind) for kind in kinds},
+        "channels": dict(_event_channels(kinds)) | dict(_queue_channels(kinds)) | dict(_command_channels()),
+        "operations": {f"publish.{kind}": _operation(kind) for kind in kinds} | dict(_command_operations()),
         "components": {
             "messages": {kind: _message(kind, event_type, shown[event_type]) for kind, event_type in kinds.items()}
+            | {f"command.{name}": _command_message(name) for name in _COMMANDS}
         },
     }
 
@@ -162,7 +173,6 @@ def _event_channels(kinds: Mapping[str, str]) -> Iterator[tuple[str, dict[str, A
 
 
 def _queue_channels(kinds: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    queue_properties = {"durable": True, "exclusive": False, "autoDelete": False, "vhost": "/"}
     for queue, bindings in DEFAULT_QUEUES.items():
         keys = ", ".join(f"`{binding}`" for binding in bindings)
         families = {binding.split(".")[1] for binding in bindings}
@@ -174,15 +184,28 @@ def _queue_channels(kinds: Mapping[str, str]) -> Iterator[tuple[str, dict[str, A
                 "messages": {
                     kind: {"$ref": f"#/components/messages/{kind}"} for kind in kinds if kind.split(".")[0] in families
                 },
-                "bindings": {
-                    "amqp": {
-                        "is": "queue",
-                        "queue": {"name": queue, **queue_properties},
-                        "bindingVersion": "0.3.0",
-                    }
-                },
+                "bindings": _queue_bindings(queue),
             },
         )
+
+
+def _command_channels() -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, queue in _COMMAND_QUEUES.items():
+        yield (
+            f"queue.{queue}",
+            {
+                "address": queue,
+                "description": "Quorum queue that this service takes commands from. Publish to the default exchange, "
+                "persistent and mandatory. What makes no sense goes to the dead letters, with the reason.",
+                "messages": {f"command.{name}": {"$ref": f"#/components/messages/command.{name}"}},
+                "bindings": _queue_bindings(queue),
+            },
+        )
+
+
+def _queue_bindings(queue: str) -> dict[str, Any]:
+    properties = {"name": queue, "durable": True, "exclusive": False, "autoDelete": False, "vhost": "/"}
+    return {"amqp": {"is": "queue", "queue": properties, "bindingVersion": "0.3.0"}}
 
 
 def _operation(kind: str) -> dict[str, Any]:
@@ -191,6 +214,35 @@ def _operation(kind: str) -> dict[str, Any]:
         "channel": {"$ref": f"#/channels/{kind}"},
         "messages": [{"$ref": f"#/channels/{kind}/messages/{kind}"}],
         "bindings": {"amqp": {"deliveryMode": 2, "mandatory": True, "timestamp": True, "bindingVersion": "0.3.0"}},
+    }
+
+
+def _command_operations() -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, queue in _COMMAND_QUEUES.items():
+        channel = f"#/channels/queue.{queue}"
+        yield (
+            f"receive.{name}",
+            {
+                "action": "receive",
+                "channel": {"$ref": channel},
+                "messages": [{"$ref": f"{channel}/messages/command.{name}"}],
+                "bindings": {"amqp": {"ack": True, "bindingVersion": "0.3.0"}},
+            },
+        )
+
+
+def _command_message(name: str) -> dict[str, Any]:
+    model = _COMMANDS[name]
+    return {
+        "name": f"command.{name}",
+        "title": model.__name__,
+        "summary": (model.__doc__ or "").strip(),
+        "contentType": "application/json",
+        "payload": {
+            "schemaFormat": "application/schema+json;version=draft-2020-12",
+            "schema": {"$ref": f"./json/command.{name}.json"},
+        },
+        "examples": [{"name": name, "payload": _COMMAND_EXAMPLES[name]}],
     }
 
 

@@ -8,7 +8,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from schemas import documents
+from schemas.commands import WatchCommand
 from schemas.events import MODELS, family_and_name, parse_event
+from schemas.topology import WATCHES
 
 ROOT = documents.ROOT
 UUID = "12345678-90ab-4cde-8f01-234567890abc"
@@ -133,13 +135,26 @@ def _resolves(reference: str, root: Any) -> bool:
 
 
 def test_asyncapi_hangs_together() -> None:
-    """Every reference leads somewhere; each event has a channel, an operation, a message and a valid example."""
+    """Every reference leads somewhere; each event and command has channel, operation, message and valid example."""
     document = loaded("asyncapi.json")
     kinds = {".".join(family_and_name(event_type)) for event_type in MODELS}
 
     assert [reference for reference in _references(document) if not _resolves(reference, document)] == []
-    assert document["components"]["messages"].keys() == kinds
-    assert document["channels"].keys() == kinds | {"queue.push-notifications", "queue.app-state"}
-    assert document["operations"].keys() == {f"publish.{kind}" for kind in kinds}
+    assert document["components"]["messages"].keys() == kinds | {"command.watch"}
+    assert document["channels"].keys() == kinds | {"queue.push-notifications", "queue.app-state", "queue.xumm.watch"}
+    assert document["operations"].keys() == {f"publish.{kind}" for kind in kinds} | {"receive.watch"}
     for kind, message in document["components"]["messages"].items():
         assert [validator(kind).is_valid(example["payload"]) for example in message["examples"]] == [True]
+
+
+def test_asyncapi_tells_how_to_ask_for_a_watch() -> None:
+    """The service receives the command on its queue; what the schema lets through the model takes, and no more."""
+    document = loaded("asyncapi.json")
+    operation = document["operations"]["receive.watch"]
+    channel = document["channels"][operation["channel"]["$ref"].rpartition("/")[2]]
+    example = document["components"]["messages"]["command.watch"]["examples"][0]["payload"]
+
+    assert (operation["action"], channel["address"]) == ("receive", WATCHES)
+    assert WatchCommand.model_validate(example).model_dump() == example
+    for wrong in ({"app": "shop"}, example | {"more": 1}, example | {"payload": "x"}, example | {"app": "a.b"}):
+        assert not validator("command.watch").is_valid(wrong)

@@ -1,0 +1,152 @@
+"""How a payload can end: what its user does and when, and what the service must have published in the end."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from processor.sandbox.faults import TEC, Faults
+from processor.sandbox.server import Sandbox
+from processor.sandbox.wallet import ALICE, BOB, wallet_of
+
+Json = dict[str, Any]
+Deed = Callable[[Sandbox, str], object]
+
+EXPIRY_MINUTES: Final = 2
+ACTS_AT: Final = 70.0
+"""Seconds behind creation. The service has looked at each payload after a minute, so this is news to it."""
+SIGNS_LATE_AT: Final = 180.0
+STRANGER: Final = "rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe"
+"""An account whose own key nobody has: its regular key signs."""
+_AMOUNT: Final = "1000000"
+
+
+class Outcome(NamedTuple):
+    """One way to end."""
+
+    request: Json
+    """The body of `POST payload`."""
+    deeds: Mapping[float, Deed]
+    """What is done, at how many seconds."""
+    resolve: str
+    """The name of the resolve event."""
+    data: Mapping[str, Any] = MappingProxyType({})
+    """What the event must say; what is within dictionaries is compared key by key."""
+    signs: frozenset[str] = frozenset()
+    """Sign events that there must be."""
+    may: frozenset[str] = frozenset()
+    """Sign events that there may be besides, if a source tells them in time."""
+    faults: Faults | None = None
+    told_by: frozenset[str] = frozenset()
+    """The sources beside the API that tell how it ended."""
+    at_once: bool = True
+    """Whether what was told is proven within seconds."""
+
+
+def _open(sandbox: Sandbox, uuid: str) -> object:
+    return sandbox.open(uuid)
+
+
+def _sign(**how: Any) -> Deed:
+    return lambda sandbox, uuid: sandbox.sign(uuid, **how)
+
+
+def _reject(sandbox: Sandbox, uuid: str) -> object:
+    return sandbox.reject(uuid)
+
+
+def _cancel(sandbox: Sandbox, uuid: str) -> object:
+    return sandbox.cancel(uuid)
+
+
+def _request(tx_type: str, **options: Any) -> Json:
+    payment = {"Destination": BOB.address, "Amount": _AMOUNT, "DestinationTag": 7}
+    txjson = {"TransactionType": tx_type, **(payment if tx_type == "Payment" else {})}
+    return {"txjson": txjson, "options": {"expire": EXPIRY_MINUTES, **options}}
+
+
+_PAYMENT: Final = _request("Payment")
+_SIGN_IN: Final = _request("SignIn")
+_BOTH: Final = frozenset({"webhook", "socket"})
+_ON_THE_WAY: Final = frozenset({"opened", "pre_signed", "token_issued"})
+_ON_THE_WAY_TO_A_LEDGER: Final = _ON_THE_WAY | {"dispatched"}
+_SIGNED: Final = frozenset({"signed"})
+_BY_ALICE: Final = {
+    "account": ALICE.address,
+    "proof": {"signature": {"account": ALICE.address, "algorithm": "secp256k1"}},
+    "network": "MAINNET",
+}
+_PAID: Final = {"delivered_amount": _AMOUNT, "destination": BOB.address, "destination_tag": 7, "tx_type": "Payment"}
+_PROVEN: Final = {"ledger": {"result": "tesSUCCESS"}, **_BY_ALICE["proof"]}
+
+
+def _signed_payment(resolve: str, data: Json, **changes: Any) -> Outcome:
+    deeds = changes.pop("deeds", {ACTS_AT: _open, ACTS_AT + 1: _sign()})
+    values: Json = {"signs": _SIGNED, "may": _ON_THE_WAY_TO_A_LEDGER, "told_by": _BOTH}
+    return Outcome(_PAYMENT, deeds, resolve, _BY_ALICE | data, **values | changes)
+
+
+def _signed_off_ledger(request: Json, data: Json, **how: Any) -> Outcome:
+    deeds = {ACTS_AT: _open, ACTS_AT + 1: _sign(**how)}
+    return Outcome(request, deeds, "signed", data, _SIGNED, _ON_THE_WAY, told_by=_BOTH)
+
+
+OUTCOMES: Final[dict[str, Outcome]] = {
+    "signed on the ledger": _signed_payment("validated", _PAID | {"proof": _PROVEN}),
+    "partial payment": _signed_payment(
+        "validated",
+        _PAID | {"delivered_amount": "17", "proof": _PROVEN},
+        deeds={ACTS_AT: _open, ACTS_AT + 1: _sign(delivered="17")},
+    ),
+    "dispatch result late": _signed_payment("validated", _PAID, faults=Faults(dispatch_late_by=20.0)),
+    "signed in": _signed_off_ledger(_SIGN_IN, _BY_ALICE | {"tx_type": "SignIn", "proof": _BY_ALICE["proof"]}),
+    "signed in on the other curve": _signed_off_ledger(
+        _SIGN_IN,
+        {"account": BOB.address, "proof": {"signature": {"account": BOB.address, "algorithm": "ed25519"}}},
+        account=BOB.address,
+    ),
+    "signed in with a regular key": _signed_off_ledger(
+        _SIGN_IN,
+        {"account": STRANGER, "proof": {"signature": {"account": wallet_of(STRANGER).address}}},
+        account=STRANGER,
+    ),
+    "signed, not submitted": _signed_off_ledger(
+        _request("Payment", submit=False), _BY_ALICE | {"tx_type": "Payment", "proof": {"ledger": None}}
+    ),
+    "rejected": Outcome(
+        _PAYMENT,
+        {ACTS_AT: _open, ACTS_AT + 1: _reject},
+        "rejected",
+        signs=frozenset({"rejected"}),
+        may=frozenset({"opened"}),
+        told_by=_BOTH,
+    ),
+    "expired unopened": Outcome(
+        _PAYMENT, {}, "expired", signs=frozenset({"expired"}), told_by=frozenset({"socket"}), at_once=False
+    ),
+    "expired opened, never signed": Outcome(
+        _PAYMENT,
+        {ACTS_AT: _open},
+        "expired",
+        signs=frozenset({"expired"}),
+        may=frozenset({"opened"}),
+        told_by=frozenset({"socket"}),
+        at_once=False,
+    ),
+    "expired opened, then signed": _signed_payment(
+        "validated",
+        _PAID,
+        deeds={ACTS_AT: _open, SIGNS_LATE_AT: _sign()},
+        may=_ON_THE_WAY_TO_A_LEDGER | {"expired"},
+        at_once=False,
+    ),
+    "cancelled": Outcome(_PAYMENT, {ACTS_AT: _cancel}, "cancelled", signs=frozenset({"cancelled"})),
+    "failed with tec": _signed_payment(
+        "failed", {"reason": "ledger_result", "result": TEC, "proof": _BY_ALICE["proof"]}, faults=Faults(ledger="tec")
+    ),
+    "on another network": _signed_payment(
+        "failed", {"reason": "wrong_network", "network": "TESTNET"}, faults=Faults(network="TESTNET")
+    ),
+    "never validated": _signed_payment(
+        "failed", {"reason": "never_validated", "result": None}, faults=Faults(ledger="lost"), at_once=False
+    ),
+}
