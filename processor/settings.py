@@ -111,7 +111,7 @@ class Retention(_Section):
     events: Duration = timedelta(days=7)
     """Published events."""
     deliveries: Duration = timedelta(days=30)
-    """The delivery log, and how outcomes were learned."""
+    """The delivery log, how outcomes were learned, and sign requests with their idempotency keys."""
     delivery_rows: Annotated[int, Field(ge=1000)] = 1_000_000
     """The delivery log's upper bound, whatever its age."""
 
