@@ -49,6 +49,17 @@ class TokenFacts(NamedTuple):
     revoked_at: datetime | None
 
 
+class KeptToken(NamedTuple):
+    """A user token, opened to be used now."""
+
+    facts: TokenFacts
+    value: str
+
+    def __repr__(self) -> str:
+        """Without the token."""
+        return f"KeptToken({self.facts!r})"
+
+
 def known_token(report: Report) -> KnownToken | None:
     """The token that came with a signature; None if nobody signed, or there is none."""
     if not isinstance(report, WebhookReport | SnapshotReport) or report.token is None:

@@ -3,28 +3,16 @@
 from asyncio import Future
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from processor.core.errors import SealingError
 from processor.core.state import PayloadState
-from processor.core.user_token import TokenFacts
+from processor.core.user_token import KeptToken
 from processor.store import requests, sessions, vault
 from processor.store.entry import OutboxMessage, Recorded, Reported
 from processor.store.requests import Draft, Reservation, StoredRequest
 from processor.store.sessions import Session
 from processor.store.store import Store
 from processor.store.writer import Writer
-
-
-class KeptToken(NamedTuple):
-    """A user token, opened to be used now."""
-
-    facts: TokenFacts
-    value: str
-
-    def __repr__(self) -> str:
-        """Without the token."""
-        return f"KeptToken({self.facts!r})"
 
 
 class StoredRequests:

@@ -82,9 +82,7 @@ def reserve(connection: Connection, dialect: Dialect, draft: Draft, now: datetim
     insert = insert_into(dialect, sign_requests).values(_values(draft, now) | {"held_until": held_until})
     if connection.execute(insert.on_conflict_do_nothing().returning(sign_requests.c.id)).scalar() is not None:
         return Reservation("new", _one(connection, _named(draft.app, draft.identifier)))
-    known = None
-    if draft.key_digest is not None:
-        known = connection.execute(select(sign_requests).where(*_keyed(draft)).with_for_update()).first()
+    known = connection.execute(select(sign_requests).where(*_same(draft)).with_for_update()).first()
     if known is None:
         return Reservation("identifier_taken", None)
     if bytes(known.request_digest) != draft.request_digest:
@@ -201,12 +199,13 @@ def _values(draft: Draft, now: datetime) -> dict[str, Any]:
     }
 
 
-def _keyed(draft: Draft) -> Sequence[ColumnElement[bool]]:
-    return (
-        sign_requests.c.app == draft.app,
-        sign_requests.c.owner == draft.owner,
-        sign_requests.c.key_digest == draft.key_digest,
-    )
+def _same(draft: Draft) -> Sequence[ColumnElement[bool]]:
+    """Of which request this may be a repetition: that with its key; without one, that of its name that broke off."""
+    mine = (sign_requests.c.app == draft.app, sign_requests.c.owner == draft.owner)
+    if draft.key_digest is not None:
+        return (*mine, sign_requests.c.key_digest == draft.key_digest)
+    unmade = (sign_requests.c.key_digest.is_(None), sign_requests.c.payload.is_(None))
+    return (*mine, sign_requests.c.identifier == draft.identifier, *unmade)
 
 
 def _named(app: str, identifier: str) -> ColumnElement[bool]:

@@ -118,6 +118,16 @@ def test_takeover(store: Store) -> None:
     assert later[0].request.identifier == "one"
 
 
+def test_takeover_without_a_key(store: Store) -> None:
+    """A request without a key that broke off is known by its identifier, to whoever asked for the same."""
+    reserve(store, key_digest=None)
+
+    assert reserve(store, key_digest=None).outcome == "in_progress"
+    assert reserve(store, NOW + HOLD, key_digest=None, owner="user:r2").outcome == "identifier_taken"
+    assert reserve(store, NOW + HOLD, key_digest=None, request_digest=b"other").outcome == "conflict"
+    assert reserve(store, NOW + HOLD, key_digest=None).outcome == "taken_over"
+
+
 def test_release(store: Store) -> None:
     """A request that was not made may be made again; one that may have been made waits for a while."""
     first = reserve(store).request
