@@ -95,6 +95,10 @@ def _sealing_key(value: SecretStr) -> SecretStr:
     return value
 
 
+def _none_if_empty(value: Any) -> Any:
+    return value or None
+
+
 def _origin(text: str) -> str:
     if not _ORIGIN.fullmatch(text):
         raise ValueError("must be an origin such as https://app.example.com, without a path")
@@ -120,7 +124,9 @@ Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeV
 AppleApps = Annotated[
     tuple[Annotated[str, Field(pattern=r"^[A-Z0-9]{10}\.[A-Za-z0-9.-]{1,155}$")], ...], BeforeValidator(split)
 ]
-AndroidPackage = Annotated[str, Field(pattern=r"^[A-Za-z]\w*(?:\.[A-Za-z]\w*)+$", max_length=255)]
+AndroidPackage = Annotated[
+    str | None, BeforeValidator(_none_if_empty), Field(pattern=r"^[A-Za-z]\w*(?:\.[A-Za-z]\w*)+$", max_length=255)
+]
 Fingerprints = Annotated[
     tuple[Annotated[str, BeforeValidator(_upper), Field(pattern=r"^[0-9A-F]{2}(?::[0-9A-F]{2}){31}$")], ...],
     BeforeValidator(split),

@@ -97,7 +97,7 @@ class ApplicationSettings(Section):
     """Where users may be sent back to after signing: ``yourapp://signed`` or ``https://app.example.com/signed``."""
     apple_app_ids: AppleApps = ()
     """Apps that may open this host's links on iOS: team id, dot, bundle id."""
-    android_package: AndroidPackage | None = None
+    android_package: AndroidPackage = None
     """The app that may open this host's links on Android."""
     android_fingerprints: Fingerprints = ()
     """SHA-256 fingerprints of the certificates that the Android app is signed with."""

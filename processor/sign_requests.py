@@ -30,8 +30,8 @@ from schemas.payload import Payload
 from schemas.platform import Cancelled, Created
 from schemas.text import CustomMeta
 
-HOLD: Final = timedelta(seconds=60)
-"""Longer than asking Xumm can take, with the look for what was made."""
+HOLD: Final = timedelta(seconds=90)
+"""Longer than asking Xumm can take: about the token, for the payload, and for what was made; 20 s each."""
 UNSURE: Final = timedelta(seconds=30)
 """How long nobody tries again what Xumm may have done, while it may still be at it."""
 _SECRET_BYTES: Final = 32
