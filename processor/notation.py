@@ -125,7 +125,8 @@ AppleApps = Annotated[
     tuple[Annotated[str, Field(pattern=r"^[A-Z0-9]{10}\.[A-Za-z0-9.-]{1,155}$")], ...], BeforeValidator(split)
 ]
 AndroidPackage = Annotated[
-    str | None, BeforeValidator(_none_if_empty), Field(pattern=r"^[A-Za-z]\w*(?:\.[A-Za-z]\w*)+$", max_length=255)
+    Annotated[str, Field(pattern=r"^[A-Za-z]\w*(?:\.[A-Za-z]\w*)+$", max_length=255)] | None,
+    BeforeValidator(_none_if_empty),
 ]
 Fingerprints = Annotated[
     tuple[Annotated[str, BeforeValidator(_upper), Field(pattern=r"^[0-9A-F]{2}(?::[0-9A-F]{2}){31}$")], ...],
