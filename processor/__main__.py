@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from processor import __version__
-from processor.commands import contract, keys, records, sandbox, service, terminal, topology, trigger, verify, watches
+from processor.commands import (
+    contract,
+    keys,
+    records,
+    sandbox,
+    service,
+    terminal,
+    tokens,
+    topology,
+    trigger,
+    verify,
+    watches,
+)
 from processor.core.errors import ProcessorError, SettingsError
 
 _EPILOG = (
@@ -39,6 +51,7 @@ app.add_typer(records.quarantine, name="quarantine")
 app.add_typer(sandbox.commands, name="sandbox")
 app.add_typer(watches.commands, name="watches")
 app.add_typer(keys.commands, name="keys")
+app.add_typer(tokens.commands, name="tokens")
 app.add_typer(topology.commands, name="topology")
 
 

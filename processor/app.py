@@ -5,11 +5,8 @@ flight, then the connections, the store last.
 """
 
 import asyncio
-import gc
 import os
 import random
-import resource
-import signal
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,12 +21,16 @@ from yarl import URL
 
 from processor import __version__
 from processor.api import watches as watches_api
+from processor.api.callers import Authenticator
+from processor.api.routes import Interface, Parts
 from processor.budget import Budget
 from processor.core.application import Application
 from processor.core.codec import prepare
+from processor.feed import Feed
 from processor.intake import Intake, Limits
 from processor.ledger import LedgerNodes, Transactions
 from processor.listener import Timing
+from processor.process import allow_files, loop_factory, spare_the_collector, stop_on_signals
 from processor.pruning import keep_pruning
 from processor.publisher.embedded import EmbeddedPublisher
 from processor.publisher.port import Publisher
@@ -37,8 +38,10 @@ from processor.publisher.rabbitmq import RabbitPublisher
 from processor.registrations import Registrations
 from processor.registry import Registry
 from processor.relay import Relay
-from processor.settings import Settings, applications_of, service_keys_of
+from processor.settings import Settings, applications_of, keyring_of, service_keys_of
+from processor.sign_requests import SignRequests
 from processor.sockets import StatusSockets
+from processor.store.desk import StoredRequests, StoredSessions, StoredTokens
 from processor.store.entry import OutboxMessage
 from processor.store.facade import StoredOutbox, StoredTasks, StoredWatches
 from processor.store.retention import Retention
@@ -47,11 +50,11 @@ from processor.store.waiting import Bounds
 from processor.store.writer import Writer
 from processor.summaries import keep_summarizing
 from processor.tasks import CLAIMED, UNCLAIMED, Sources, Tasks
+from processor.user_tokens import UserTokens
 from processor.watcher import Pace, Watcher
 from processor.web import assert_fast_parser, runner_of, web_application
 from processor.xumm import Credentials, Payloads, XummApi
 
-_YOUNG_OBJECTS: Final = 20_000
 _OTHER_FILES: Final = 2_000
 """Open files beside the sockets: clients of ours, the database, the broker."""
 _LOOKS: Final = 4
@@ -76,6 +79,9 @@ class Processor:
     application's budget of calls to Xumm's API. `serve` runs the loops, and raises if one of them dies.
     """
 
+    authenticators: Sequence[Authenticator] = ()
+    """Other ways for users to prove who they are, beside our own sessions."""
+
     def __init__(
         self,
         settings: Settings,
@@ -91,12 +97,17 @@ class Processor:
         self.applications: Mapping[str, Application] = applications_of(settings)
         self.publisher = publisher or _publisher(settings)
         self.writer = Writer(
-            partial(Store.open, settings.database_url), bounds=Bounds(outbox=settings.outbox_high_water), clock=clock
+            partial(Store.open, settings.database_url, keyring_of(settings)),
+            bounds=Bounds(outbox=settings.outbox_high_water),
+            clock=clock,
         )
         instance = f"{socket.gethostname()}:{os.getpid()}"
         self._outbox = StoredOutbox(self.writer, instance=instance, clock=clock)
         self._task_store = StoredTasks(self.writer, instance=instance, clock=clock)
         self._watch_store = StoredWatches(self.writer, instance=instance, clock=clock)
+        self.feed = Feed()
+        self.sessions = StoredSessions(self.writer, clock=clock)
+        self._apis: dict[str, XummApi] = {}
         self._stack = AsyncExitStack()
         self._addresses: list[tuple[str, int]] = []
 
@@ -146,6 +157,7 @@ class Processor:
             loops.append(group.create_task(keep_summarizing(self.writer, clock=self._clock), name="summaries"))
             await stop.wait()
             log.info("service.stopping", waiting=self.writer.waiting)
+            self.streams.end()
             await self._runner.cleanup()
             for loop in loops:
                 loop.cancel()
@@ -156,6 +168,7 @@ class Processor:
     def _committed(self, messages: Sequence[OutboxMessage]) -> None:
         self.relay.offer(messages)
         self.watcher.hear(messages)
+        self.feed.hear(messages)
 
     def _wake(self) -> None:
         """A lookup may have become due."""
@@ -187,13 +200,12 @@ class Processor:
 
     async def _sources(self, stack: AsyncExitStack) -> Sources:
         base = URL(self.settings.xumm_url.rstrip("/") + API_PATH)
-        apis = {}
         for name, application in self.settings.applications.items():
             credentials = Credentials(key=application.api_key, secret=application.api_secret.get_secret_value())
-            apis[name] = await stack.enter_async_context(XummApi(credentials, self._budget(), base_url=base))
+            self._apis[name] = await stack.enter_async_context(XummApi(credentials, self._budget(), base_url=base))
         urls = {network: [URL(url) for url in nodes] for network, nodes in self.settings.ledger_urls.items()}
         nodes = await stack.enter_async_context(LedgerNodes(urls))
-        return Sources(payloads=Payloads(apis), transactions=Transactions(nodes, clock=self._clock))
+        return Sources(payloads=Payloads(self._apis), transactions=Transactions(nodes, clock=self._clock))
 
     async def _listen(self, stack: AsyncExitStack) -> web.AppRunner:
         assert_fast_parser()
@@ -208,12 +220,44 @@ class Processor:
             on_look=self.looks.wake,
         )
         handler = watches_api.watches_handler(self.registry, service_keys_of(settings), limits)
-        runner = runner_of(web_application(intake, limits, self.health, {watches_api.PATH: handler}), intake)
+        interface = self._interface(limits)
+        self.streams = interface.streams
+        api = {watches_api.PATH: handler, **interface.routes()}
+        runner = runner_of(web_application(intake, limits, self.health, api), intake)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
         await web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024).start()
         self._addresses = runner.addresses
         return runner
+
+    def _interface(self, limits: Limits) -> Interface:
+        store = StoredRequests(self.writer, clock=self._clock)
+        parts = Parts(
+            requests=self._sign_requests(store),
+            store=store,
+            sessions=self.sessions,
+            feed=self.feed,
+            applications=self.applications,
+            settings=self.settings,
+            limits=limits,
+            time=time.monotonic,
+            authenticators=self.authenticators,
+        )
+        return Interface(parts)
+
+    def _sign_requests(self, store: StoredRequests) -> SignRequests:
+        tokens = StoredTokens(self.writer, clock=self._clock, on_unopened=_tell_unopened)
+        user_tokens = UserTokens(tokens, self._apis, kept=bool(self.settings.token_keys), clock=self._clock)
+        links = self.settings.xumm_url.rstrip("/")
+        return SignRequests(
+            self.applications,
+            self._apis,
+            store,
+            user_tokens,
+            links=links,
+            clock=self._clock,
+            on_created=self.watcher.wake,
+        )
 
     def health(self) -> dict[str, object]:
         """For ``/readyz``: whether webhooks can be taken, and what is behind."""
@@ -226,6 +270,10 @@ class Processor:
         }
 
 
+def _tell_unopened(error: str) -> None:
+    log.error("token.unopened", error=error, hint="a sealing key is missing, or somebody changed the table")
+
+
 def _retention(settings: Settings) -> Retention:
     keep = settings.retention
     return Retention(events=keep.events, deliveries=keep.deliveries, max_deliveries=keep.delivery_rows)
@@ -236,53 +284,14 @@ def _publisher(settings: Settings) -> Publisher:
 
 
 async def _run(settings: Settings) -> None:
-    _allow_files(settings.watching.max_watches + _OTHER_FILES)
+    allow_files(settings.watching.max_watches + _OTHER_FILES)
     async with Processor(settings) as processor:
         prepare()
-        _spare_the_collector()
+        spare_the_collector()
         await processor.serve(stop_on_signals())
-
-
-def stop_on_signals() -> asyncio.Event:
-    """An event that SIGTERM or SIGINT sets; a second one ends the process at once."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-
-    def ask(number: signal.Signals) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ask, number)
-    return stop
 
 
 def run(settings: Settings) -> None:
     """Serve until a signal says stop. Raises `StoreError` or `OSError` if the service cannot start."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_run(settings))
-
-
-def _allow_files(wanted: int) -> None:
-    """Each socket is an open file, and the usual limit of 1,024 is made for programs of another kind."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
-    if hard < wanted:
-        log.warning("service.files_limited", limit=hard, wanted=wanted, hint="raise it, or lower watching.max_watches")
-
-
-def _spare_the_collector() -> None:
-    """Webhooks make no cycles, and what start-up made stays: looking for garbage often would cost 5 % of the CPU."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """That of uvloop where it is installed: a webhook costs about a quarter less CPU."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

@@ -78,7 +78,12 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     ),
     "registrations.deferred": LogEvent("error", "A command could not be stored; it stays in the queue."),
     "registrations.disconnected": LogEvent("warning", "The queue of commands is out of reach; it is tried again."),
+    "request.adopted": LogEvent("warning", "A sign request that had broken off was found at Xumm, and is followed."),
+    "request.cancelled": LogEvent("info", "A sign request was withdrawn before anybody opened it."),
+    "request.created": LogEvent("info", "A sign request stands at Xumm, and is followed to its end."),
     "request.refused": LogEvent("warning", "A request of another service was refused."),
+    "request.unanswered": LogEvent("warning", "Xumm's API did not do what a caller asked for."),
+    "request.unstored": LogEvent("error", "A request of a caller could not be stored and was answered 503."),
     "sandbox.webhook_sent": LogEvent("info", "The development sandbox made an attempt to deliver a webhook."),
     "service.drain_cut": LogEvent("warning", "Shutdown took too long; unpublished events go out after the next start."),
     "service.files_limited": LogEvent(
@@ -87,6 +92,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "service.started": LogEvent("info", "The service takes webhooks."),
     "service.stopped": LogEvent("info", "The service has ended in good order."),
     "service.stopping": LogEvent("info", "A signal asked the service to end; it takes no more webhooks."),
+    "session.created": LogEvent("info", "A user proved to hold an account and got a session."),
     "settlement.failed": LogEvent(
         "warning", "A message could not be acknowledged, retried or dead-lettered; it is tried again."
     ),
@@ -108,6 +114,11 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "task.orphaned": LogEvent("error", "A lookup waits for an application that is no longer configured."),
     "task.unclaimable": LogEvent("error", "The table of due lookups could not be read."),
     "task.unrecorded": LogEvent("error", "What a lookup found could not be stored; it is done again."),
+    "token.revoked": LogEvent("info", "A user revoked a token; it is deleted."),
+    "token.unchecked": LogEvent(
+        "warning", "Xumm's API did not say whether a user token is alive; it is tried all the same."
+    ),
+    "token.unopened": LogEvent("error", "A sealed user token does not open: its key is missing, or it was changed."),
     "topology.changed": LogEvent("info", "An object of the broker's topology was created or updated."),
     "topology.differed": LogEvent(
         "warning", "An object of the broker's topology differs, and only an operator can mend it."

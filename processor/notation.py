@@ -1,12 +1,15 @@
 """How durations, lists, addresses, names and secrets are written in settings."""
 
 import re
+from base64 import b64decode
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
+_SEALING_BYTES: Final = 32
+_ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]{1,5})?")
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+", re.ASCII)
 _DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
@@ -82,6 +85,26 @@ def _management_address(value: SecretStr | None) -> SecretStr | None:
     )
 
 
+def _sealing_key(value: SecretStr) -> SecretStr:
+    try:
+        length = len(b64decode(value.get_secret_value(), validate=True))
+    except ValueError:
+        length = 0
+    if length != _SEALING_BYTES:
+        raise ValueError("must be 32 random bytes in base64: openssl rand -base64 32")
+    return value
+
+
+def _none_if_empty(value: Any) -> Any:
+    return value or None
+
+
+def _origin(text: str) -> str:
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError("must be an origin such as https://app.example.com, without a path")
+    return text
+
+
 def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
@@ -93,6 +116,21 @@ def _lower(value: Any) -> Any:
 Duration = Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta(0))]
 HttpUrls = Annotated[
     tuple[Annotated[str, AfterValidator(_http_address)], ...], BeforeValidator(split), Field(min_length=1)
+]
+SealingSecrets = Annotated[
+    tuple[Annotated[SecretStr, AfterValidator(_sealing_key)], ...], BeforeValidator(split), Field(max_length=8)
+]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(split)]
+AppleApps = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[A-Z0-9]{10}\.[A-Za-z0-9.-]{1,155}$")], ...], BeforeValidator(split)
+]
+AndroidPackage = Annotated[
+    Annotated[str, Field(pattern=r"^[A-Za-z]\w*(?:\.[A-Za-z]\w*)+$", max_length=255)] | None,
+    BeforeValidator(_none_if_empty),
+]
+Fingerprints = Annotated[
+    tuple[Annotated[str, BeforeValidator(_upper), Field(pattern=r"^[0-9A-F]{2}(?::[0-9A-F]{2}){31}$")], ...],
+    BeforeValidator(split),
 ]
 ApiSecret = Annotated[SecretStr, AfterValidator(_secret)]
 Network = Annotated[str, BeforeValidator(_upper)]

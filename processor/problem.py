@@ -1,5 +1,6 @@
 """Refusals on the wire, as RFC 9457 problem details. Every ``reason`` stands here: they are part of the interface."""
 
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, Literal
 
@@ -21,6 +22,23 @@ Reason = (
         "scope_missing",
         "application_forbidden",
         "body_invalid",
+        "template_invalid",
+        "return_url_forbidden",
+        "idempotency_key_invalid",
+        "idempotency_key_reused",
+        "idempotency_in_progress",
+        "identifier_taken",
+        "already_resolved",
+        "already_opened",
+        "already_expired",
+        "not_found",
+        "not_signed",
+        "session_taken",
+        "cursor_invalid",
+        "rate_limited",
+        "too_many_streams",
+        "xumm_unavailable",
+        "xumm_refused",
     ]
 )
 
@@ -41,6 +59,23 @@ STATUS: Final[dict[Reason, HTTPStatus]] = {
     "scope_missing": HTTPStatus.FORBIDDEN,
     "application_forbidden": HTTPStatus.FORBIDDEN,
     "body_invalid": HTTPStatus.BAD_REQUEST,
+    "template_invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "return_url_forbidden": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "idempotency_key_invalid": HTTPStatus.BAD_REQUEST,
+    "idempotency_key_reused": HTTPStatus.CONFLICT,
+    "idempotency_in_progress": HTTPStatus.CONFLICT,
+    "identifier_taken": HTTPStatus.CONFLICT,
+    "already_resolved": HTTPStatus.CONFLICT,
+    "already_opened": HTTPStatus.CONFLICT,
+    "already_expired": HTTPStatus.CONFLICT,
+    "not_found": HTTPStatus.NOT_FOUND,
+    "not_signed": HTTPStatus.CONFLICT,
+    "session_taken": HTTPStatus.CONFLICT,
+    "cursor_invalid": HTTPStatus.BAD_REQUEST,
+    "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,
+    "too_many_streams": HTTPStatus.TOO_MANY_REQUESTS,
+    "xumm_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "xumm_refused": HTTPStatus.BAD_GATEWAY,
 }
 _CHALLENGES: Final[dict[Reason, dict[str, str]]] = {
     "key_missing": {hdrs.WWW_AUTHENTICATE: "Bearer"},
@@ -63,11 +98,15 @@ _BODY_LEFT_UNREAD: Final = frozenset(
 
 
 class Problem(Exception):
-    """A request that is refused for ``reason``."""
+    """A request that is refused for ``reason``. ``errors`` names fields, and what is wrong with each."""
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(
+        self, reason: Reason, *, errors: Sequence[tuple[str, str]] = (), headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
 
     @property
     def status(self) -> HTTPStatus:
@@ -78,16 +117,19 @@ class Problem(Exception):
 def problem_response(problem: Problem) -> web.Response:
     """The answer; it closes the connection where the body was not read to its end."""
     status = problem.status
+    details: dict[str, object] = {
+        "type": f"urn:xumm-processor:problem:{problem.reason}",
+        "title": status.phrase,
+        "status": status.value,
+        "reason": problem.reason,
+    }
+    if problem.errors:
+        details["errors"] = [{"field": field, "reason": reason} for field, reason in problem.errors]
     response = web.json_response(
-        {
-            "type": f"urn:xumm-processor:problem:{problem.reason}",
-            "title": status.phrase,
-            "status": status.value,
-            "reason": problem.reason,
-        },
+        details,
         status=status,
         content_type="application/problem+json",
-        headers=_HEADERS.get(status) or _CHALLENGES.get(problem.reason),
+        headers=(_HEADERS.get(status) or _CHALLENGES.get(problem.reason) or {}) | problem.headers,
     )
     if status in _BODY_LEFT_UNREAD or problem.reason in _CHALLENGES:
         response.force_close()

@@ -13,6 +13,7 @@ Lists are JSON or separated by commas; durations are ``90s``, ``10m``, ``24h``, 
 `processor.configuration.load` reads the sources; nothing is read at import, nor by ``Settings(...)`` itself.
 """
 
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Final, Literal, Self
@@ -20,9 +21,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import (
     AwareDatetime,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     field_validator,
@@ -32,22 +31,28 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from processor.core.application import Application, Policy, Secret
+from processor.core.sealing import Keyring, SealingKey
 from processor.core.service_key import Scope, ServiceKey
 from processor.core.signature import key_of
 from processor.notation import (
+    AndroidPackage,
     ApiSecret,
     ApiUrl,
+    AppleApps,
     Bindings,
     BrokerUrls,
     Duration,
+    Fingerprints,
     HttpUrls,
     LogLevel,
     ManagementUrl,
     Network,
     QueueName,
+    SealingSecrets,
     Sha256,
     split,
 )
+from processor.sections import ApiSettings, Retention, ReturnUrls, Section, TopologySettings, WatchingSettings
 from schemas.text import ApplicationName, Uuid
 from schemas.topology import DEFAULT_QUEUES
 
@@ -67,11 +72,7 @@ LEDGER_URLS: Final[dict[str, tuple[str, ...]]] = {
 """Public nodes of each network, in the order in which they are asked."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
-
-
-class PreviousSecret(_Section):
+class PreviousSecret(Section):
     """An API secret that was replaced, but may still be signed with for a while."""
 
     secret: ApiSecret
@@ -79,7 +80,7 @@ class PreviousSecret(_Section):
     """Until when it is accepted, ISO 8601 with a time zone."""
 
 
-class ApplicationSettings(_Section):
+class ApplicationSettings(Section):
     """One application of Xumm's developer console."""
 
     api_key: Uuid
@@ -92,62 +93,26 @@ class ApplicationSettings(_Section):
     """Where transactions must land: a payment on another network never passes for a real one."""
     grace: Duration = timedelta(hours=24)
     """How long a payload that was opened in time may still be signed after it expired."""
+    return_urls: ReturnUrls = ()
+    """Where users may be sent back to after signing: ``yourapp://signed`` or ``https://app.example.com/signed``."""
+    apple_app_ids: AppleApps = ()
+    """Apps that may open this host's links on iOS: team id, dot, bundle id."""
+    android_package: AndroidPackage = None
+    """The app that may open this host's links on Android."""
+    android_fingerprints: Fingerprints = ()
+    """SHA-256 fingerprints of the certificates that the Android app is signed with."""
 
 
-class ServiceKeySettings(_Section):
+class ServiceKeySettings(Section):
     """A key by which another service identifies itself: `processor keys create` makes one."""
 
     sha256: Sha256
     """The key's SHA-256, in hexadecimal."""
     scopes: Annotated[tuple[Scope, ...], BeforeValidator(split), Field(min_length=1)] = ("watches",)
-    """What it may do: ``watches`` lets it ask for payloads to be followed."""
+    """What it may do: ``watches`` lets it ask for payloads to be followed, ``sign-requests:read`` see sign requests and
+    their events, ``sign-requests:write`` make and cancel them."""
     apps: Annotated[tuple[ApplicationName, ...], BeforeValidator(split)] = ()
     """The applications that it is for; none named: all."""
-
-
-class Retention(_Section):
-    """How long the store keeps what is done with."""
-
-    events: Duration = timedelta(days=7)
-    """Published events, from when they were learned."""
-    deliveries: Duration = timedelta(days=30)
-    """The delivery log, and how outcomes were learned."""
-    delivery_rows: Annotated[int, Field(ge=1000)] = 1_000_000
-    """The delivery log's upper bound, whatever its age."""
-
-
-class WatchingSettings(_Section):
-    """Watching payloads over their sockets, so that outcomes are learned whose webhook never comes."""
-
-    enabled: bool = True
-    """Whether sockets are opened. Without them, payloads are looked up when they expire, and nothing before."""
-    max_watches: Annotated[int, Field(ge=1, le=100_000)] = 10_000
-    """Sockets that are open at once; further payloads wait."""
-    handshakes: Annotated[int, Field(ge=1, le=1000)] = 50
-    """Sockets that are being opened at once."""
-
-
-class TopologySettings(_Section):
-    """The limits of RabbitMQ's objects. All are policies: `processor topology apply` changes them in place."""
-
-    queue_max_length: Annotated[int, Field(ge=1)] = 1_000_000
-    """Messages in a consumer's queue; beyond, the broker refuses and events wait in the outbox."""
-    delivery_limit: Annotated[int, Field(ge=1)] = 20
-    """Deliveries of one message without an answer before it is dead-lettered."""
-    dead_max_length: Annotated[int, Field(ge=1)] = 100_000
-    """Dead letters of one queue."""
-    dead_ttl: Duration = timedelta(days=30)
-    """How long dead letters are kept."""
-    unrouted_max_length: Annotated[int, Field(ge=1)] = 100_000
-    """Events that no queue was bound for; beyond, the oldest go."""
-    unrouted_ttl: Duration = timedelta(days=7)
-    """How long unrouted events are kept."""
-    log: bool = True
-    """Whether a stream keeps every event for replay. With it, no event is ever unrouted."""
-    log_max_age: Duration = timedelta(days=7)
-    """How long the stream keeps events."""
-    log_max_bytes: Annotated[int, Field(ge=1_000_000)] = 10_000_000_000
-    """How large the stream may grow."""
 
 
 class Settings(BaseSettings):
@@ -195,6 +160,11 @@ class Settings(BaseSettings):
     """Watching payloads over their sockets."""
     ledger_urls: dict[Network, HttpUrls] = LEDGER_URLS
     """Network to the JSON-RPC addresses of its nodes, best first. A network that you name replaces its default."""
+    token_keys: SealingSecrets = ()
+    """Keys for user tokens at rest, each 32 random bytes in base64. The first one seals, all of them open. None: user
+    tokens are not kept, and nothing is pushed with them."""
+    api: ApiSettings = ApiSettings()
+    """The HTTP interface for apps and services."""
     outbox_high_water: Annotated[int, Field(ge=1)] = 1_000_000
     """Unpublished events at which webhooks are answered 503, so that Xumm tries again later."""
     retention: Retention = Retention()
@@ -272,6 +242,12 @@ def service_keys_of(settings: Settings) -> tuple[ServiceKey, ...]:
     return tuple(ServiceKey.of(name, key.sha256, scopes=key.scopes, apps=key.apps) for name, key in keys)
 
 
+def keyring_of(settings: Settings) -> Keyring | None:
+    """The keys for user tokens at rest, the active one first; None if there are none."""
+    keys = [SealingKey.of(b64decode(key.get_secret_value())) for key in settings.token_keys]
+    return Keyring(keys) if keys else None
+
+
 def _application(name: str, settings: ApplicationSettings) -> Application:
     current = Secret(key=key_of(settings.api_secret.get_secret_value()))
     previous = (
@@ -286,12 +262,13 @@ def _application(name: str, settings: ApplicationSettings) -> Application:
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """Every value that may stand in no log line: API secrets, also as keys, and the passwords within URLs."""
+    """Every value that may stand in no log line: API secrets, also as keys, sealing keys, passwords within URLs."""
     found: list[str] = []
     for application in settings.applications.values():
         secrets = [application.api_secret, *(old.secret for old in application.previous_secrets)]
         found += [secret.get_secret_value() for secret in secrets]
     found += [key_of(secret).decode() for secret in found]
+    found += [key.get_secret_value() for key in settings.token_keys]
     management = settings.management_url.get_secret_value() if settings.management_url else ""
     for url in (settings.database_url, management, *settings.amqp_urls):
         password = urlsplit(url).password or ""

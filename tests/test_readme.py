@@ -27,14 +27,8 @@ from processor.dev.house import SERVICE_PORT, opened
 from processor.log_events import LOG_EVENTS
 from processor.presentation import listed
 from processor.problem import STATUS
-from processor.settings import (
-    ApplicationSettings,
-    Retention,
-    ServiceKeySettings,
-    Settings,
-    TopologySettings,
-    WatchingSettings,
-)
+from processor.sections import ApiSettings, Retention, TopologySettings, WatchingSettings
+from processor.settings import ApplicationSettings, ServiceKeySettings, Settings
 from processor.topology.desired import desired
 from schemas.events import MODELS, ResolveValidated, parse_event
 from tests.servers.child import free_port
@@ -50,6 +44,7 @@ COMMANDS: dict[str, Any] = {
 END_OF_COMMAND = {"|", ">", "<", "&&", ";"}
 CONFIG_FILES = {"PROCESSOR_CONFIG_FILE", "CONSUMERS_CONFIG_FILE"}
 SECTIONS: dict[str, type[BaseModel]] = {
+    "api": ApiSettings,
     "applications": ApplicationSettings,
     "retention": Retention,
     "service_keys": ServiceKeySettings,
@@ -227,14 +222,6 @@ def test_table_of_events_is_complete() -> None:
     told = [cells[0].strip("`") for cells in rows(re.compile(r"xumm\.(sign|resolve)\.\w+"))]
 
     assert sorted(told) == sorted(MODELS)
-
-
-def test_events_that_do_not_come_yet_have_no_source() -> None:
-    """Nothing in the service makes reports of requests: once it does, the table changes."""
-    shell = [path.read_text() for path in (ROOT / "processor").glob("*.py")]
-
-    assert not any(word in source for source in shell for word in ("RequestReport",))
-    assert len([cells for cells in rows(re.compile(r"xumm\..*")) if cells[-1] == "not yet"]) == 1
 
 
 def test_names_on_the_broker_exist() -> None:

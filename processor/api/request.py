@@ -13,6 +13,8 @@ from processor.problem import Problem
 
 Model = TypeVar("Model", bound=BaseModel)
 _MAX_BYTES: Final = 16 * 1024
+_MAX_ERRORS: Final = 10
+_MAX_PLACE: Final = 100
 
 
 def authorized(request: web.Request, keys: Sequence[ServiceKey], scope: Scope) -> ServiceKey:
@@ -33,8 +35,18 @@ async def said(request: web.Request, model: type[Model], limits: Limits) -> Mode
     body = await _read(request, limits)
     try:
         return model.model_validate_json(body)
-    except ValidationError:
-        raise Problem("body_invalid") from None
+    except ValidationError as error:
+        raise Problem("body_invalid", errors=_places(error)) from None
+
+
+def _places(error: ValidationError) -> list[tuple[str, str]]:
+    """Where and what, without the values. Names of fields may be the caller's own, so they are cut and cleaned."""
+    details = error.errors(include_url=False, include_context=False, include_input=False)[:_MAX_ERRORS]
+    return [(_printable(".".join(map(str, detail["loc"]))) or "body", detail["type"]) for detail in details]
+
+
+def _printable(name: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in name[:_MAX_PLACE])
 
 
 async def _read(request: web.Request, limits: Limits) -> bytes:

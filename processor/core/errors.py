@@ -7,6 +7,9 @@
     │   ├── Unavailable          ... now: time-out, 5xx, 429, refused connection; worth another try
     │   ├── NotFound             ... and says that there is no such payload; worth another try, it can be transient
     │   └── Denied               ... and never will: wrong credentials, a request that it does not understand
+    ├── SealingError             a sealed user token cannot be opened
+    │   ├── UnknownSealingKey    ... the key that it was sealed with is not configured
+    │   └── SealBroken           ... it was changed, or is somebody else's
     └── StoreError
         ├── StoreUnavailable     the database did not commit: nothing was stored
         ├── StoreFull            the outbox is over its high-water mark: nothing was stored
@@ -52,6 +55,18 @@ class NotFound(LookupFailed):
 
 class Denied(LookupFailed):
     """Asking again will not help."""
+
+
+class SealingError(ProcessorError):
+    """A sealed user token cannot be opened. The message names the key's id, nothing else."""
+
+
+class UnknownSealingKey(SealingError):
+    """The key that it was sealed with is not configured (any more)."""
+
+
+class SealBroken(SealingError):
+    """It was changed, or belongs to another application, user or account."""
 
 
 class StoreError(ProcessorError):

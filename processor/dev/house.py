@@ -17,10 +17,11 @@ from consumers.runtime.discovery import find
 from consumers.runtime.settings import Settings as ConsumerSettings
 from consumers.runtime.source.embedded import EmbeddedSource
 from processor import logs
-from processor.app import Processor, stop_on_signals
+from processor.app import Processor
 from processor.core.errors import SettingsError
 from processor.dev.story import Story
 from processor.dev.walk import APP, Walk
+from processor.process import stop_on_signals
 from processor.publisher.embedded import EmbeddedPublisher
 from processor.sandbox.ledger import Pace
 from processor.sandbox.payload import Application

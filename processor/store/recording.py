@@ -8,7 +8,8 @@ from sqlalchemy import Connection, Dialect, bindparam, select, text
 
 from processor.core.announce import encode
 from processor.core.lifecycle import Announcement, Transition, apply
-from processor.core.state import PayloadState
+from processor.core.sealing import Keyring
+from processor.core.state import Fact, PayloadState
 from processor.core.watching import begins
 from processor.publisher.port import Message
 from processor.store.entry import (
@@ -22,7 +23,19 @@ from processor.store.entry import (
 )
 from processor.store.knowledge import STATE, UNKNOWN, row_of, state_of
 from processor.store.rows import Insert, Insertion, rendered
-from processor.store.tables import deliveries, events, outbox, outcomes, payloads, quarantine, stored, tasks, watches
+from processor.store.tables import (
+    deliveries,
+    events,
+    outbox,
+    outcomes,
+    payloads,
+    quarantine,
+    request_events,
+    stored,
+    tasks,
+    watches,
+)
+from processor.store.vault import Vault
 
 GROUP_LIMIT: Final = 256
 """How many entries one transaction takes."""
@@ -38,9 +51,10 @@ _POSITIONS: Final = {
 
 
 class Recording:
-    """`record`, with its statements rendered for one database."""
+    """`record`, with its statements rendered for one database. Without a ``keyring`` user tokens are not kept."""
 
-    def __init__(self, dialect: Dialect, *, exclusive: bool) -> None:
+    def __init__(self, dialect: Dialect, *, exclusive: bool, keyring: Keyring | None = None) -> None:
+        self.vault = None if keyring is None else Vault(dialect, keyring)
         self._dialect = dialect
         self._exclusive = exclusive
         self._selects: dict[int, str] = {}
@@ -48,6 +62,7 @@ class Recording:
         self._put_states = Insertion(dialect, [*STATE, *_SEEN], _update_state)
         self._put_events = Insertion(dialect, [*events.c])
         self._put_waiting = Insertion(dialect, [*outbox.c])
+        self._put_request_events = Insertion(dialect, [*request_events.c])
         self._put_tasks = Insertion(dialect, [*tasks.c][1:7])
         self._put_deliveries = Insertion(dialect, [*deliveries.c][1:])
         self._put_watches = Insertion(dialect, [*watches.c], lambda insert: insert.on_conflict_do_nothing())
@@ -66,6 +81,8 @@ class Recording:
         self._put_outcomes(connection, group.outcomes)
         self._put_deliveries(connection, group.deliveries)
         self._put_quarantine(connection, group.quarantined)
+        if self.vault is not None:
+            self.vault.keep(connection, [entry.report for entry in entries if isinstance(entry, Reported)])
         return recorded
 
     def _load(self, connection: Connection, subjects: Mapping[_Key, str], seen_at: int) -> dict[_Key, PayloadState]:
@@ -97,13 +114,17 @@ class Recording:
         positions = self._positions(connection, sum(len(messages) for _, messages in drafts))
         recorded: list[Recorded] = []
         rows: list[tuple[Any, ...]] = []
+        created: list[tuple[Any, ...]] = []
         for transition, messages in drafts:
             queued = [OutboxMessage(next(positions), message) for message in messages]
             if transition is not None:
                 rows += map(_event_row, queued, transition.announcements)
+                if transition.state.facts & _CREATED:
+                    created += [(message.payload, message.app, position) for position, message in queued]
             recorded.append(Recorded(transition, tuple(queued)))
         self._put_events(connection, rows)
         self._put_waiting(connection, [row[:1] for row in rows])
+        self._put_request_events(connection, created)
         return recorded
 
     def _positions(self, connection: Connection, count: int) -> Iterator[int]:
@@ -163,6 +184,7 @@ class _Group:
         ]
 
 
+_CREATED: Final = int(Fact.CREATED)
 _SEEN: Final = (payloads.c.first_seen_at, payloads.c.updated_at)
 
 

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select
 
-from processor.store.tables import deliveries, events, outbox, outcomes, quarantine, stored
+from processor.store.requests import forget_events
+from processor.store.tables import deliveries, events, outbox, outcomes, quarantine, sessions, sign_requests, stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +16,7 @@ class Retention:
     events: timedelta = timedelta(days=7)
     """Events that were published, from when they were learned: for replay."""
     deliveries: timedelta = timedelta(days=30)
-    """The delivery log, and how outcomes were learned."""
+    """The delivery log, how outcomes were learned, and sign requests with their idempotency keys."""
     max_deliveries: int = 1_000_000
     """Lines of the delivery log, however young: a flood of refused ones must not fill the disk."""
     released: timedelta = timedelta(days=30)
@@ -35,6 +36,9 @@ def prune(connection: Connection, retention: Retention, now: datetime, limit: in
         + _remove(connection, events, past & published, limit)
         + _remove(connection, outcomes, outcomes.c.at < stored(now - retention.deliveries), limit)
         + _remove(connection, quarantine, released, limit)
+        + _remove(connection, sign_requests, sign_requests.c.reserved_at < stored(now - retention.deliveries), limit)
+        + _remove(connection, sessions, sessions.c.expires_at < stored(now), limit)
+        + forget_events(connection, limit)
     )
 
 

@@ -4,10 +4,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Final, Self, TypeVar, get_args
+from typing import Concatenate, Final, ParamSpec, Self, TypeVar, get_args
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Dialect, select
 
+from processor.core.sealing import Keyring
 from processor.core.state import PayloadState
 from processor.store import deliveries, leases, outbox, outcomes, retention, tasks, watches
 from processor.store.database import Database, open_database, open_read_only
@@ -27,9 +28,11 @@ from processor.store.outcomes import Outcomes
 from processor.store.recording import Recording
 from processor.store.retention import Retention
 from processor.store.tables import payloads
+from processor.store.vault import Vault
 from processor.store.watches import WatchKey
 
 T = TypeVar("T")
+P = ParamSpec("P")
 TASK_KINDS: Final = get_args(TaskKind)
 
 
@@ -40,19 +43,19 @@ class Store:
     lost connection to PostgreSQL a commit may have gone through; everything may be repeated safely.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, keyring: Keyring | None = None) -> None:
         self._database = database
-        self._recording = Recording(database.dialect, exclusive=database.exclusive)
+        self._recording = Recording(database.dialect, exclusive=database.exclusive, keyring=keyring)
         self.depth = 0
         """How many events wait to be published, as far as this process knows: see `outbox_depth`."""
 
     @classmethod
-    def open(cls, url: str) -> Self:
+    def open(cls, url: str, keyring: Keyring | None = None) -> Self:
         """Open ``sqlite:////path`` or ``postgresql://...`` and bring it to the newest revision.
 
-        Raises `StoreLocked` if another process has the SQLite file.
+        Without a ``keyring`` no user tokens are kept. Raises `StoreLocked` if another process has the SQLite file.
         """
-        store = cls(open_database(url))
+        store = cls(open_database(url), keyring)
         try:
             with store.transaction() as connection:
                 upgrade(connection)
@@ -72,6 +75,16 @@ class Store:
         """Whether this process is the only one that writes."""
         return self._database.exclusive
 
+    @property
+    def dialect(self) -> Dialect:
+        """Of the database, for statements that each kind of it has in a form of its own."""
+        return self._database.dialect
+
+    @property
+    def vault(self) -> Vault | None:
+        """Where user tokens are kept, None if there is no key for them."""
+        return self._recording.vault
+
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """Let several calls be one transaction."""
@@ -82,6 +95,11 @@ class Store:
         """Do ``work`` in one transaction."""
         with self.transaction():
             return work()
+
+    def do(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call one of the functions of this package, in a transaction."""
+        with self.transaction() as connection:
+            return function(connection, *args, **kwargs)
 
     def begin(self) -> None:
         """Begin a transaction that what follows is part of, until `commit` or `rollback`."""

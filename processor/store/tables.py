@@ -132,6 +132,79 @@ outcomes: Final = Table(
 )
 """How each payload ended that is resolved, and how that was first learned. Written by lookups alone."""
 
+sign_requests: Final = Table(
+    "sign_requests",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("app", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("identifier", Text, nullable=False),
+    Column("key_digest", LargeBinary),
+    Column("request_digest", LargeBinary, nullable=False),
+    Column("reserved_at", BigInteger, nullable=False),
+    Column("held_until", BigInteger, nullable=False),
+    Column("account", Text),
+    Column("tx_type", Text, nullable=False),
+    Column("submit", Integer, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("payload", Text),
+    Column("answer", LargeBinary),
+    Column("state_digest", LargeBinary),
+    Column("returned_at", BigInteger),
+    Column("exchange_digest", LargeBinary),
+    Column("exchanged_at", BigInteger),
+    Index("sign_requests_key", "app", "owner", "key_digest", unique=True),
+    Index("sign_requests_identifier", "app", "identifier", unique=True),
+    Index("sign_requests_payload", "payload", unique=True),
+    Index("sign_requests_owner", "app", "owner", "id"),
+    Index("sign_requests_state", "state_digest", unique=True),
+    sqlite_autoincrement=True,
+)
+"""What was asked of Xumm through this service. A row is there before Xumm is asked, and has its ``payload`` after."""
+
+request_events: Final = Table(
+    "request_events",
+    metadata,
+    Column("payload", Text, primary_key=True),
+    Column("app", Text, primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+)
+"""Where the events of payloads stand that were created here. Webhooks about other payloads write nothing here."""
+
+sessions: Final = Table(
+    "sessions",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("app", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("user_reference", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("sessions_digest", "digest", unique=True),
+    sqlite_autoincrement=True,
+)
+"""Who signed in. A session's token itself is kept nowhere, its SHA-256 alone."""
+
+user_tokens: Final = Table(
+    "user_tokens",
+    metadata,
+    Column("app", Text, primary_key=True),
+    Column("user_reference", Text, primary_key=True),
+    Column("application", Text, nullable=False),
+    Column("account", Text),
+    Column("key_id", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("signed_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("checked_at", BigInteger),
+    Column("suspect", Integer, nullable=False),
+    Column("revoked_at", BigInteger),
+    Index("user_tokens_account", "app", "account"),
+)
+"""Xumm's user tokens, sealed. ``account`` is null until a proven signature says whose a token is."""
+
 leases: Final = Table(
     "leases",
     metadata,

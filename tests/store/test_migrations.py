@@ -33,8 +33,15 @@ def test_migrations_make_the_tables(url: str) -> None:
     assert differences == []
     assert indexes == {
         "outcomes_at": None,
+        "sessions_digest": None,
+        "sign_requests_identifier": None,
+        "sign_requests_key": None,
+        "sign_requests_owner": None,
+        "sign_requests_payload": None,
+        "sign_requests_state": None,
         "tasks_due": None,
         "tasks_leased": "leased_until is not null",
+        "user_tokens_account": None,
         "watches_leased": None,
     }
 

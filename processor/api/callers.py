@@ -1,0 +1,85 @@
+"""Who calls: another service by its key, or a user by a session of ours or by a token of Xumm's."""
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from aiohttp import hdrs, web
+
+from processor.core.caller import Caller, ServiceCaller, UserCaller
+from processor.core.service_key import PREFIX, Scope, ServiceKey, find_key
+from processor.problem import Problem
+from processor.store.sessions import PREFIX as SESSION_PREFIX
+from processor.store.sessions import Session
+
+MAX_BEARER: Final = 4096
+"""Characters: a JWT is longer than a key."""
+_BEARER: Final = "bearer"
+
+
+class Authenticator(Protocol):
+    """Another way to prove who one is."""
+
+    async def user(self, app_hint: str | None, bearer: str) -> UserCaller | None:
+        """Who presents ``bearer``; None if this is not for it to say, or not true."""
+        ...
+
+
+class Sessions(Protocol):
+    """Where sessions are kept."""
+
+    async def find(self, token: str) -> Session | None:
+        """The session of a token, None if there is none or its time is over. Raises `StoreError`."""
+        ...
+
+
+class Callers:
+    """Tells who calls. Asks each ``authenticator`` in turn about what is neither a service key nor a session."""
+
+    def __init__(
+        self, keys: Sequence[ServiceKey], sessions: Sessions, authenticators: Sequence[Authenticator] = ()
+    ) -> None:
+        self._keys = keys
+        self._sessions = sessions
+        self._authenticators = tuple(authenticators)
+
+    async def of(self, request: web.Request) -> Caller:
+        """Who calls. Raises `Problem`, and `StoreError`."""
+        bearer = bearer_of(request)
+        if bearer.startswith(SESSION_PREFIX):
+            session = await self._sessions.find(bearer)
+            if session is None:
+                raise Problem("key_invalid")
+            return UserCaller(app=session.app, account=session.account, proven_by="session")
+        key = find_key(self._keys, bearer)
+        if key is not None:
+            return ServiceCaller(key=key)
+        if not bearer.startswith(PREFIX):
+            for authenticator in self._authenticators:
+                user = await authenticator.user(request.query.get("app"), bearer)
+                if user is not None:
+                    return user
+        raise Problem("key_invalid")
+
+
+def bearer_of(request: web.Request) -> str:
+    """The bearer token (RFC 6750). Raises `Problem` if there is none."""
+    scheme, _, bearer = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    bearer = bearer.strip()
+    if scheme.lower() != _BEARER or not bearer:
+        raise Problem("key_missing")
+    if len(bearer) > MAX_BEARER or not bearer.isascii():
+        raise Problem("key_invalid")
+    return bearer
+
+
+def permitted(caller: Caller, scope: Scope, app: str | None = None) -> None:
+    """Let a user through for their own application, a service for what its key says. Raises `Problem`."""
+    match caller:
+        case UserCaller(app=own):
+            if app not in {None, own}:
+                raise Problem("application_forbidden")
+        case ServiceCaller(key=key):
+            if scope not in key.scopes:
+                raise Problem("scope_missing")
+            if app is not None and not key.covers(app):
+                raise Problem("application_forbidden")

@@ -1,0 +1,128 @@
+"""``…/events``: what happens to a payload, as server-sent events, from the first or from ``Last-Event-ID`` on.
+
+Every event that is committed comes, in order, each with its number as id. The stream ends after the payload's outcome.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Final, Protocol
+
+from aiohttp import hdrs, web
+
+from processor.api.endpoint import Gate
+from processor.core.errors import StoreError
+from processor.feed import Feed
+from processor.problem import Problem
+from processor.store.entry import OutboxMessage
+from processor.store.requests import StoredRequest
+
+HEARTBEAT: Final = timedelta(seconds=15)
+"""A comment, so that proxies keep the connection and a client that is gone is noticed."""
+SHARED_POLL: Final = timedelta(seconds=2)
+"""How often it is read where other instances commit events too."""
+LONGEST: Final = timedelta(hours=1)
+"""After which a client has to connect again, which costs it nothing."""
+BATCH: Final = 50
+_LAST: Final = "xumm.resolve."
+_MAX_DIGITS: Final = 18
+
+
+class EventStore(Protocol):
+    """Where events are kept."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes commit events too."""
+        ...
+
+    async def events_of(self, app: str, payload: str, after: int, limit: int) -> Sequence[OutboxMessage]:
+        """The first events of a payload that was created here, with a position over ``after``. Raises `StoreError`."""
+        ...
+
+
+class Streams:
+    """Serves event streams, so many at once for each caller."""
+
+    def __init__(self, store: EventStore, feed: Feed, gate: Gate, *, limit: int) -> None:
+        self._store = store
+        self._feed = feed
+        self._gate = gate
+        self._limit = limit
+        self._open: Counter[str] = Counter()
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        """End all streams: the service stops."""
+        self._ending.set()
+        self._feed.hear([])
+
+    async def serve(self, request: web.Request, found: StoredRequest, caller: str) -> web.StreamResponse:
+        """The events of a sign request, for ``caller``. Raises `Problem` and `StoreError` before it has begun."""
+        after = _last_seen(request)
+        topic = (found.app, found.payload or "")
+        with self._place(caller), self._feed.waiting(topic) as news:
+            first = await self._store.events_of(*topic, after, BATCH)
+            headers = {hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
+            response = web.StreamResponse(headers=headers | self._gate.stream_headers(request))
+            await response.prepare(request)
+            with suppress(ConnectionError, TimeoutError, StoreError):
+                async with asyncio.timeout(LONGEST.total_seconds()):
+                    await self._send(response, topic, first, after, news)
+            with suppress(ConnectionError):
+                await response.write_eof()
+            return response
+
+    async def _send(
+        self,
+        response: web.StreamResponse,
+        topic: tuple[str, str],
+        batch: Sequence[OutboxMessage],
+        after: int,
+        news: asyncio.Event,
+    ) -> None:
+        await response.write(b"retry: 2000\n\n")
+        while True:
+            for position, message in batch:
+                after = position
+                await response.write(
+                    b"id: %d\nevent: %b\ndata: %b\n\n" % (position, message.type.encode(), message.body)
+                )
+                if message.type.startswith(_LAST):
+                    return
+            if self._ending.is_set():
+                return
+            if len(batch) < BATCH:
+                await self._pause(response, news)
+            news.clear()
+            batch = await self._store.events_of(*topic, after, BATCH)
+
+    async def _pause(self, response: web.StreamResponse, news: asyncio.Event) -> None:
+        pause = SHARED_POLL if self._store.shared else HEARTBEAT
+        try:
+            async with asyncio.timeout(pause.total_seconds()):
+                await news.wait()
+        except TimeoutError:
+            await response.write(b":\n\n")
+
+    @contextmanager
+    def _place(self, caller: str) -> Iterator[None]:
+        if self._open[caller] >= self._limit:
+            raise Problem("too_many_streams", headers={hdrs.RETRY_AFTER: "10"})
+        self._open[caller] += 1
+        try:
+            yield
+        finally:
+            self._open[caller] -= 1
+            if not self._open[caller]:
+                del self._open[caller]
+
+
+def _last_seen(request: web.Request) -> int:
+    """The number of the last event that the client has; what makes no sense counts as none."""
+    text = request.headers.get("Last-Event-ID", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else 0

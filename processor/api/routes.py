@@ -1,0 +1,117 @@
+"""Which path leads to which handler."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from aiohttp import hdrs, web
+
+from processor.api.callers import Authenticator, Callers, Sessions
+from processor.api.endpoint import Gate, Handler, endpoint
+from processor.api.events import EventStore, Streams
+from processor.api.openapi import PATH as OPENAPI_PATH
+from processor.api.openapi import document
+from processor.api.returns import RequestStore as ReturnStore
+from processor.api.returns import ReturnDesk
+from processor.api.sign_in import RequestStore as SignInStore
+from processor.api.sign_in import SessionStore as Exchange
+from processor.api.sign_in import SignInDesk
+from processor.api.sign_requests import PATH, SignRequestDesk
+from processor.api.sign_requests import RequestStore as SignRequestStore
+from processor.core.allowance import Allowances
+from processor.core.application import Application
+from processor.core.asking import owner_of
+from processor.feed import Feed
+from processor.intake import Limits
+from processor.settings import Settings, service_keys_of
+from processor.sign_requests import SignRequests
+
+EVENTS_PATH: Final = PATH + "/{id}/events"
+
+
+class RequestStore(SignRequestStore, SignInStore, ReturnStore, EventStore, Protocol):
+    """Where sign requests and their events are kept."""
+
+
+class SessionStore(Sessions, Exchange, Protocol):
+    """Where sessions are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the interface is made of."""
+
+    requests: SignRequests
+    store: RequestStore
+    sessions: SessionStore
+    feed: Feed
+    applications: Mapping[str, Application]
+    settings: Settings
+    limits: Limits
+    time: Callable[[], float]
+    """Monotonic, in seconds."""
+    authenticators: Sequence[Authenticator] = ()
+
+
+class Interface:
+    """All handlers for apps and services."""
+
+    def __init__(self, parts: Parts) -> None:
+        bounds = parts.settings.api
+        self._parts = parts
+        self._gate = Gate(
+            callers=Allowances(bounds.calls_per_minute),
+            applications=Allowances(bounds.requests_per_minute),
+            time=parts.time,
+            origins=frozenset(bounds.allowed_origins),
+        )
+        self._return_urls = {name: each.return_urls for name, each in parts.settings.applications.items()}
+        self.streams = Streams(parts.store, parts.feed, self._gate, limit=bounds.streams)
+
+    def routes(self) -> Mapping[str, Handler]:
+        """Each path's handler."""
+        parts, requests = self._parts, self._requests()
+
+        async def events(request: web.Request) -> web.StreamResponse:
+            caller = await requests.caller(request, "sign-requests:read")
+            found = await requests.found(request, caller)
+            return await self.streams.serve(request, found, owner_of(caller))
+
+        async def openapi(_request: web.Request) -> web.StreamResponse:
+            return web.Response(body=document(), content_type="application/json")
+
+        methods: dict[str, Mapping[str, Handler]] = {
+            PATH: requests.collection,
+            PATH + "/{id}": requests.item,
+            EVENTS_PATH: {hdrs.METH_GET: events},
+            OPENAPI_PATH: {hdrs.METH_GET: openapi},
+            **self._sign_in().routes,
+            **ReturnDesk(parts.store, self._gate, parts.settings.applications).routes,
+        }
+        return {path: endpoint(self._gate, path, each) for path, each in methods.items()}
+
+    def _requests(self) -> SignRequestDesk:
+        parts = self._parts
+        return SignRequestDesk(
+            parts.requests,
+            parts.store,
+            Callers(service_keys_of(parts.settings), parts.sessions, parts.authenticators),
+            self._gate,
+            applications=parts.applications,
+            return_urls=self._return_urls,
+            limits=parts.limits,
+        )
+
+    def _sign_in(self) -> SignInDesk:
+        parts = self._parts
+        return SignInDesk(
+            parts.requests,
+            parts.store,
+            parts.sessions,
+            self.streams,
+            self._gate,
+            applications=parts.applications,
+            return_urls=self._return_urls,
+            limits=parts.limits,
+            session_ttl=parts.settings.api.session_ttl,
+        )

@@ -1,0 +1,263 @@
+"""``/v1/sign-requests``: make sign requests, see how far they are, withdraw them."""
+
+import re
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from http import HTTPStatus
+from io import BytesIO
+from typing import Final, Protocol
+
+import segno
+from aiohttp import hdrs, web
+from pydantic import BaseModel
+
+from processor.api.callers import Callers, permitted
+from processor.api.endpoint import Gate, Handler
+from processor.api.request import said
+from processor.core.application import Application
+from processor.core.asking import Asked, is_key, may_see, owner_of
+from processor.core.caller import Caller, ServiceCaller, UserCaller
+from processor.core.progress import progress
+from processor.core.return_url import Target, is_registered
+from processor.core.service_key import Scope
+from processor.core.state import PayloadState
+from processor.core.template import faults_in, faults_in_blob
+from processor.intake import Limits
+from processor.problem import Problem
+from processor.sign_requests import SignRequests, Standing, Wish
+from processor.store.requests import StoredRequest
+from schemas.api import (
+    Qr,
+    Return,
+    SignRequestCancelled,
+    SignRequestCommand,
+    SignRequestCreated,
+    SignRequestPage,
+    SignRequestStatus,
+)
+from schemas.text import is_uuid
+
+PATH: Final = "/v1/sign-requests"
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
+IDEMPOTENCY_REPLAYED: Final = "Idempotency-Replayed"
+PAGE: Final = 20
+MAX_PAGE: Final = 100
+_CURSOR: Final = re.compile(r"[1-9][0-9]{0,17}")
+_QR_SCALE: Final = 6
+
+
+class RequestStore(Protocol):
+    """Where sign requests are kept. All of it raises `StoreError`."""
+
+    async def find(self, payload: str) -> StoredRequest | None:
+        """The sign request that became this payload."""
+        ...
+
+    async def listed(
+        self, apps: Sequence[str] | None, owner: str | None, before: int | None, limit: int
+    ) -> Sequence[StoredRequest]:
+        """The newest sign requests of ``owner`` (None: of everybody) in ``apps`` (None: all) before a cursor."""
+        ...
+
+    async def states(self, payloads: Sequence[tuple[str, str]]) -> Sequence[PayloadState | None]:
+        """What is known of payloads, each named by application and uuid."""
+        ...
+
+
+class SignRequestDesk:
+    """The handlers."""
+
+    def __init__(  # noqa: PLR0913  its neighbours
+        self,
+        requests: SignRequests,
+        store: RequestStore,
+        callers: Callers,
+        gate: Gate,
+        *,
+        applications: Mapping[str, Application],
+        return_urls: Mapping[str, Sequence[str]],
+        limits: Limits,
+    ) -> None:
+        self._requests = requests
+        self._store = store
+        self._callers = callers
+        self._gate = gate
+        self._applications = applications
+        self._return_urls = return_urls
+        self._limits = limits
+
+    @property
+    def collection(self) -> Mapping[str, Handler]:
+        """The methods of `PATH`."""
+        return {hdrs.METH_POST: self.create, hdrs.METH_GET: self.listed}
+
+    @property
+    def item(self) -> Mapping[str, Handler]:
+        """The methods of one sign request."""
+        return {hdrs.METH_GET: self.status, hdrs.METH_DELETE: self.cancel}
+
+    async def create(self, request: web.Request) -> web.StreamResponse:
+        """201 with the payload; 200 with the same answer if the same was asked before under the same key."""
+        caller = await self.caller(request, "sign-requests:write")
+        command = await said(request, SignRequestCommand, self._limits)
+        permitted(caller, "sign-requests:write", command.app)
+        key = request.headers.get(IDEMPOTENCY_KEY)
+        if key is not None and not is_key(key):
+            raise Problem("idempotency_key_invalid")
+        asked = self._asked(command, caller)
+        self._gate.admit_request(command.app)
+        wish = Wish(asked=asked, owner=owner_of(caller), idempotency_key=key)
+        told, new = await self._requests.create(wish, self._told)
+        return web.Response(
+            body=told,
+            status=HTTPStatus.CREATED if new else HTTPStatus.OK,
+            content_type="application/json",
+            headers={} if new else {IDEMPOTENCY_REPLAYED: "true"},
+        )
+
+    async def status(self, request: web.Request) -> web.StreamResponse:
+        """200; 404 for what is not the caller's, as for what does not exist."""
+        found = await self.own(request, "sign-requests:read")
+        (state,) = await self._store.states([(found.app, found.payload or "")])
+        return answered(status_of(found, state))
+
+    async def listed(self, request: web.Request) -> web.StreamResponse:
+        """The caller's sign requests, the newest first, page by page."""
+        caller = await self.caller(request, "sign-requests:read")
+        apps, owner = _whose(caller)
+        limit, before = _page(request)
+        found = await self._store.listed(apps, owner, before, limit + 1)
+        shown = found[:limit]
+        states = await self._store.states([(each.app, each.payload or "") for each in shown])
+        items = tuple(status_of(each, state) for each, state in zip(shown, states, strict=True))
+        return answered(SignRequestPage(items=items, next=str(shown[-1].id) if len(found) > limit else None))
+
+    async def cancel(self, request: web.Request) -> web.StreamResponse:
+        """200 if it can no longer be opened, or a problem that says why it still can."""
+        found = await self.own(request, "sign-requests:write")
+        reason = await self._requests.cancel(found)
+        return answered(SignRequestCancelled(id=found.payload or "", reason=reason))
+
+    async def caller(self, request: web.Request, scope: Scope) -> Caller:
+        """Who calls, admitted. Raises `Problem`; no byte of the body is read before."""
+        caller = await self._callers.of(request)
+        permitted(caller, scope)
+        self._gate.admit(f"{caller.app}/{owner_of(caller)}" if isinstance(caller, UserCaller) else owner_of(caller))
+        return caller
+
+    async def own(self, request: web.Request, scope: Scope) -> StoredRequest:
+        """The sign request in the path. Raises `Problem`, the same for another's and for none."""
+        return await self.found(request, await self.caller(request, scope))
+
+    async def found(self, request: web.Request, caller: Caller) -> StoredRequest:
+        """The sign request in the path, if it is ``caller``'s. Raises `Problem`."""
+        named = request.match_info["id"]
+        found = await self._store.find(named if is_uuid(named) else "")
+        if found is None or not may_see(caller, found.app, found.owner):
+            raise Problem("not_found")
+        return found
+
+    def _asked(self, command: SignRequestCommand, caller: Caller) -> Asked:
+        application = self._applications.get(command.app)
+        if application is None:
+            raise Problem("application_forbidden")
+        found = (*faults_in(command.txjson), *faults_in_blob(command.blob))
+        faults: list[tuple[str, str]] = [(fault.field, fault.reason) for fault in found]
+        network = application.policy.network
+        if command.force_network not in {None, network}:
+            faults.append(("force_network", "not_the_applications"))
+        account = command.account
+        if isinstance(caller, UserCaller):
+            faults += [("account", "not_the_users")] if account not in {None, caller.account} else []
+            account = caller.account
+        if faults:
+            raise Problem("template_invalid", errors=faults)
+        return Asked(
+            app=command.app,
+            template=command.txjson,
+            submit=command.submit,
+            expire=timedelta(minutes=command.expire),
+            network=network,
+            identifier=command.identifier,
+            instruction=command.instruction,
+            blob=command.blob,
+            account=account,
+            return_urls=registered(command.return_url, self._return_urls.get(command.app, ())),
+        )
+
+    def _told(self, standing: Standing) -> BaseModel:
+        uuid = standing.created.uuid
+        return SignRequestCreated.model_validate(
+            shown(standing, keeps_tokens=self._requests.keeps_tokens)
+            | {"status_url": f"{PATH}/{uuid}", "events_url": f"{PATH}/{uuid}/events"}
+        )
+
+
+def registered(wanted: Return | None, own: Sequence[str]) -> dict[Target, str]:
+    """The return URLs that were asked for. Raises `Problem` unless each is registered."""
+    urls: dict[Target, str] = {}
+    for target, url in (("app", wanted.app), ("web", wanted.web)) if wanted is not None else ():
+        if url is None:
+            continue
+        if not is_registered(url, own):
+            raise Problem("return_url_forbidden", errors=[(f"return_url.{target}", "not_registered")])
+        urls[target] = url  # type: ignore[index]  # both are targets
+    return urls
+
+
+def shown(standing: Standing, *, keeps_tokens: bool) -> dict[str, object]:
+    """What is told of every payload that was made."""
+    created = standing.created
+    return {
+        "id": created.uuid,
+        "identifier": standing.identifier,
+        "link": created.next.always,
+        "qr": Qr(png=_picture(created.next.always), png_url=created.refs.qr_png, matrix_url=created.refs.qr_matrix),
+        "delivery": "push" if created.pushed else "link",
+        "tokens_kept": keeps_tokens,
+        "expires_at": standing.expires_at,
+    }
+
+
+def status_of(request: StoredRequest, state: PayloadState | None) -> SignRequestStatus:
+    """How far it is."""
+    told = progress(state)
+    return SignRequestStatus(
+        id=request.payload or "",
+        app=request.app,
+        identifier=request.identifier,
+        tx_type=request.tx_type,
+        submit=request.submit,
+        created_at=request.reserved_at,
+        expires_at=request.expires_at if state is None or state.expires_at is None else state.expires_at,
+        reported=told.reported,
+        outcome=told.outcome,
+        account=told.account,
+        txid=told.txid,
+    )
+
+
+def answered(model: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    """The answer, as JSON."""
+    return web.Response(body=model.model_dump_json().encode(), status=status, content_type="application/json")
+
+
+def _picture(link: str) -> str:
+    picture = BytesIO()
+    segno.make_qr(link, error="m").save(picture, kind="png", scale=_QR_SCALE)
+    return f"data:image/png;base64,{b64encode(picture.getvalue()).decode()}"
+
+
+def _whose(caller: Caller) -> tuple[Sequence[str] | None, str | None]:
+    if isinstance(caller, ServiceCaller):
+        return sorted(caller.key.apps) or None, None
+    return [caller.app], owner_of(caller)
+
+
+def _page(request: web.Request) -> tuple[int, int | None]:
+    """How many, and before which. Raises `Problem`."""
+    limit, before = request.query.get("limit", str(PAGE)), request.query.get("before")
+    if not _CURSOR.fullmatch(limit) or (before is not None and not _CURSOR.fullmatch(before)):
+        raise Problem("cursor_invalid")
+    return min(int(limit), MAX_PAGE), None if before is None else int(before)

@@ -1,0 +1,75 @@
+"""``tokens``: the user tokens that are kept, and their keys."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from processor.commands.terminal import AsJson, Code, CommandError, say, say_json, say_table, settings
+
+commands = typer.Typer(no_args_is_help=True, help="User tokens at rest. The tokens themselves are never shown.")
+
+
+@commands.command(name="list")
+def list_(
+    app: Annotated[str | None, typer.Option(help="Of this application only.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The last that were signed with.")] = 100,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show whose tokens are kept, under which key, and until when they are good.
+
+    Try:
+
+      processor tokens list --app shop
+    """
+    from processor.store import vault
+    from processor.store.store import Store
+
+    with Store.open_read_only(settings().database_url) as store:
+        rows = [_row(facts) for facts in store.do(vault.listed, app, limit)]
+    if as_json:
+        say_json(rows)
+    elif rows:
+        say_table([name.upper() for name in rows[0]], [list(row.values()) for row in rows])
+    else:
+        say("none")
+
+
+@commands.command()
+def rotate() -> None:
+    """Seal every token with the first of the keys; then the others can go. On SQLite, stop the service first.
+
+    Exits with 1 if some do not open: their key is not among those that are set.
+
+    Try:
+
+      PROCESSOR_TOKEN_KEYS=new-key,old-key processor tokens rotate
+    """
+    from processor.settings import keyring_of
+    from processor.store.store import Store
+
+    loaded = settings()
+    keyring = keyring_of(loaded)
+    if keyring is None:
+        raise CommandError("no key: set PROCESSOR_TOKEN_KEYS (openssl rand -base64 32)", Code.USAGE)
+    with Store.open(loaded.database_url, keyring) as store:
+        assert store.vault is not None  # noqa: S101  there is a keyring
+        resealed, broken = store.do(store.vault.rotate)
+    say(f"{resealed} sealed anew with key {keyring.active}; {broken} do not open")
+    if broken:
+        raise typer.Exit(Code.NO)
+
+
+def _row(facts: Any) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    state = "revoked" if facts.revoked_at else "expired" if facts.expires_at <= now else "alive"
+    return {
+        "app": facts.app,
+        "user": facts.user,
+        "account": facts.account,
+        "key": facts.key_id,
+        "state": state,
+        "signed_at": facts.signed_at.isoformat(timespec="seconds"),
+        "expires_at": facts.expires_at.isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,71 @@
+"""Where Xumm sends the user back to: an address of the application's own, and nowhere else.
+
+An address is taken if it is, character by character, one that the operator registered. Nothing is normalized: what
+differs only in how it is written is another address. To it come a one-time ``state``, and the tags that Xumm replaces.
+A return is a hint and never a proof: who returns is told what is known, whatever the address claims.
+
+Source: https://docs.xumm.dev/concepts/payloads-sign-requests/payload-return-url
+"""
+
+import re
+from collections.abc import Collection
+from typing import Final, Literal
+
+MAX_URL: Final = 512
+TAGS: Final = {"id": "{id}", "cid": "{cid}", "txid": "{txid}"}
+"""Parameter to the tag that Xumm replaces."""
+Target = Literal["app", "web"]
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{1,63}")
+_FOREIGN: Final = frozenset(
+    {
+        "javascript",
+        "data",
+        "vbscript",
+        "file",
+        "blob",
+        "about",
+        "http",
+        "ftp",
+        "ws",
+        "wss",
+        "intent",
+        "content",
+        "mailto",
+    }
+    | {"tel", "sms", "market", "itms-apps", "view-source", "xumm", "xaman", "chrome", "jar", "filesystem"}
+)
+"""Schemes that are no application's own."""
+_PLAIN: Final = re.compile(r"[A-Za-z0-9._~:/@!$&'()*+,;=%-]+")
+_HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+")
+
+
+def fault_of(url: str) -> str | None:
+    """Why an operator cannot register ``url``; None if it can: ``yourapp://…`` or ``https://host/…``."""
+    if not url or len(url) > MAX_URL or not _PLAIN.fullmatch(url):
+        return "must be a plain address of at most 512 ASCII characters, without query or fragment"
+    scheme, separator, rest = url.partition("://")
+    if not separator or not _SCHEME.fullmatch(scheme) or not rest or rest.startswith("/"):
+        return "must begin with a scheme in small letters and ://, and name a place"
+    if scheme in _FOREIGN:
+        return f"must not be {scheme}: use a scheme of your own, or https"
+    if "@" in rest or "\\" in rest:
+        return "must not name a user"
+    if scheme == "https" and not _is_host(rest):
+        return "must name a host in small letters, such as https://app.example.com/signed"
+    return None
+
+
+def is_registered(url: str, registered: Collection[str]) -> bool:
+    """Whether ``url`` is one of the application's own, exactly."""
+    return url in registered and fault_of(url) is None
+
+
+def built(url: str, state: str) -> str:
+    """The address for Xumm: a registered ``url``, with ``state`` and the tags."""
+    query = "&".join(f"{name}={value}" for name, value in {"state": state, **TAGS}.items())
+    return f"{url}?{query}"
+
+
+def _is_host(rest: str) -> bool:
+    """Whether ``rest`` begins with a host, without a port or anything else that is no host."""
+    return _HOST.fullmatch(rest.partition("/")[0]) is not None

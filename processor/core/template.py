@@ -1,0 +1,202 @@
+"""Transaction templates, checked before they are sent to Xumm and shown to a user.
+
+What is checked is what must never be wrong, and what makes a wallet refuse: the rest is the wallet's and the ledger's.
+
+Source: https://xrpl.org/docs/references/protocol/transactions/types
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Final, Literal, NamedTuple
+
+from xrpl.core.addresscodec import is_valid_classic_address, is_valid_xaddress
+from xrpl.core.binarycodec.definitions.definitions import load_definitions
+
+from processor.core.evidence import OFF_LEDGER_TYPES
+
+FaultReason = Literal[
+    "missing",
+    "unknown_type",
+    "not_an_address",
+    "not_an_amount",
+    "no_number_with_fraction",
+    "number_too_large",
+    "secret_forbidden",
+    "signature_forbidden",
+    "too_deep",
+    "too_large",
+    "control_character",
+]
+MAX_DEPTH: Final = 8
+MAX_VALUES: Final = 512
+MAX_TEXT: Final = 4096
+MAX_NAME: Final = 64
+MAX_FAULTS: Final = 10
+_MAX_INTEGER: Final = 2**32
+_TYPES: Final = frozenset(load_definitions()["TRANSACTION_TYPES"]) - {"Invalid"} | OFF_LEDGER_TYPES
+_ACCOUNTS: Final = frozenset({"Account", "Destination", "Issuer", "RegularKey", "Owner", "Authorize", "Unauthorize"})
+_LOWER_ACCOUNTS: Final = frozenset({"issuer"})
+"""Within an issued amount."""
+_AMOUNTS: Final = frozenset({"Amount", "Fee", "SendMax", "DeliverMin", "TakerGets", "TakerPays", "LimitAmount"})
+_SECRETS: Final = frozenset(
+    {"seed", "secret", "privatekey", "mnemonic", "passphrase", "masterseed", "masterseedhex", "masterkey", "familyseed"}
+)
+_SIGNATURES: Final = frozenset({"txnsignature", "signers"})
+_DROPS: Final = re.compile(r"0|[1-9][0-9]{0,17}")
+_MAX_DROPS: Final = 10**17
+"""All XRP there ever was."""
+_VALUE: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,95})(?:\.[0-9]{1,96})?(?:[eE][+-]?[0-9]{1,2})?")
+_CURRENCY: Final = re.compile(r"[A-Za-z0-9?!@#$%^&*<>(){}\[\]|]{3}|[0-9A-Fa-f]{40}")
+_ISSUANCE: Final = re.compile(r"[0-9A-Fa-f]{48}")
+_SAFE_NUMBER: Final = 2**53 - 1
+"""Beyond, JavaScript rounds."""
+_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class Fault(NamedTuple):
+    """What is wrong with one field."""
+
+    field: str
+    """Where, such as ``txjson.Amount.issuer``; never a value."""
+    reason: FaultReason
+
+
+def faults_in(template: Mapping[str, Any]) -> tuple[Fault, ...]:
+    """What is wrong with a template: the first few faults, none if it may be sent."""
+    found: list[Fault] = []
+    if not isinstance(template.get("TransactionType"), str):
+        found.append(Fault("txjson.TransactionType", "missing"))
+    elif template["TransactionType"] not in _TYPES:
+        found.append(Fault("txjson.TransactionType", "unknown_type"))
+    for fault in _walk(template, "txjson", _Room()):
+        found.append(fault)
+        if len(found) == MAX_FAULTS or fault.reason in {"too_deep", "too_large"}:
+            break
+    return tuple(found)
+
+
+def faults_in_blob(blob: Mapping[str, Any] | None) -> tuple[Fault, ...]:
+    """What is wrong with what is to be carried along: secrets, depth, size, and numbers that others cannot read."""
+    room = _Room()
+    faults = [] if blob is None else _carried(blob, "blob", room, 1)
+    return tuple(islice(faults, MAX_FAULTS))
+
+
+def _carried(value: Any, place: str, room: "_Room", depth: int) -> Iterator[Fault]:
+    if not room.take():
+        if room.left == -1:
+            yield Fault("blob", "too_large")
+        return
+    if isinstance(value, Mapping | list) and depth > MAX_DEPTH:
+        yield Fault(place, "too_deep")
+    elif isinstance(value, Mapping):
+        for name, each in value.items():
+            where = f"{place}.{_shown(name)}"
+            if re.sub(r"[^a-z]", "", name.lower()) in _SECRETS:
+                yield Fault(where, "secret_forbidden")
+            yield from _carried(each, where, room, depth + 1)
+    elif isinstance(value, list):
+        for number, each in enumerate(value):
+            yield from _carried(each, f"{place}.{number}", room, depth + 1)
+    elif isinstance(value, int | float) and not abs(value) <= _SAFE_NUMBER:
+        yield Fault(place, "number_too_large")
+
+
+class _Room:
+    """How many values may still come."""
+
+    def __init__(self) -> None:
+        self.left = MAX_VALUES
+
+    def take(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
+
+
+def _walk(value: Any, place: str, room: _Room, depth: int = 1) -> Iterator[Fault]:
+    if not room.take():
+        yield Fault("txjson", "too_large")
+    elif isinstance(value, Mapping):
+        yield from _walk_object(value, place, room, depth)
+    elif isinstance(value, list):
+        if depth > MAX_DEPTH:
+            yield Fault(place, "too_deep")
+            return
+        for number, each in enumerate(value):
+            yield from _walk(each, f"{place}.{number}", room, depth + 1)
+    else:
+        yield from _plain(value, place)
+
+
+def _walk_object(value: Mapping[str, Any], place: str, room: _Room, depth: int) -> Iterator[Fault]:
+    if depth > MAX_DEPTH:
+        yield Fault(place, "too_deep")
+        return
+    for name, each in value.items():
+        where = f"{place}.{_shown(name)}"
+        plain_name = re.sub(r"[^a-z]", "", name.lower())
+        if len(name) > MAX_NAME or _CONTROL.search(name):
+            yield Fault(where, "too_large" if len(name) > MAX_NAME else "control_character")
+        elif plain_name in _SECRETS:
+            yield Fault(where, "secret_forbidden")
+        elif plain_name in _SIGNATURES:
+            yield Fault(where, "signature_forbidden")
+        elif name in _ACCOUNTS or name in _LOWER_ACCOUNTS:
+            if not _is_address(each):
+                yield Fault(where, "not_an_address")
+        elif name in _AMOUNTS:
+            yield from _amount(each, where)
+        else:
+            yield from _walk(each, where, room, depth + 1)
+
+
+def _plain(value: Any, place: str) -> Iterator[Fault]:
+    if isinstance(value, float):
+        yield Fault(place, "no_number_with_fraction")
+    elif isinstance(value, int) and not -_MAX_INTEGER < value < _MAX_INTEGER:
+        yield Fault(place, "number_too_large")
+    elif isinstance(value, str):
+        if len(value) > MAX_TEXT:
+            yield Fault(place, "too_large")
+        elif _CONTROL.search(value):
+            yield Fault(place, "control_character")
+
+
+def _amount(value: Any, place: str) -> Iterator[Fault]:
+    """Drops as text, or an issued or multi-purpose token as an object of texts. A number would be read as XRP by some
+    and as drops by others.
+    """
+    if isinstance(value, str):
+        if not _DROPS.fullmatch(value) or int(value) > _MAX_DROPS:
+            yield Fault(place, "not_an_amount")
+        return
+    if not isinstance(value, Mapping):
+        yield Fault(place, "not_an_amount")
+        return
+    shapes = ({"currency", "issuer", "value"}, {"mpt_issuance_id", "value"})
+    if set(value) not in shapes:
+        yield Fault(place, "not_an_amount")
+        return
+    for name, part in value.items():
+        if not isinstance(part, str) or not _PARTS[name](part):
+            yield Fault(f"{place}.{name}", "not_an_address" if name == "issuer" else "not_an_amount")
+
+
+def _is_address(value: Any) -> bool:
+    if not isinstance(value, str) or not value.isascii() or len(value) > MAX_NAME:
+        return False
+    return is_valid_classic_address(value) or (value.startswith(("X", "T")) and is_valid_xaddress(value))
+
+
+_PARTS: Final[dict[str, Callable[[str], bool]]] = {
+    "currency": lambda text: _CURRENCY.fullmatch(text) is not None and text != "XRP",
+    "issuer": _is_address,
+    "value": lambda text: _VALUE.fullmatch(text) is not None,
+    "mpt_issuance_id": lambda text: _ISSUANCE.fullmatch(text) is not None,
+}
+
+
+def _shown(name: str) -> str:
+    """A name as it may stand in an answer."""
+    return "".join(char if char.isprintable() else "?" for char in name[:MAX_NAME])

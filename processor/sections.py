@@ -1,0 +1,85 @@
+"""Groups of settings, each a table of the TOML file."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from processor.core.return_url import fault_of
+from processor.notation import Duration, Origins, split
+
+
+class Section(BaseModel):
+    """What groups have in common."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+
+
+def _return_address(text: str) -> str:
+    fault = fault_of(text)
+    if fault is not None:
+        raise ValueError(fault)
+    return text
+
+
+ReturnUrls = Annotated[tuple[Annotated[str, AfterValidator(_return_address)], ...], BeforeValidator(split)]
+
+
+class Retention(Section):
+    """How long the store keeps what is done with."""
+
+    events: Duration = timedelta(days=7)
+    """Published events, from when they were learned."""
+    deliveries: Duration = timedelta(days=30)
+    """The delivery log, how outcomes were learned, and sign requests with their idempotency keys."""
+    delivery_rows: Annotated[int, Field(ge=1000)] = 1_000_000
+    """The delivery log's upper bound, whatever its age."""
+
+
+class WatchingSettings(Section):
+    """Watching payloads over their sockets, so that outcomes are learned whose webhook never comes."""
+
+    enabled: bool = True
+    """Whether sockets are opened. Without them, payloads are looked up when they expire, and nothing before."""
+    max_watches: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    """Sockets that are open at once; further payloads wait."""
+    handshakes: Annotated[int, Field(ge=1, le=1000)] = 50
+    """Sockets that are being opened at once."""
+
+
+class ApiSettings(Section):
+    """The HTTP interface for apps and services."""
+
+    session_ttl: Duration = timedelta(hours=24)
+    """How long a user stays signed in."""
+    calls_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
+    """Of one caller: a user, a service's key, or an address that has not signed in."""
+    requests_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 30
+    """Sign-ins and sign requests of one application. Xumm allows about 30."""
+    streams: Annotated[int, Field(ge=1, le=1000)] = 8
+    """Event streams that one caller may have open."""
+    allowed_origins: Origins = ()
+    """Web pages that browsers let call this interface (CORS). None: no page of another origin."""
+
+
+class TopologySettings(Section):
+    """The limits of RabbitMQ's objects. All are policies: `processor topology apply` changes them in place."""
+
+    queue_max_length: Annotated[int, Field(ge=1)] = 1_000_000
+    """Messages in a consumer's queue; beyond, the broker refuses and events wait in the outbox."""
+    delivery_limit: Annotated[int, Field(ge=1)] = 20
+    """Deliveries of one message without an answer before it is dead-lettered."""
+    dead_max_length: Annotated[int, Field(ge=1)] = 100_000
+    """Dead letters of one queue."""
+    dead_ttl: Duration = timedelta(days=30)
+    """How long dead letters are kept."""
+    unrouted_max_length: Annotated[int, Field(ge=1)] = 100_000
+    """Events that no queue was bound for; beyond, the oldest go."""
+    unrouted_ttl: Duration = timedelta(days=7)
+    """How long unrouted events are kept."""
+    log: bool = True
+    """Whether a stream keeps every event for replay. With it, no event is ever unrouted."""
+    log_max_age: Duration = timedelta(days=7)
+    """How long the stream keeps events."""
+    log_max_bytes: Annotated[int, Field(ge=1_000_000)] = 10_000_000_000
+    """How large the stream may grow."""

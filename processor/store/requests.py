@@ -1,0 +1,234 @@
+"""Sign requests: reserved before Xumm is asked, so that no crash and no repetition makes two payloads of one request.
+
+A reservation is held for longer than asking Xumm can take. Whoever repeats the request after that takes it over, and
+looks at Xumm for the payload with its identifier before making one.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Dialect, and_, delete, func, select, update
+
+from processor.publisher.port import Message
+from processor.store.entry import OutboxMessage
+from processor.store.rows import insert_into
+from processor.store.tables import events, request_events, restored, sign_requests, stored
+
+Kind = Literal["sign_request", "sign_in"]
+Outcome = Literal["new", "taken_over", "done", "in_progress", "conflict", "identifier_taken"]
+"""``new`` and ``taken_over``: it is the caller's to make, the latter after a look whether it was made; ``done``: here
+is the answer; ``conflict``: the key was used for another request; ``identifier_taken``: by another sign request."""
+EARLIER: Final = 10_000
+"""How many of the newest events are searched for those of a payload that was signed before we knew it."""
+_EVENT: Final = [events.c[name] for name in ("position", *Message._fields)]
+_PLACED: Final = request_events.join(events, events.c.position == request_events.c.position)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A sign request that is about to be made."""
+
+    app: str
+    owner: str
+    """Who asked: ``user:<account>``, ``service:<name of its key>``, or ``sign-in``."""
+    kind: Kind
+    identifier: str
+    """The payload's custom identifier, unique within the application."""
+    request_digest: bytes = field(repr=False)
+    """Of what was asked, to tell a repetition from another request under the same key."""
+    tx_type: str
+    submit: bool
+    expires_at: datetime
+    account: str | None = None
+    """Whom it is for, if that is known."""
+    key_digest: bytes | None = field(default=None, repr=False)
+    state_digest: bytes | None = field(default=None, repr=False)
+    exchange_digest: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRequest:
+    """A sign request as it is kept."""
+
+    id: int
+    app: str
+    owner: str
+    kind: Kind
+    identifier: str
+    account: str | None
+    tx_type: str
+    submit: bool
+    reserved_at: datetime
+    expires_at: datetime
+    payload: str | None
+    """None as long as nobody knows whether Xumm has it."""
+    answer: bytes | None = field(repr=False)
+    """What the caller was told, to be told again."""
+
+
+class Reservation(NamedTuple):
+    """What came of reserving."""
+
+    outcome: Outcome
+    request: StoredRequest | None
+    """None where it is not the caller's to see."""
+
+
+def reserve(connection: Connection, dialect: Dialect, draft: Draft, now: datetime, hold: timedelta) -> Reservation:
+    """Reserve, or find out why not. Of several at the same time, one gets it."""
+    held_until = stored(now + hold)
+    insert = insert_into(dialect, sign_requests).values(_values(draft, now) | {"held_until": held_until})
+    if connection.execute(insert.on_conflict_do_nothing().returning(sign_requests.c.id)).scalar() is not None:
+        return Reservation("new", _one(connection, _named(draft.app, draft.identifier)))
+    known = connection.execute(select(sign_requests).where(*_same(draft)).with_for_update()).first()
+    if known is None:
+        return Reservation("identifier_taken", None)
+    if bytes(known.request_digest) != draft.request_digest:
+        return Reservation("conflict", None)
+    if known.payload is not None:
+        return Reservation("done", _request(known))
+    if known.held_until > stored(now):
+        return Reservation("in_progress", None)
+    connection.execute(update(sign_requests).where(sign_requests.c.id == known.id).values(held_until=held_until))
+    return Reservation("taken_over", _request(known))
+
+
+def renew_state(connection: Connection, number: int, digest: bytes | None) -> None:
+    """A payload is made anew, and its return URL gets another state."""
+    connection.execute(update(sign_requests).where(sign_requests.c.id == number).values(state_digest=digest))
+
+
+def complete(connection: Connection, number: int, payload: str, answer: bytes) -> None:
+    """Xumm has it."""
+    values = {"payload": payload, "answer": answer}
+    connection.execute(update(sign_requests).where(sign_requests.c.id == number).values(values))
+
+
+def place_earlier(connection: Connection, dialect: Dialect, app: str, payload: str) -> None:
+    """Find the events that a payload had before it was known to be created here: somebody was faster than we."""
+    newest = select(func.coalesce(func.max(events.c.position), 0)).scalar_subquery()
+    recent = (events.c.position > newest - EARLIER, events.c.payload == payload, events.c.app == app)
+    found = select(events.c.payload, events.c.app, events.c.position).where(*recent)
+    insert = insert_into(dialect, request_events).from_select(["payload", "app", "position"], found)
+    connection.execute(insert.on_conflict_do_nothing())
+
+
+def release(connection: Connection, number: int, until: datetime | None) -> None:
+    """It was not made: forget it; or hold it ``until`` then, since it may have been made after all."""
+    mine = (sign_requests.c.id == number, sign_requests.c.payload.is_(None))
+    if until is None:
+        connection.execute(delete(sign_requests).where(*mine))
+    else:
+        connection.execute(update(sign_requests).where(*mine).values(held_until=stored(until)))
+
+
+def find(connection: Connection, payload: str) -> StoredRequest | None:
+    """The sign request that became this payload."""
+    return _one(connection, sign_requests.c.payload == payload)
+
+
+def listed(
+    connection: Connection, apps: Collection[str] | None, owner: str | None, before: int | None, limit: int
+) -> list[StoredRequest]:
+    """The newest ``limit`` sign requests of ``owner`` (None: of everybody) in ``apps`` (None: all) before a cursor."""
+    wanted: list[ColumnElement[bool]] = [sign_requests.c.payload.is_not(None), sign_requests.c.kind == "sign_request"]
+    if apps is not None:
+        wanted.append(sign_requests.c.app.in_(apps))
+    if owner is not None:
+        wanted.append(sign_requests.c.owner == owner)
+    if before is not None:
+        wanted.append(sign_requests.c.id < before)
+    statement = select(sign_requests).where(*wanted).order_by(sign_requests.c.id.desc()).limit(limit)
+    return [_request(row) for row in connection.execute(statement)]
+
+
+def holds_exchange(connection: Connection, payload: str, digest: bytes) -> StoredRequest | None:
+    """The sign-in, if the secret with this digest was given to whoever began it."""
+    return _one(connection, and_(sign_requests.c.payload == payload, sign_requests.c.exchange_digest == digest))
+
+
+def take_exchange(connection: Connection, payload: str, digest: bytes, now: datetime) -> bool:
+    """Use the exchange secret of a sign-in, which works once."""
+    unused = (
+        sign_requests.c.payload == payload,
+        sign_requests.c.exchange_digest == digest,
+        sign_requests.c.exchanged_at.is_(None),
+    )
+    return connection.execute(update(sign_requests).where(*unused).values(exchanged_at=stored(now))).rowcount == 1
+
+
+def take_state(connection: Connection, digest: bytes, now: datetime) -> StoredRequest | None:
+    """Use the state of a return URL, which works once: the sign request that it came with."""
+    unused = (sign_requests.c.state_digest == digest, sign_requests.c.returned_at.is_(None))
+    if connection.execute(update(sign_requests).where(*unused).values(returned_at=stored(now))).rowcount != 1:
+        return None
+    return _one(connection, sign_requests.c.state_digest == digest)
+
+
+def events_of(connection: Connection, app: str, payload: str, after: int, limit: int) -> list[OutboxMessage]:
+    """The first ``limit`` events of a payload that was created here, with a position over ``after``."""
+    mine = (request_events.c.payload == payload, request_events.c.app == app, request_events.c.position > after)
+    statement = select(*_EVENT).select_from(_PLACED).where(*mine).order_by(request_events.c.position).limit(limit)
+    return [OutboxMessage(position, Message(*message)) for position, *message in connection.execute(statement)]
+
+
+def forget_events(connection: Connection, limit: int) -> int:
+    """Forget where events stood that are gone themselves; how many."""
+    first = select(func.coalesce(func.min(events.c.position), 0)).scalar_subquery()
+    gone = select(request_events.c.position).where(request_events.c.position < first).limit(limit).scalar_subquery()
+    return connection.execute(delete(request_events).where(request_events.c.position.in_(gone))).rowcount
+
+
+def _values(draft: Draft, now: datetime) -> dict[str, Any]:
+    return {
+        "app": draft.app,
+        "owner": draft.owner,
+        "kind": draft.kind,
+        "identifier": draft.identifier,
+        "key_digest": draft.key_digest,
+        "request_digest": draft.request_digest,
+        "reserved_at": stored(now),
+        "account": draft.account,
+        "tx_type": draft.tx_type,
+        "submit": int(draft.submit),
+        "expires_at": stored(draft.expires_at),
+        "state_digest": draft.state_digest,
+        "exchange_digest": draft.exchange_digest,
+    }
+
+
+def _same(draft: Draft) -> Sequence[ColumnElement[bool]]:
+    """Of which request this may be a repetition: that with its key; without one, that of its name that broke off."""
+    mine = (sign_requests.c.app == draft.app, sign_requests.c.owner == draft.owner)
+    if draft.key_digest is not None:
+        return (*mine, sign_requests.c.key_digest == draft.key_digest)
+    unmade = (sign_requests.c.key_digest.is_(None), sign_requests.c.payload.is_(None))
+    return (*mine, sign_requests.c.identifier == draft.identifier, *unmade)
+
+
+def _named(app: str, identifier: str) -> ColumnElement[bool]:
+    return and_(sign_requests.c.app == app, sign_requests.c.identifier == identifier)
+
+
+def _one(connection: Connection, condition: ColumnElement[bool]) -> StoredRequest | None:
+    row = connection.execute(select(sign_requests).where(condition)).first()
+    return None if row is None else _request(row)
+
+
+def _request(row: Any) -> StoredRequest:
+    return StoredRequest(
+        id=row.id,
+        app=row.app,
+        owner=row.owner,
+        kind=row.kind,
+        identifier=row.identifier,
+        account=row.account,
+        tx_type=row.tx_type,
+        submit=bool(row.submit),
+        reserved_at=restored(row.reserved_at),
+        expires_at=restored(row.expires_at),
+        payload=row.payload,
+        answer=None if row.answer is None else bytes(row.answer),
+    )

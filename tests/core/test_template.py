@@ -1,0 +1,100 @@
+"""Templates of transactions, and what is carried along."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processor.core.template import MAX_DEPTH, MAX_FAULTS, MAX_VALUES, Fault, faults_in, faults_in_blob
+from tests.sandbox.world import ALICE, BOB
+
+PAYMENT: dict[str, Any] = {"TransactionType": "Payment", "Destination": BOB, "Amount": "1"}
+ISSUED = {"currency": "USD", "issuer": ALICE, "value": "1.5"}
+
+
+def nested(depth: int, inner: Any) -> Any:
+    for _ in range(depth):
+        inner = {"a": inner}
+    return inner
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"TransactionType": "SignIn"},
+        {"TransactionType": "NFTokenMint", "NFTokenTaxon": 0},
+        {"Amount": ISSUED},
+        {"Amount": {"mpt_issuance_id": "A" * 48, "value": "1"}},
+        {"Memos": [{"Memo": {"MemoData": "00"}}]},
+        {"Paths": [[{"currency": "USD", "issuer": ALICE}]]},
+        {"DestinationTag": 2**32 - 1, "Flags": 131072},
+        {"Amount": "100000000000000000"},
+    ],
+)
+def test_good_templates(changes: dict[str, Any]) -> None:
+    """What a wallet can make a transaction of passes."""
+    assert faults_in(PAYMENT | changes) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "reason"),
+    [
+        ({"TransactionType": None}, "TransactionType", "missing"),
+        ({"TransactionType": "Nonsense"}, "TransactionType", "unknown_type"),
+        ({"TransactionType": "Invalid"}, "TransactionType", "unknown_type"),
+        ({"Destination": BOB[:-1] + "x"}, "Destination", "not_an_address"),
+        ({"Destination": 1}, "Destination", "not_an_address"),
+        ({"Amount": 1}, "Amount", "not_an_amount"),
+        ({"Amount": 1.5}, "Amount", "not_an_amount"),
+        ({"Amount": "1.5"}, "Amount", "not_an_amount"),
+        ({"Amount": "-1"}, "Amount", "not_an_amount"),
+        ({"Amount": "01"}, "Amount", "not_an_amount"),
+        ({"Amount": "1\n"}, "Amount", "not_an_amount"),
+        ({"Amount": "100000000000000001"}, "Amount", "not_an_amount"),
+        ({"Amount": ISSUED | {"value": 1.5}}, "Amount.value", "not_an_amount"),
+        ({"Amount": ISSUED | {"currency": "XRP"}}, "Amount.currency", "not_an_amount"),
+        ({"Amount": ISSUED | {"issuer": "rX"}}, "Amount.issuer", "not_an_address"),
+        ({"Amount": ISSUED | {"secret": "s"}}, "Amount", "not_an_amount"),
+        ({"Weight": 1.5}, "Weight", "no_number_with_fraction"),
+        ({"Flags": 2**32}, "Flags", "number_too_large"),
+        ({"a": {"b": [{"private_key": "s"}]}}, "a.b.0.private_key", "secret_forbidden"),
+        ({"Seed": "s"}, "Seed", "secret_forbidden"),
+        ({"master-seed": "s"}, "master-seed", "secret_forbidden"),
+        ({"TxnSignature": "00"}, "TxnSignature", "signature_forbidden"),
+        ({"Domain": "x" * 5000}, "Domain", "too_large"),
+        ({"Domain": "a\x00"}, "Domain", "control_character"),
+        ({"x" * 65: 1}, "x" * 64, "too_large"),
+    ],
+)
+def test_faults(changes: dict[str, Any], field: str, reason: Any) -> None:
+    """What is wrong is told by its field, never by its value."""
+    assert faults_in(PAYMENT | changes) == (Fault(f"txjson.{field}", reason),)
+
+
+def test_bounds() -> None:
+    """Neither depth nor number of values is without end, and the list of faults is short."""
+    assert faults_in(PAYMENT | nested(MAX_DEPTH - 1, 1)) == ()
+    assert faults_in(PAYMENT | nested(MAX_DEPTH + 1, 1))[0].reason == "too_deep"
+    assert faults_in(PAYMENT | {"a": [1] * MAX_VALUES}) == (Fault("txjson", "too_large"),)
+    assert len(faults_in(PAYMENT | {f"F{number}": 0.5 for number in range(50)})) == MAX_FAULTS
+    assert faults_in_blob(nested(MAX_DEPTH + 1, 1))[0].reason == "too_deep"
+    assert faults_in_blob({"a": [1] * 1000}) == (Fault("blob", "too_large"),)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.text(), JSON), st.sampled_from(["seed", "SECRET", "privateKey", "private_key", "mnemonic"]))
+def test_no_secret_passes(template: dict[str, Any], name: str) -> None:
+    """Whatever stands round it, a secret is found, and nothing makes the check fail."""
+    faults_in(template)
+    inner = {name: "x"}
+
+    assert faults_in({"TransactionType": "SignIn", "a": inner} | {"b": template})[0].reason == "secret_forbidden"
+    assert "secret_forbidden" in {fault.reason for fault in faults_in_blob({"a": inner} | {"b": template})}
