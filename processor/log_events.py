@@ -41,6 +41,10 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "event.skipped": LogEvent("debug", "A consumer has no handler for an event."),
     "event.unknown": LogEvent("info", "An event of a type that this version has no model for was acknowledged."),
     "housekeeping.failed": LogEvent("warning", "A consumer could not forget what is old; it is tried again."),
+    "identity_keys.fetched": LogEvent("info", "The keys that verify Xumm's identity tokens were read."),
+    "identity_keys.unavailable": LogEvent(
+        "warning", "The keys that verify Xumm's identity tokens could not be read; those that are known stay in force."
+    ),
     "inbox.pruned": LogEvent("debug", "A consumer forgot events that it handled long ago."),
     "library.logged": LogEvent("info", "A library wrote to Python's own logging; the level is the library's."),
     "line.lost": LogEvent("error", "A log line could not be rendered; only that is told."),
