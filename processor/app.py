@@ -38,6 +38,7 @@ from processor.registrations import Registrations
 from processor.registry import Registry
 from processor.relay import Relay
 from processor.settings import Settings, applications_of, service_keys_of
+from processor.sign_ins import Sessions
 from processor.sockets import StatusSockets
 from processor.store.entry import OutboxMessage
 from processor.store.facade import StoredOutbox, StoredTasks, StoredWatches
@@ -47,6 +48,7 @@ from processor.store.waiting import Bounds
 from processor.store.writer import Writer
 from processor.summaries import keep_summarizing
 from processor.tasks import CLAIMED, UNCLAIMED, Sources, Tasks
+from processor.users import users_of
 from processor.watcher import Pace, Watcher
 from processor.web import assert_fast_parser, runner_of, web_application
 from processor.xumm import Credentials, Payloads, XummApi
@@ -69,11 +71,15 @@ def utc_now() -> datetime:
 class Processor:
     """One running service: an async context manager whose body is its life.
 
-    ``publisher`` replaces the one that the settings call for. `serve` runs the loops, and raises if one of them dies.
+    ``publisher`` replaces the one that the settings call for; ``sessions`` lets users sign in.
+    `serve` runs the loops, and raises if one of them dies.
     """
 
-    def __init__(self, settings: Settings, *, publisher: Publisher | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, publisher: Publisher | None = None, sessions: Sessions | None = None
+    ) -> None:
         self.settings = settings
+        self._sessions = sessions
         self.applications: Mapping[str, Application] = applications_of(settings)
         self.publisher = publisher or _publisher(settings)
         self.writer = Writer(
@@ -193,8 +199,10 @@ class Processor:
             on_task=self.tasks.wake,
             on_look=self.looks.wake,
         )
-        handler = watches_api.watches_handler(self.registry, service_keys_of(settings), limits)
-        runner = runner_of(web_application(intake, limits, self.health, {watches_api.PATH: handler}), intake)
+        watches = watches_api.watches_handler(self.registry, service_keys_of(settings), limits)
+        users = await stack.enter_async_context(users_of(settings, limits, clock=utc_now, sessions=self._sessions))
+        api = {watches_api.PATH: watches, **users.routes}
+        runner = runner_of(web_application(intake, limits, self.health, api), intake)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
         await web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024).start()

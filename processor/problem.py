@@ -21,6 +21,14 @@ Reason = (
         "scope_missing",
         "application_forbidden",
         "body_invalid",
+        "parameter_invalid",
+        "return_forbidden",
+        "challenge_invalid",
+        "state_invalid",
+        "code_invalid",
+        "token_missing",
+        "token_invalid",
+        "identity_unavailable",
     ]
 )
 
@@ -41,15 +49,24 @@ STATUS: Final[dict[Reason, HTTPStatus]] = {
     "scope_missing": HTTPStatus.FORBIDDEN,
     "application_forbidden": HTTPStatus.FORBIDDEN,
     "body_invalid": HTTPStatus.BAD_REQUEST,
+    "parameter_invalid": HTTPStatus.BAD_REQUEST,
+    "return_forbidden": HTTPStatus.FORBIDDEN,
+    "challenge_invalid": HTTPStatus.BAD_REQUEST,
+    "state_invalid": HTTPStatus.BAD_REQUEST,
+    "code_invalid": HTTPStatus.BAD_REQUEST,
+    "token_missing": HTTPStatus.UNAUTHORIZED,
+    "token_invalid": HTTPStatus.UNAUTHORIZED,
+    "identity_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 _CHALLENGES: Final[dict[Reason, dict[str, str]]] = {
     "key_missing": {hdrs.WWW_AUTHENTICATE: "Bearer"},
     "key_invalid": {hdrs.WWW_AUTHENTICATE: 'Bearer error="invalid_token"'},
+    "token_missing": {hdrs.WWW_AUTHENTICATE: "Bearer"},
+    "token_invalid": {hdrs.WWW_AUTHENTICATE: 'Bearer error="invalid_token"'},
     "scope_missing": {hdrs.WWW_AUTHENTICATE: 'Bearer error="insufficient_scope"'},
 }
 """As of RFC 6750."""
 _HEADERS: Final[dict[HTTPStatus, dict[str, str]]] = {
-    HTTPStatus.METHOD_NOT_ALLOWED: {hdrs.ALLOW: hdrs.METH_POST},
     HTTPStatus.SERVICE_UNAVAILABLE: {hdrs.RETRY_AFTER: "10"},
 }
 _BODY_LEFT_UNREAD: Final = frozenset(
@@ -75,8 +92,11 @@ class Problem(Exception):
         return STATUS[self.reason]
 
 
-def problem_response(problem: Problem) -> web.Response:
-    """The answer; it closes the connection where the body was not read to its end."""
+def problem_response(problem: Problem, *, allow: str = hdrs.METH_POST) -> web.Response:
+    """The answer; it closes the connection where the body was not read to its end.
+
+    ``allow`` is the method that the path has.
+    """
     status = problem.status
     response = web.json_response(
         {
@@ -89,6 +109,8 @@ def problem_response(problem: Problem) -> web.Response:
         content_type="application/problem+json",
         headers=_HEADERS.get(status) or _CHALLENGES.get(problem.reason),
     )
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers[hdrs.ALLOW] = allow
     if status in _BODY_LEFT_UNREAD or problem.reason in _CHALLENGES:
         response.force_close()
     return response

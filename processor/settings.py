@@ -19,10 +19,7 @@ from typing import Annotated, Final, Literal, Self
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import (
-    AwareDatetime,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     field_validator,
@@ -31,11 +28,11 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from processor.application_settings import ApplicationSettings, Section
 from processor.core.application import Application, Policy, Secret
 from processor.core.service_key import Scope, ServiceKey
 from processor.core.signature import key_of
 from processor.notation import (
-    ApiSecret,
     ApiUrl,
     Bindings,
     BrokerUrls,
@@ -48,7 +45,7 @@ from processor.notation import (
     Sha256,
     split,
 )
-from schemas.text import ApplicationName, Uuid
+from schemas.text import ApplicationName
 from schemas.topology import DEFAULT_QUEUES
 
 _AMQP_PORTS: Final = {"amqp": 15672, "amqps": 15671}
@@ -67,34 +64,7 @@ LEDGER_URLS: Final[dict[str, tuple[str, ...]]] = {
 """Public nodes of each network, in the order in which they are asked."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
-
-
-class PreviousSecret(_Section):
-    """An API secret that was replaced, but may still be signed with for a while."""
-
-    secret: ApiSecret
-    not_after: AwareDatetime
-    """Until when it is accepted, ISO 8601 with a time zone."""
-
-
-class ApplicationSettings(_Section):
-    """One application of Xumm's developer console."""
-
-    api_key: Uuid
-    """The API key: a UUID, public, the same as ``application_uuidv4``."""
-    api_secret: ApiSecret
-    """The API secret, exactly as the console shows it."""
-    previous_secrets: tuple[PreviousSecret, ...] = ()
-    """Secrets that are being rotated out."""
-    network: Network = "MAINNET"
-    """Where transactions must land: a payment on another network never passes for a real one."""
-    grace: Duration = timedelta(hours=24)
-    """How long a payload that was opened in time may still be signed after it expired."""
-
-
-class ServiceKeySettings(_Section):
+class ServiceKeySettings(Section):
     """A key by which another service identifies itself: `processor keys create` makes one."""
 
     sha256: Sha256
@@ -105,7 +75,7 @@ class ServiceKeySettings(_Section):
     """The applications that it is for; none named: all."""
 
 
-class Retention(_Section):
+class Retention(Section):
     """How long the store keeps what is done with."""
 
     events: Duration = timedelta(days=7)
@@ -116,7 +86,7 @@ class Retention(_Section):
     """The delivery log's upper bound, whatever its age."""
 
 
-class WatchingSettings(_Section):
+class WatchingSettings(Section):
     """Watching payloads over their sockets, so that outcomes are learned whose webhook never comes."""
 
     enabled: bool = True
@@ -127,7 +97,7 @@ class WatchingSettings(_Section):
     """Sockets that are being opened at once."""
 
 
-class TopologySettings(_Section):
+class TopologySettings(Section):
     """The limits of RabbitMQ's objects. All are policies: `processor topology apply` changes them in place."""
 
     queue_max_length: Annotated[int, Field(ge=1)] = 1_000_000
@@ -170,6 +140,11 @@ class Settings(BaseSettings):
     """Address to listen on; 0.0.0.0 in a container."""
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port to listen on; 0 takes a free one."""
+    public_url: ApiUrl | None = None
+    """Where browsers reach this service. Needed for signing in through Xumm's OAuth2 provider, whose console must
+    have ``<public_url>/v1/oauth2/callback`` among the redirect URIs."""
+    identity_keys_ttl: Duration = timedelta(hours=1)
+    """How long the keys of Xumm's OAuth2 provider are kept before they are read anew."""
     body_timeout: Duration = timedelta(seconds=5)
     """How long a webhook's body may take to arrive."""
     max_body_bytes: Annotated[int, Field(ge=1024, le=2**24)] = 65536
@@ -257,6 +232,8 @@ def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]
             yield (*place, "network"), f"ledger_urls has no nodes of {application.network}"
         if application.api_key == application.api_secret.get_secret_value().lower():
             yield (*place, "api_secret"), "must not be the API key, which is public"
+        if application.deep_links and settings.public_url is None:
+            yield (*place, "deep_links"), "nobody can sign in while public_url is not set"
         if (other := owners.setdefault(application.api_key, name)) != name:
             yield (*place, "api_key"), f"must differ from that of applications.{other}"
 
