@@ -75,6 +75,10 @@ def _api_address(text: str) -> str:
     return address
 
 
+def _public_address(text: str | None) -> str | None:
+    return _api_address(text) if text else None
+
+
 def _broker_addresses(value: SecretStr | None) -> SecretStr | None:
     addresses = split(value.get_secret_value()) if value is not None else []
     for address in addresses:
@@ -117,6 +121,7 @@ Sha256 = Annotated[str, BeforeValidator(_lower), Field(pattern=r"^[0-9a-f]{64}$"
 QueueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
 Binding = Annotated[str, Field(pattern=r"^(?:[a-z0-9_-]+|[*#])(?:\.(?:[a-z0-9_-]+|[*#])){0,7}$")]
 ApiUrl = Annotated[str, AfterValidator(_api_address)]
+PublicUrl = Annotated[str | None, AfterValidator(_public_address)]
 DeepLinks = Annotated[tuple[Annotated[str, AfterValidator(_deep_link)], ...], BeforeValidator(split)]
 BrokerUrls = Annotated[SecretStr | None, AfterValidator(_broker_addresses)]
 ManagementUrl = Annotated[SecretStr | None, AfterValidator(_management_address)]

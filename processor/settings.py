@@ -41,6 +41,7 @@ from processor.notation import (
     LogLevel,
     ManagementUrl,
     Network,
+    PublicUrl,
     QueueName,
     Sha256,
     split,
@@ -140,7 +141,7 @@ class Settings(BaseSettings):
     """Address to listen on; 0.0.0.0 in a container."""
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port to listen on; 0 takes a free one."""
-    public_url: ApiUrl | None = None
+    public_url: PublicUrl = None
     """Where browsers reach this service. Needed for signing in through Xumm's OAuth2 provider, whose console must
     have ``<public_url>/v1/oauth2/callback`` among the redirect URIs."""
     identity_keys_ttl: Duration = timedelta(hours=1)

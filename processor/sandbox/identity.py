@@ -35,14 +35,12 @@ class Identity:
     @property
     def key(self) -> RSAPrivateKey:
         """The private key. Made when it is first needed: that takes a while."""
-        if self._key is None:
-            self.rotate()
-        assert self._key is not None  # noqa: S101  `rotate` made it
-        return self._key
+        return self._key or self.rotate()
 
-    def rotate(self) -> None:
+    def rotate(self) -> RSAPrivateKey:
         """Take a new key; what was signed before fits no published key any more."""
         self._key = generate_private_key(65537, _BITS)
+        return self._key
 
     def published(self) -> dict[str, Any]:
         """The JWKS. Xumm's key has no ``kid``."""

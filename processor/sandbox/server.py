@@ -80,17 +80,11 @@ class Sandbox:
         self.settings = settings or SandboxSettings()
         self.applications = {application.key: application for application in applications}
         self.faults = FaultTable()
+        self._clock = clock
         self.payloads = Payloads(clock=clock, new_id=new_id, on_move=self._moved)
         self.statuses = StatusSockets(self.payloads, self.faults, clock=clock, keepalive=self.settings.keepalive)
         self.tokens = UserTokens(clock=clock, new_id=new_id)
-        self.provider = Provider(
-            self.applications,
-            Identity(self.tokens, clock=clock, new_id=new_id),
-            network=NETWORKS[self.settings.network],
-            faults=self.faults,
-            clock=clock,
-            new_id=new_id,
-        )
+        self.provider = self._provider(new_id)
         self.ledgers = {
             name: Ledger(clock=clock, network=network, pace=self.settings.ledger) for name, network in NETWORKS.items()
         }
@@ -98,7 +92,6 @@ class Sandbox:
         self.sender = Sender(clock=clock, sleep=sleep, timing=self.settings.sender, on_attempt=on_attempt)
         self._webhooks = Webhooks(self.sender, self.faults)
         self._wallets = Wallets()
-        self._clock = clock
         self._rest = RestApi(
             self,
             self.applications,
@@ -110,6 +103,16 @@ class Sandbox:
         )
         self._stack = AsyncExitStack()
         self._port = 0
+
+    def _provider(self, new_id: NewId) -> Provider:
+        return Provider(
+            self.applications,
+            Identity(self.tokens, clock=self._clock, new_id=new_id),
+            network=NETWORKS[self.settings.network],
+            faults=self.faults,
+            clock=self._clock,
+            new_id=new_id,
+        )
 
     @property
     def port(self) -> int:
