@@ -342,9 +342,18 @@ async def test_logs_bear_no_secret(stand: Stand) -> None:
         session = await stand.sign_ins.redeem(back["code"], pair.verifier)
         await stand.finish(declined(stand.sandbox, stand.start(Pair())))
         stand.sandbox.faults.set(Faults(oauth2="failing"))
-        await stand.finish(approved(stand.sandbox, stand.start(Pair())))
+        last = approved(stand.sandbox, stand.start(Pair()))
+        await stand.finish(last)
 
-    canaries = [*answer.values(), URL(url).query["nonce"], back["code"], session.token, pair.verifier, SHOP.secret]
+    canaries = [
+        *answer.values(),
+        *last.values(),
+        URL(url).query["nonce"],
+        back["code"],
+        session.token,
+        pair.verifier,
+        SHOP.secret,
+    ]
     assert {"sign_in.granted", "sign_in.failed", "sign_in.unredeemed"} <= {line["event"] for line in lines}
     assert [canary for canary in canaries if canary in str(lines)] == []
     assert session.token not in repr(session)
@@ -371,4 +380,5 @@ def test_every_bit_of_a_ticket_counts() -> None:
         assert unseal(wrong, "shop", "code", [b"secret"]) is None
     assert unseal(ticket, "shop", "state", [b"secret"]) is None
     assert unseal(ticket, "bar", "code", [b"secret"]) is None
+    assert unseal("bar" + ticket.removeprefix("shop"), "bar", "code", [b"secret"]) is None
     assert unseal(ticket, "shop", "code", [b"other"]) is None
