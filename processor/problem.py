@@ -26,8 +26,6 @@ Reason = (
         "challenge_invalid",
         "state_invalid",
         "code_invalid",
-        "token_missing",
-        "token_invalid",
         "identity_unavailable",
     ]
 )
@@ -54,15 +52,11 @@ STATUS: Final[dict[Reason, HTTPStatus]] = {
     "challenge_invalid": HTTPStatus.BAD_REQUEST,
     "state_invalid": HTTPStatus.BAD_REQUEST,
     "code_invalid": HTTPStatus.BAD_REQUEST,
-    "token_missing": HTTPStatus.UNAUTHORIZED,
-    "token_invalid": HTTPStatus.UNAUTHORIZED,
     "identity_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 _CHALLENGES: Final[dict[Reason, dict[str, str]]] = {
     "key_missing": {hdrs.WWW_AUTHENTICATE: "Bearer"},
     "key_invalid": {hdrs.WWW_AUTHENTICATE: 'Bearer error="invalid_token"'},
-    "token_missing": {hdrs.WWW_AUTHENTICATE: "Bearer"},
-    "token_invalid": {hdrs.WWW_AUTHENTICATE: 'Bearer error="invalid_token"'},
     "scope_missing": {hdrs.WWW_AUTHENTICATE: 'Bearer error="insufficient_scope"'},
 }
 """As of RFC 6750."""

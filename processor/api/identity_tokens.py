@@ -90,10 +90,10 @@ async def user_of(request: web.Request, authenticators: Sequence[Authenticator])
     scheme, _, bearer = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     bearer = bearer.strip()
     if scheme.lower() != _BEARER or not bearer:
-        raise Problem("token_missing")
+        raise Problem("key_missing")
     if len(bearer) <= MAX_TOKEN:
         for authenticator in authenticators:
             user = await authenticator.user(None, bearer)
             if user is not None:
                 return user
-    raise Problem("token_invalid")
+    raise Problem("key_invalid")

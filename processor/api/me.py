@@ -7,11 +7,12 @@ import structlog
 from aiohttp import hdrs, web
 
 from processor.core.caller import UserCaller
+from processor.core.errors import StoreError
 from processor.problem import Problem, problem_response
 
 PATH: Final = "/v1/me"
 Identify = Callable[[web.Request], Awaitable[UserCaller]]
-"""Tells whose request it is. Raises `Problem`."""
+"""Tells whose request it is. Raises `Problem`, or `StoreError` if it cannot tell."""
 
 log = structlog.get_logger()
 
@@ -23,12 +24,19 @@ def me_handler(identify: Identify) -> Callable[[web.Request], Awaitable[web.Stre
         try:
             if request.method != hdrs.METH_GET:
                 raise Problem("method_not_allowed")  # noqa: TRY301  all refusals leave by one door
-            return _told(await identify(request))
+            return _told(await _known(identify, request))
         except Problem as problem:
             log.warning("request.refused", path=PATH, status=problem.status.value, reason=problem.reason)
             return problem_response(problem, allow=hdrs.METH_GET)
 
     return handle
+
+
+async def _known(identify: Identify, request: web.Request) -> UserCaller:
+    try:
+        return await identify(request)
+    except StoreError:
+        raise Problem("store_unavailable") from None
 
 
 def _told(user: UserCaller) -> web.Response:

@@ -10,10 +10,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from structlog.testing import capture_logs
 
 from processor.api.identity_tokens import XAppJwtAuthenticator, XummJwtAuthenticator
+from processor.api.me import me_handler
 from processor.app import Processor
+from processor.core.caller import UserCaller
+from processor.core.errors import StoreUnavailable
 from processor.core.oauth2 import ApiSecret, Client
 from processor.identities import Identities
 from processor.jwks import KeySet
@@ -84,17 +88,17 @@ async def test_token_of_an_xapp_counts_where_it_is_switched_on(stand: Stand) -> 
 
     bar = {"client_id": BAR["api_key"], "aud": BAR["api_key"], "app_uuidv4": BAR["api_key"]}
     others = xapp(now=datetime.now(UTC), secret=BAR["api_secret"], **bar)
-    assert await stand.reason(others) == (401, "token_invalid")
+    assert await stand.reason(others) == (401, "key_invalid")
     assert stand.provider.asked == []
 
 
 async def test_refusals_tell_what_is_missing(stand: Stand) -> None:
     """As RFC 6750 has it."""
-    assert await stand.reason(None) == (401, "token_missing")
+    assert await stand.reason(None) == (401, "key_missing")
     assert stand.headers["WWW-Authenticate"] == "Bearer"
-    assert await stand.reason(stand.identity(key="thief")) == (401, "token_invalid")
+    assert await stand.reason(stand.identity(key="thief")) == (401, "key_invalid")
     assert stand.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
-    assert await stand.reason("x" * 5000) == (401, "token_invalid")
+    assert await stand.reason("x" * 5000) == (401, "key_invalid")
 
 
 async def test_provider_that_is_down_is_no_wrong_token(stand: Stand) -> None:
@@ -115,6 +119,22 @@ async def test_logs_bear_no_token(stand: Stand) -> None:
     parts = [part for token in tokens for part in token.split(".") if len(part) > 10]
     assert [line["reason"] for line in lines if line["event"] == "identity.refused"] == ["signature", "expired"]
     assert [part for part in parts if part in str(lines)] == []
+
+
+async def test_store_that_is_gone_is_told() -> None:
+    """Where sessions are looked up in it, nobody is refused for that."""
+
+    async def identify(_request: web.Request) -> UserCaller:
+        raise StoreUnavailable("gone")
+
+    async with (
+        serving(me_handler(identify)) as peer,
+        aiohttp.ClientSession() as session,
+        session.get(peer.url / "v1/me") as response,
+    ):
+        said = await response.json(content_type=None)
+
+    assert (response.status, said["reason"]) == (503, "store_unavailable")
 
 
 @dataclass(slots=True, kw_only=True)
