@@ -20,6 +20,7 @@ from aiohttp import web
 from yarl import URL
 
 from processor import __version__
+from processor.api import me as me_api
 from processor.api import watches as watches_api
 from processor.api.callers import Authenticator
 from processor.api.routes import Interface, Parts
@@ -51,6 +52,7 @@ from processor.store.writer import Writer
 from processor.summaries import keep_summarizing
 from processor.tasks import CLAIMED, UNCLAIMED, Sources, Tasks
 from processor.user_tokens import UserTokens
+from processor.users import users_of
 from processor.watcher import Pace, Watcher
 from processor.web import assert_fast_parser, runner_of, web_application
 from processor.xumm import Credentials, Payloads, XummApi
@@ -78,9 +80,6 @@ class Processor:
     ``publisher`` replaces the one that the settings call for, ``timing`` the time of day, ``budget`` what makes an
     application's budget of calls to Xumm's API. `serve` runs the loops, and raises if one of them dies.
     """
-
-    authenticators: Sequence[Authenticator] = ()
-    """Other ways for users to prove who they are, beside our own sessions."""
 
     def __init__(
         self,
@@ -219,10 +218,12 @@ class Processor:
             on_task=self.tasks.wake,
             on_look=self.looks.wake,
         )
-        handler = watches_api.watches_handler(self.registry, service_keys_of(settings), limits)
-        interface = self._interface(limits)
+        watches = watches_api.watches_handler(self.registry, service_keys_of(settings), limits)
+        users = await stack.enter_async_context(users_of(settings, limits, clock=self._clock, sessions=self.sessions))
+        interface = self._interface(limits, users.authenticators)
         self.streams = interface.streams
-        api = {watches_api.PATH: handler, **interface.routes()}
+        me = me_api.me_handler(interface.callers.of)
+        api = {watches_api.PATH: watches, me_api.PATH: me, **users.routes, **interface.routes()}
         runner = runner_of(web_application(intake, limits, self.health, api), intake)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
@@ -230,7 +231,7 @@ class Processor:
         self._addresses = runner.addresses
         return runner
 
-    def _interface(self, limits: Limits) -> Interface:
+    def _interface(self, limits: Limits, authenticators: Sequence[Authenticator]) -> Interface:
         store = StoredRequests(self.writer, clock=self._clock)
         parts = Parts(
             requests=self._sign_requests(store),
@@ -241,7 +242,7 @@ class Processor:
             settings=self.settings,
             limits=limits,
             time=time.monotonic,
-            authenticators=self.authenticators,
+            authenticators=authenticators,
         )
         return Interface(parts)
 

@@ -41,6 +41,11 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "event.skipped": LogEvent("debug", "A consumer has no handler for an event."),
     "event.unknown": LogEvent("info", "An event of a type that this version has no model for was acknowledged."),
     "housekeeping.failed": LogEvent("warning", "A consumer could not forget what is old; it is tried again."),
+    "identity.refused": LogEvent("warning", "A token of Xumm's proves nothing; the reason says what it lacks."),
+    "identity_keys.fetched": LogEvent("info", "The keys that verify Xumm's identity tokens were read."),
+    "identity_keys.unavailable": LogEvent(
+        "warning", "The keys that verify Xumm's identity tokens could not be read; those that are known stay in force."
+    ),
     "inbox.pruned": LogEvent("debug", "A consumer forgot events that it handled long ago."),
     "library.logged": LogEvent("info", "A library wrote to Python's own logging; the level is the library's."),
     "line.lost": LogEvent("error", "A log line could not be rendered; only that is told."),
@@ -96,6 +101,9 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "settlement.failed": LogEvent(
         "warning", "A message could not be acknowledged, retried or dead-lettered; it is tried again."
     ),
+    "sign_in.failed": LogEvent("warning", "A sign-in through Xumm ended in an error, which the app was told."),
+    "sign_in.granted": LogEvent("info", "A user signed in through Xumm; the app gets a code for a session."),
+    "sign_in.unredeemed": LogEvent("warning", "Xumm's provider gave no token for its own code."),
     "signature.doubted": LogEvent(
         "warning", "A payload's signature is not proven: `field` says where, `reason` why; disproven ones are flagged."
     ),

@@ -15,6 +15,14 @@ _DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+", re.ASCII)
 _DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _SECONDS: Final = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
+_DEEP_LINK: Final = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[A-Za-z0-9._-]+)(?::\d{1,5})?(?:[/?][A-Za-z0-9._~/?=&%+:,;-]*)?",
+    re.ASCII,
+)
+_MAX_DEEP_LINK: Final = 512
+_NO_APP: Final = frozenset(
+    {"about", "blob", "content", "data", "file", "filesystem", "ftp", "intent", "javascript", "vbscript", "ws", "wss"}
+)
 _LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -70,6 +78,10 @@ def _api_address(text: str) -> str:
     return address
 
 
+def _public_address(text: str | None) -> str | None:
+    return _api_address(text) if text else None
+
+
 def _broker_addresses(value: SecretStr | None) -> SecretStr | None:
     addresses = split(value.get_secret_value()) if value is not None else []
     for address in addresses:
@@ -102,6 +114,15 @@ def _none_if_empty(value: Any) -> Any:
 def _origin(text: str) -> str:
     if not _ORIGIN.fullmatch(text):
         raise ValueError("must be an origin such as https://app.example.com, without a path")
+    return text
+
+
+def _deep_link(text: str) -> str:
+    link = _DEEP_LINK.fullmatch(text)
+    if link is None or len(text) > _MAX_DEEP_LINK or link["scheme"] in _NO_APP:
+        raise ValueError("must be a link such as https://host/path or yourapp://signin, without user or fragment")
+    if link["scheme"] == "http" and link["host"] not in _LOCAL_HOSTS:
+        raise ValueError("must be https: the code for a session travels with it")
     return text
 
 
@@ -138,6 +159,8 @@ Sha256 = Annotated[str, BeforeValidator(_lower), Field(pattern=r"^[0-9a-f]{64}$"
 QueueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
 Binding = Annotated[str, Field(pattern=r"^(?:[a-z0-9_-]+|[*#])(?:\.(?:[a-z0-9_-]+|[*#])){0,7}$")]
 ApiUrl = Annotated[str, AfterValidator(_api_address)]
+PublicUrl = Annotated[str | None, AfterValidator(_public_address)]
+DeepLinks = Annotated[tuple[Annotated[str, AfterValidator(_deep_link)], ...], BeforeValidator(split)]
 BrokerUrls = Annotated[SecretStr | None, AfterValidator(_broker_addresses)]
 ManagementUrl = Annotated[SecretStr | None, AfterValidator(_management_address)]
 Bindings = Annotated[tuple[Binding, ...], BeforeValidator(split), Field(min_length=1)]

@@ -103,8 +103,10 @@ class Connections:
         if session is not None:
             await session.close()
 
-    async def ask(self, method: str, url: URL, *, content: object = None) -> Answer:
-        """Call once; ``content`` goes as JSON. Any whole answer is one, whatever its status.
+    async def ask(
+        self, method: str, url: URL, *, content: object = None, form: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Call once; ``content`` goes as JSON, ``form`` as a form. Any whole answer is one, whatever its status.
 
         Raises `Unavailable`, which names the host and what went wrong.
         """
@@ -112,7 +114,7 @@ class Connections:
             raise RuntimeError("connections are used outside of their async with block")
         untouched = False
         try:
-            async with self._session.request(method, url, json=content, allow_redirects=False) as response:
+            async with self._session.request(method, url, json=content, data=form, allow_redirects=False) as response:
                 body = await _read(response)
                 if body is not None:
                     return Answer(host=url.host or "", status=response.status, headers=response.headers, body=body)

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from pydantic import BaseModel, SecretStr
 
+from processor.application_settings import ApplicationSettings
 from processor.configuration import Configuration, Place, variable_of
-from processor.settings import ApplicationSettings, Settings
+from processor.settings import Settings
 
 MASK: Final = "***"
 

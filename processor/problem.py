@@ -39,6 +39,12 @@ Reason = (
         "too_many_streams",
         "xumm_unavailable",
         "xumm_refused",
+        "parameter_invalid",
+        "return_forbidden",
+        "challenge_invalid",
+        "state_invalid",
+        "code_invalid",
+        "identity_unavailable",
     ]
 )
 
@@ -76,6 +82,12 @@ STATUS: Final[dict[Reason, HTTPStatus]] = {
     "too_many_streams": HTTPStatus.TOO_MANY_REQUESTS,
     "xumm_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "xumm_refused": HTTPStatus.BAD_GATEWAY,
+    "parameter_invalid": HTTPStatus.BAD_REQUEST,
+    "return_forbidden": HTTPStatus.FORBIDDEN,
+    "challenge_invalid": HTTPStatus.BAD_REQUEST,
+    "state_invalid": HTTPStatus.BAD_REQUEST,
+    "code_invalid": HTTPStatus.BAD_REQUEST,
+    "identity_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 _CHALLENGES: Final[dict[Reason, dict[str, str]]] = {
     "key_missing": {hdrs.WWW_AUTHENTICATE: "Bearer"},
@@ -84,7 +96,6 @@ _CHALLENGES: Final[dict[Reason, dict[str, str]]] = {
 }
 """As of RFC 6750."""
 _HEADERS: Final[dict[HTTPStatus, dict[str, str]]] = {
-    HTTPStatus.METHOD_NOT_ALLOWED: {hdrs.ALLOW: hdrs.METH_POST},
     HTTPStatus.SERVICE_UNAVAILABLE: {hdrs.RETRY_AFTER: "10"},
 }
 _BODY_LEFT_UNREAD: Final = frozenset(
@@ -114,8 +125,11 @@ class Problem(Exception):
         return STATUS[self.reason]
 
 
-def problem_response(problem: Problem) -> web.Response:
-    """The answer; it closes the connection where the body was not read to its end."""
+def problem_response(problem: Problem, *, allow: str = hdrs.METH_POST) -> web.Response:
+    """The answer; it closes the connection where the body was not read to its end.
+
+    ``allow`` is the method that the path has.
+    """
     status = problem.status
     details: dict[str, object] = {
         "type": f"urn:xumm-processor:problem:{problem.reason}",
@@ -131,6 +145,8 @@ def problem_response(problem: Problem) -> web.Response:
         content_type="application/problem+json",
         headers=(_HEADERS.get(status) or _CHALLENGES.get(problem.reason) or {}) | problem.headers,
     )
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers[hdrs.ALLOW] = allow
     if status in _BODY_LEFT_UNREAD or problem.reason in _CHALLENGES:
         response.force_close()
     return response

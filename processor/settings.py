@@ -20,7 +20,6 @@ from typing import Annotated, Final, Literal, Self
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import (
-    AwareDatetime,
     BeforeValidator,
     Field,
     SecretStr,
@@ -30,30 +29,28 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from processor.application_settings import ApplicationSettings
 from processor.core.application import Application, Policy, Secret
 from processor.core.sealing import Keyring, SealingKey
 from processor.core.service_key import Scope, ServiceKey
 from processor.core.signature import key_of
 from processor.notation import (
-    AndroidPackage,
-    ApiSecret,
     ApiUrl,
-    AppleApps,
     Bindings,
     BrokerUrls,
     Duration,
-    Fingerprints,
     HttpUrls,
     LogLevel,
     ManagementUrl,
     Network,
+    PublicUrl,
     QueueName,
     SealingSecrets,
     Sha256,
     split,
 )
-from processor.sections import ApiSettings, Retention, ReturnUrls, Section, TopologySettings, WatchingSettings
-from schemas.text import ApplicationName, Uuid
+from processor.sections import ApiSettings, Retention, Section, TopologySettings, WatchingSettings
+from schemas.text import ApplicationName
 from schemas.topology import DEFAULT_QUEUES
 
 _AMQP_PORTS: Final = {"amqp": 15672, "amqps": 15671}
@@ -70,37 +67,6 @@ LEDGER_URLS: Final[dict[str, tuple[str, ...]]] = {
     "XAHAUTESTNET": ("https://xahau-test.net",),
 }
 """Public nodes of each network, in the order in which they are asked."""
-
-
-class PreviousSecret(Section):
-    """An API secret that was replaced, but may still be signed with for a while."""
-
-    secret: ApiSecret
-    not_after: AwareDatetime
-    """Until when it is accepted, ISO 8601 with a time zone."""
-
-
-class ApplicationSettings(Section):
-    """One application of Xumm's developer console."""
-
-    api_key: Uuid
-    """The API key: a UUID, public, the same as ``application_uuidv4``."""
-    api_secret: ApiSecret
-    """The API secret, exactly as the console shows it."""
-    previous_secrets: tuple[PreviousSecret, ...] = ()
-    """Secrets that are being rotated out."""
-    network: Network = "MAINNET"
-    """Where transactions must land: a payment on another network never passes for a real one."""
-    grace: Duration = timedelta(hours=24)
-    """How long a payload that was opened in time may still be signed after it expired."""
-    return_urls: ReturnUrls = ()
-    """Where users may be sent back to after signing: ``yourapp://signed`` or ``https://app.example.com/signed``."""
-    apple_app_ids: AppleApps = ()
-    """Apps that may open this host's links on iOS: team id, dot, bundle id."""
-    android_package: AndroidPackage = None
-    """The app that may open this host's links on Android."""
-    android_fingerprints: Fingerprints = ()
-    """SHA-256 fingerprints of the certificates that the Android app is signed with."""
 
 
 class ServiceKeySettings(Section):
@@ -135,6 +101,11 @@ class Settings(BaseSettings):
     """Address to listen on; 0.0.0.0 in a container."""
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port to listen on; 0 takes a free one."""
+    public_url: PublicUrl = None
+    """Where browsers reach this service. Needed for signing in through Xumm's OAuth2 provider, whose console must
+    have ``<public_url>/v1/oauth2/callback`` among the redirect URIs."""
+    identity_keys_ttl: Duration = timedelta(hours=1)
+    """How long the keys of Xumm's OAuth2 provider are kept before they are read anew."""
     body_timeout: Duration = timedelta(seconds=5)
     """How long a webhook's body may take to arrive."""
     max_body_bytes: Annotated[int, Field(ge=1024, le=2**24)] = 65536
@@ -227,6 +198,8 @@ def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]
             yield (*place, "network"), f"ledger_urls has no nodes of {application.network}"
         if application.api_key == application.api_secret.get_secret_value().lower():
             yield (*place, "api_secret"), "must not be the API key, which is public"
+        if application.deep_links and settings.public_url is None:
+            yield (*place, "deep_links"), "nobody can sign in while public_url is not set"
         if (other := owners.setdefault(application.api_key, name)) != name:
             yield (*place, "api_key"), f"must differ from that of applications.{other}"
 

@@ -22,13 +22,14 @@ import processor.__main__
 from consumers.runtime.composition import opened as opened_consumer
 from consumers.runtime.discovery import find
 from consumers.runtime.settings import Settings as ConsumerSettings
+from processor.application_settings import ApplicationSettings
 from processor.configuration import load
 from processor.dev.house import SERVICE_PORT, opened
 from processor.log_events import LOG_EVENTS
 from processor.presentation import listed
 from processor.problem import STATUS
 from processor.sections import ApiSettings, Retention, TopologySettings, WatchingSettings
-from processor.settings import ApplicationSettings, ServiceKeySettings, Settings
+from processor.settings import ServiceKeySettings, Settings
 from processor.topology.desired import desired
 from schemas.events import MODELS, ResolveValidated, parse_event
 from tests.servers.child import free_port

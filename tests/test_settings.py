@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from processor.clients import clients_of
 from processor.configuration import Configuration, load
 from processor.core.errors import SettingsError
 from processor.core.signature import key_of
@@ -84,6 +85,76 @@ def test_makes_an_application_with_its_keys(tmp_path: Path) -> None:
 
     assert [key_of(SECRET), key_of(OLD_SECRET)] == shop.keys(datetime(2029, 1, 1, tzinfo=UTC))
     assert [key_of(SECRET)] == shop.keys(datetime(2031, 1, 1, tzinfo=UTC))
+
+
+def test_makes_a_client_of_the_provider(tmp_path: Path) -> None:
+    """With its secrets as they stand, and nothing that the operator did not ask for."""
+    previous = f'[{{"secret": "{OLD_SECRET}", "not_after": "2030-01-01T00:00:00Z"}}]'
+    more = {"PREVIOUS_SECRETS": previous, "OAUTH2_URL": "https://oauth2.xumm.app/"}
+    changes = {f"PROCESSOR_APPLICATIONS__SHOP__{name}": value for name, value in more.items()}
+
+    shop = clients_of(load(SHOP | changes, tmp_path).settings)["shop"]
+
+    assert (shop.app, shop.api_key, shop.provider) == ("shop", KEY, "https://oauth2.xumm.app")
+    assert (shop.deep_links, shop.xapp_tokens) == (frozenset(), False)
+    assert shop.secrets_at(datetime(2029, 1, 1, tzinfo=UTC)) == [SECRET, OLD_SECRET]
+    assert shop.secrets_at(datetime(2030, 1, 1, tzinfo=UTC)) == [SECRET]
+    assert SECRET not in repr(shop)
+
+
+def with_links(*links: str, public_url: str = "https://service.example") -> dict[str, str]:
+    return SHOP | {
+        "PROCESSOR_APPLICATIONS__SHOP__DEEP_LINKS": ",".join(links),
+        **({"PROCESSOR_PUBLIC_URL": public_url} if public_url else {}),
+    }
+
+
+def test_reads_deep_links(tmp_path: Path) -> None:
+    """Universal links, links of a scheme of one's own, and this machine's, for desktops."""
+    links = (
+        "yourapp://signin",
+        "https://shop.example/app?x=1",
+        "com.example.shop://in/a",
+        "http://127.0.0.1:3000/back",
+    )
+
+    assert load(with_links(*links), tmp_path).settings.applications["shop"].deep_links == links
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "javascript:alert(1)",
+        "javascript://x/%0aalert(1)",
+        "data:text/html",
+        "intent://x/#Intent;end",
+        "file:///etc/passwd",
+        "//host/path",
+        "yourapp:signin",
+        "yourapp://",
+        "https://user@host/path",
+        "https://host/path#fragment",
+        "https://host\\@evil.com/",
+        'https://host/"onload=',
+        "https://host/a b",
+        "https://höst/",
+        "http://shop.example/",
+        "https://host/" + "x" * 500,
+        "HTTPS://host/",
+    ],
+)
+def test_refuses_what_is_no_deep_link(tmp_path: Path, link: str) -> None:
+    """A list of ways back is worth as much as what may stand in it."""
+    found = problems(tmp_path, with_links(link))
+
+    assert ["DEEP_LINKS" in line for line in found] == [True]
+
+
+def test_signing_in_needs_an_address_of_ours(tmp_path: Path) -> None:
+    """The provider has to send users back to this service first."""
+    (found,) = problems(tmp_path, with_links("yourapp://signin", public_url=""))
+
+    assert found.endswith("nobody can sign in while public_url is not set")
 
 
 @pytest.mark.parametrize(

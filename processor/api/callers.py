@@ -20,7 +20,7 @@ class Authenticator(Protocol):
     """Another way to prove who one is."""
 
     async def user(self, app_hint: str | None, bearer: str) -> UserCaller | None:
-        """Who presents ``bearer``; None if this is not for it to say, or not true."""
+        """Who presents ``bearer``; None if it is not for this to say, or not true. Raises `Problem` if unsure."""
         ...
 
 
@@ -49,7 +49,9 @@ class Callers:
             session = await self._sessions.find(bearer)
             if session is None:
                 raise Problem("key_invalid")
-            return UserCaller(app=session.app, account=session.account, proven_by="session")
+            return UserCaller(
+                app=session.app, account=session.account, proven_by="session", expires_at=session.expires_at
+            )
         key = find_key(self._keys, bearer)
         if key is not None:
             return ServiceCaller(key=key)

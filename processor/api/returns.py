@@ -15,7 +15,7 @@ from processor.api.endpoint import Gate, Handler
 from processor.api.sign_requests import answered, status_of
 from processor.core.state import PayloadState
 from processor.problem import Problem
-from processor.settings import ApplicationSettings
+from processor.application_settings import ApplicationSettings
 from processor.store.requests import StoredRequest
 
 PATH: Final = "/v1/return"

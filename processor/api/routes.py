@@ -66,6 +66,7 @@ class Interface:
             origins=frozenset(bounds.allowed_origins),
         )
         self._return_urls = {name: each.return_urls for name, each in parts.settings.applications.items()}
+        self.callers = Callers(service_keys_of(parts.settings), parts.sessions, parts.authenticators)
         self.streams = Streams(parts.store, parts.feed, self._gate, limit=bounds.streams)
 
     def routes(self) -> Mapping[str, Handler]:
@@ -95,7 +96,7 @@ class Interface:
         return SignRequestDesk(
             parts.requests,
             parts.store,
-            Callers(service_keys_of(parts.settings), parts.sessions, parts.authenticators),
+            self.callers,
             self._gate,
             applications=parts.applications,
             return_urls=self._return_urls,

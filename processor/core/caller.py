@@ -1,6 +1,7 @@
 """Who calls our own API: the app's user, or another service."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from processor.core.service_key import ServiceKey
@@ -15,6 +16,8 @@ class UserCaller:
     account: str
     """The address that the user proved to hold."""
     proven_by: Literal["session", "xumm_jwt", "xapp_jwt"]
+    expires_at: datetime | None = None
+    """Until when that counts, where it is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,11 +25,13 @@ class _Codec(NamedTuple):
     for_signing: Any
     for_multisigning: Any
     address_of: Any
+    is_address: Any
 
 
 @cache
 def _codec() -> _Codec:
     from xrpl.core import binarycodec
+    from xrpl.core.addresscodec import is_valid_classic_address
     from xrpl.core.keypairs import derive_classic_address
 
     return _Codec(
@@ -38,6 +40,7 @@ def _codec() -> _Codec:
         for_signing=binarycodec.encode_for_signing,
         for_multisigning=binarycodec.encode_for_multisigning,
         address_of=derive_classic_address,
+        is_address=is_valid_classic_address,
     )
 
 
@@ -83,3 +86,8 @@ def message_of(transaction: Json, *, cosigner: str | None = None) -> bytes:
 def address_of(key: str) -> str:
     """The classic address that a public key, in hexadecimal, derives to."""
     return str(_codec().address_of(key))
+
+
+def is_address(text: str) -> bool:
+    """Whether this is a classic address, its checksum included."""
+    return bool(_codec().is_address(text))

@@ -119,7 +119,7 @@ async def _consume(name: str, folder: Path, publisher: EmbeddedPublisher, stop: 
 
 def _settings(folder: Path, sandbox: Sandbox, port: int) -> Settings:
     return Settings(
-        applications={APP: {"api_key": API_KEY, "api_secret": API_SECRET}},
+        applications={APP: {"api_key": API_KEY, "api_secret": API_SECRET, "oauth2_url": sandbox.base_url}},
         http_port=port,
         database_url=f"sqlite:///{folder}/processor.db",
         xumm_url=sandbox.base_url,

@@ -26,6 +26,10 @@ LedgerFault = Literal["tec", "lost", "down"]
 """Takes the fee and does nothing; never gets the transaction, while its numbers pass ``LastLedgerSequence``; the node
 answers 503, which has to be set for all. (`server`, `ledger`)"""
 
+OAuth2Fault = Literal["failing", "hanging", "garbage", "nonce", "expired"]
+"""The provider answers 503; never; half a JSON text, which all have to be set for all; its tokens have another nonce
+than was asked for; they are over already. (`provider`, `oauth2`)"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
@@ -43,6 +47,7 @@ class Faults:
     network: NetworkName | None = None
     """The network that wallets are on, whatever was asked for."""
     ledger: LedgerFault | None = None
+    oauth2: OAuth2Fault | None = None
 
     @property
     def switches(self) -> dict[str, Any]:

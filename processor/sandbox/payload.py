@@ -58,6 +58,8 @@ class Application:
     name: str = "Sandbox application"
     webhook_url: str | None = None
     """Where resolved payloads are posted to; None for nowhere."""
+    redirect_uris: tuple[str, ...] = ()
+    """Where the OAuth2 provider may send users back to. Empty: anywhere, which Xumm does not allow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

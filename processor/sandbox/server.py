@@ -1,4 +1,6 @@
-"""The sandbox put together: API, phone, status sockets and ledgers on one port of 127.0.0.1, webhooks going out.
+"""The sandbox put together: API, phone, sockets, ledgers and identity provider on one port of 127.0.0.1.
+
+Webhooks go out from it.
 
 >>> async with Sandbox([application]) as sandbox:
 ...     payload = sandbox.create({"txjson": {"TransactionType": "SignIn"}})
@@ -19,11 +21,14 @@ from processor.sandbox.attempt import Attempt
 from processor.sandbox.clock import Clock, NewId, Sleep, random_uuid, utc_now
 from processor.sandbox.control import control_routes
 from processor.sandbox.faults import Faults, FaultTable
+from processor.sandbox.identity import Identity
 from processor.sandbox.ledger import Ledger, Pace, ledger_routes
 from processor.sandbox.limits import Limits
 from processor.sandbox.network import NETWORKS
+from processor.sandbox.oauth2 import Provider
 from processor.sandbox.payload import Application, Dispatch, Payload, Signature, SignRequest
 from processor.sandbox.phone import phone_routes
+from processor.sandbox.provider import provider_routes
 from processor.sandbox.request import parse_request
 from processor.sandbox.rest import PREFIX, RestApi
 from processor.sandbox.sender import Sender, Timing
@@ -75,9 +80,11 @@ class Sandbox:
         self.settings = settings or SandboxSettings()
         self.applications = {application.key: application for application in applications}
         self.faults = FaultTable()
+        self._clock = clock
         self.payloads = Payloads(clock=clock, new_id=new_id, on_move=self._moved)
         self.statuses = StatusSockets(self.payloads, self.faults, clock=clock, keepalive=self.settings.keepalive)
         self.tokens = UserTokens(clock=clock, new_id=new_id)
+        self.provider = self._provider(new_id)
         self.ledgers = {
             name: Ledger(clock=clock, network=network, pace=self.settings.ledger) for name, network in NETWORKS.items()
         }
@@ -85,7 +92,6 @@ class Sandbox:
         self.sender = Sender(clock=clock, sleep=sleep, timing=self.settings.sender, on_attempt=on_attempt)
         self._webhooks = Webhooks(self.sender, self.faults)
         self._wallets = Wallets()
-        self._clock = clock
         self._rest = RestApi(
             self,
             self.applications,
@@ -97,6 +103,16 @@ class Sandbox:
         )
         self._stack = AsyncExitStack()
         self._port = 0
+
+    def _provider(self, new_id: NewId) -> Provider:
+        return Provider(
+            self.applications,
+            Identity(self.tokens, clock=self._clock, new_id=new_id),
+            network=NETWORKS[self.settings.network],
+            faults=self.faults,
+            clock=self._clock,
+            new_id=new_id,
+        )
 
     @property
     def port(self) -> int:
@@ -201,6 +217,7 @@ class Sandbox:
         app.add_routes(phone_routes(self, self._clock, self.statuses.serve))
         app.add_routes(ledger_routes(self.ledger, self.ledgers, self.faults))
         app.add_routes(control_routes(self))
+        app.add_routes(provider_routes(self))
         app.on_shutdown.append(self.statuses.close)
         return app
 

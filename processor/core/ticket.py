@@ -1,0 +1,65 @@
+"""What this service hands out for a few minutes and takes back: sealed, so that nothing needs to be remembered.
+
+A ticket can be read and made only with an application's API secret, which all instances of this service have and
+nobody else but Xumm. It is bound to the application and to what it is for. That it counts once only is for whoever
+takes it back to see to.
+
+Source: https://www.rfc-editor.org/rfc/rfc5116#section-5.2
+"""
+
+import base64
+import binascii
+import hmac
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+Purpose = Literal["state", "code"]
+
+NONCE_BYTES: Final = 12
+MAX_TICKET: Final = 2048
+"""Characters."""
+_TICKET: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\.[A-Za-z0-9_-]+", re.ASCII)
+_SCHEME: Final = "xumm-processor/ticket/1"
+
+
+def application_of(ticket: str) -> str | None:
+    """The name of the application that the ticket says it is of; None if it is no ticket."""
+    if len(ticket) > MAX_TICKET or not _TICKET.fullmatch(ticket):
+        return None
+    return ticket.partition(".")[0]
+
+
+def seal(app: str, purpose: Purpose, secret: bytes, content: Mapping[str, Any], nonce: bytes) -> str:
+    """The ticket, which can stand in a URL. ``nonce``: `NONCE_BYTES` random bytes that were never used before."""
+    text = json.dumps(content, separators=(",", ":")).encode()
+    box = _cipher(app, purpose, secret).encrypt(nonce, text, None)
+    return f"{app}.{base64.urlsafe_b64encode(nonce + box).rstrip(b'=').decode()}"
+
+
+def unseal(ticket: str, app: str, purpose: Purpose, secrets: Sequence[bytes]) -> dict[str, Any] | None:
+    """What was sealed with one of ``secrets``; None if it was not, was changed, or was meant for something else."""
+    if application_of(ticket) != app:
+        return None
+    sealed = ticket.partition(".")[2]
+    try:
+        box = base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
+    except binascii.Error:
+        return None
+    for secret in secrets:
+        try:
+            text = _cipher(app, purpose, secret).decrypt(box[:NONCE_BYTES], box[NONCE_BYTES:], None)
+        except (InvalidTag, ValueError):
+            continue
+        content: dict[str, Any] = json.loads(text)
+        return content
+    return None
+
+
+def _cipher(app: str, purpose: Purpose, secret: bytes) -> AESGCM:
+    """One key for each application and purpose, so that none of them opens what is another's."""
+    return AESGCM(hmac.digest(secret, f"{_SCHEME}/{purpose}/{app}".encode(), "sha256"))
