@@ -93,7 +93,7 @@ class ApnsChannel:
     async def push(self, device: Device, notification: Notification) -> None:
         """Send it and obey the answer."""
         answer, body = await self._send(device, notification)
-        if body.get("reason") == EXPIRED:
+        if _reason(body) == EXPIRED:
             answer, body = await self._send(device, notification)
         _check(answer, body)
 
@@ -108,7 +108,7 @@ class ApnsChannel:
             problem = type(error).__name__
         else:
             body = json_object(answer.content)
-            if body.get("reason") == EXPIRED:
+            if _reason(body) == EXPIRED:
                 self._tokens.discard(token)
             return answer, body
         raise Retry(f"APNs cannot be reached: {problem}")  # unchained: httpx keeps the address, and so the token
@@ -158,10 +158,10 @@ def collapse_id(name: str) -> str:
 
 def _check(answer: httpx.Response, body: Mapping[str, Any]) -> None:
     """Return if APNs took the notification; else raise what its documentation says of the answer."""
-    status, reason = answer.status_code, body.get("reason")
+    status, reason = answer.status_code, _reason(body)
     if status == _OK:
         return
-    told = f"APNs answered {status}{f' {reason}' if isinstance(reason, str) else ''}"
+    told = f"APNs answered {status}{f' {reason}' if reason else ''}"
     if status == _GONE or reason in DEAD:
         raise Unregistered(told, since=_moment(body.get("timestamp")))
     if reason == EXPIRED:
@@ -170,8 +170,14 @@ def _check(answer: httpx.Response, body: Mapping[str, Any]) -> None:
         raise Retry(told, after=TOO_MANY_TOKENS_WAIT)
     if status in RETRYABLE:
         raise Retry(told, after=retry_after(answer.headers))
-    advice = ADVICE.get(reason) if isinstance(reason, str) else None
+    advice = ADVICE.get(reason)
     raise Fatal(f"{told}: {advice}" if advice else told)
+
+
+def _reason(body: Mapping[str, Any]) -> str:
+    """APNs' own word for what is wrong; empty if there is none."""
+    reason = body.get("reason")
+    return reason if isinstance(reason, str) else ""
 
 
 def _moment(milliseconds: object) -> datetime | None:

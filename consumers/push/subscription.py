@@ -5,6 +5,7 @@ Sources: https://www.w3.org/TR/push-api/ (``PushSubscription.toJSON()``), RFC 82
 
 import base64
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,8 +16,11 @@ from yarl import URL
 MAX_SUBSCRIPTION: Final = 8192
 """Characters of a subscription's JSON."""
 AUTH_BYTES: Final = 16
-HTTPS: Final = 443
+POINT_BYTES: Final = 65
+"""Of an uncompressed point."""
 SUBDOMAINS: Final = "*."
+
+_endpoint = re.compile(r"https://(?:[a-z0-9-]+\.)+[a-z][a-z0-9-]*/[!\"$-~]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,24 +59,18 @@ def parse(text: str, services: Iterable[str]) -> Subscription:
     if not serves(services, endpoint.host or ""):
         raise ValueError("the endpoint is on no push service that CONSUMERS_WEBPUSH_SERVICES names")
     return Subscription(
-        endpoint=str(endpoint), keys=checked(Keys(p256dh=_text(keys, "p256dh"), auth=_text(keys, "auth")))
+        endpoint=fields["endpoint"], keys=checked(Keys(p256dh=_text(keys, "p256dh"), auth=_text(keys, "auth")))
     )
 
 
 def endpoint_of(value: object) -> URL:
-    """An address that may be a push resource: https on its own port, by name, without credentials; or `ValueError`."""
-    problem = "an endpoint is an https address of a push service, without port, credentials or fragment"
-    try:
-        url = URL(value) if isinstance(value, str) and value.isascii() and value.isprintable() else URL()
-        port = url.port
-    except ValueError:
-        raise ValueError(problem) from None
-    is_named = (
-        url.host is not None and "." in url.host and not url.host.rpartition(".")[2].isdigit() and ":" not in url.host
-    )
-    if url.scheme != "https" or not is_named or port != HTTPS or url.user or url.password or url.fragment:
-        raise ValueError(problem)
-    return url
+    """An address that may be a push resource: https, a host by name, neither port nor credentials; or `ValueError`.
+
+    It is kept as it was given: what a service reads from it is the service's own.
+    """
+    if not isinstance(value, str) or not _endpoint.fullmatch(value):
+        raise ValueError("an endpoint is an https address of a push service, without port, credentials or fragment")
+    return URL(value, encoded=True)
 
 
 def serves(services: Iterable[str], host: str) -> bool:
@@ -85,12 +83,19 @@ def serves(services: Iterable[str], host: str) -> bool:
 def checked(keys: Keys) -> Keys:
     """``keys`` without padding. Raises `ValueError` if nothing can be encrypted with them."""
     try:
-        EllipticCurvePublicKey.from_encoded_point(SECP256R1(), decoded(keys.p256dh))
+        point = decoded(keys.p256dh)
+        EllipticCurvePublicKey.from_encoded_point(SECP256R1(), point)
     except ValueError:
-        raise ValueError("keys.p256dh is no public key on P-256 in base64url") from None
-    if len(decoded(keys.auth)) != AUTH_BYTES:
+        point = b""
+    if len(point) != POINT_BYTES:
+        raise ValueError("keys.p256dh is no uncompressed public key on P-256 in base64url")
+    try:
+        auth = decoded(keys.auth)
+    except ValueError:
+        auth = b""
+    if len(auth) != AUTH_BYTES:
         raise ValueError(f"keys.auth is no {AUTH_BYTES} bytes in base64url")
-    return Keys(p256dh=keys.p256dh.rstrip("="), auth=keys.auth.rstrip("="))
+    return Keys(p256dh=encoded(point), auth=encoded(auth))
 
 
 def decoded(text: str) -> bytes:
