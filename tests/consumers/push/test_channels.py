@@ -1,5 +1,6 @@
 """What every channel promises, held against its provider's real protocol."""
 
+import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -194,6 +195,25 @@ async def test_missing_setting_is_named(options: dict[str, Any], setting: str) -
     with pytest.raises(ConsumerError, match=f"^{setting}:"):
         async with open_channels(settings(**options)):
             pass
+
+
+async def test_missing_library_is_told_as_its_extra(
+    apns: ApnsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small install that is asked for too much says what to add."""
+    monkeypatch.setitem(sys.modules, "h2", None)
+    with pytest.raises(ConsumerError, match=r"CONSUMERS_PUSH_CHANNEL: .*\[apns\]"):
+        async with open_channels(settings(push_channel="apns", **apns.options(tmp_path))):
+            pass
+
+
+async def test_two_channels_are_open_at_once(tmp_path: Path, apns: ApnsServer, fcm: FcmServer) -> None:
+    """Names stand with commas, in any order."""
+    both = {"fcm_credentials": fcm.key_file(tmp_path), "fcm_url": fcm.url, **apns.options(tmp_path)}
+    async with open_channels(settings(push_channel=" fcm , apns", **both)) as channels:
+        await channels["apns"].push(PHONE, notification())
+
+    assert (list(channels), apns.tokens_served) == (["fcm", "apns"], [PHONE.token])
 
 
 @pytest.mark.parametrize("names", ["log", "log,webpush", "webpush"])
