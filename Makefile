@@ -61,7 +61,7 @@ lock: ## Write the lock files anew from pyproject.toml (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/" >&2; exit 1; }
 	$(COMPILE) pyproject.toml --all-extras --group dev -o requirements.lock
 	$(COMPILE) pyproject.toml --all-extras --group dev --group bench -c requirements.lock -o tests/bench/requirements.lock
-	$(COMPILE) pyproject.toml --extra postgres --extra fcm --extra speed -c requirements.lock -o deploy/requirements.lock
+	$(COMPILE) pyproject.toml --extra postgres --extra fcm --extra apns --extra webpush --extra speed -c requirements.lock -o deploy/requirements.lock
 	$(COMPILE) --group pyproject.toml:build -c requirements.lock -o deploy/build.lock
 	$(COMPILE) tests/sdk/python/requirements.in -o tests/sdk/python/requirements.lock
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Final, TypeVar
 
 import typer
@@ -11,9 +11,11 @@ from sqlalchemy import Connection
 
 from consumers.commands.outcome import NOT_FOUND, USAGE, exits, fail
 from consumers.push import devices as registry
-from consumers.push.devices import Device, Platform, masked
+from consumers.push.devices import ChannelName, Device, Platform, masked
+from consumers.push.subscription import encoded, parse
 from consumers.runtime import discovery
 from consumers.runtime.composition import open_database
+from consumers.runtime.errors import ConsumerError
 from consumers.runtime.settings import load
 
 T = TypeVar("T")
@@ -28,6 +30,14 @@ devices: Final = typer.Typer(
 
 Owner = Annotated[str, typer.Argument(help="User reference (uuid) or account (r…).")]
 Token = Annotated[str, typer.Argument(help="Registration token of the device; `-` reads it from standard input.")]
+TokenOrSubscription = Annotated[
+    str,
+    typer.Argument(
+        help="Registration token of the device, or the JSON of a browser's PushSubscription; `-` reads it from "
+        "standard input."
+    ),
+]
+PLATFORMS: Final[Mapping[ChannelName, Platform]] = {"fcm": "android", "apns": "ios", "webpush": "web"}
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -35,13 +45,26 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 @exits
 def add(
     owner: Owner,
-    token: Token,
-    platform: Annotated[Platform, typer.Option(help="What the device is.")] = "android",
+    token: TokenOrSubscription,
+    platform: Annotated[Platform | None, typer.Option(help="What the device is; by default by channel.")] = None,
+    channel: Annotated[ChannelName, typer.Option(help="The provider that its token is of.")] = "fcm",
     locale: Annotated[str | None, typer.Option(help="Language of its user, such as de-CH.")] = None,
 ) -> None:
-    """Register a device, or renew its platform and locale."""
-    device = Device(owner=owner, token=_token(token), platform=platform, locale=locale)
+    """Register a device, or renew its channel, platform and locale.
+
+    With `--channel webpush`, TOKEN is what the browser's `JSON.stringify(subscription)` gives.
+    """
+    wanted = _token(token)
     try:
+        found = parse(wanted, load().push_services) if channel == "webpush" else None
+        device = Device(
+            owner=owner,
+            token=wanted if found is None else found.endpoint,
+            platform=platform or PLATFORMS[channel],
+            locale=locale,
+            channel=channel,
+            keys=None if found is None else found.keys,
+        )
         _in_registry(lambda connection: registry.add(connection, device))
     except ValueError as error:
         fail(str(error), USAGE)
@@ -58,14 +81,20 @@ def list_devices(
     """List devices, tokens masked."""
     found = _in_registry(lambda connection: registry.list_of(connection, None if owner is None else [owner]))
     rows = [
-        {"owner": each.owner, "token": masked(each.token), "platform": each.platform, "locale": each.locale}
+        {
+            "owner": each.owner,
+            "token": masked(each.token),
+            "channel": each.channel,
+            "platform": each.platform,
+            "locale": each.locale,
+        }
         for each in found
     ]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
-        typer.echo(f"{row['owner']:36}  {row['token']}  {row['platform']:8} {row['locale'] or ''}")
+        typer.echo(f"{row['owner']:36}  {row['token']}  {row['channel']:8} {row['platform']:8} {row['locale'] or ''}")
 
 
 @devices.command()
@@ -79,6 +108,23 @@ def remove(
     if not _in_registry(lambda connection: registry.remove(connection, wanted, owner=owner)):
         fail("no such device", NOT_FOUND)
     typer.echo(f"removed {masked(wanted)}")
+
+
+@devices.command("subscription-key")
+@exits
+def subscription_key() -> None:
+    """Show the public key that browsers subscribe with: `applicationServerKey` of `pushManager.subscribe`."""
+    path = load().webpush_key
+    if path is None:
+        fail("CONSUMERS_WEBPUSH_KEY: name the file of the private key", USAGE)
+    try:
+        from consumers.push.signing_key import SigningKey
+
+        typer.echo(encoded(SigningKey.read(path, setting="CONSUMERS_WEBPUSH_KEY").public_point))
+    except ImportError:
+        fail("webpush needs its extra: install xumm-webhook-processor[webpush]", USAGE)
+    except ConsumerError as error:
+        fail(str(error), USAGE)
 
 
 def _token(argument: str) -> str:

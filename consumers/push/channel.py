@@ -1,5 +1,6 @@
 """The way to a device: the port, and the channel that only says what it would push."""
 
+from datetime import datetime
 from typing import Protocol
 
 import structlog
@@ -11,7 +12,14 @@ log = structlog.get_logger()
 
 
 class Unregistered(Exception):
-    """The provider knows the device no more: the app was removed, or its token was replaced."""
+    """The provider knows the device no more: the app was removed, or its token was replaced.
+
+    ``since`` is when, if the provider said so: whoever registered later may be alive again.
+    """
+
+    def __init__(self, reason: str, *, since: datetime | None = None) -> None:
+        super().__init__(reason)
+        self.since = since
 
 
 class Channel(Protocol):
@@ -35,6 +43,7 @@ class LogChannel:
             "push.logged",
             device=masked(device.token),
             platform=device.platform,
+            channel=device.channel,
             title=notification.title,
             text=notification.body,
             event_id=notification.id,

@@ -4,17 +4,18 @@ A push cannot be part of a transaction, so a user may hear of an event twice aft
 collapse key, and devices served are remembered, so that a retry reaches only the others.
 """
 
+import asyncio
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import structlog
 
 from consumers.push import devices
-from consumers.push.channel import Channel, LogChannel, Unregistered
+from consumers.push.channel import Unregistered
+from consumers.push.channels import Channels, open_channels
 from consumers.push.devices import Device
-from consumers.push.fcm import open_fcm
-from consumers.push.notification import notification_of
+from consumers.push.notification import QUIET, Notification, notification_of
 from consumers.runtime.consumer import Consumer, Context, Resources
 from consumers.runtime.errors import Fatal, Retry
 from consumers.runtime.reason import describe
@@ -24,21 +25,25 @@ from schemas.events import ResolveEvent, SignEvent
 log = structlog.get_logger()
 
 
+AT_ONCE: Final = 16
+"""Devices of one event that are being pushed to: a slow provider shall not use up the time of the others."""
+
+
 class Push(Consumer):
     """Pushes what users need to see to their devices."""
 
     queue = "push-notifications"
     tables = devices.METADATA
+    schema_version = 2  # before channels, every token went to FCM, and was removed when FCM did not know it
 
-    def __init__(self, resources: Resources, channel: Channel | None = None) -> None:
+    def __init__(self, resources: Resources, channels: Channels | None = None) -> None:
         super().__init__(resources)
-        self._channel = channel
+        self._channels: Channels = channels or {}
         self._held_open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        settings = self.resources.settings
-        if self._channel is None and settings.push_channel == "fcm":
-            self._channel = await self._held_open.enter_async_context(open_fcm(settings))
+        if not self._channels:
+            self._channels = await self._held_open.enter_async_context(open_channels(self.resources.settings))
         return self
 
     async def __aexit__(
@@ -48,30 +53,63 @@ class Push(Consumer):
 
     async def push(self, event: SignEvent | ResolveEvent, context: Context) -> None:
         """Serve every device of the user that was not served yet."""
-        if notification_of(event, locale=None) is None:
+        if event.type in QUIET:
             return
         owners = _owners(event)
         waiting = await context.database.read(lambda db: devices.unserved(db, event.id, owners))
-        failures = [await self._push_to(device, event, context) for device in waiting]
-        _raise_worst([failure for failure in failures if failure is not None])
+        turns = asyncio.Semaphore(AT_ONCE)
 
-    async def _push_to(self, device: Device, event: SignEvent | ResolveEvent, context: Context) -> Retry | Fatal | None:
+        async def serve(device: Device) -> Retry | Fatal | None:
+            async with turns:
+                return await self._serve(device, event, context)
+
+        async with asyncio.TaskGroup() as group:
+            serving = [group.create_task(serve(device)) for device in waiting]
+        _raise_worst([failure for task in serving if (failure := task.result()) is not None])
+
+    async def _serve(self, device: Device, event: SignEvent | ResolveEvent, context: Context) -> Retry | Fatal | None:
         """Serve one device and remember it. A failure is returned, so that the others are served all the same."""
-        language = self.resources.settings.push_language
-        notification = notification_of(event, locale=device.locale, fallback=language)
+        settings = self.resources.settings
+        notification = notification_of(
+            event, locale=device.locale, fallback=settings.push_language, with_reference=settings.push_reference
+        )
         if notification is None:
             return None
         try:
-            await (self._channel or LogChannel()).push(device, notification)
-        except Unregistered:
-            await context.database.write(lambda db: devices.remove(db, device.token))
-            log.info("device.removed", device=devices.masked(device.token), platform=device.platform)
+            await self._push(device, notification)
+        except Unregistered as dead:
+            await self._remove(device, dead, context)
             return None
         except (Retry, Fatal) as failure:
-            log.warning("push.failed", device=devices.masked(device.token), reason=describe(failure))
+            log.warning(
+                "push.failed", device=devices.masked(device.token), channel=device.channel, reason=describe(failure)
+            )
             return failure
         await context.database.write(lambda db: devices.note_served(db, event.id, device))
         return None
+
+    async def _push(self, device: Device, notification: Notification) -> None:
+        """Through the device's channel. What a channel does not expect itself is worth another try."""
+        channel = self._channels.get(device.channel)
+        if channel is None:
+            raise Fatal(f"CONSUMERS_PUSH_CHANNEL does not name {device.channel}, which a device is registered for")
+        try:
+            await channel.push(device, notification)
+        except (Unregistered, Retry, Fatal):
+            raise
+        except Exception as error:
+            raise Retry(describe(error)) from error
+
+    async def _remove(self, device: Device, dead: Unregistered, context: Context) -> None:
+        gone = await context.database.write(lambda db: devices.remove(db, device.token, added_by=dead.since))
+        if gone:
+            log.info(
+                "device.removed",
+                device=devices.masked(device.token),
+                platform=device.platform,
+                channel=device.channel,
+                reason=describe(dead),
+            )
 
     async def housekeep(self) -> None:
         """Forget whom old events were pushed to."""

@@ -1,22 +1,32 @@
 """The device registry: which devices hear of which user or account, and which heard of which event."""
 
 import hashlib
+import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Final, Literal
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
 
-from sqlalchemy import BigInteger, Column, Connection, Index, MetaData, String, Table, Text, delete, select
+from sqlalchemy import BigInteger, Column, Connection, Index, MetaData, Row, String, Table, Text, delete, exists, select
 
+from consumers.push.subscription import Keys, checked, endpoint_of
 from consumers.runtime.upsert import insert_into
 
 Platform = Literal["android", "ios", "web"]
+ChannelName = Literal["fcm", "apns", "webpush"]
 
 METADATA: Final = MetaData()
 MAX_TOKEN: Final = 4096
 VISIBLE: Final = 6
 """Characters of a token that may be shown, at its end."""
+MAX_LOCALE: Final = 35
+TOKEN_FORMS: Final[Mapping[ChannelName, tuple[re.Pattern[str], str]]] = {
+    "fcm": (re.compile(r"[^\s\x00-\x1f\x7f]+"), "printable characters without spaces"),
+    "apns": (re.compile(r"(?:[0-9a-fA-F]{2}){16,100}"), "hexadecimal"),
+    "webpush": (re.compile(r"https://[!-~]+"), "the https endpoint of a subscription"),
+}
+"""What a token of each channel looks like, and how that is told."""
 
 devices: Final = Table(
     "devices",
@@ -30,6 +40,16 @@ devices: Final = Table(
     Index("devices_by_token", "token_hash"),
 )
 """``owner`` is an account or an opaque user reference; one device may hear of several."""
+
+routes: Final = Table(
+    "routes",
+    METADATA,
+    Column("token_hash", String(64), primary_key=True),
+    Column("channel", String(16), nullable=False),
+    Column("p256dh", String(88)),
+    Column("auth", String(24)),
+)
+"""The way to each token. One without a row was registered before there were channels, with FCM."""
 
 pushes: Final = Table(
     "pushes",
@@ -53,9 +73,13 @@ class Device:
     platform: Platform
     locale: str | None = None
     """BCP 47, such as ``de-CH``."""
+    channel: ChannelName = "fcm"
+    keys: Keys | None = None
+    """Of a Web Push subscription, whose endpoint is the token."""
 
     def __repr__(self) -> str:
-        return f"Device(owner={self.owner!r}, token={masked(self.token)!r}, platform={self.platform!r})"
+        shown = f"platform={self.platform!r}, channel={self.channel!r}"
+        return f"Device(owner={self.owner!r}, token={masked(self.token)!r}, {shown})"
 
     @property
     def token_hash(self) -> str:
@@ -69,40 +93,83 @@ def masked(token: str) -> str:
 
 
 def add(connection: Connection, device: Device) -> None:
-    """Register ``device``, or renew its platform and locale. Raises `ValueError` on a token that is none."""
-    if not device.token or len(device.token) > MAX_TOKEN or not device.token.isprintable() or " " in device.token:
-        raise ValueError(f"a device token is 1 to {MAX_TOKEN} printable characters without spaces")
-    insert = insert_into(connection, devices).values(
-        owner=device.owner,
-        token_hash=device.token_hash,
-        token=device.token,
-        platform=device.platform,
-        locale=device.locale,
-        added_at=int(time.time()),
-    )
-    renewed = {name: insert.excluded[name] for name in ("platform", "locale", "added_at")}
-    connection.execute(
-        insert.on_conflict_do_update(index_elements=[devices.c.owner, devices.c.token_hash], set_=renewed)
-    )
+    """Register ``device``, or renew what is known of it. Raises `ValueError` on one that cannot be pushed to."""
+    checked_keys = _keys_of(device)
+    registration = {
+        "owner": device.owner,
+        "token_hash": device.token_hash,
+        "token": device.token,
+        "platform": device.platform,
+        "locale": device.locale,
+        "added_at": int(time.time()),
+    }
+    route = {
+        "token_hash": device.token_hash,
+        "channel": device.channel,
+        "p256dh": checked_keys and checked_keys.p256dh,
+        "auth": checked_keys and checked_keys.auth,
+    }
+    _put(connection, devices, registration)
+    _put(connection, routes, route)
 
 
 def list_of(connection: Connection, owners: Iterable[str] | None = None) -> list[Device]:
     """Devices of ``owners``, or all; oldest first."""
-    rows = select(devices).order_by(devices.c.added_at, devices.c.token_hash)
+    rows = (
+        select(devices, routes.c.channel, routes.c.p256dh, routes.c.auth)
+        .join_from(devices, routes, devices.c.token_hash == routes.c.token_hash, isouter=True)
+        .order_by(devices.c.added_at, devices.c.token_hash)
+    )
     if owners is not None:
         rows = rows.where(devices.c.owner.in_(tuple(owners)))
-    return [
-        Device(owner=row.owner, token=row.token, platform=row.platform, locale=row.locale)
-        for row in connection.execute(rows)
-    ]
+    return [_device(row) for row in connection.execute(rows)]
 
 
-def remove(connection: Connection, token: str, *, owner: str | None = None) -> int:
-    """Forget a device, of one owner or of all; how many registrations went."""
-    wanted = devices.c.token_hash == hashlib.sha256(token.encode()).hexdigest()
+def remove(connection: Connection, token: str, *, owner: str | None = None, added_by: datetime | None = None) -> int:
+    """Forget a device, of one owner or of all; how many registrations went. ``added_by`` spares younger ones."""
+    token_hash = hashlib.sha256(token.encode()).hexdigest()
+    wanted = devices.c.token_hash == token_hash
     if owner is not None:
         wanted &= devices.c.owner == owner
-    return connection.execute(delete(devices).where(wanted)).rowcount
+    if added_by is not None:
+        wanted &= devices.c.added_at <= int(added_by.timestamp())
+    gone = connection.execute(delete(devices).where(wanted)).rowcount
+    unused = ~exists().where(devices.c.token_hash == token_hash)
+    connection.execute(delete(routes).where(routes.c.token_hash == token_hash, unused))
+    return gone
+
+
+def _put(connection: Connection, table: Table, row: Mapping[str, object]) -> None:
+    insert = insert_into(connection, table).values(row)
+    keys = [column.name for column in table.primary_key]
+    renewed = {name: insert.excluded[name] for name in row if name not in keys}
+    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=renewed))
+
+
+def _keys_of(device: Device) -> Keys | None:
+    """The keys, checked as everything else of ``device`` is. Raises `ValueError`."""
+    form, told = TOKEN_FORMS[device.channel]
+    if len(device.token) > MAX_TOKEN or not device.token.isprintable() or not form.fullmatch(device.token):
+        raise ValueError(f"a device token of {device.channel} is 1 to {MAX_TOKEN} characters: {told}")
+    if device.locale is not None and len(device.locale) > MAX_LOCALE:
+        raise ValueError(f"a locale has {MAX_LOCALE} characters at most, such as de-CH")
+    if device.channel != "webpush":
+        return None
+    endpoint_of(device.token)
+    if device.keys is None:
+        raise ValueError("a Web Push subscription has keys")
+    return checked(device.keys)
+
+
+def _device(row: Row[Any]) -> Device:
+    return Device(
+        owner=row.owner,
+        token=row.token,
+        platform=row.platform,
+        locale=row.locale,
+        channel=row.channel or "fcm",
+        keys=Keys(p256dh=row.p256dh, auth=row.auth) if row.p256dh else None,
+    )
 
 
 def unserved(connection: Connection, event_id: str, owners: Iterable[str]) -> list[Device]:

@@ -7,15 +7,16 @@ https://firebase.google.com/docs/cloud-messaging/scale-fcm (how to wait after 42
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import aiohttp
 
+from consumers.push.answer import MAX_ANSWER, RETRYABLE, json_object, mapping, retry_after
 from consumers.push.channel import Unregistered
 from consumers.push.devices import Device
 from consumers.push.notification import Notification
@@ -23,12 +24,9 @@ from consumers.runtime.errors import ConsumerError, Fatal, Retry
 from consumers.runtime.settings import Settings
 
 SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
-REQUEST_TIMEOUT: Final = timedelta(seconds=10)
 DEFAULT_WAIT: Final = timedelta(seconds=60)
 """After 429 without Retry-After, as documented."""
-MAX_ANSWER: Final = 64 * 1024
 
-RETRYABLE: Final = frozenset({408, 429, 500, 502, 503, 504})
 UNAUTHORIZED: Final = 401
 NOT_FOUND: Final = 404
 BAD_REQUEST: Final = 400
@@ -81,9 +79,12 @@ class GoogleTokens:
 class FcmChannel:
     """Pushes through FCM. A refused access token is renewed and tried once more at once."""
 
-    def __init__(self, session: aiohttp.ClientSession, tokens: Tokens, *, url: str, project: str) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, tokens: Tokens, *, url: str, project: str, timeout: timedelta
+    ) -> None:
         self._session = session
         self._tokens = tokens
+        self._timeout = aiohttp.ClientTimeout(total=timeout.total_seconds())
         self._endpoint = f"{url.rstrip('/')}/v1/projects/{project}/messages:send"
 
     async def push(self, device: Device, notification: Notification) -> None:
@@ -101,10 +102,10 @@ class FcmChannel:
                 self._endpoint,
                 json=body,
                 headers={"Authorization": f"Bearer {token}"},
-                timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT.total_seconds()),
+                timeout=self._timeout,
                 allow_redirects=False,
             ) as response:
-                answer = _json(await response.content.read(MAX_ANSWER))
+                answer = json_object(await response.content.read(MAX_ANSWER))
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Retry(f"FCM cannot be reached: {type(error).__name__}") from error
         if response.status == UNAUTHORIZED:
@@ -122,18 +123,35 @@ async def open_fcm(settings: Settings) -> AsyncIterator[FcmChannel]:
     if not project:
         raise ConsumerError("CONSUMERS_FCM_PROJECT: the key file names no project")
     async with aiohttp.ClientSession() as session:
-        yield FcmChannel(session, GoogleTokens(key), url=str(settings.fcm_url), project=project)
+        yield FcmChannel(
+            session, GoogleTokens(key), url=str(settings.fcm_url), project=project, timeout=settings.push_timeout
+        )
 
 
 def message_for(device: Device, notification: Notification) -> Mapping[str, Any]:
     """The FCM message; on every platform a repetition replaces what is shown already."""
+    seconds = int(notification.lifetime.total_seconds())
     return {
         "token": device.token,
         "notification": {"title": notification.title, "body": notification.body},
         "data": dict(notification.data),
-        "android": {"collapse_key": notification.id, "notification": {"tag": notification.id}},
-        "apns": {"headers": {"apns-collapse-id": notification.id}},
-        "webpush": {"notification": {"tag": notification.id}},
+        "android": {
+            "collapse_key": notification.id,
+            "priority": "HIGH" if notification.urgency == "high" else "NORMAL",
+            "ttl": f"{seconds}s",
+            "notification": {"tag": notification.id},
+        },
+        "apns": {
+            "headers": {
+                "apns-collapse-id": notification.id,
+                "apns-expiration": str(int(time.time()) + seconds),
+                "apns-priority": "10" if notification.urgency == "high" else "5",
+            }
+        },
+        "webpush": {
+            "headers": {"TTL": str(seconds), "Urgency": notification.urgency},
+            "notification": {"tag": notification.id},
+        },
     }
 
 
@@ -146,7 +164,7 @@ def _check(status: int, headers: Mapping[str, str], answer: Any) -> None:
     if code == "UNREGISTERED" or (status == BAD_REQUEST and _names_token(answer)):
         raise Unregistered(reason)
     if status in RETRYABLE:
-        after = _retry_after(headers) or (DEFAULT_WAIT if code == "QUOTA_EXCEEDED" else None)
+        after = retry_after(headers) or (DEFAULT_WAIT if code == "QUOTA_EXCEEDED" else None)
         raise Retry(reason, after=after)
     if status == UNAUTHORIZED and code != "THIRD_PARTY_AUTH_ERROR":
         raise Retry(reason)
@@ -155,7 +173,7 @@ def _check(status: int, headers: Mapping[str, str], answer: Any) -> None:
 
 def _error_code(answer: Any) -> str | None:
     """FCM's own code, such as ``UNREGISTERED``; else the status of the Google API, such as ``NOT_FOUND``."""
-    error = _mapping(_mapping(answer).get("error"))
+    error = mapping(mapping(answer).get("error"))
     for detail in _details(error):
         if isinstance(detail.get("errorCode"), str):
             return str(detail["errorCode"])
@@ -166,8 +184,8 @@ def _error_code(answer: Any) -> str | None:
 def _names_token(answer: Any) -> bool:
     """Whether the one thing wrong with the request is the registration token."""
     violations = [
-        _mapping(violation).get("field")
-        for detail in _details(_mapping(_mapping(answer).get("error")))
+        mapping(violation).get("field")
+        for detail in _details(mapping(mapping(answer).get("error")))
         for violation in detail.get("fieldViolations") or ()
     ]
     return violations == ["message.token"]
@@ -175,30 +193,7 @@ def _names_token(answer: Any) -> bool:
 
 def _details(error: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     details = error.get("details")
-    return [_mapping(detail) for detail in details] if isinstance(details, list) else []
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _retry_after(headers: Mapping[str, str]) -> timedelta | None:
-    """Seconds or an HTTP date, RFC 9110 section 10.2.3; None without it or if it makes no sense."""
-    value = headers.get("Retry-After", "").strip()
-    if value.isdecimal():
-        return timedelta(seconds=min(int(value), 86_400))
-    try:
-        wait = parsedate_to_datetime(value) - datetime.now(UTC)
-    except (TypeError, ValueError):
-        return None
-    return max(wait, timedelta(0))
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError:
-        return None
+    return [mapping(detail) for detail in details] if isinstance(details, list) else []
 
 
 def _read_key(path: Path) -> Mapping[str, Any]:

@@ -1,51 +1,51 @@
-"""What a user reads: one text for each event that is worth an interruption, in each language.
+"""What a user is told: which events are worth an interruption, how urgent they are, and for how long.
 
-Quiet are the steps that the user takes or sees already (``created``, ``pre_signed``, ``dispatched``,
-``token_issued``), and the resolve events whose sign event said the same before (``rejected``, ``cancelled``,
-``expired``).
+Nothing collapses with another event: every notification has its event's id, so that a repetition replaces it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from datetime import timedelta
+from typing import Final, Literal, NamedTuple
 
+from consumers.push.texts import text_of
+from schemas.data import SignData
 from schemas.events import CloudEvent
 
-Texts = Mapping[str, tuple[str, str]]
+Urgency = Literal["high", "normal", "low"]
 
-QUIET: Final = frozenset(
-    {
-        "xumm.sign.created",
-        "xumm.sign.pre_signed",
-        "xumm.sign.dispatched",
-        "xumm.sign.token_issued",
-        "xumm.resolve.rejected",
-        "xumm.resolve.cancelled",
-        "xumm.resolve.expired",
-    }
-)
 
-ENGLISH: Final[Texts] = {
-    "xumm.sign.opened": ("Sign request opened", "Check the details in Xumm before you sign."),
-    "xumm.sign.signed": ("Signed", "Thank you. We are checking it now."),
-    "xumm.sign.rejected": ("Sign request declined", "You declined the request. Nothing was signed."),
-    "xumm.sign.expired": ("Sign request expired", "The request was not opened in time."),
-    "xumm.sign.cancelled": ("Sign request withdrawn", "The request was withdrawn. There is nothing to do."),
-    "xumm.resolve.signed": ("Confirmed", "Xumm confirmed your signature."),
-    "xumm.resolve.validated": ("Transaction confirmed", "It is final on the ledger."),
-    "xumm.resolve.failed": ("Transaction failed", "It was not carried out on the ledger."),
+class Telling(NamedTuple):
+    """How an event is told."""
+
+    urgency: Urgency
+    """``high`` wakes a sleeping device."""
+    lifetime: timedelta
+    """A device that stays away longer is not told."""
+
+
+_HOUR: Final = timedelta(hours=1)
+_DAY: Final = timedelta(days=1)
+
+TELLINGS: Final[Mapping[str, Telling | None]] = {
+    "xumm.sign.created": None,  # the user sees it arrive in Xumm
+    "xumm.sign.opened": Telling("high", timedelta(minutes=5)),
+    "xumm.sign.pre_signed": None,  # a step on the way to signed
+    "xumm.sign.dispatched": None,  # likewise
+    "xumm.sign.signed": Telling("high", _HOUR),
+    "xumm.sign.rejected": Telling("normal", _HOUR),
+    "xumm.sign.expired": Telling("normal", _DAY),
+    "xumm.sign.cancelled": Telling("normal", _DAY),
+    "xumm.sign.token_issued": None,  # between the services
+    "xumm.resolve.signed": Telling("high", _DAY),
+    "xumm.resolve.validated": Telling("high", 3 * _DAY),
+    "xumm.resolve.failed": Telling("high", 3 * _DAY),
+    "xumm.resolve.rejected": None,  # its sign event said the same before
+    "xumm.resolve.cancelled": None,  # likewise
+    "xumm.resolve.expired": None,  # likewise
 }
-GERMAN: Final[Texts] = {
-    "xumm.sign.opened": ("Anfrage geöffnet", "Prüfe die Angaben in Xumm, bevor du unterschreibst."),
-    "xumm.sign.signed": ("Unterschrieben", "Danke. Wir prüfen es gerade."),
-    "xumm.sign.rejected": ("Anfrage abgelehnt", "Du hast abgelehnt. Nichts wurde unterschrieben."),
-    "xumm.sign.expired": ("Anfrage abgelaufen", "Die Anfrage wurde nicht rechtzeitig geöffnet."),
-    "xumm.sign.cancelled": ("Anfrage zurückgezogen", "Die Anfrage wurde zurückgezogen. Es ist nichts zu tun."),
-    "xumm.resolve.signed": ("Bestätigt", "Xumm hat deine Unterschrift bestätigt."),
-    "xumm.resolve.validated": ("Transaktion bestätigt", "Sie ist endgültig im Ledger."),
-    "xumm.resolve.failed": ("Transaktion fehlgeschlagen", "Sie wurde im Ledger nicht ausgeführt."),
-}
-LANGUAGES: Final[Mapping[str, Texts]] = {"en": ENGLISH, "de": GERMAN}
+"""Every event type; None is quiet."""
+QUIET: Final = frozenset(event_type for event_type, telling in TELLINGS.items() if telling is None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,17 +56,23 @@ class Notification:
     """The event's id: providers and devices collapse repetitions by it."""
     title: str
     body: str
+    urgency: Urgency
+    lifetime: timedelta
     data: Mapping[str, str]
 
 
-def notification_of(event: CloudEvent, *, locale: str | None, fallback: str = "en") -> Notification | None:
-    """What a device in ``locale`` is told of ``event``; None if the user need not be disturbed."""
-    texts = LANGUAGES.get((locale or "").partition("-")[0].partition("_")[0].lower())
-    texts = texts or LANGUAGES.get(fallback, ENGLISH)
-    found = texts.get(event.type)
-    if found is None:
+def notification_of(
+    event: CloudEvent, *, locale: str | None, fallback: str = "en", with_reference: bool = False
+) -> Notification | None:
+    """What a device in ``locale`` is told of ``event``; None if the user need not be disturbed.
+
+    ``with_reference`` adds the application's own identifier of the sign request, if the event has it.
+    """
+    telling = TELLINGS.get(event.type)
+    reference = _reference(event) if with_reference else None
+    text = text_of(event.type, locale=locale, fallback=fallback, reference=reference)
+    if telling is None or text is None:
         return None
-    title, body = found
     data = {
         "event_id": event.id,
         "event_type": event.type,
@@ -74,4 +80,12 @@ def notification_of(event: CloudEvent, *, locale: str | None, fallback: str = "e
         "app": event.app,
         "sequence": event.sequence,
     }
-    return Notification(id=event.id, title=title, body=body, data=data)
+    return Notification(
+        id=event.id, title=text.title, body=text.body, urgency=telling.urgency, lifetime=telling.lifetime, data=data
+    )
+
+
+def _reference(event: CloudEvent) -> str | None:
+    data = getattr(event, "data", None)
+    meta = data.custom_meta if isinstance(data, SignData) else None
+    return (meta.identifier or None) if meta is not None else None

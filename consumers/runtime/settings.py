@@ -29,9 +29,18 @@ from yarl import URL
 PREFIX: Final = "CONSUMERS_"
 CONFIG_VARIABLE: Final = "CONSUMERS_CONFIG_FILE"
 DEFAULT_CONFIG: Final = "consumers.toml"
+PUSH_CHANNELS: Final = frozenset({"log", "fcm", "apns", "webpush"})
+WEB_PUSH_SERVICES: Final = (
+    "fcm.googleapis.com",
+    "updates.push.services.mozilla.com",
+    "*.notify.windows.com",
+    "*.push.apple.com",
+)
+"""Those of Chrome, Firefox, Edge and Safari."""
 AMQP_SCHEMES: Final = frozenset({"amqp", "amqps"})
 
 _UNITS: Final = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_service = re.compile(r"(\*\.)?([a-z0-9-]+\.)+[a-z][a-z0-9-]*")
 _short_duration = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 
@@ -100,15 +109,36 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
     """``auto`` is readable on a terminal and JSON elsewhere."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    push_channel: Literal["log", "fcm"] = "log"
-    """``log`` writes what would be pushed; ``fcm`` sends it through Firebase Cloud Messaging."""
+    push_channel: str = "log"
+    """``fcm`` (Firebase Cloud Messaging), ``apns`` (Apple) and ``webpush`` (browsers), several with commas; ``log``
+    writes what would be pushed instead."""
     push_language: Annotated[str, Field(pattern=r"^[a-z]{2}$")] = "en"
     """For devices that named none, or one that there are no texts in."""
+    push_reference: bool = False
+    """Whether texts end with the application's own identifier of the sign request (``custom_meta.identifier``)."""
+    push_timeout: Annotated[_Duration, Field(gt=timedelta(0), le=timedelta(seconds=60))] = timedelta(seconds=10)
+    """How long a provider may take to answer."""
     fcm_credentials: Path | None = None
     """Service account key file of the Firebase project. Needed for ``fcm``."""
     fcm_project: str | None = None
     """Firebase project id; by default the one in the key file."""
     fcm_url: HttpUrl = HttpUrl("https://fcm.googleapis.com")
+    apns_key: Path | None = None
+    """Apple's ``.p8`` file with the key for APNs. Needed for ``apns``, with the next three."""
+    apns_key_id: Annotated[str, Field(pattern=r"^[A-Z0-9]{10}$")] | None = None
+    """The ten characters that Apple names the key by."""
+    apns_team_id: Annotated[str, Field(pattern=r"^[A-Z0-9]{10}$")] | None = None
+    """The ten characters of the developer team."""
+    apns_topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]{1,255}$")] | None = None
+    """The app's bundle id."""
+    apns_url: HttpUrl = HttpUrl("https://api.push.apple.com")
+    """``https://api.sandbox.push.apple.com`` for builds that Xcode installs: each knows only its own device tokens."""
+    webpush_key: Path | None = None
+    """PEM file of the private key (P-256) that browsers subscribe to. Needed for ``webpush``, with the next one."""
+    webpush_contact: Annotated[str, Field(pattern=r"^(mailto:[^\s@]+@[^\s@]+|https://\S+)$")] | None = None
+    """``mailto:`` or ``https:`` address at which push services reach the operator."""
+    webpush_services: str = ",".join(WEB_PUSH_SERVICES)
+    """Hosts that subscriptions may be on, with commas; ``*.name`` for all below a name."""
 
     @classmethod
     def settings_customise_sources(
@@ -141,6 +171,32 @@ class Settings(BaseSettings):
         if backend not in {"sqlite", "postgresql"}:
             raise ValueError("give sqlite:///path/to/file.db or postgresql://user:password@host/name")
         return value
+
+    @field_validator("push_channel")
+    @classmethod
+    def _check_channels(cls, value: str) -> str:
+        names = _parts(value)
+        if not names or not PUSH_CHANNELS.issuperset(names):
+            raise ValueError(f"give one or several of {', '.join(sorted(PUSH_CHANNELS))}, with commas")
+        return value
+
+    @field_validator("webpush_services")
+    @classmethod
+    def _check_services(cls, value: str) -> str:
+        names = _parts(value)
+        if not names or not all(_service.fullmatch(name) for name in names):
+            raise ValueError("give names of hosts, or *.name, with commas")
+        return value
+
+    @property
+    def push_channels(self) -> tuple[str, ...]:
+        """The names of the channels that are switched on."""
+        return _parts(self.push_channel)
+
+    @property
+    def push_services(self) -> tuple[str, ...]:
+        """The hosts that Web Push subscriptions may be on."""
+        return _parts(self.webpush_services)
 
     @property
     def brokers(self) -> tuple[str, ...]:
@@ -190,4 +246,8 @@ def _complaint(detail: Any) -> str:
 
 
 def _split(value: SecretStr) -> tuple[str, ...]:
-    return tuple(part.strip() for part in value.get_secret_value().split(",") if part.strip())
+    return _parts(value.get_secret_value())
+
+
+def _parts(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())

@@ -9,15 +9,20 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import select
 from typer.testing import CliRunner
 
 from consumers.__main__ import app
 from consumers.app_state import sign_requests
+from consumers.push.subscription import decoded
 from consumers.runtime.database import Database
 from schemas.topology import HEADER_ATTEMPTS, HEADER_FIRST_SEEN, HEADER_REASON
 from tests.consumers.broker import Broker, until
 from tests.consumers.events import USER, event, message
+from tests.consumers.push.authority import key_file
+from tests.consumers.push.push_service import Browser
 
 TOKEN = "phone-registration-token-000001"
 ROOT = Path(__file__).parents[2]
@@ -85,10 +90,40 @@ def test_devices_are_added_listed_and_removed() -> None:
     listed = json.loads(run("devices", "list", USER, "--json"))
     shown += run("devices", "list") + run("devices", "remove", "-", stdin=f"{TOKEN}\n")
 
-    assert listed == [{"owner": USER, "token": "…000001", "platform": "ios", "locale": "de"}]
+    assert listed == [{"owner": USER, "token": "…000001", "channel": "fcm", "platform": "ios", "locale": "de"}]
     assert TOKEN not in shown
     assert "no such device" in run("devices", "remove", TOKEN, code=3)
     assert "printable" in run("devices", "add", USER, "a b", code=2)
+
+
+def test_browser_is_added_by_its_subscription() -> None:
+    """What the browser gave is read whole, and nothing of it is shown; a host that is no push service is refused."""
+    subscription = Browser("one").subscription
+    shown = run("devices", "add", USER, "-", "--channel", "webpush", "--locale", "ja-JP", stdin=f"{subscription}\n")
+    listed = json.loads(run("devices", "list", USER, "--json"))
+    refused = run("devices", "add", USER, subscription.replace("mozilla", "evil"), "--channel", "webpush", code=2)
+
+    assert [(each["channel"], each["platform"], each["locale"]) for each in listed] == [("webpush", "web", "ja-JP")]
+    assert "mozilla" not in shown + json.dumps(listed)
+    assert "CONSUMERS_WEBPUSH_SERVICES" in refused
+
+
+def test_token_must_fit_its_channel() -> None:
+    """Apple's tokens are hexadecimal, and the path of a request is made of them."""
+    assert "hexadecimal" in run("devices", "add", USER, "../../x", "--channel", "apns", code=2)
+    assert "registered" in run("devices", "add", USER, "ab" * 32, "--channel", "apns")
+
+
+def test_subscription_key_is_the_public_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Browsers get a point of 65 bytes; without a key file the setting is named."""
+    unset = run("devices", "subscription-key", code=2)
+    key = ec.generate_private_key(ec.SECP256R1())
+    monkeypatch.setenv("CONSUMERS_WEBPUSH_KEY", str(key_file(tmp_path / "vapid.pem", key)))
+    shown = run("devices", "subscription-key").strip()
+    point = key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+    assert "CONSUMERS_WEBPUSH_KEY" in unset
+    assert decoded(shown) == point
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Firebase Cloud Messaging of our own: its token endpoint and its HTTP v1 API, with a service account to match."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -32,6 +33,8 @@ class Refusal:
     error_code: str | None = None
     bad_field: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    text: str | None = None
+    silent: bool = False
 
     def body(self) -> dict[str, Any]:
         details: list[dict[str, Any]] = []
@@ -56,6 +59,7 @@ class FcmServer:
         self.revoked: set[str] = set()
         self.token_lifetime = 3600
         self.token_failures: list[int] = []
+        self.stopping = asyncio.Event()
 
     @property
     def tokens_served(self) -> list[str]:
@@ -99,7 +103,10 @@ class FcmServer:
         message = (await request.json())["message"]
         waiting = self.refusals.get(message["token"])
         if waiting:
-            return _answer(waiting.pop(0))
+            refusal = waiting.pop(0)
+            if refusal.silent:
+                await self.stopping.wait()
+            return _answer(refusal)
         self.accepted.append(message)
         return web.json_response({"name": f"projects/{PROJECT}/messages/{time.time_ns()}"})
 
@@ -112,6 +119,8 @@ class FcmServer:
 
 
 def _answer(refusal: Refusal) -> web.Response:
+    if refusal.text is not None:
+        return web.Response(status=refusal.status, text=refusal.text, headers=refusal.headers)
     return web.json_response(refusal.body(), status=refusal.status, headers=refusal.headers)
 
 
@@ -131,4 +140,5 @@ async def fcm_server() -> AsyncIterator[FcmServer]:
     try:
         yield server
     finally:
+        server.stopping.set()
         await runner.cleanup()

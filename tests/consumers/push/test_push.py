@@ -15,25 +15,19 @@ from consumers.push import devices
 from consumers.push.consumer import Push
 from consumers.push.devices import Device
 from consumers.push.fcm import open_fcm
-from consumers.push.notification import ENGLISH, LANGUAGES, QUIET, notification_of
+from consumers.push.notification import QUIET
 from consumers.runtime.composition import opened
 from consumers.runtime.consumer import Context
 from consumers.runtime.discovery import find
 from consumers.runtime.errors import ConsumerError, Fatal, Retry
 from consumers.runtime.settings import Settings
-from schemas.events import MODELS, CloudEvent
+from schemas.events import CloudEvent
 from tests.consumers.events import ACCOUNT, USER, event
-from tests.consumers.push.fcm_server import FcmServer, Refusal, fcm_server
+from tests.consumers.push.fcm_server import FcmServer, Refusal
 
 PHONE = Device(owner=USER, token="phone-registration-token-000001", platform="android", locale="de-CH")
 TABLET = Device(owner=ACCOUNT, token="tablet-registration-token-000002", platform="ios")
 UNAVAILABLE = Refusal(status=503, api_status="UNAVAILABLE", error_code="UNAVAILABLE", headers={"Retry-After": "30"})
-
-
-@pytest.fixture
-async def fcm() -> AsyncIterator[FcmServer]:
-    async with fcm_server() as server:
-        yield server
 
 
 class Pusher:
@@ -74,8 +68,14 @@ async def test_fcm_gets_one_message_for_each_device_of_user_and_account(tmp_path
     assert (phone["token"], tablet["token"]) == (PHONE.token, TABLET.token)
     assert phone["notification"]["title"] == "Transaktion bestätigt"
     assert tablet["notification"]["title"] == "Transaction confirmed"
-    assert phone["android"] == {"collapse_key": validated.id, "notification": {"tag": validated.id}}
-    assert tablet["apns"]["headers"] == {"apns-collapse-id": validated.id}
+    assert phone["android"] == {
+        "collapse_key": validated.id,
+        "priority": "HIGH",
+        "ttl": "259200s",
+        "notification": {"tag": validated.id},
+    }
+    assert tablet["apns"]["headers"]["apns-collapse-id"] == validated.id
+    assert tablet["webpush"]["notification"] == {"tag": validated.id}
     assert phone["data"]["payload"] == validated.subject
     assert all(isinstance(value, str) for value in phone["data"].values())
     assert fcm.issued == ["ya29.0"]
@@ -207,7 +207,7 @@ async def test_unreachable_provider_is_retried(tmp_path: Path, fcm: FcmServer) -
     """A refused connection says nothing about the message."""
     async with pusher(tmp_path, fcm) as push:
         await push.handle(event("sign.opened", 1))
-        push._consumer._channel._endpoint = "http://127.0.0.1:1/"  # type: ignore[union-attr]
+        push._consumer._channels["fcm"]._endpoint = "http://127.0.0.1:1/"  # type: ignore[attr-defined]
         with pytest.raises(Retry, match="cannot be reached"):
             await push.handle(event("sign.opened", 2))
 
@@ -241,25 +241,6 @@ async def test_old_notes_of_pushes_are_forgotten(tmp_path: Path) -> None:
         forgotten = await push.database.write(lambda db: devices.forget_served(db, timedelta(seconds=-2)))
 
     assert (kept, forgotten) == (0, 1)
-
-
-@pytest.mark.parametrize("event_type", MODELS)
-def test_every_event_has_a_text_or_is_quiet(event_type: str) -> None:
-    """A new event must be decided about: it has a text in every language, or it is quiet on purpose."""
-    published = event(event_type.removeprefix("xumm."))
-    told = [notification_of(published, locale=language) is not None for language in LANGUAGES]
-
-    assert set(told) == {event_type not in QUIET}
-
-
-@pytest.mark.parametrize(("locale", "title"), [("de_AT", "Bestätigt"), ("fr", "Confirmed"), (None, "Confirmed")])
-def test_language_follows_the_device(locale: str | None, title: str) -> None:
-    """A language without texts falls back."""
-    notification = notification_of(event("resolve.signed"), locale=locale)
-    assert notification is not None
-
-    assert notification.title == title
-    assert set(LANGUAGES["de"]) == set(ENGLISH)
 
 
 @pytest.mark.parametrize("token", ["", "a b", "a\nb", "x" * 4097])

@@ -1,0 +1,58 @@
+"""The channels that are switched on, each opened with what its provider asks for."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Final
+
+from consumers.push.channel import Channel, LogChannel
+from consumers.push.devices import ChannelName
+from consumers.push.fcm import open_fcm
+from consumers.runtime.errors import ConsumerError
+from consumers.runtime.settings import Settings
+
+Channels = Mapping[ChannelName, Channel]
+Opened = AbstractAsyncContextManager[Channel]
+
+
+def _apns(settings: Settings) -> Opened:
+    from consumers.push.apns import open_apns
+
+    return open_apns(settings)
+
+
+def _webpush(settings: Settings) -> Opened:
+    from consumers.push.webpush import open_webpush
+
+    return open_webpush(settings)
+
+
+OPENERS: Final[Mapping[ChannelName, Callable[[Settings], Opened]]] = {
+    "fcm": open_fcm,
+    "apns": _apns,
+    "webpush": _webpush,
+}
+
+
+@asynccontextmanager
+async def open_channels(settings: Settings) -> AsyncIterator[Channels]:
+    """The channels that ``settings`` name; with ``log`` among them, the others log. Raises `ConsumerError`."""
+    names = settings.push_channels
+    async with AsyncExitStack() as stack:
+        logged: Channels = dict.fromkeys(OPENERS, LogChannel()) if "log" in names else {}
+        opened: dict[ChannelName, Channel] = dict(logged)
+        for name, opener in OPENERS.items():
+            if name in names:
+                opened[name] = await stack.enter_async_context(_told(name, opener, settings))
+        yield opened
+
+
+@asynccontextmanager
+async def _told(name: ChannelName, opener: Callable[[Settings], Opened], settings: Settings) -> AsyncIterator[Channel]:
+    """One channel. A library that is missing is told as the extra that brings it."""
+    async with AsyncExitStack() as stack:
+        try:
+            channel = await stack.enter_async_context(opener(settings))
+        except ImportError as error:
+            needs = f"{name} needs the extra {name}: install xumm-webhook-processor[{name}]"
+            raise ConsumerError(f"CONSUMERS_PUSH_CHANNEL: {needs}") from error
+        yield channel

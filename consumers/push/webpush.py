@@ -1,0 +1,163 @@
+"""Web Push: encrypted messages to browsers, signed with the application server's key.
+
+Sources: RFC 8030 (protocol), RFC 8291 (encryption), RFC 8292 (VAPID). What the push services answer beyond them:
+https://developer.apple.com/documentation/usernotifications/sending-web-push-notifications-in-web-apps-and-browsers and
+https://autopush.readthedocs.io/en/latest/http.html.
+"""
+
+import asyncio
+import base64
+import hashlib
+import json
+import ssl
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Final
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+
+from consumers.push.answer import RETRYABLE, retry_after
+from consumers.push.channel import Unregistered
+from consumers.push.devices import Device
+from consumers.push.encryption import CODING, encrypt
+from consumers.push.notification import Notification
+from consumers.push.resolver import NotPublic, PublicResolver
+from consumers.push.signing_key import SigningKey
+from consumers.push.subscription import decoded, encoded, endpoint_of, serves
+from consumers.runtime.errors import ConsumerError, Fatal, Retry
+from consumers.runtime.settings import Settings
+
+TOKEN_LIFETIME: Final = timedelta(hours=12)
+"""RFC 8292 section 2 allows 24 hours."""
+AUDIENCES: Final = 64
+"""Push services whose tokens are kept: with subdomains allowed, users choose how many there are."""
+TOPIC_BYTES: Final = 24
+"""Of a hash: 32 characters of base64url, RFC 8030 section 5.4."""
+CONNECTIONS: Final = 32
+
+_TAKEN: Final = range(200, 300)
+_DEAD: Final = frozenset({404, 410})
+_TOO_LARGE: Final = 413
+_DENIED: Final = frozenset({401, 403})
+_CREDENTIALS: Final = "check CONSUMERS_WEBPUSH_KEY, which browsers subscribed to, and CONSUMERS_WEBPUSH_CONTACT"
+
+
+class Vapid:
+    """Says to push services who pushes, and whom to ask about it."""
+
+    def __init__(self, key: SigningKey, *, contact: str, now: Callable[[], float] = time.time) -> None:
+        self._key = key
+        self._contact = contact
+        self._now = now
+        self._tokens: OrderedDict[str, tuple[str, float]] = OrderedDict()
+
+    def authorization(self, audience: str) -> str:
+        """The header for the push service at the origin ``audience``, good for hours yet."""
+        token, expires_at = self._tokens.get(audience, ("", 0.0))
+        if expires_at - self._now() < TOKEN_LIFETIME.total_seconds() / 2:
+            expires_at = self._now() + TOKEN_LIFETIME.total_seconds()
+            token = self._key.sign({"aud": audience, "exp": int(expires_at), "sub": self._contact})
+            self._tokens[audience] = (token, expires_at)
+        self._tokens.move_to_end(audience)
+        if len(self._tokens) > AUDIENCES:
+            self._tokens.popitem(last=False)
+        return f"vapid t={token}, k={encoded(self._key.public_point)}"
+
+
+class WebPushChannel:
+    """Pushes to browsers, through whichever service each chose among ``services``."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, vapid: Vapid, *, services: Iterable[str], timeout: timedelta
+    ) -> None:
+        self._session = session
+        self._vapid = vapid
+        self._services = tuple(services)
+        self._timeout = aiohttp.ClientTimeout(total=timeout.total_seconds())
+
+    async def push(self, device: Device, notification: Notification) -> None:
+        """Encrypt it, send it and obey the answer."""
+        endpoint = endpoint_of(device.token)
+        host = endpoint.host or ""
+        if device.keys is None or not serves(self._services, host):
+            raise Fatal(f"{host} is no push service that CONSUMERS_WEBPUSH_SERVICES names")
+        keys = device.keys
+        body = encrypt(body_for(notification), p256dh=decoded(keys.p256dh), auth=decoded(keys.auth))
+        headers = {**headers_for(notification), "Authorization": self._vapid.authorization(str(endpoint.origin()))}
+        try:
+            async with self._session.post(
+                endpoint, data=body, headers=headers, timeout=self._timeout, allow_redirects=False
+            ) as answer:
+                status, received = answer.status, answer.headers
+        except (aiohttp.ClientError, TimeoutError) as error:
+            problem = "its address is not public" if isinstance(error.__cause__, NotPublic) else type(error).__name__
+        else:
+            return _check(host, status, received)
+        raise Retry(f"{host} cannot be reached: {problem}")  # unchained: aiohttp keeps the address, which is secret
+
+
+@asynccontextmanager
+async def open_webpush(settings: Settings, resolver: AbstractResolver | None = None) -> AsyncIterator[WebPushChannel]:
+    """The channel that ``settings`` describe. Raises `ConsumerError` if they are not enough."""
+    if settings.webpush_key is None:
+        raise ConsumerError("CONSUMERS_WEBPUSH_KEY: name the file of the private key that webpush needs")
+    if settings.webpush_contact is None:
+        raise ConsumerError("CONSUMERS_WEBPUSH_CONTACT: webpush needs an address that push services can write to")
+    key = await asyncio.to_thread(SigningKey.read, settings.webpush_key, setting="CONSUMERS_WEBPUSH_KEY")
+    connector = aiohttp.TCPConnector(
+        resolver=resolver or PublicResolver(aiohttp.ThreadedResolver()),
+        ssl=ssl.create_default_context(),
+        limit=CONNECTIONS,
+    )
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+        yield WebPushChannel(
+            session,
+            Vapid(key, contact=settings.webpush_contact),
+            services=settings.push_services,
+            timeout=settings.push_timeout,
+        )
+
+
+def headers_for(notification: Notification) -> Mapping[str, str]:
+    """How long the service keeps the message, how urgent it is, and what it replaces."""
+    return {
+        "Content-Encoding": CODING,
+        "Content-Type": "application/octet-stream",
+        "TTL": str(int(notification.lifetime.total_seconds())),
+        "Topic": topic(notification.id),
+        "Urgency": notification.urgency,
+    }
+
+
+def body_for(notification: Notification) -> bytes:
+    """JSON for the page's service worker: what ``showNotification`` takes."""
+    told = {
+        "title": notification.title,
+        "body": notification.body,
+        "tag": notification.id,
+        "data": dict(notification.data),
+    }
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def topic(name: str) -> str:
+    """32 characters that stand for ``name``: a message replaces the one of the same topic that still waits."""
+    return base64.urlsafe_b64encode(hashlib.sha256(name.encode()).digest()[:TOPIC_BYTES]).decode()
+
+
+def _check(host: str, status: int, headers: Mapping[str, str]) -> None:
+    """Return if the service took the message; else raise what the protocol says of the answer."""
+    if status in _TAKEN:
+        return
+    told = f"{host} answered {status}"
+    if status in _DEAD:
+        raise Unregistered(told)
+    if status in RETRYABLE:
+        raise Retry(told, after=retry_after(headers))
+    if status in _DENIED:
+        raise Fatal(f"{told}: {_CREDENTIALS}")
+    raise Fatal(f"{told}: the message is too large" if status == _TOO_LARGE else told)

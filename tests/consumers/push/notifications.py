@@ -1,0 +1,23 @@
+"""Notifications and devices for channels."""
+
+from consumers.push.devices import Device
+from consumers.push.notification import Notification, notification_of
+from consumers.push.subscription import parse
+from consumers.runtime.settings import WEB_PUSH_SERVICES
+from tests.consumers.events import USER, event
+from tests.consumers.push.push_service import Browser
+
+PHONE = Device(owner=USER, token="ab" * 32, platform="ios", locale="ja", channel="apns")
+
+
+def notification(name: str = "resolve.validated", locale: str | None = None) -> Notification:
+    """What is told of an event."""
+    found = notification_of(event(name), locale=locale)
+    assert found is not None
+    return found
+
+
+def device_of(browser: Browser, owner: str = USER) -> Device:
+    """The browser as it is registered."""
+    subscription = parse(browser.subscription, WEB_PUSH_SERVICES)
+    return Device(owner=owner, token=subscription.endpoint, platform="web", channel="webpush", keys=subscription.keys)
