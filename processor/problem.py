@@ -96,6 +96,7 @@ _CHALLENGES: Final[dict[Reason, dict[str, str]]] = {
 }
 """As of RFC 6750."""
 _HEADERS: Final[dict[HTTPStatus, dict[str, str]]] = {
+    HTTPStatus.METHOD_NOT_ALLOWED: {hdrs.ALLOW: hdrs.METH_POST},
     HTTPStatus.SERVICE_UNAVAILABLE: {hdrs.RETRY_AFTER: "10"},
 }
 _BODY_LEFT_UNREAD: Final = frozenset(
@@ -125,11 +126,8 @@ class Problem(Exception):
         return STATUS[self.reason]
 
 
-def problem_response(problem: Problem, *, allow: str = hdrs.METH_POST) -> web.Response:
-    """The answer; it closes the connection where the body was not read to its end.
-
-    ``allow`` is the method that the path has.
-    """
+def problem_response(problem: Problem) -> web.Response:
+    """The answer; it closes the connection where the body was not read to its end."""
     status = problem.status
     details: dict[str, object] = {
         "type": f"urn:xumm-processor:problem:{problem.reason}",
@@ -145,8 +143,6 @@ def problem_response(problem: Problem, *, allow: str = hdrs.METH_POST) -> web.Re
         content_type="application/problem+json",
         headers=(_HEADERS.get(status) or _CHALLENGES.get(problem.reason) or {}) | problem.headers,
     )
-    if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        response.headers[hdrs.ALLOW] = allow
     if status in _BODY_LEFT_UNREAD or problem.reason in _CHALLENGES:
         response.force_close()
     return response

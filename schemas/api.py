@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, StrictInt, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StrictBool, StrictInt, StringConstraints
 
 from schemas.events import ResolveName, SignName
 from schemas.text import Account, ApplicationName, TransactionHash, Uuid
@@ -146,6 +146,16 @@ class SessionCreated(_Wire):
     """Seconds."""
     app: ApplicationName
     account: Account
+
+
+class Me(_Wire):
+    """Who the caller is, as far as this service is concerned."""
+
+    app: ApplicationName
+    account: Account
+    proven_by: Literal["session", "xumm_jwt", "xapp_jwt"]
+    expires_at: AwareDatetime | None
+    """Until when that counts, where it is known."""
 
 
 class FieldError(_Wire):

@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from processor.core.caller import Caller, ServiceCaller, UserCaller
 from processor.core.errors import StoreError
 from processor.problem import Problem, problem_response
+from schemas.api import Me
 
 PATH: Final = "/v1/me"
 Identify = Callable[[web.Request], Awaitable[Caller]]
@@ -23,11 +24,11 @@ def me_handler(identify: Identify) -> Callable[[web.Request], Awaitable[web.Stre
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             if request.method != hdrs.METH_GET:
-                raise Problem("method_not_allowed")  # noqa: TRY301  all refusals leave by one door
+                raise Problem("method_not_allowed", headers={hdrs.ALLOW: hdrs.METH_GET})  # noqa: TRY301  all refusals leave by one door
             return _told(await _known(identify, request))
         except Problem as problem:
             log.warning("request.refused", path=PATH, status=problem.status.value, reason=problem.reason)
-            return problem_response(problem, allow=hdrs.METH_GET)
+            return problem_response(problem)
 
     return handle
 
@@ -43,10 +44,7 @@ async def _known(identify: Identify, request: web.Request) -> UserCaller:
 
 
 def _told(user: UserCaller) -> web.Response:
-    me = {
-        "app": user.app,
-        "account": user.account,
-        "proven_by": user.proven_by,
-        "expires_at": user.expires_at and user.expires_at.isoformat(),
-    }
-    return web.json_response(me, headers={hdrs.CACHE_CONTROL: "no-store"})
+    me = Me(app=user.app, account=user.account, proven_by=user.proven_by, expires_at=user.expires_at)
+    return web.Response(
+        body=me.model_dump_json(), content_type="application/json", headers={hdrs.CACHE_CONTROL: "no-store"}
+    )

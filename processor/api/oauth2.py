@@ -70,11 +70,11 @@ def _guarded(path: str, method: str, handle: Handler) -> Handler:
     async def guarded(request: web.Request) -> web.StreamResponse:
         try:
             if request.method != method:
-                raise Problem("method_not_allowed")  # noqa: TRY301  all refusals leave by one door
+                raise Problem("method_not_allowed", headers={hdrs.ALLOW: method})  # noqa: TRY301  all refusals leave by one door
             return await _translated(handle, request)
         except Problem as problem:
             log.warning("request.refused", path=path, status=problem.status.value, reason=problem.reason)
-            response = problem_response(problem, allow=method)
+            response = problem_response(problem)
             response.headers.update(PRIVATE)
             return response
 

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from processor import __version__
 from processor.problem import STATUS, Reason
 from schemas.api import (
+    Me,
     ProblemDetails,
     SessionCreated,
     SignInCommand,
@@ -138,6 +139,7 @@ OPERATIONS: Final = (
         (*_CALLER, "scope_missing", "not_found", "too_many_streams"),
         parameters=(("header", "Last-Event-ID"),),
     ),
+    Operation("get", "/v1/me", "Who the caller is", {200: Me}, (*_CALLER, "scope_missing", "identity_unavailable")),
     Operation(
         "get",
         "/v1/return",

@@ -13,9 +13,9 @@ from aiohttp import hdrs, web
 
 from processor.api.endpoint import Gate, Handler
 from processor.api.sign_requests import answered, status_of
+from processor.application_settings import ApplicationSettings
 from processor.core.state import PayloadState
 from processor.problem import Problem
-from processor.application_settings import ApplicationSettings
 from processor.store.requests import StoredRequest
 
 PATH: Final = "/v1/return"
