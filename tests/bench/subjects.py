@@ -98,13 +98,13 @@ SUBJECTS: Final = (
             "PROCESSOR_TOPOLOGY__LOG": "false",
             "PROCESSOR_XUMM_URL": NOBODY,
             "PROCESSOR_LEDGER_URLS__MAINNET": NOBODY,
-            "PROCESSOR_LOG_LEVEL": "info",
+            "PROCESSOR_LOG_LEVEL": "warning",
             "PROCESSOR_LOG_FORMAT": "json",
         },
         exchange=EXCHANGE,
         ready_path="/readyz",
         prepare=(sys.executable, "-m", "processor", "topology", "apply"),
-        conditions="logs JSON lines at info to a file; its own consumers' queues are bound to nothing and"
+        conditions="logs nothing per request, as the others; its own consumers' queues are bound to nothing and"
         " the event stream is off, so that each webhook goes to one durable queue here too; Xumm's API is away,"
         " so lookups stay due",
         modules=("processor.__main__",),
