@@ -143,6 +143,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="only subjects and measurements whose name contains NAME; repeatable",
     )
+    _add_sizes(parser)
+    add("--json", type=Path, metavar="FILE", help="write every run's figures to FILE too")
+    return parser
+
+
+def _add_sizes(parser: argparse.ArgumentParser) -> None:
+    """How large the measurements of the processor alone are."""
+    add = parser.add_argument
     add("--watches", type=_positive, default=_SIZES.watches, help="payloads in `watching` (default: 5000)")
     add("--messages", type=_positive, default=_SIZES.messages, help="messages in `hearing` (default: 2000)")
     add("--lost", type=_positive, default=_SIZES.lost, help="payloads in `recovering` (default: 1000)")
@@ -153,8 +161,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="CALLS",
         help="calls to Xumm's API in a minute in `recovering`; the service uses 600 at most (default: 600)",
     )
-    add("--json", type=Path, metavar="FILE", help="write every run's figures to FILE too")
-    return parser
 
 
 def _positive(text: str) -> int:
