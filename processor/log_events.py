@@ -98,6 +98,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "service.stopped": LogEvent("info", "The service has ended in good order."),
     "service.stopping": LogEvent("info", "A signal asked the service to end; it takes no more webhooks."),
     "session.created": LogEvent("info", "A user proved to hold an account and got a session."),
+    "session.ended": LogEvent("info", "A user signed out."),
     "settlement.failed": LogEvent(
         "warning", "A message could not be acknowledged, retried or dead-lettered; it is tried again."
     ),
