@@ -39,8 +39,7 @@ from processor.relay import Relay
 from processor.settings import Settings, applications_of, keyring_of
 from processor.sign_requests import SignRequests
 from processor.sockets import StatusSockets
-from processor.spent import SpentInMemory
-from processor.store.desk import StoredRequests, StoredSessions, StoredTokens
+from processor.store.desk import StoredRequests, StoredSessions, StoredSpent, StoredTokens
 from processor.store.entry import OutboxMessage
 from processor.store.facade import StoredOutbox, StoredTasks, StoredWatches
 from processor.store.retention import Retention
@@ -216,7 +215,7 @@ class Processor:
             on_task=self.tasks.wake,
             on_look=self.looks.wake,
         )
-        spent = SpentInMemory(clock=self._clock)
+        spent = StoredSpent(self.writer)
         users = await stack.enter_async_context(
             users_of(settings, clock=self._clock, sessions=self.sessions, spent=spent)
         )

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from processor import __version__
-from processor.api.operations import OPERATIONS, Answer, Caller, Operation, Parameter
+from processor.api.operation import Answer, Caller, Operation, Parameter
+from processor.api.operations import OPERATIONS
 from processor.problem import Problem, Reason, problem_response
 from schemas.api import ProblemDetails
 
@@ -94,7 +95,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "security": [{caller: []} for caller in operation.callers],
         "parameters": [*(path if "{id}" in operation.path else []), *map(_parameter, operation.parameters)],
         "responses": {str(status): _answer(each) for status, each in operation.answers.items()}
-        | _problems(operation.problems),
+        | _problems(("request_malformed", *operation.problems)),
     }
     if operation.body is not None:
         shown["requestBody"] = {"required": True, "content": {_JSON: {"schema": _reference(operation.body)}}}

@@ -1,10 +1,9 @@
-"""What can be asked of the interface: each operation, what it answers, and what it refuses with."""
+"""What can be asked of the interface: the table of its operations."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final
 
-from pydantic import BaseModel
-
+from processor.api.operation import TEXT, Answer, Caller, Operation, Parameter, Schema
 from processor.core.asking import MAX_KEY
 from processor.core.ticket import MAX_TICKET
 from processor.problem import Reason
@@ -23,10 +22,6 @@ from schemas.api import (
 )
 from schemas.commands import RedeemCommand, WatchCommand
 
-Schema = Mapping[str, Any]
-Caller = Literal["session", "xummToken", "serviceKey", "exchangeSecret"]
-TEXT: Final[Schema] = {"type": "string"}
-
 _PROVEN: Final[tuple[Reason, ...]] = ("key_missing", "key_invalid", "rate_limited", "store_unavailable")
 _CALLER: Final[tuple[Reason, ...]] = (*_PROVEN, "identity_unavailable")
 _BODY: Final[tuple[Reason, ...]] = ("body_invalid", "body_timeout", "body_too_large", "content_encoding_not_supported")
@@ -39,45 +34,21 @@ _ASKING: Final[tuple[Reason, ...]] = (
     "xumm_unavailable",
     "xumm_refused",
 )
-_STREAM: Final[Mapping[str, Schema]] = {"text/event-stream": TEXT}
+_EVENT: Final[Schema] = {
+    "type": "object",
+    "description": "One event of the stream; `data` is the CloudEvent that `asyncapi.json` describes, as JSON.",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string", "pattern": "^[0-9]+$"},
+        "event": {"type": "string", "pattern": "^xumm[.](sign|resolve)[.][a-z_]+$"},
+        "data": TEXT,
+    },
+}
+_STREAM: Final[Mapping[str, Schema]] = {"text/event-stream": _EVENT}
 _OBJECT: Final[Mapping[str, Schema]] = {"application/json": {"type": "object"}}
 _ARRAY: Final[Mapping[str, Schema]] = {"application/json": {"type": "array", "items": {"type": "object"}}}
 _USERS: Final[tuple[Caller, ...]] = ("session", "xummToken")
 _ALL: Final[tuple[Caller, ...]] = (*_USERS, "serviceKey")
-
-
-class Parameter(NamedTuple):
-    """What stands in the address or the headers, beside the id."""
-
-    place: Literal["query", "header"]
-    name: str
-    about: str
-    schema: Schema = TEXT
-    required: bool = False
-
-
-class Answer(NamedTuple):
-    """What comes if nothing is wrong."""
-
-    about: str
-    content: type[BaseModel] | Mapping[str, Schema]
-    """A model, or media types with their schemas."""
-    headers: tuple[str, ...] = ()
-
-
-class Operation(NamedTuple):
-    """One method of one path."""
-
-    method: str
-    path: str
-    name: str
-    summary: str
-    answers: Mapping[int, Answer]
-    problems: tuple[Reason, ...] = ()
-    body: type[BaseModel] | None = None
-    parameters: tuple[Parameter, ...] = ()
-    callers: tuple[Caller, ...] = ()
-    """By what they may prove who they are. None: anybody may call."""
 
 
 def _parameter(name: str, about: str) -> Parameter:
