@@ -33,7 +33,7 @@ from processor.sign_ins import SignIns
 from processor.sign_requests import SignRequests
 
 EVENTS_PATH: Final = PATH + "/{id}/events"
-REST: Final = "/v1/{rest:.*}"
+REST: Final = "/v1/{rest:(?s:.*)}"
 """Whatever is no path of the interface."""
 
 
