@@ -243,10 +243,12 @@ async def test_ten_thousand_wrong_tokens() -> None:
     assert len(gate.callers._buckets) == 1
 
 
+REQUEST = make_mocked_request("GET", "/v1/me")
+
+
 async def refused(callers: Callers, bearer: str) -> str:
-    request = make_mocked_request("GET", "/v1/me", headers={"Authorization": f"Bearer {bearer}"})
     try:
-        await callers.of(request)
+        await callers.of(REQUEST.clone(headers={"Authorization": f"Bearer {bearer}"}))
     except Problem as problem:
         return problem.reason
     return "let in"
