@@ -20,9 +20,6 @@ from aiohttp import web
 from yarl import URL
 
 from processor import __version__
-from processor.api import me as me_api
-from processor.api import watches as watches_api
-from processor.api.callers import Authenticator
 from processor.api.routes import Interface, Parts
 from processor.budget import Budget
 from processor.core.application import Application
@@ -39,10 +36,10 @@ from processor.publisher.rabbitmq import RabbitPublisher
 from processor.registrations import Registrations
 from processor.registry import Registry
 from processor.relay import Relay
-from processor.settings import Settings, applications_of, keyring_of, service_keys_of
+from processor.settings import Settings, applications_of, keyring_of
 from processor.sign_requests import SignRequests
 from processor.sockets import StatusSockets
-from processor.store.desk import StoredRequests, StoredSessions, StoredTokens
+from processor.store.desk import StoredRequests, StoredSessions, StoredSpent, StoredTokens
 from processor.store.entry import OutboxMessage
 from processor.store.facade import StoredOutbox, StoredTasks, StoredWatches
 from processor.store.retention import Retention
@@ -52,7 +49,7 @@ from processor.store.writer import Writer
 from processor.summaries import keep_summarizing
 from processor.tasks import CLAIMED, UNCLAIMED, Sources, Tasks
 from processor.user_tokens import UserTokens
-from processor.users import users_of
+from processor.users import Users, users_of
 from processor.watcher import Pace, Watcher
 from processor.web import assert_fast_parser, runner_of, web_application
 from processor.xumm import Credentials, Payloads, XummApi
@@ -218,31 +215,33 @@ class Processor:
             on_task=self.tasks.wake,
             on_look=self.looks.wake,
         )
-        watches = watches_api.watches_handler(self.registry, service_keys_of(settings), limits)
-        users = await stack.enter_async_context(users_of(settings, limits, clock=self._clock, sessions=self.sessions))
-        interface = self._interface(limits, users.authenticators)
+        spent = StoredSpent(self.writer)
+        users = await stack.enter_async_context(
+            users_of(settings, clock=self._clock, sessions=self.sessions, spent=spent)
+        )
+        interface = self._interface(limits, users)
         self.streams = interface.streams
-        me = me_api.me_handler(interface.callers.of)
-        api = {watches_api.PATH: watches, me_api.PATH: me, **users.routes, **interface.routes()}
-        runner = runner_of(web_application(intake, limits, self.health, api), intake)
+        runner = runner_of(web_application(intake, limits, self.health, interface.routes()), intake)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
         await web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024).start()
         self._addresses = runner.addresses
         return runner
 
-    def _interface(self, limits: Limits, authenticators: Sequence[Authenticator]) -> Interface:
+    def _interface(self, limits: Limits, users: Users) -> Interface:
         store = StoredRequests(self.writer, clock=self._clock)
         parts = Parts(
             requests=self._sign_requests(store),
             store=store,
             sessions=self.sessions,
+            registry=self.registry,
             feed=self.feed,
             applications=self.applications,
             settings=self.settings,
             limits=limits,
             time=time.monotonic,
-            authenticators=authenticators,
+            authenticators=users.authenticators,
+            sign_ins=users.sign_ins,
         )
         return Interface(parts)
 

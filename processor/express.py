@@ -8,8 +8,10 @@ It stands on a few internals of aiohttp's `RequestHandler`, which the tests of t
 """
 
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any, Final
 
+import structlog
 from aiohttp import web
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.web_protocol import RequestHandler
@@ -17,9 +19,12 @@ from aiohttp.web_protocol import RequestHandler
 from processor.core.errors import StoreError
 from processor.core.whole_request import START, WholeRequest, read_whole
 from processor.intake import RESULT_BODIES, Admitted, Intake, Result
+from processor.problem import Problem, problem_response
 from processor.store.entry import Recorded
 
 SERVER: Final = "xumm-webhook-processor"
+
+log = structlog.get_logger()
 
 
 class ExpressRunner(web.AppRunner):
@@ -75,6 +80,21 @@ class ExpressConnection(RequestHandler):
         self._open = request is not None
         if request is None or not self._is_at_rest() or not self._admit(request, data):
             super().data_received(data)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = HTTPStatus.INTERNAL_SERVER_ERROR,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What cannot be read is refused without repeating any of it, in the answer or in the log: it may be secret."""
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR or request.writer.output_size > 0:
+            return super().handle_error(request, status, exc, message)
+        log.warning("request.malformed", error=type(exc).__name__)
+        response = problem_response(Problem("request_malformed"))
+        response.force_close()
+        return response
 
     def _is_at_rest(self) -> bool:
         waiter = self._waiter

@@ -86,6 +86,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "request.adopted": LogEvent("warning", "A sign request that had broken off was found at Xumm, and is followed."),
     "request.cancelled": LogEvent("info", "A sign request was withdrawn before anybody opened it."),
     "request.created": LogEvent("info", "A sign request stands at Xumm, and is followed to its end."),
+    "request.malformed": LogEvent("warning", "Somebody sent what is no HTTP request, or one with over-long parts."),
     "request.refused": LogEvent("warning", "A request of another service was refused."),
     "request.unanswered": LogEvent("warning", "Xumm's API did not do what a caller asked for."),
     "request.unstored": LogEvent("error", "A request of a caller could not be stored and was answered 503."),
@@ -98,6 +99,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "service.stopped": LogEvent("info", "The service has ended in good order."),
     "service.stopping": LogEvent("info", "A signal asked the service to end; it takes no more webhooks."),
     "session.created": LogEvent("info", "A user proved to hold an account and got a session."),
+    "session.ended": LogEvent("info", "A user signed out."),
     "settlement.failed": LogEvent(
         "warning", "A message could not be acknowledged, retried or dead-lettered; it is tried again."
     ),

@@ -3,6 +3,7 @@
 import re
 from base64 import b64decode
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -142,6 +143,7 @@ SealingSecrets = Annotated[
     tuple[Annotated[SecretStr, AfterValidator(_sealing_key)], ...], BeforeValidator(split), Field(max_length=8)
 ]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(split)]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(split)]
 AppleApps = Annotated[
     tuple[Annotated[str, Field(pattern=r"^[A-Z0-9]{10}\.[A-Za-z0-9.-]{1,155}$")], ...], BeforeValidator(split)
 ]

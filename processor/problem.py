@@ -11,6 +11,7 @@ from processor.core.delivery import Reason as SignatureReason
 Reason = (
     SignatureReason
     | Literal[
+        "request_malformed",
         "method_not_allowed",
         "body_timeout",
         "body_too_large",
@@ -54,6 +55,7 @@ STATUS: Final[dict[Reason, HTTPStatus]] = {
     "signature_invalid": HTTPStatus.UNAUTHORIZED,
     "timestamp_malformed": HTTPStatus.UNAUTHORIZED,
     "timestamp_stale": HTTPStatus.UNAUTHORIZED,
+    "request_malformed": HTTPStatus.BAD_REQUEST,
     "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
     "body_timeout": HTTPStatus.REQUEST_TIMEOUT,
     "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

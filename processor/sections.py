@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from processor.core.return_url import fault_of
-from processor.notation import Duration, Origins, split
+from processor.notation import Duration, Networks, Origins, split
 
 
 class Section(BaseModel):
@@ -56,6 +56,9 @@ class ApiSettings(Section):
     """Of one caller: a user, a service's key, or an address that has not signed in."""
     requests_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 30
     """Sign-ins and sign requests of one application. Xumm allows about 30."""
+    trusted_proxies: Networks = ()
+    """Addresses of the proxies before this service, or networks such as 10.0.0.0/8: only they are believed for whom
+    they ask, in ``X-Forwarded-For``. None: clients that have not signed in are counted by who connects."""
     streams: Annotated[int, Field(ge=1, le=1000)] = 8
     """Event streams that one caller may have open."""
     allowed_origins: Origins = ()

@@ -201,7 +201,7 @@ class SignRequests:
             return found
         except LookupFailed as error:
             await self._store.release(request, None)
-            raise _problem_of(error) from error
+            raise (Problem("xumm_refused") if isinstance(error, NotFound) else _problem_of(error)) from error
         await self._tokens.used(token, pushed=created.pushed)
         return created
 

@@ -1,7 +1,7 @@
 """What this service knows of users, put together: whose token a request bears, and how they sign in through Xumm."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,19 +9,15 @@ from typing import Final
 
 from yarl import URL
 
-from processor.api import oauth2
 from processor.api.callers import Authenticator
 from processor.api.identity_tokens import XAppJwtAuthenticator, XummJwtAuthenticator
+from processor.api.oauth2 import CALLBACK_PATH
 from processor.clients import clients_of
-from processor.core.oauth2 import Client
 from processor.identities import Identities
-from processor.intake import Limits
 from processor.jwks import KeySet
 from processor.outbound import Connections
 from processor.settings import Settings
-from processor.sign_ins import Sessions, SignIns
-from processor.spent import SpentInMemory
-from processor.web import Handler
+from processor.sign_ins import Sessions, SignIns, Spent
 
 Clock = Callable[[], datetime]
 TIMEOUT: Final = timedelta(seconds=10)
@@ -34,14 +30,13 @@ class Users:
 
     authenticators: Sequence[Authenticator]
     """By Xumm's own tokens."""
-    routes: Mapping[str, Handler]
+    sign_ins: SignIns | None
+    """Through Xumm's provider; None where no browser could find the way back."""
 
 
 @asynccontextmanager
-async def users_of(
-    settings: Settings, limits: Limits, *, clock: Clock, sessions: Sessions | None = None
-) -> AsyncIterator[Users]:
-    """Ready for requests. Without ``sessions``, or a ``public_url``, nobody can sign in through the provider."""
+async def users_of(settings: Settings, *, clock: Clock, sessions: Sessions, spent: Spent) -> AsyncIterator[Users]:
+    """Ready for requests. Without a ``public_url`` nobody can sign in through the provider."""
     clients = clients_of(settings)
     async with AsyncExitStack() as stack:
         connections = await stack.enter_async_context(Connections(timeout=TIMEOUT))
@@ -51,31 +46,19 @@ async def users_of(
         }
         identities = Identities(keys, clock=clock)
         authenticators = (XummJwtAuthenticator(clients, identities), XAppJwtAuthenticator(clients, clock=clock))
-        routes: dict[str, Handler] = {}
-        if sessions is not None and settings.public_url is not None:
-            sign_ins = _sign_ins(clients, settings.public_url, identities, connections, sessions, clock)
-            routes |= oauth2.oauth2_handlers(sign_ins, limits)
-        yield Users(authenticators=authenticators, routes=routes)
+        sign_ins = None
+        if settings.public_url is not None:
+            sign_ins = SignIns(
+                clients,
+                redirect_uri=f"{settings.public_url}{CALLBACK_PATH}",
+                identities=identities,
+                provider=connections,
+                sessions=sessions,
+                spent=spent,
+                clock=clock,
+            )
+        yield Users(authenticators=authenticators, sign_ins=sign_ins)
 
 
 def _keys_of(provider: str, connections: Connections, ttl: timedelta) -> KeySet:
     return KeySet(URL(f"{provider}/certs"), connections, ttl=ttl, time=time.monotonic)
-
-
-def _sign_ins(
-    clients: Mapping[str, Client],
-    public_url: str,
-    identities: Identities,
-    provider: Connections,
-    sessions: Sessions,
-    clock: Clock,
-) -> SignIns:
-    return SignIns(
-        clients,
-        redirect_uri=f"{public_url}{oauth2.CALLBACK_PATH}",
-        identities=identities,
-        provider=provider,
-        sessions=sessions,
-        spent=SpentInMemory(clock=clock),
-        clock=clock,
-    )

@@ -33,7 +33,7 @@ def web_application(intake: Intake, limits: Limits, health: Health, api: Mapping
     app = web.Application(client_max_size=limits.body_bytes)
     app.on_response_prepare.append(_tell_no_versions)
     app.router.add_route("*", "/webhooks/{app}", intake.handle)
-    app.router.add_route("*", "/webhooks{app:.*}", intake.handle)
+    app.router.add_route("*", "/webhooks{app:(?s:.*)}", intake.handle)
     for path, handler in api.items():
         app.router.add_route("*", path, handler)
     app.router.add_get("/healthz", _healthz)

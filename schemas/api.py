@@ -148,6 +148,25 @@ class SessionCreated(_Wire):
     account: Account
 
 
+class SessionRedeemed(_Wire):
+    """The user signed in through Xumm's OAuth2 provider."""
+
+    access_token: str
+    """Bearer token; shown once."""
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  the name of a scheme
+    expires_in: int
+    """Seconds."""
+    app: ApplicationName
+    account: Account
+
+
+class Watched(_Wire):
+    """The payload is followed."""
+
+    result: Literal["accepted", "known"]
+    """``known``: it was already, or it has ended."""
+
+
 class Me(_Wire):
     """Who the caller is, as far as this service is concerned."""
 

@@ -9,6 +9,7 @@ https://github.com/asyncapi/bindings/tree/master/amqp
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter
@@ -59,17 +60,17 @@ def examples(directory: Path = ROOT / "examples") -> dict[str, dict[str, Any]]:
     return {event_type: json.loads((directory / f"{event_type}.json").read_text("utf-8")) for event_type in MODELS}
 
 
-def stale(directory: Path = ROOT) -> list[str]:
-    """The documents in ``directory`` that the models would write otherwise, or not at all."""
-    wanted = documents()
+def stale(directory: Path = ROOT, others: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+    """The documents in ``directory`` that would be written otherwise, or not at all. ``others`` stand there too."""
+    wanted = documents() | dict(others)
     found = {f"json/{path.name}" for path in (directory / "json").glob("*.json")}
     return sorted((found - wanted.keys()) | {path for path, text in wanted.items() if _read(directory / path) != text})
 
 
-def write(directory: Path = ROOT) -> list[str]:
+def write(directory: Path = ROOT, others: Mapping[str, str] = MappingProxyType({})) -> list[str]:
     """Bring ``directory`` up to date; the paths that changed. Released schemas stay as they are."""
-    changed = stale(directory)
-    wanted = documents()
+    changed = stale(directory, others)
+    wanted = documents() | dict(others)
     for path in changed:
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         if path in wanted:

@@ -3,8 +3,9 @@
 import base64
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from yarl import URL
 
@@ -36,6 +37,21 @@ class SessionsInMemory:
         token = "xws_" + secrets.token_urlsafe(32)
         self.held[token] = (app, account, user, ttl)
         return token
+
+
+@dataclass(slots=True, kw_only=True)
+class SpentInMemory:
+    """What has been used up, as the store keeps it."""
+
+    clock: Callable[[], datetime]
+    used: dict[str, datetime] = field(default_factory=dict)
+
+    async def first(self, used: str, until: datetime) -> bool:
+        now = self.clock()
+        self.used = {each: over for each, over in self.used.items() if now < over}
+        first = used not in self.used
+        self.used.setdefault(used, until)
+        return first
 
 
 @dataclass(frozen=True, slots=True)

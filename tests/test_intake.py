@@ -137,7 +137,8 @@ async def test_what_is_not_believed_is_401(
 
 
 @pytest.mark.parametrize(
-    "path", ["/webhooks/nobody", "/webhooks/shop/", "/webhooks/SHOP", "/webhooks/%00", "/webhooks/shop%2f"]
+    "path",
+    ["/webhooks/nobody", "/webhooks/shop/", "/webhooks/SHOP", "/webhooks/%00", "/webhooks/shop%2f", "/webhooks/%0a"],
 )
 async def test_right_signature_on_a_wrong_path(service: Service, path: str) -> None:
     """A webhook for an application that is not configured here is refused, never 404."""

@@ -19,9 +19,19 @@ from processor.sandbox.faults import Faults
 from processor.sandbox.server import Sandbox
 from processor.sandbox.wallet import ALICE
 from processor.sign_ins import SignInRefused, SignIns
-from processor.spent import SpentInMemory
 from tests.sandbox.clock import FakeClock
-from tests.signing_in import APP_LINK, BAR, CALLBACK, SHOP, WEB_LINK, Pair, SessionsInMemory, approved, declined
+from tests.signing_in import (
+    APP_LINK,
+    BAR,
+    CALLBACK,
+    SHOP,
+    WEB_LINK,
+    Pair,
+    SessionsInMemory,
+    SpentInMemory,
+    approved,
+    declined,
+)
 
 OLD_SECRET = "99999999-90ab-4cde-8f01-234567890abc"
 
@@ -357,17 +367,6 @@ async def test_logs_bear_no_secret(stand: Stand) -> None:
     assert {"sign_in.granted", "sign_in.failed", "sign_in.unredeemed"} <= {line["event"] for line in lines}
     assert [canary for canary in canaries if canary in str(lines)] == []
     assert session.token not in repr(session)
-
-
-async def test_full_memory_lets_nothing_through() -> None:
-    """What cannot be remembered cannot be used; what is over is forgotten."""
-    clock = FakeClock()
-    spent = SpentInMemory(clock=clock, limit=2)
-    until = clock() + timedelta(minutes=1)
-
-    assert [await spent.first(used, until) for used in ("a", "a", "b", "c")] == [True, False, True, False]
-    clock.advance(minutes=1)
-    assert await spent.first("c", clock() + timedelta(minutes=1))
 
 
 def test_every_bit_of_a_ticket_counts() -> None:

@@ -5,6 +5,8 @@ from typing import Final, Protocol
 
 from aiohttp import hdrs, web
 
+from processor.api.endpoint import Gate
+from processor.core.asking import owner_of
 from processor.core.caller import Caller, ServiceCaller, UserCaller
 from processor.core.service_key import PREFIX, Scope, ServiceKey, find_key
 from processor.problem import Problem
@@ -14,6 +16,7 @@ from processor.store.sessions import Session
 MAX_BEARER: Final = 4096
 """Characters: a JWT is longer than a key."""
 _BEARER: Final = "bearer"
+_GUESSED: Final = frozenset({"key_missing", "key_invalid"})
 
 
 class Authenticator(Protocol):
@@ -36,15 +39,29 @@ class Callers:
     """Tells who calls. Asks each ``authenticator`` in turn about what is neither a service key nor a session."""
 
     def __init__(
-        self, keys: Sequence[ServiceKey], sessions: Sessions, authenticators: Sequence[Authenticator] = ()
+        self, keys: Sequence[ServiceKey], sessions: Sessions, gate: Gate, authenticators: Sequence[Authenticator] = ()
     ) -> None:
         self._keys = keys
         self._sessions = sessions
+        self._gate = gate
         self._authenticators = tuple(authenticators)
 
+    async def admitted(self, request: web.Request) -> Caller:
+        """Who calls, and may call once more. Raises `Problem`, and `StoreError`; no byte of the body is read."""
+        caller = await self.of(request)
+        self._gate.admit(f"{caller.app}/{owner_of(caller)}" if isinstance(caller, UserCaller) else owner_of(caller))
+        return caller
+
     async def of(self, request: web.Request) -> Caller:
-        """Who calls. Raises `Problem`, and `StoreError`."""
-        bearer = bearer_of(request)
+        """Who calls. Raises `Problem`, and `StoreError`. Who keeps guessing is told to wait; who is right never is."""
+        try:
+            return await self._proven(bearer_of(request), request.query.get("app"))
+        except Problem as problem:
+            if problem.reason in _GUESSED:
+                self._gate.admit_address(request)
+            raise
+
+    async def _proven(self, bearer: str, app_hint: str | None) -> Caller:
         if bearer.startswith(SESSION_PREFIX):
             session = await self._sessions.find(bearer)
             if session is None:
@@ -57,7 +74,7 @@ class Callers:
             return ServiceCaller(key=key)
         if not bearer.startswith(PREFIX):
             for authenticator in self._authenticators:
-                user = await authenticator.user(request.query.get("app"), bearer)
+                user = await authenticator.user(app_hint, bearer)
                 if user is not None:
                     return user
         raise Problem("key_invalid")

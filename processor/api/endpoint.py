@@ -8,18 +8,17 @@ from typing import Final
 import structlog
 from aiohttp import hdrs, web
 
+from processor.api.way_back import PRIVATE
 from processor.core.allowance import Allowances
+from processor.core.client_address import Network, client_of
 from processor.core.errors import StoreError, StoreFull
 from processor.problem import Problem, problem_response
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _ALLOWED_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
+_EXPOSED_HEADERS: Final = "Idempotency-Replayed, Retry-After, WWW-Authenticate"
+"""What a page may read of an answer, beside its body."""
 _PREFLIGHT_SECONDS: Final = "600"
-_HARDENING: Final = {
-    hdrs.CACHE_CONTROL: "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
 
 log = structlog.get_logger()
 
@@ -33,14 +32,21 @@ class Gate:
     time: Callable[[], float]
     """Monotonic, in seconds."""
     origins: Collection[str] = field(default_factory=frozenset)
+    proxies: Collection[Network] = ()
+    """Who is believed for whom they ask."""
 
     def admit(self, caller: str) -> None:
         """Let a caller ask once. Raises `Problem`."""
         _admit(self.callers, caller, self.time())
 
+    def admit_address(self, request: web.Request) -> None:
+        """Let ask once who has not proven who they are, by address. Raises `Problem`."""
+        forwarded = ",".join(request.headers.getall("X-Forwarded-For", []))
+        self.admit(f"address/{client_of(request.remote, forwarded, self.proxies)}")
+
     def stream_headers(self, request: web.Request) -> dict[str, str]:
         """For an answer that is begun before it is known how it ends."""
-        return _HARDENING | _sharing(request.headers.get(hdrs.ORIGIN), self.origins)
+        return PRIVATE | _sharing(request.headers.get(hdrs.ORIGIN), self.origins)
 
     def admit_request(self, app: str) -> None:
         """Let an application have one more sign request. Raises `Problem`."""
@@ -48,7 +54,7 @@ class Gate:
 
 
 def endpoint(gate: Gate, path: str, methods: Mapping[str, Handler]) -> Handler:
-    """Answers with the handler of the method, and whatever goes wrong as a problem."""
+    """Answers with the handler of the method, and whatever goes wrong as a problem. No request is logged."""
     allowed = ", ".join(methods)
 
     async def refuse(_request: web.Request) -> web.StreamResponse:
@@ -56,24 +62,33 @@ def endpoint(gate: Gate, path: str, methods: Mapping[str, Handler]) -> Handler:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         origin = request.headers.get(hdrs.ORIGIN)
-        shared = _sharing(origin, gate.origins)
-        if request.method == hdrs.METH_OPTIONS and shared:
-            return web.Response(status=204, headers=shared | _preflight(allowed))
-        try:
-            response = await methods.get(request.method, refuse)(request)
-        except Problem as problem:
-            log.warning("request.refused", path=path, status=problem.status.value, reason=problem.reason)
-            response = problem_response(problem)
-        except StoreFull:
-            response = problem_response(Problem("outbox_full"))
-        except StoreError as error:
-            log.error("request.unstored", path=path, error=str(error))
-            response = problem_response(Problem("store_unavailable"))
+        if request.method == hdrs.METH_OPTIONS and origin in gate.origins:
+            return web.Response(status=204, headers=_sharing(origin, gate.origins) | _preflight(allowed))
+        response = await _attempted(path, methods.get(request.method, refuse), request)
         if not response.prepared:
-            response.headers.update(_HARDENING | shared)
+            response.headers.update(PRIVATE | _sharing(origin, gate.origins))
         return response
 
     return handle
+
+
+async def _attempted(path: str, handler: Handler, request: web.Request) -> web.StreamResponse:
+    """What the handler answers, or why not."""
+    try:
+        return await handler(request)
+    except Problem as problem:
+        log.warning("request.refused", path=path, status=problem.status.value, reason=problem.reason)
+        return problem_response(problem)
+    except StoreFull:
+        return problem_response(Problem("outbox_full"))
+    except StoreError as error:
+        log.error("request.unstored", path=path, error=str(error))
+        return problem_response(Problem("store_unavailable"))
+
+
+async def nowhere(_request: web.Request) -> web.StreamResponse:
+    """Where no path leads. Raises `Problem`."""
+    raise Problem("not_found")
 
 
 def _admit(allowances: Allowances, key: str, now: float) -> None:
@@ -85,8 +100,13 @@ def _admit(allowances: Allowances, key: str, now: float) -> None:
 def _sharing(origin: str | None, origins: Collection[str]) -> dict[str, str]:
     if not origins:
         return {}
-    vary = {hdrs.VARY: hdrs.ORIGIN}
-    return vary | {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: origin} if origin is not None and origin in origins else {}
+    if origin is None or origin not in origins:
+        return {hdrs.VARY: hdrs.ORIGIN}
+    return {
+        hdrs.VARY: hdrs.ORIGIN,
+        hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: origin,
+        hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: _EXPOSED_HEADERS,
+    }
 
 
 def _preflight(allowed: str) -> dict[str, str]:

@@ -48,11 +48,14 @@ class EventStore(Protocol):
 class Streams:
     """Serves event streams, so many at once for each caller."""
 
-    def __init__(self, store: EventStore, feed: Feed, gate: Gate, *, limit: int) -> None:
+    def __init__(
+        self, store: EventStore, feed: Feed, gate: Gate, *, limit: int, heartbeat: timedelta = HEARTBEAT
+    ) -> None:
         self._store = store
         self._feed = feed
         self._gate = gate
         self._limit = limit
+        self._pause_for = min(heartbeat, SHARED_POLL) if store.shared else heartbeat
         self._open: Counter[str] = Counter()
         self._ending = asyncio.Event()
 
@@ -102,9 +105,8 @@ class Streams:
             batch = await self._store.events_of(*topic, after, BATCH)
 
     async def _pause(self, response: web.StreamResponse, news: asyncio.Event) -> None:
-        pause = SHARED_POLL if self._store.shared else HEARTBEAT
         try:
-            async with asyncio.timeout(pause.total_seconds()):
+            async with asyncio.timeout(self._pause_for.total_seconds()):
                 await news.wait()
         except TimeoutError:
             await response.write(b":\n\n")

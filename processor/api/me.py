@@ -1,50 +1,58 @@
-"""``GET /v1/me``: who the caller is, as far as this service is concerned."""
+"""``GET /v1/me``: who the caller is, as far as this service is concerned; ``DELETE /v1/session``: not any more."""
 
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, Protocol
 
 import structlog
 from aiohttp import hdrs, web
 
-from processor.core.caller import Caller, ServiceCaller, UserCaller
-from processor.core.errors import StoreError
-from processor.problem import Problem, problem_response
+from processor.api.callers import bearer_of
+from processor.api.endpoint import Handler
+from processor.core.caller import Caller, ServiceCaller
+from processor.problem import Problem
 from schemas.api import Me
 
 PATH: Final = "/v1/me"
+SESSION_PATH: Final = "/v1/session"
 Identify = Callable[[web.Request], Awaitable[Caller]]
 """Tells whose request it is. Raises `Problem`, or `StoreError` if it cannot tell."""
 
 log = structlog.get_logger()
 
 
-def me_handler(identify: Identify) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """Answers 200 with account, application, how that was proven and until when it counts; and problems."""
+class SessionStore(Protocol):
+    """Where sessions are kept."""
 
-    async def handle(request: web.Request) -> web.StreamResponse:
-        try:
-            if request.method != hdrs.METH_GET:
-                raise Problem("method_not_allowed", headers={hdrs.ALLOW: hdrs.METH_GET})  # noqa: TRY301  all refusals leave by one door
-            return _told(await _known(identify, request))
-        except Problem as problem:
-            log.warning("request.refused", path=PATH, status=problem.status.value, reason=problem.reason)
-            return problem_response(problem)
-
-    return handle
+    async def end(self, token: str) -> bool:
+        """End a session before its time. False if there is none. Raises `StoreError`."""
+        ...
 
 
-async def _known(identify: Identify, request: web.Request) -> UserCaller:
-    try:
-        caller = await identify(request)
-    except StoreError:
-        raise Problem("store_unavailable") from None
-    if isinstance(caller, ServiceCaller):
-        raise Problem("scope_missing")
-    return caller
+class MeDesk:
+    """The handlers."""
 
+    def __init__(self, identify: Identify, sessions: SessionStore) -> None:
+        self._identify = identify
+        self._sessions = sessions
 
-def _told(user: UserCaller) -> web.Response:
-    me = Me(app=user.app, account=user.account, proven_by=user.proven_by, expires_at=user.expires_at)
-    return web.Response(
-        body=me.model_dump_json(), content_type="application/json", headers={hdrs.CACHE_CONTROL: "no-store"}
-    )
+    @property
+    def routes(self) -> Mapping[str, Mapping[str, Handler]]:
+        """The methods of each path."""
+        return {PATH: {hdrs.METH_GET: self.told}, SESSION_PATH: {hdrs.METH_DELETE: self.sign_out}}
+
+    async def told(self, request: web.Request) -> web.StreamResponse:
+        """200 with account, application, how that was proven and until when it counts."""
+        user = await self._identify(request)
+        if isinstance(user, ServiceCaller):
+            raise Problem("scope_missing")
+        me = Me(app=user.app, account=user.account, proven_by=user.proven_by, expires_at=user.expires_at)
+        return web.Response(body=me.model_dump_json(), content_type="application/json")
+
+    async def sign_out(self, request: web.Request) -> web.StreamResponse:
+        """204: the session that was presented has ended. Xumm's own tokens end by themselves."""
+        user = await self._identify(request)
+        if isinstance(user, ServiceCaller) or user.proven_by != "session":
+            raise Problem("scope_missing")
+        await self._sessions.end(bearer_of(request))
+        log.info("session.ended", app=user.app)
+        return web.Response(status=204)

@@ -6,19 +6,20 @@
 3. The app swaps code and verifier for a session: ``POST /v1/oauth2/token``.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
-import structlog
 from aiohttp import hdrs, web
 
+from processor.api.endpoint import Gate, Handler
 from processor.api.request import said
-from processor.api.way_back import PRIVATE, sent_to, way_back
-from processor.core.errors import StoreError, StoreFull
+from processor.api.sign_requests import answered
+from processor.api.way_back import sent_to, way_back
 from processor.core.ticket import MAX_TICKET
 from processor.intake import Limits
-from processor.problem import Problem, problem_response
+from processor.problem import Problem
 from processor.sign_ins import SignInRefused, SignIns
+from schemas.api import SessionRedeemed
 from schemas.commands import RedeemCommand
 
 START_PATH: Final = "/v1/oauth2/start"
@@ -26,70 +27,57 @@ CALLBACK_PATH: Final = "/v1/oauth2/callback"
 REDEEM_PATH: Final = "/v1/oauth2/token"
 _MAX_PARAMETER: Final = MAX_TICKET
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-log = structlog.get_logger()
+class OAuth2Desk:
+    """The handlers. Whoever calls has yet to prove who they are, so all are counted by their address."""
 
+    def __init__(self, sign_ins: SignIns, gate: Gate, limits: Limits) -> None:
+        self._sign_ins = sign_ins
+        self._gate = gate
+        self._limits = limits
 
-def oauth2_handlers(sign_ins: SignIns, limits: Limits) -> Mapping[str, Handler]:
-    """The three handlers by path."""
+    @property
+    def routes(self) -> Mapping[str, Mapping[str, Handler]]:
+        """The methods of each path."""
+        return {
+            START_PATH: {hdrs.METH_GET: self.start},
+            CALLBACK_PATH: {hdrs.METH_GET: self.callback},
+            REDEEM_PATH: {hdrs.METH_POST: self.redeem},
+        }
 
-    async def start(request: web.Request) -> web.StreamResponse:
+    async def start(self, request: web.Request) -> web.StreamResponse:
+        """303 to the provider."""
+        self._gate.admit_address(request)
         app, back, challenge = (_needed(request, name) for name in ("app", "return", "code_challenge"))
         if _optional(request, "code_challenge_method") not in {None, "S256"}:
             raise Problem("challenge_invalid")
-        return sent_to(sign_ins.start(app, back, challenge))
+        try:
+            return sent_to(self._sign_ins.start(app, back, challenge))
+        except SignInRefused as refused:
+            raise Problem(refused.refusal) from None
 
-    async def callback(request: web.Request) -> web.StreamResponse:
+    async def callback(self, request: web.Request) -> web.StreamResponse:
+        """303 to the app, or a page that leads there."""
+        self._gate.admit_address(request)
         state, code, error = _needed(request, "state"), _optional(request, "code"), _optional(request, "error")
-        link = await sign_ins.finish(state, code=code, error=error)
+        try:
+            link = await self._sign_ins.finish(state, code=code, error=error)
+        except SignInRefused as refused:
+            raise Problem(refused.refusal) from None
         return way_back(link, signed_in="error=" not in link)
 
-    async def redeem(request: web.Request) -> web.StreamResponse:
-        command = await said(request, RedeemCommand, limits)
-        session = await sign_ins.redeem(command.code, command.code_verifier)
-        answer = {
-            "access_token": session.token,
-            "token_type": "Bearer",
-            "expires_in": int(session.ttl.total_seconds()),
-            "app": session.app,
-            "account": session.account,
-        }
-        return web.json_response(answer, headers=PRIVATE)
-
-    return {
-        START_PATH: _guarded(START_PATH, hdrs.METH_GET, start),
-        CALLBACK_PATH: _guarded(CALLBACK_PATH, hdrs.METH_GET, callback),
-        REDEEM_PATH: _guarded(REDEEM_PATH, hdrs.METH_POST, redeem),
-    }
-
-
-def _guarded(path: str, method: str, handle: Handler) -> Handler:
-    """``handle`` for one method, with every refusal as a problem. Nothing of the request is logged."""
-
-    async def guarded(request: web.Request) -> web.StreamResponse:
+    async def redeem(self, request: web.Request) -> web.StreamResponse:
+        """200 with the session's token."""
+        self._gate.admit_address(request)
+        command = await said(request, RedeemCommand, self._limits)
         try:
-            if request.method != method:
-                raise Problem("method_not_allowed", headers={hdrs.ALLOW: method})  # noqa: TRY301  all refusals leave by one door
-            return await _translated(handle, request)
-        except Problem as problem:
-            log.warning("request.refused", path=path, status=problem.status.value, reason=problem.reason)
-            response = problem_response(problem)
-            response.headers.update(PRIVATE)
-            return response
-
-    return guarded
-
-
-async def _translated(handle: Handler, request: web.Request) -> web.StreamResponse:
-    try:
-        return await handle(request)
-    except SignInRefused as refused:
-        raise Problem(refused.refusal) from None
-    except StoreFull:
-        raise Problem("outbox_full") from None
-    except StoreError:
-        raise Problem("store_unavailable") from None
+            session = await self._sign_ins.redeem(command.code, command.code_verifier)
+        except SignInRefused as refused:
+            raise Problem(refused.refusal) from None
+        seconds = int(session.ttl.total_seconds())
+        return answered(
+            SessionRedeemed(access_token=session.token, expires_in=seconds, app=session.app, account=session.account)
+        )
 
 
 def _needed(request: web.Request, name: str) -> str:

@@ -1,216 +1,155 @@
-"""The interface as an OpenAPI 3.1 document, made of the models that the handlers use.
+"""The interface as an OpenAPI 3.1 document, made of the table of operations and of the models that the handlers use.
 
 Source: https://spec.openapis.org/oas/v3.1.0
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any, Final, NamedTuple
+from http import HTTPStatus
+from typing import Any, Final
 
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from processor import __version__
-from processor.problem import STATUS, Reason
-from schemas.api import (
-    Me,
-    ProblemDetails,
-    SessionCreated,
-    SignInCommand,
-    SignInCreated,
-    SignRequestCancelled,
-    SignRequestCommand,
-    SignRequestCreated,
-    SignRequestPage,
-    SignRequestStatus,
-)
+from processor.api.operation import Answer, Caller, Operation, Parameter
+from processor.api.operations import OPERATIONS
+from processor.problem import Problem, Reason, problem_response
+from schemas.api import ProblemDetails
 
 PATH: Final = "/v1/openapi.json"
+NAME: Final = "openapi.json"
+"""Of the committed document, below ``schemas/``."""
 _COMPONENT: Final = "#/components/schemas/{model}"
 _PROBLEM: Final = "application/problem+json"
 _JSON: Final = "application/json"
-_CALLER: Final[tuple[Reason, ...]] = ("key_missing", "key_invalid", "rate_limited", "store_unavailable")
-_BODY: Final[tuple[Reason, ...]] = ("body_invalid", "body_timeout", "body_too_large", "content_encoding_not_supported")
-_ASKING: Final[tuple[Reason, ...]] = (
-    "application_forbidden",
-    "return_url_forbidden",
-    "xumm_unavailable",
-    "xumm_refused",
+_ABOUT: Final = (
+    "How apps and services ask people to sign with the Xumm wallet, and follow what becomes of it. Refusals are "
+    "problem details (RFC 9457) whose `reason` is for programs. A path that does not know a method answers 405 with "
+    "`Allow`; an unknown path answers 404."
 )
-
-
-class Operation(NamedTuple):
-    """One method of one path."""
-
-    method: str
-    path: str
-    summary: str
-    answers: dict[int, type[BaseModel] | str]
-    """Status to a model, or to a media type that has none."""
-    problems: tuple[Reason, ...]
-    body: type[BaseModel] | None = None
-    parameters: tuple[tuple[str, str], ...] = ()
-    """Where and name."""
-    open: bool = False
-    """Whether anybody may call."""
-
-
-OPERATIONS: Final = (
-    Operation(
-        "post",
-        "/v1/sign-in",
-        "Begin a sign-in",
-        {201: SignInCreated},
-        (*_BODY, *_ASKING, "rate_limited", "store_unavailable"),
-        SignInCommand,
-        open=True,
-    ),
-    Operation("get", "/v1/sign-in/{id}", "How far a sign-in is", {200: SignRequestStatus}, (*_CALLER, "not_found")),
-    Operation(
-        "get",
-        "/v1/sign-in/{id}/events",
-        "What happens to a sign-in, as it happens",
-        {200: "text/event-stream"},
-        (*_CALLER, "not_found", "too_many_streams"),
-        parameters=(("header", "Last-Event-ID"),),
-    ),
-    Operation(
-        "post",
-        "/v1/sign-in/{id}/session",
-        "Get the session of a sign-in that is signed",
-        {201: SessionCreated},
-        (*_CALLER, "not_found", "not_signed", "session_taken"),
-    ),
-    Operation(
-        "post",
-        "/v1/sign-requests",
-        "Ask a user to sign",
-        {201: SignRequestCreated, 200: SignRequestCreated},
-        (
-            *_CALLER,
-            *_BODY,
-            *_ASKING,
-            "scope_missing",
-            "template_invalid",
-            "idempotency_key_invalid",
-            "idempotency_key_reused",
-            "idempotency_in_progress",
-            "identifier_taken",
-        ),
-        SignRequestCommand,
-        parameters=(("header", "Idempotency-Key"),),
-    ),
-    Operation(
-        "get",
-        "/v1/sign-requests",
-        "The caller's sign requests, the newest first",
-        {200: SignRequestPage},
-        (*_CALLER, "scope_missing", "cursor_invalid"),
-        parameters=(("query", "limit"), ("query", "before")),
-    ),
-    Operation(
-        "get",
-        "/v1/sign-requests/{id}",
-        "How far a sign request is",
-        {200: SignRequestStatus},
-        (*_CALLER, "scope_missing", "not_found"),
-    ),
-    Operation(
-        "delete",
-        "/v1/sign-requests/{id}",
-        "Withdraw a sign request that nobody opened",
-        {200: SignRequestCancelled},
-        (
-            *_CALLER,
-            "scope_missing",
-            "not_found",
-            "already_resolved",
-            "already_opened",
-            "already_expired",
-            "xumm_unavailable",
-            "xumm_refused",
-        ),
-    ),
-    Operation(
-        "get",
-        "/v1/sign-requests/{id}/events",
-        "What happens to a sign request, as it happens",
-        {200: "text/event-stream"},
-        (*_CALLER, "scope_missing", "not_found", "too_many_streams"),
-        parameters=(("header", "Last-Event-ID"),),
-    ),
-    Operation("get", "/v1/me", "Who the caller is", {200: Me}, (*_CALLER, "scope_missing", "identity_unavailable")),
-    Operation(
-        "get",
-        "/v1/return",
-        "What is known of the payload that a user comes back from",
-        {200: SignRequestStatus},
-        ("not_found", "rate_limited", "store_unavailable"),
-        parameters=(("query", "state"),),
-        open=True,
-    ),
-)
+_CALLERS: Final[Mapping[Caller, str]] = {
+    "session": "Token of a session, `xws_…`.",
+    "xummToken": "Access token of Xumm's OAuth2 provider, or an xApp's token where the operator allows it.",
+    "serviceKey": "Key of another service, `xwp_…`, with the scopes that its operator gave it.",
+    "exchangeSecret": "What whoever began the sign-in was given, `xwe_…`.",
+}
+_HEADERS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+    "Idempotency-Replayed": ("The answer is that of the first time.", {"const": "true"}),
+    "Location": ("Where to go.", {"type": "string", "format": "uri"}),
+    "Refresh": ("The app's link, after `0; url=`.", {"type": "string"}),
+    "Retry-After": ("Seconds after which to ask again.", {"type": "string", "pattern": "^[0-9]+$"}),
+    "WWW-Authenticate": ("As of RFC 6750.", {"type": "string"}),
+}
+_BEFORE_TIME: Final[tuple[Reason, ...]] = ("rate_limited", "too_many_streams", "idempotency_in_progress")
+"""Whoever raises these says when to come again."""
 
 
 @cache
 def document() -> bytes:
     """The document, as it is served and committed."""
-    models = {each for operation in OPERATIONS for each in _models(operation)} | {ProblemDetails}
-    modes = [(model, "serialization") for model in sorted(models, key=lambda model: model.__name__)]
-    _, definitions = models_json_schema(modes, ref_template=_COMPONENT)  # type: ignore[arg-type]  # a list of literals
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
     whole = {
         "openapi": "3.1.0",
-        "info": {"title": "Xumm webhook processor", "version": __version__},
+        "info": {
+            "title": "Xumm webhook processor",
+            "version": __version__,
+            "description": _ABOUT,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [],
         "paths": paths,
         "components": {
-            "schemas": definitions["$defs"],
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "schemas": _schemas(),
+            "headers": {name: {"description": about, "schema": schema} for name, (about, schema) in _HEADERS.items()},
+            "securitySchemes": {
+                name: {"type": "http", "scheme": "bearer", "description": about} for name, about in _CALLERS.items()
+            },
         },
     }
     return (json.dumps(whole, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _models(operation: Operation) -> list[type[BaseModel]]:
-    answers = [each for each in operation.answers.values() if not isinstance(each, str)]
-    return answers if operation.body is None else [*answers, operation.body]
+def _schemas() -> dict[str, Any]:
+    """What is sent is as strict as it is read, what is answered as complete as it is written."""
+    modes: dict[type[BaseModel], JsonSchemaMode] = {ProblemDetails: "validation"}
+    for operation in OPERATIONS:
+        contents = (each.content for each in operation.answers.values())
+        modes |= {each: "serialization" for each in contents if isinstance(each, type)}
+        modes |= {operation.body: "validation"} if operation.body is not None else {}
+    ordered = sorted(modes.items(), key=lambda pair: pair[0].__name__)
+    _, definitions = models_json_schema(ordered, ref_template=_COMPONENT)
+    schemas: dict[str, Any] = definitions["$defs"]
+    return schemas
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
-    named = [("path", "id")] if "{id}" in operation.path else []
+    path = [{"in": "path", "name": "id", "required": True, "description": "The payload's UUID.", "schema": _UUID}]
     shown: dict[str, Any] = {
+        "operationId": operation.name,
         "summary": operation.summary,
-        "security": [] if operation.open else [{"bearer": []}],
-        "parameters": [_parameter(*each) for each in (*named, *operation.parameters)],
-        "responses": {str(status): _answer(status, each) for status, each in operation.answers.items()}
-        | _problems(operation.problems),
+        "security": [{caller: []} for caller in operation.callers],
+        "parameters": [*(path if "{id}" in operation.path else []), *map(_parameter, operation.parameters)],
+        "responses": {str(status): _answer(each) for status, each in operation.answers.items()}
+        | _problems(("request_malformed", *operation.problems)),
     }
     if operation.body is not None:
         shown["requestBody"] = {"required": True, "content": {_JSON: {"schema": _reference(operation.body)}}}
     return shown
 
 
-def _parameter(place: str, name: str) -> dict[str, Any]:
-    return {"in": place, "name": name, "required": place == "path" or name == "state", "schema": {"type": "string"}}
+_UUID: Final = {"type": "string", "format": "uuid"}
 
 
-def _answer(status: int, answer: type[BaseModel] | str) -> dict[str, Any]:
-    content = {answer: {}} if isinstance(answer, str) else {_JSON: {"schema": _reference(answer)}}
-    said = {200: "Done, or done before", 201: "Made"}
-    return {"description": said[status], "content": content}
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    return {
+        "in": parameter.place,
+        "name": parameter.name,
+        "required": parameter.required,
+        "description": parameter.about,
+        "schema": dict(parameter.schema),
+    }
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    content = {_JSON: _reference(answer.content)} if isinstance(answer.content, type) else answer.content
+    shown: dict[str, Any] = {"description": answer.about}
+    if content:
+        shown["content"] = {media: {"schema": dict(schema)} for media, schema in content.items()}
+    if answer.headers:
+        shown["headers"] = _named(answer.headers)
+    return shown
 
 
 def _problems(reasons: tuple[Reason, ...]) -> dict[str, Any]:
-    by_status: dict[int, list[str]] = {}
-    for reason in sorted(reasons):
-        by_status.setdefault(STATUS[reason].value, []).append(reason)
-    content = {_PROBLEM: {"schema": _reference(ProblemDetails)}}
-    return {
-        str(status): {"description": "reason: " + ", ".join(each), "content": content}
-        for status, each in sorted(by_status.items())
+    by_status: dict[HTTPStatus, set[Reason]] = {}
+    for reason in reasons:
+        by_status.setdefault(Problem(reason).status, set()).add(reason)
+    return {str(status.value): _refusal(sorted(each)) for status, each in sorted(by_status.items())}
+
+
+def _refusal(reasons: list[Reason]) -> dict[str, Any]:
+    told = {"properties": {"reason": {"enum": reasons}}}
+    shown: dict[str, Any] = {
+        "description": "reason: " + ", ".join(reasons),
+        "content": {_PROBLEM: {"schema": {"allOf": [_reference(ProblemDetails), told]}}},
     }
+    headers = {name for reason in reasons for name in _headers_of(reason)}
+    return shown | ({"headers": _named(sorted(headers))} if headers else {})
+
+
+def _headers_of(reason: Reason) -> Iterable[str]:
+    if reason in _BEFORE_TIME:
+        return {"Retry-After"}
+    return _HEADERS.keys() & problem_response(Problem(reason)).headers.keys()
+
+
+def _named(headers: Iterable[str]) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
 
 
 def _reference(model: type[BaseModel]) -> dict[str, str]:

@@ -1,13 +1,11 @@
-"""What every request of another service goes through: who asks, may they, and what do they say."""
+"""What a request says, within bounds."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Final, TypeVar
 
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ValidationError
 
-from processor.core.service_key import Scope, ServiceKey, find_key, presented_key
 from processor.intake import Limits
 from processor.problem import Problem
 
@@ -15,19 +13,6 @@ Model = TypeVar("Model", bound=BaseModel)
 _MAX_BYTES: Final = 16 * 1024
 _MAX_ERRORS: Final = 10
 _MAX_PLACE: Final = 100
-
-
-def authorized(request: web.Request, keys: Sequence[ServiceKey], scope: Scope) -> ServiceKey:
-    """The caller's key, which has ``scope``. Raises `Problem`; no byte of the body is read before."""
-    presented = presented_key(request.headers.get(hdrs.AUTHORIZATION))
-    if presented is None:
-        raise Problem("key_missing")
-    key = find_key(keys, presented)
-    if key is None:
-        raise Problem("key_invalid")
-    if scope not in key.scopes:
-        raise Problem("scope_missing")
-    return key
 
 
 async def said(request: web.Request, model: type[Model], limits: Limits) -> Model:

@@ -56,7 +56,7 @@ class ReturnDesk:
 
     async def returned(self, request: web.Request) -> web.StreamResponse:
         """What is known of the payload whose return URL has this state. It works once; all other parameters are air."""
-        self._gate.admit(f"address/{request.remote}")
+        self._gate.admit_address(request)
         state = request.query.get("state", "")
         if not 0 < len(state) <= _MAX_STATE or not state.isascii():
             raise Problem("not_found")

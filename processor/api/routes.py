@@ -7,8 +7,11 @@ from typing import Final, Protocol
 from aiohttp import hdrs, web
 
 from processor.api.callers import Authenticator, Callers, Sessions
-from processor.api.endpoint import Gate, Handler, endpoint
+from processor.api.endpoint import Gate, Handler, endpoint, nowhere
 from processor.api.events import EventStore, Streams
+from processor.api.me import MeDesk
+from processor.api.me import SessionStore as Ended
+from processor.api.oauth2 import OAuth2Desk
 from processor.api.openapi import PATH as OPENAPI_PATH
 from processor.api.openapi import document
 from processor.api.returns import RequestStore as ReturnStore
@@ -18,22 +21,27 @@ from processor.api.sign_in import SessionStore as Exchange
 from processor.api.sign_in import SignInDesk
 from processor.api.sign_requests import PATH, SignRequestDesk
 from processor.api.sign_requests import RequestStore as SignRequestStore
+from processor.api.watches import WatchDesk
 from processor.core.allowance import Allowances
 from processor.core.application import Application
 from processor.core.asking import owner_of
 from processor.feed import Feed
 from processor.intake import Limits
+from processor.registry import Registry
 from processor.settings import Settings, service_keys_of
+from processor.sign_ins import SignIns
 from processor.sign_requests import SignRequests
 
 EVENTS_PATH: Final = PATH + "/{id}/events"
+REST: Final = "/v1/{rest:(?s:.*)}"
+"""Whatever is no path of the interface."""
 
 
 class RequestStore(SignRequestStore, SignInStore, ReturnStore, EventStore, Protocol):
     """Where sign requests and their events are kept."""
 
 
-class SessionStore(Sessions, Exchange, Protocol):
+class SessionStore(Sessions, Exchange, Ended, Protocol):
     """Where sessions are kept."""
 
 
@@ -44,6 +52,7 @@ class Parts:
     requests: SignRequests
     store: RequestStore
     sessions: SessionStore
+    registry: Registry
     feed: Feed
     applications: Mapping[str, Application]
     settings: Settings
@@ -51,6 +60,8 @@ class Parts:
     time: Callable[[], float]
     """Monotonic, in seconds."""
     authenticators: Sequence[Authenticator] = ()
+    sign_ins: SignIns | None = None
+    """Through Xumm's OAuth2 provider."""
 
 
 class Interface:
@@ -64,9 +75,10 @@ class Interface:
             applications=Allowances(bounds.requests_per_minute),
             time=parts.time,
             origins=frozenset(bounds.allowed_origins),
+            proxies=bounds.trusted_proxies,
         )
         self._return_urls = {name: each.return_urls for name, each in parts.settings.applications.items()}
-        self.callers = Callers(service_keys_of(parts.settings), parts.sessions, parts.authenticators)
+        self.callers = Callers(service_keys_of(parts.settings), parts.sessions, self._gate, parts.authenticators)
         self.streams = Streams(parts.store, parts.feed, self._gate, limit=bounds.streams)
 
     def routes(self) -> Mapping[str, Handler]:
@@ -88,8 +100,13 @@ class Interface:
             OPENAPI_PATH: {hdrs.METH_GET: openapi},
             **self._sign_in().routes,
             **ReturnDesk(parts.store, self._gate, parts.settings.applications).routes,
+            **MeDesk(self.callers.admitted, parts.sessions).routes,
+            **WatchDesk(parts.registry, self.callers, parts.limits).routes,
         }
-        return {path: endpoint(self._gate, path, each) for path, each in methods.items()}
+        if parts.sign_ins is not None:
+            methods |= OAuth2Desk(parts.sign_ins, self._gate, parts.limits).routes
+        rest = dict.fromkeys(hdrs.METH_ALL, nowhere)
+        return {path: endpoint(self._gate, path, each) for path, each in (methods | {REST: rest}).items()}
 
     def _requests(self) -> SignRequestDesk:
         parts = self._parts

@@ -101,7 +101,7 @@ class SignInDesk:
 
     async def begin(self, request: web.Request) -> web.StreamResponse:
         """201 with a SignIn payload and its exchange secret. Anybody may begin one; nothing is gained by that alone."""
-        self._gate.admit(f"address/{request.remote}")
+        self._gate.admit_address(request)
         command = await said(request, SignInCommand, self._limits)
         application = self._applications.get(command.app)
         if application is None:
@@ -154,10 +154,11 @@ class SignInDesk:
     async def _own(self, request: web.Request) -> StoredRequest:
         """The sign-in in the path, for whoever began it. Raises `Problem`, the same for a wrong secret and for none."""
         secret, named = bearer_of(request), request.match_info["id"]
-        self._gate.admit(f"address/{request.remote}")
         found = await self._store.holds_exchange(named if is_uuid(named) else "", _digest(secret))
         if found is None or found.kind != "sign_in":
+            self._gate.admit_address(request)
             raise Problem("not_found")
+        self._gate.admit(f"{OWNER}/{found.payload}")
         return found
 
     def _told(self, standing: Standing) -> BaseModel:

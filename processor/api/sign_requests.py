@@ -141,9 +141,8 @@ class SignRequestDesk:
 
     async def caller(self, request: web.Request, scope: Scope) -> Caller:
         """Who calls, admitted. Raises `Problem`; no byte of the body is read before."""
-        caller = await self._callers.of(request)
+        caller = await self._callers.admitted(request)
         permitted(caller, scope)
-        self._gate.admit(f"{caller.app}/{owner_of(caller)}" if isinstance(caller, UserCaller) else owner_of(caller))
         return caller
 
     async def own(self, request: web.Request, scope: Scope) -> StoredRequest:

@@ -1,56 +1,49 @@
 """``POST /v1/watches``: follow a payload to its end."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
-import structlog
 from aiohttp import hdrs, web
 
-from processor.api.request import authorized, said
-from processor.core.errors import StoreError, StoreFull
-from processor.core.service_key import ServiceKey
+from processor.api.callers import Callers, permitted
+from processor.api.endpoint import Handler
+from processor.api.request import said
+from processor.core.caller import UserCaller
 from processor.intake import Limits
-from processor.problem import Problem, problem_response
+from processor.problem import Problem
 from processor.registry import Registry, UnknownApplication
+from schemas.api import Watched
 from schemas.commands import WatchCommand
 
 PATH: Final = "/v1/watches"
 
-log = structlog.get_logger()
 
+class WatchDesk:
+    """The handler."""
 
-def watches_handler(
-    registry: Registry, keys: Sequence[ServiceKey], limits: Limits
-) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """Answers 202 if the payload is followed from now on, 200 if it was or had ended, and problems."""
+    def __init__(self, registry: Registry, callers: Callers, limits: Limits) -> None:
+        self._registry = registry
+        self._callers = callers
+        self._limits = limits
 
-    async def handle(request: web.Request) -> web.StreamResponse:
+    @property
+    def routes(self) -> Mapping[str, Mapping[str, Handler]]:
+        """The methods of the path."""
+        return {PATH: {hdrs.METH_POST: self.watch}}
+
+    async def watch(self, request: web.Request) -> web.StreamResponse:
+        """202 if the payload is followed from now on, 200 if it was or had ended. For services alone."""
+        caller = await self._callers.admitted(request)
+        if isinstance(caller, UserCaller):
+            raise Problem("scope_missing")
+        permitted(caller, "watches")
+        command = await said(request, WatchCommand, self._limits)
+        permitted(caller, "watches", command.app)
         try:
-            return await _watch(request, registry, keys, limits)
-        except Problem as problem:
-            log.warning("request.refused", path=PATH, status=problem.status.value, reason=problem.reason)
-            return problem_response(problem)
-
-    return handle
-
-
-async def _watch(
-    request: web.Request, registry: Registry, keys: Sequence[ServiceKey], limits: Limits
-) -> web.StreamResponse:
-    if request.method != hdrs.METH_POST:
-        raise Problem("method_not_allowed")
-    key = authorized(request, keys, "watches")
-    command = await said(request, WatchCommand, limits)
-    if not key.covers(command.app):
-        raise Problem("application_forbidden")
-    try:
-        news = await registry.watch(command)
-    except UnknownApplication:
-        raise Problem("application_forbidden") from None
-    except StoreFull:
-        raise Problem("outbox_full") from None
-    except StoreError:
-        raise Problem("store_unavailable") from None
-    status = HTTPStatus.ACCEPTED if news else HTTPStatus.OK
-    return web.json_response({"result": "accepted" if news else "known"}, status=status)
+            news = await self._registry.watch(command)
+        except UnknownApplication:
+            raise Problem("application_forbidden") from None
+        told = Watched(result="accepted" if news else "known")
+        status = HTTPStatus.ACCEPTED if news else HTTPStatus.OK
+        return web.Response(body=told.model_dump_json(), status=status, content_type="application/json")

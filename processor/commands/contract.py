@@ -1,4 +1,4 @@
-"""``schema``: the documents that describe the events."""
+"""``schema``: the documents that describe the events, and the HTTP interface."""
 
 from typing import Annotated
 
@@ -12,11 +12,12 @@ def schema(
     check: Annotated[bool, typer.Option("--check", help="Say whether documents and models agree.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Write the documents anew from the models.")] = False,
     release: Annotated[bool, typer.Option("--release", help="Freeze the schemas as what consumers rely on.")] = False,
+    http: Annotated[bool, typer.Option("--http", help="Print the OpenAPI document.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print, check, write or release the event schemas.
+    """Print, check, write or release the schemas of events and of the HTTP interface.
 
-    Without an option it prints the AsyncAPI document.
+    Without an option it prints the AsyncAPI document, with `--http` the OpenAPI document.
 
     `--check` exits with 1 if a committed document differs from the models, or if the models break what was released:
     a field removed, retyped or newly required. Such a change needs a new version of the event.
@@ -25,22 +26,26 @@ def schema(
 
       processor schema > asyncapi.json
 
+      processor schema --http > openapi.json
+
       processor schema --check
     """
+    from processor.api import openapi
     from schemas import documents
 
+    interface = {openapi.NAME: openapi.document().decode()}
     if sum((check, write, release)) > 1:
         raise CommandError("give one of --check, --write and --release", Code.USAGE)
     if write:
-        _tell({"written": documents.write()}, as_json=as_json)
+        _tell({"written": documents.write(others=interface)}, as_json=as_json)
     elif release:
         _tell({"released": _released()}, as_json=as_json)
     elif check:
-        stale, breaking = documents.stale(), documents.breaking()
+        stale, breaking = documents.stale(others=interface), documents.breaking()
         _tell({"stale": stale, "breaking": breaking}, as_json=as_json)
         answer(yes=not stale and not breaking)
     else:
-        say(documents.documents()["asyncapi.json"].rstrip())
+        say((interface[openapi.NAME] if http else documents.documents()["asyncapi.json"]).rstrip())
 
 
 def _released() -> list[str]:

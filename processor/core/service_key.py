@@ -12,8 +12,6 @@ from typing import Final, Literal
 Scope = Literal["watches", "sign-requests:read", "sign-requests:write"]
 PREFIX: Final = "xwp_"
 """So that a key that leaked into a text is recognised as one."""
-_MAX_LENGTH: Final = 200
-_BEARER: Final = "bearer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +38,6 @@ class ServiceKey:
 def digest_of(key: str) -> bytes:
     """What is kept of a key."""
     return hashlib.sha256(key.encode()).digest()
-
-
-def presented_key(authorization: str | None) -> str | None:
-    """The key in an ``Authorization`` header (RFC 6750), None if there is none."""
-    scheme, _, key = (authorization or "").partition(" ")
-    key = key.strip()
-    return key if scheme.lower() == _BEARER and key and len(key) <= _MAX_LENGTH else None
 
 
 def find_key(keys: Iterable[ServiceKey], presented: str) -> ServiceKey | None:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from processor.core.identity import user_reference
 from processor.core.report import Report, SnapshotReport, WebhookReport
+from processor.core.state import PayloadState
 
 TOKEN_LIFE: Final = timedelta(days=30)
 """How long a user token stays valid after the last signature made with it."""
@@ -84,6 +85,30 @@ def known_token(report: Report) -> KnownToken | None:
         signed_at,
         token.expires_at or signed_at + TOKEN_LIFE,
     )
+
+
+class Owner(NamedTuple):
+    """Whose the token of a user is."""
+
+    app: str
+    user: str
+    """The opaque reference."""
+    account: str
+
+
+def owner_of(state: PayloadState) -> Owner | None:
+    """Whose the token is that came with a payload; None unless its signature is proven to be one account's.
+
+    Xumm's API may leave the token out of a payload whose webhook had it. Both are Xumm's word on one payload: the
+    webhook says with which token, and the signature by whom.
+    """
+    snapshot = state.snapshot
+    if state.user is None or snapshot is None or snapshot.outcome != "signed" or not snapshot.proven:
+        return None
+    signature = snapshot.signature
+    if signature is None or signature.algorithm == "multisign" or snapshot.application != state.application:
+        return None
+    return Owner(state.app, state.user, signature.account)
 
 
 def is_doubtful(token: TokenFacts, now: datetime) -> bool:

@@ -1,4 +1,4 @@
-"""The store as the API sees it: sign requests, sessions and user tokens, over one writer."""
+"""The store as the API sees it: sign requests, sessions, user tokens and what is used up, over one writer."""
 
 from asyncio import Future
 from collections.abc import Callable, Collection, Sequence
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from processor.core.errors import SealingError
 from processor.core.state import PayloadState
 from processor.core.user_token import KeptToken
-from processor.store import requests, sessions, vault
+from processor.store import requests, sessions, spent, vault
 from processor.store.entry import OutboxMessage, Recorded, Reported
 from processor.store.requests import Draft, Reservation, StoredRequest
 from processor.store.sessions import Session
@@ -117,6 +117,17 @@ class StoredSessions:
     async def end(self, token: str) -> bool:
         """End a session before its time. False if there is none."""
         return await self._writer.run(lambda store: store.do(sessions.end, token))
+
+
+class StoredSpent:
+    """What has been used up, by any instance. Raises `StoreError`."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def first(self, used: str, until: datetime) -> bool:
+        """Whether nobody used this before. It is remembered until then; in doubt the answer is no."""
+        return await self._writer.run(lambda store: store.do(spent.first, store.dialect, used, until))
 
 
 class StoredTokens:

@@ -10,6 +10,7 @@ from processor.core.announce import encode
 from processor.core.lifecycle import Announcement, Transition, apply
 from processor.core.sealing import Keyring
 from processor.core.state import Fact, PayloadState
+from processor.core.user_token import owner_of
 from processor.core.watching import begins
 from processor.publisher.port import Message
 from processor.store.entry import (
@@ -83,6 +84,7 @@ class Recording:
         self._put_quarantine(connection, group.quarantined)
         if self.vault is not None:
             self.vault.keep(connection, [entry.report for entry in entries if isinstance(entry, Reported)])
+            self.vault.bind(connection, filter(None, map(owner_of, group.changed.values())))
         return recorded
 
     def _load(self, connection: Connection, subjects: Mapping[_Key, str], seen_at: int) -> dict[_Key, PayloadState]:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select
 
+from processor.store import spent
 from processor.store.requests import forget_events
 from processor.store.tables import deliveries, events, outbox, outcomes, quarantine, sessions, sign_requests, stored
 
@@ -39,6 +40,7 @@ def prune(connection: Connection, retention: Retention, now: datetime, limit: in
         + _remove(connection, sign_requests, sign_requests.c.reserved_at < stored(now - retention.deliveries), limit)
         + _remove(connection, sessions, sessions.c.expires_at < stored(now), limit)
         + forget_events(connection, limit)
+        + spent.forget(connection, now, limit)
     )
 
 

@@ -205,6 +205,15 @@ user_tokens: Final = Table(
 )
 """Xumm's user tokens, sealed. ``account`` is null until a proven signature says whose a token is."""
 
+spent: Final = Table(
+    "spent",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("until", BigInteger, nullable=False),
+    Index("spent_until", "until"),
+)
+"""What counts once, by its SHA-256, until nobody can use it any more anyway."""
+
 leases: Final = Table(
     "leases",
     metadata,

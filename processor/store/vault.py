@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Dialect, and_, case, null, or_, select, updat
 from processor.core.errors import SealingError
 from processor.core.report import Report
 from processor.core.sealing import NONCE_BYTES, Binding, Keyring, Sealed
-from processor.core.user_token import KnownToken, TokenFacts, known_token
+from processor.core.user_token import KnownToken, Owner, TokenFacts, known_token
 from processor.store.rows import Insert, Insertion
 from processor.store.tables import restored, stored, user_tokens
 
@@ -47,6 +47,21 @@ class Vault:
                 key = (token.app, token.user)
                 tokens[key] = _merged(tokens.get(key), token)
         self._put(connection, [self._row(tokens[key]) for key in sorted(tokens)])
+
+    def bind(self, connection: Connection, owners: Iterable[Owner]) -> None:
+        """Seal the tokens of nobody yet anew as their owners', the same order for everybody."""
+        for app, user, account in sorted(set(owners)):
+            nobodys = (*_same(app, user), user_tokens.c.account.is_(None), user_tokens.c.revoked_at.is_(None))
+            row = connection.execute(select(user_tokens).where(*nobodys).with_for_update()).first()
+            if row is None:
+                continue
+            try:
+                token = self.open(row)
+            except SealingError:  # its key is gone: it stays as useless as it was
+                continue
+            sealed = self.keyring.seal(token, Binding(row.application, user, account), os.urandom(NONCE_BYTES))
+            values = {"account": account, "key_id": sealed.key_id, "sealed": sealed.box}
+            connection.execute(update(user_tokens).where(*nobodys).values(values))
 
     def open(self, row: Any) -> str:
         """The token in a row of `user_tokens`. Raises `SealingError`."""

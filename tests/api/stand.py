@@ -87,14 +87,14 @@ class Stand:
 
 
 def settings_at(folder: Path, sandbox: Sandbox, **changes: Any) -> Settings:
-    shop = {
+    shop: dict[str, Any] = {
         "api_key": SHOP.key,
         "api_secret": SHOP.secret,
         "return_urls": [RETURN, WEB_RETURN],
         "apple_app_ids": ["ABCDE12345.com.example.shop"],
         "android_package": "com.example.shop",
         "android_fingerprints": [":".join(["AB"] * 32)],
-    }
+    } | changes.pop("shop", {})
     values: dict[str, Any] = {
         "applications": {"shop": shop, "other": {"api_key": OTHER.key, "api_secret": OTHER.secret}},
         "service_keys": KEYS,

@@ -13,9 +13,12 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
+from processor.api.endpoint import Gate as Bounds
+from processor.api.endpoint import endpoint
 from processor.api.identity_tokens import XAppJwtAuthenticator, XummJwtAuthenticator
-from processor.api.me import me_handler
+from processor.api.me import MeDesk
 from processor.app import Processor
+from processor.core.allowance import Allowances
 from processor.core.caller import UserCaller
 from processor.core.errors import StoreUnavailable
 from processor.core.oauth2 import ApiSecret, Client
@@ -121,14 +124,23 @@ async def test_logs_bear_no_token(stand: Stand) -> None:
     assert [part for part in parts if part in str(lines)] == []
 
 
+class NoSessions:
+    """A store that keeps none."""
+
+    async def end(self, token: str) -> bool:
+        return False
+
+
 async def test_store_that_is_gone_is_told() -> None:
     """Where sessions are looked up in it, nobody is refused for that."""
 
     async def identify(_request: web.Request) -> UserCaller:
         raise StoreUnavailable("gone")
 
+    gate = Bounds(callers=Allowances(1), applications=Allowances(1), time=lambda: 0.0)
+
     async with (
-        serving(me_handler(identify)) as peer,
+        serving(endpoint(gate, "/v1/me", {"GET": MeDesk(identify, NoSessions()).told})) as peer,
         aiohttp.ClientSession() as session,
         session.get(peer.url / "v1/me") as response,
     ):

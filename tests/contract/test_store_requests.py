@@ -266,6 +266,34 @@ def test_token_of_a_proven_signature(store: Store, order: int) -> None:
     assert [facts.account for facts in kept(store)] == [ACCOUNT]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("together", [False, True])
+def test_token_that_only_the_webhook_has(store: Store, order: int, *, together: bool) -> None:
+    """A fetched payload that names no token says all the same whose that of its webhook is, once it is proven."""
+    entries = [webhook(1), signed(1, token=None)][::order]
+    for group in [entries] if together else [[entry] for entry in entries]:
+        store.record(group, NOW)
+
+    assert opened(store) == TOKEN
+    assert [facts.account for facts in kept(store)] == [ACCOUNT]
+
+
+def test_webhook_of_another_payload_lends_no_account(store: Store) -> None:
+    """Neither an unproven signature, nor one of another payload, says whose a token is."""
+    store.record([webhook(1), signed(1, token=None, account=None), signed(2, token=None)], NOW)
+
+    assert [facts.account for facts in kept(store)] == [None]
+    assert opened(store) is None
+
+
+def test_owner_does_not_change(store: Store) -> None:
+    """A token that was proven to be somebody's is not taken over by who signs without one."""
+    store.record([signed(1)], NOW)
+    store.record([webhook(2), signed(2, token=None, account="rOther")], NOW)
+
+    assert [facts.account for facts in kept(store)] == [ACCOUNT]
+
+
 def test_both_in_one_transaction(store: Store) -> None:
     """Reports of one user in one group are one row."""
     store.record([webhook(1), signed(1), webhook(2)], NOW)

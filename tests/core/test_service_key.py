@@ -1,6 +1,4 @@
-import pytest
-
-from processor.core.service_key import ServiceKey, digest_of, find_key, presented_key
+from processor.core.service_key import ServiceKey, digest_of, find_key
 
 KEYS = tuple(
     ServiceKey(name=name, digest=digest_of(f"key of {name}"), scopes=frozenset({"watches"})) for name in ("a", "b")
@@ -14,25 +12,6 @@ def test_key_is_found_by_its_hash() -> None:
     for wrong in ("", "key of", "key of c", digest_of("key of a").hex(), "key of ä"):
         assert find_key(KEYS, wrong) is None
     assert find_key((), "key of a") is None
-
-
-@pytest.mark.parametrize(
-    ("header", "key"),
-    [
-        ("Bearer abc", "abc"),
-        ("bearer  abc ", "abc"),
-        (None, None),
-        ("", None),
-        ("Bearer", None),
-        ("Bearer ", None),
-        ("Basic abc", None),
-        ("abc", None),
-        ("Bearer " + "x" * 201, None),
-    ],
-)
-def test_key_is_read_from_the_header(header: str | None, key: str | None) -> None:
-    """As RFC 6750 writes it, and within reason."""
-    assert key == presented_key(header)
 
 
 def test_key_may_be_for_some_applications() -> None:

@@ -39,6 +39,7 @@ def test_migrations_make_the_tables(url: str) -> None:
         "sign_requests_owner": None,
         "sign_requests_payload": None,
         "sign_requests_state": None,
+        "spent_until": None,
         "tasks_due": None,
         "tasks_leased": "leased_until is not null",
         "user_tokens_account": None,
