@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from processor import __version__
 from processor.problem import STATUS, Reason
 from schemas.api import (
+    DeviceRegistration,
     Me,
     ProblemDetails,
     SessionCreated,
@@ -38,6 +39,15 @@ _ASKING: Final[tuple[Reason, ...]] = (
     "xumm_refused",
 )
 
+_DEVICE: Final[tuple[Reason, ...]] = (
+    *_CALLER,
+    "scope_missing",
+    "application_forbidden",
+    "parameter_invalid",
+    "broker_unavailable",
+)
+_DEVICE_PARAMETERS: Final = (("path", "token"), ("query", "app"), ("query", "account"))
+
 
 class Operation(NamedTuple):
     """One method of one path."""
@@ -46,7 +56,7 @@ class Operation(NamedTuple):
     path: str
     summary: str
     answers: dict[int, type[BaseModel] | str]
-    """Status to a model, or to a media type that has none."""
+    """Status to a model, or to a media type that has none, or to nothing."""
     problems: tuple[Reason, ...]
     body: type[BaseModel] | None = None
     parameters: tuple[tuple[str, str], ...] = ()
@@ -141,6 +151,23 @@ OPERATIONS: Final = (
     ),
     Operation("get", "/v1/me", "Who the caller is", {200: Me}, (*_CALLER, "scope_missing", "identity_unavailable")),
     Operation(
+        "put",
+        "/v1/devices/{token}",
+        "Have the user's notifications pushed to a device",
+        {204: ""},
+        (*_DEVICE, *_BODY),
+        DeviceRegistration,
+        parameters=_DEVICE_PARAMETERS,
+    ),
+    Operation(
+        "delete",
+        "/v1/devices/{token}",
+        "Push nothing more of the user's to a device",
+        {204: ""},
+        _DEVICE,
+        parameters=_DEVICE_PARAMETERS,
+    ),
+    Operation(
         "get",
         "/v1/return",
         "What is known of the payload that a user comes back from",
@@ -197,8 +224,10 @@ def _parameter(place: str, name: str) -> dict[str, Any]:
 
 
 def _answer(status: int, answer: type[BaseModel] | str) -> dict[str, Any]:
+    said = {200: "Done, or done before", 201: "Made", 204: "Done, or done before"}
+    if not answer:
+        return {"description": said[status]}
     content = {answer: {}} if isinstance(answer, str) else {_JSON: {"schema": _reference(answer)}}
-    said = {200: "Done, or done before", 201: "Made"}
     return {"description": said[status], "content": content}
 
 
