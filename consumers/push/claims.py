@@ -33,16 +33,16 @@ def register(connection: Connection, device: Device, *, at: datetime) -> int | N
     newest = connection.scalar(select(func.max(claims.c.registered_at)).where(of_token)) or 0
     _claim(connection, device.owner, token_hash, application=device.application or "", registered_at=stamp)
     removed_at = connection.scalar(select(claims.c.removed_at).where(of_token, claims.c.owner == device.owner)) or 0
-    if stamp < newest or stamp <= removed_at:
-        _bound(connection, device.owner)
+    _bound(connection, device.owner)
+    if stamp < newest:
         return None
     held = select(devices.c.owner).where(devices.c.owner == device.owner, devices.c.token_hash == token_hash)
     if connection.scalar(held) is None:
-        registry.forget(connection, token_hash)
+        registry.forget(connection, token_hash)  # also if it was removed since: it was no longer the others'
+    if stamp <= removed_at:
+        return None
     registry.add(connection, device, at=at)
-    evicted = _evict(connection, device)
-    _bound(connection, device.owner)
-    return evicted
+    return _evict(connection, device)
 
 
 def remove(connection: Connection, owner: str, token_hash: str, *, application: str, at: datetime) -> bool:

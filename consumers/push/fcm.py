@@ -162,7 +162,7 @@ def _check(status: int, headers: Mapping[str, str], answer: Any) -> None:
     code = _error_code(answer)
     reason = f"FCM answered {status}{f' {code}' if code else ''}"
     if code == "UNREGISTERED" or (status == BAD_REQUEST and _names_token(answer)):
-        raise Unregistered(reason, certain=code == "UNREGISTERED")
+        raise Unregistered(reason)
     if status in RETRYABLE:
         after = retry_after(headers) or (DEFAULT_WAIT if code == "QUOTA_EXCEEDED" else None)
         raise Retry(reason, after=after)
