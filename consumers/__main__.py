@@ -76,6 +76,7 @@ def list_consumers(*, as_json: AsJson = False) -> None:
             {
                 "name": each.name,
                 "queue": each.consumer.queue,
+                "command_queues": list(each.consumer.command_queues),
                 "bindings": list(each.consumer.bindings),
                 "summary": each.summary,
             }
@@ -85,6 +86,8 @@ def list_consumers(*, as_json: AsJson = False) -> None:
         return
     for each in found:
         typer.echo(f"{each.name:20} {each.consumer.queue:24} {', '.join(each.consumer.bindings)}")
+        for queue in each.consumer.command_queues:
+            typer.echo(f"{'':20} {queue:24} commands")
         typer.echo(f"{'':20} {each.summary}")
 
 

@@ -29,10 +29,10 @@ from processor.intake import Intake, Limits
 from processor.ledger import LedgerNodes, Transactions
 from processor.listener import Timing
 from processor.process import allow_files, loop_factory, spare_the_collector, stop_on_signals
-from processor.pruning import keep_pruning
+from processor.pruning import keep_pruning, retention_of
 from processor.publisher.embedded import EmbeddedPublisher
 from processor.publisher.port import Publisher
-from processor.publisher.rabbitmq import RabbitPublisher
+from processor.publisher.rabbitmq import RabbitOptions, RabbitPublisher
 from processor.registrations import Registrations
 from processor.registry import Registry
 from processor.relay import Relay
@@ -42,7 +42,6 @@ from processor.sockets import StatusSockets
 from processor.store.desk import StoredRequests, StoredSessions, StoredSpent, StoredTokens
 from processor.store.entry import OutboxMessage
 from processor.store.facade import StoredOutbox, StoredTasks, StoredWatches
-from processor.store.retention import Retention
 from processor.store.store import Store
 from processor.store.waiting import Bounds
 from processor.store.writer import Writer
@@ -53,6 +52,7 @@ from processor.users import Users, users_of
 from processor.watcher import Pace, Watcher
 from processor.web import assert_fast_parser, runner_of, web_application
 from processor.xumm import Credentials, Payloads, XummApi
+from schemas.topology import COMMANDS, EXCHANGE
 
 _OTHER_FILES: Final = 2_000
 """Open files beside the sockets: clients of ours, the database, the broker."""
@@ -74,8 +74,8 @@ WALL_CLOCK: Final = Timing(clock=utc_now, time=time.monotonic, chance=random.ran
 class Processor:
     """One running service: an async context manager whose body is its life.
 
-    ``publisher`` replaces the one that the settings call for, ``timing`` the time of day, ``budget`` what makes an
-    application's budget of calls to Xumm's API. `serve` runs the loops, and raises if one of them dies.
+    ``publisher`` and ``commands`` replace those that the settings call for, ``timing`` the time of day, ``budget``
+    what makes an application's budget of calls to Xumm's API. `serve` runs the loops, and raises if one of them dies.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Processor:
         settings: Settings,
         *,
         publisher: Publisher | None = None,
+        commands: Publisher | None = None,
         timing: Timing = WALL_CLOCK,
         budget: Callable[[], Budget] = Budget,
     ) -> None:
@@ -91,7 +92,8 @@ class Processor:
         self._budget = budget
         clock = self._clock = timing.clock
         self.applications: Mapping[str, Application] = applications_of(settings)
-        self.publisher = publisher or _publisher(settings)
+        self.publisher = publisher or _publisher(settings, EXCHANGE)
+        self.commands = commands or _publisher(settings, COMMANDS, kept=0)
         self.writer = Writer(
             partial(Store.open, settings.database_url, keyring_of(settings)),
             bounds=Bounds(outbox=settings.outbox_high_water),
@@ -117,6 +119,7 @@ class Processor:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.writer)
             await stack.enter_async_context(self.publisher)
+            await stack.enter_async_context(self.commands)
             self.relay = Relay(self._outbox, self.publisher)
             self.watcher = self._watcher()
             self.registry = Registry(self.applications, self.writer, clock=self._clock)
@@ -148,7 +151,7 @@ class Processor:
                 loops.append(group.create_task(self.watcher.run(), name="watcher"))
             if self.settings.amqp_urls:
                 loops.append(group.create_task(self._registrations().run(), name="registrations"))
-            pruning = keep_pruning(self.writer, _retention(self.settings), clock=self._clock)
+            pruning = keep_pruning(self.writer, retention_of(self.settings), clock=self._clock)
             loops.append(group.create_task(pruning, name="pruning"))
             loops.append(group.create_task(keep_summarizing(self.writer, clock=self._clock), name="summaries"))
             await stop.wait()
@@ -239,6 +242,8 @@ class Processor:
             applications=self.applications,
             settings=self.settings,
             limits=limits,
+            commands=self.commands,
+            clock=self._clock,
             time=time.monotonic,
             authenticators=users.authenticators,
             sign_ins=users.sign_ins,
@@ -274,13 +279,10 @@ def _tell_unopened(error: str) -> None:
     log.error("token.unopened", error=error, hint="a sealing key is missing, or somebody changed the table")
 
 
-def _retention(settings: Settings) -> Retention:
-    keep = settings.retention
-    return Retention(events=keep.events, deliveries=keep.deliveries, max_deliveries=keep.delivery_rows)
-
-
-def _publisher(settings: Settings) -> Publisher:
-    return RabbitPublisher(settings.amqp_urls) if settings.amqp_urls else EmbeddedPublisher()
+def _publisher(settings: Settings, exchange: str, *, kept: int = 1000) -> Publisher:
+    """On a connection of its own: that one exchange is missing stops nothing else."""
+    options = RabbitOptions(exchange=exchange, name=f"publisher {exchange}")
+    return RabbitPublisher(settings.amqp_urls, options) if settings.amqp_urls else EmbeddedPublisher(unrouted_kept=kept)
 
 
 async def _run(settings: Settings) -> None:

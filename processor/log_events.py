@@ -31,7 +31,20 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "delivery.unnoted": LogEvent(
         "warning", "A webhook with a right signature and a wrong time could not make its payload looked up."
     ),
+    "device.asked": LogEvent("info", "An app registered or removed a push device; the broker holds the command."),
+    "device.doubted": LogEvent(
+        "warning",
+        "A provider does not take a device's token; the same for a day while it takes others removes the device.",
+    ),
+    "device.forgotten": LogEvent("info", "A user took a push device back, so it left the registry."),
+    "device.outdated": LogEvent("info", "A command for a push device came after a newer one, and changed nothing."),
+    "device.refused": LogEvent("warning", "A device that an app registered cannot be pushed to; the reason says why."),
+    "device.registered": LogEvent("info", "A device is pushed to for an account from now on; `evicted` others went."),
     "device.removed": LogEvent("info", "The push provider knows a device no more, so it left the registry."),
+    "device.unasked": LogEvent("error", "The broker did not take a command for a push device; its app was told 503."),
+    "devices.disowned": LogEvent(
+        "error", "A provider disowns a device and has taken none since the start: look at the channel's settings."
+    ),
     "event.dead_lettered": LogEvent(
         "error", "A consumer gave up on a message; the reason says why, `dead-letters redrive` brings it back."
     ),

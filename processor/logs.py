@@ -32,6 +32,9 @@ _QUIET: Final = {
     "alembic": logging.WARNING,
     "sqlalchemy": logging.WARNING,
     "asyncio": logging.WARNING,
+    "httpx": logging.WARNING,  # it tells addresses, and those of APNs hold device tokens
+    "httpcore": logging.WARNING,
+    "hpack": logging.WARNING,
 }
 _COLOURS: Final = {"debug": "\x1b[2m", "info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[31m"}
 _PLAIN: Final = "\x1b[0m"

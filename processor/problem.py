@@ -46,6 +46,7 @@ Reason = (
         "state_invalid",
         "code_invalid",
         "identity_unavailable",
+        "broker_unavailable",
     ]
 )
 
@@ -90,6 +91,7 @@ STATUS: Final[dict[Reason, HTTPStatus]] = {
     "state_invalid": HTTPStatus.BAD_REQUEST,
     "code_invalid": HTTPStatus.BAD_REQUEST,
     "identity_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "broker_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 _CHALLENGES: Final[dict[Reason, dict[str, str]]] = {
     "key_missing": {hdrs.WWW_AUTHENTICATE: "Bearer"},

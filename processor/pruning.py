@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from processor.core.errors import StoreError
+from processor.settings import Settings
 from processor.store.retention import Retention
 from processor.store.writer import Writer
 
@@ -16,6 +17,12 @@ BETWEEN_BATCHES: Final = timedelta(milliseconds=100)
 """Webhooks go first."""
 
 log = structlog.get_logger()
+
+
+def retention_of(settings: Settings) -> Retention:
+    """How long the store keeps what."""
+    keep = settings.retention
+    return Retention(events=keep.events, deliveries=keep.deliveries, max_deliveries=keep.delivery_rows)
 
 
 async def keep_pruning(writer: Writer, retention: Retention, *, clock: Callable[[], datetime]) -> None:

@@ -1,10 +1,22 @@
 """What apps and services say to this one over HTTP, and what it answers. The OpenAPI document is made of these."""
 
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StrictBool, StrictInt, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StrictBool,
+    StrictInt,
+    StringConstraints,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
+from schemas.devices import Channel, Locale, Platform, Subscription
 from schemas.events import ResolveName, SignName
 from schemas.text import Account, ApplicationName, TransactionHash, Uuid
 
@@ -175,6 +187,25 @@ class Me(_Wire):
     proven_by: Literal["session", "xumm_jwt", "xapp_jwt"]
     expires_at: AwareDatetime | None
     """Until when that counts, where it is known."""
+
+
+class DeviceRegistration(_Wire):
+    """A device of the caller's; its token is in the path."""
+
+    channel: Channel
+    """The provider that the token is of."""
+    platform: Platform | None = None
+    """What the device is; by default what its channel serves: Android, iOS or the web."""
+    locale: Locale | None = None
+    """Language of its user."""
+    subscription: Subscription | None = None
+    """Of a browser, and of nothing else."""
+
+    @model_validator(mode="after")
+    def _subscribed(self) -> Self:
+        if (self.channel == "webpush") != (self.subscription is not None):
+            raise PydanticCustomError("subscription_misplaced", "webpush has a subscription, nothing else has")
+        return self
 
 
 class FieldError(_Wire):

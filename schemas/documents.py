@@ -15,11 +15,19 @@ from typing import Any, Final
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
-from schemas.commands import WatchCommand
+from schemas.commands import DeviceCommand, DeviceRegistered, DeviceRemoved, WatchCommand
 from schemas.compatibility import breaking_changes
 from schemas.events import MODELS, CloudEvent, family_and_name
 from schemas.status import Status
-from schemas.topology import CONTENT_TYPE, DEFAULT_QUEUES, EXCHANGE, HEADER_TRACEPARENT, WATCHES
+from schemas.topology import (
+    COMMANDS,
+    CONTENT_TYPE,
+    DEFAULT_QUEUES,
+    EXCHANGE,
+    HEADER_TRACEPARENT,
+    PUSH_DEVICES,
+    WATCHES,
+)
 from schemas.webhook import WEBHOOK
 
 ROOT: Final = Path(__file__).parent
@@ -28,9 +36,20 @@ RELEASED: Final = "released"
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _INBOUND: Final[dict[str, TypeAdapter[Any]]] = {"webhook": WEBHOOK, "status": TypeAdapter(Status)}
-_COMMANDS: Final[dict[str, type[BaseModel]]] = {"watch": WatchCommand}
-_COMMAND_QUEUES: Final = {"watch": WATCHES}
-_COMMAND_EXAMPLES: Final = {"watch": {"app": "shop", "payload": "33ab5035-8f7f-4461-95a9-e89ab67d3452"}}
+_COMMANDS: Final[dict[str, type[BaseModel]]] = {
+    "watch": WatchCommand,
+    "device.registered": DeviceRegistered,
+    "device.removed": DeviceRemoved,
+}
+_COMMAND_QUEUES: Final = {"watch": WATCHES, "device.registered": PUSH_DEVICES, "device.removed": PUSH_DEVICES}
+_QUEUES_TOLD: Final = {
+    WATCHES: "Quorum queue that this service takes commands from. Publish to the default exchange, "
+    "persistent and mandatory. What makes no sense goes to the dead letters, with the reason.",
+    PUSH_DEVICES: f"Quorum queue bound to the direct exchange `{COMMANDS}` by its own name. This service publishes to "
+    "it what apps say of their devices. Device tokens are secrets: no other queue gets them.",
+}
+_TAKING: Final = {"ack": True, "bindingVersion": "0.3.0"}
+_SENDING: Final = {"deliveryMode": 2, "mandatory": True, "timestamp": True, "bindingVersion": "0.3.0"}
 _APP_PATTERN: Final = "A name that the operator gave the application, such as `shop`."
 
 
@@ -82,7 +101,7 @@ def write(directory: Path = ROOT, others: Mapping[str, str] = MappingProxyType({
 
 def breaking(directory: Path = ROOT) -> list[str]:
     """What would break consumers that rely on the released schemas. Each event with a new version starts anew."""
-    return breaking_changes(_released(directory), _by_id(event_schemas().values()))
+    return breaking_changes(_released(directory), _by_id(_promised()))
 
 
 def release(directory: Path = ROOT) -> list[str]:
@@ -90,13 +109,18 @@ def release(directory: Path = ROOT) -> list[str]:
     if problems := breaking(directory):
         raise ValueError("; ".join(problems))
     written = []
-    for urn, schema in _by_id(event_schemas().values()).items():
+    for urn, schema in _by_id(_promised()).items():
         path = f"{RELEASED}/{urn.removeprefix('urn:xumm-processor:').replace(':', '.v')}.json"
         if _read(directory / path) != _text(schema):
             (directory / path).parent.mkdir(parents=True, exist_ok=True)
             (directory / path).write_text(_text(schema), encoding="utf-8")
             written.append(path)
     return written
+
+
+def _promised() -> list[dict[str, Any]]:
+    """What programs that are deployed on their own rely on."""
+    return [*event_schemas().values(), *map(_command_schema, _COMMANDS)]
 
 
 def _released(directory: Path) -> dict[str, Any]:
@@ -115,7 +139,7 @@ def _text(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def _event_schema(model: type[CloudEvent]) -> dict[str, Any]:
+def _event_schema(model: type[CloudEvent | DeviceCommand]) -> dict[str, Any]:
     schema = model.model_json_schema(mode="serialization", schema_generator=_Generator)
     urn = model.model_fields["dataschema"].default
     # The envelope is always complete, also where the model knows a value by itself.
@@ -129,7 +153,10 @@ def _inbound_schema(name: str) -> dict[str, Any]:
 
 
 def _command_schema(name: str) -> dict[str, Any]:
-    schema = _COMMANDS[name].model_json_schema(mode="validation", schema_generator=_Generator)
+    model = _COMMANDS[name]
+    if issubclass(model, DeviceCommand):
+        return _event_schema(model)
+    schema = model.model_json_schema(mode="validation", schema_generator=_Generator)
     return _document(f"urn:xumm-processor:command.{name}:1", schema)
 
 
@@ -191,14 +218,14 @@ def _queue_channels(kinds: Mapping[str, str]) -> Iterator[tuple[str, dict[str, A
 
 
 def _command_channels() -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, queue in _COMMAND_QUEUES.items():
+    for queue, told in _QUEUES_TOLD.items():
+        names = [f"command.{name}" for name, each in _COMMAND_QUEUES.items() if each == queue]
         yield (
             f"queue.{queue}",
             {
                 "address": queue,
-                "description": "Quorum queue that this service takes commands from. Publish to the default exchange, "
-                "persistent and mandatory. What makes no sense goes to the dead letters, with the reason.",
-                "messages": {f"command.{name}": {"$ref": f"#/components/messages/command.{name}"}},
+                "description": told,
+                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
                 "bindings": _queue_bindings(queue),
             },
         )
@@ -214,36 +241,37 @@ def _operation(kind: str) -> dict[str, Any]:
         "action": "send",
         "channel": {"$ref": f"#/channels/{kind}"},
         "messages": [{"$ref": f"#/channels/{kind}/messages/{kind}"}],
-        "bindings": {"amqp": {"deliveryMode": 2, "mandatory": True, "timestamp": True, "bindingVersion": "0.3.0"}},
+        "bindings": {"amqp": _SENDING},
     }
 
 
 def _command_operations() -> Iterator[tuple[str, dict[str, Any]]]:
     for name, queue in _COMMAND_QUEUES.items():
         channel = f"#/channels/queue.{queue}"
+        taken = queue == WATCHES
         yield (
-            f"receive.{name}",
+            f"{'receive' if taken else 'publish'}.{name}",
             {
-                "action": "receive",
+                "action": "receive" if taken else "send",
                 "channel": {"$ref": channel},
                 "messages": [{"$ref": f"{channel}/messages/command.{name}"}],
-                "bindings": {"amqp": {"ack": True, "bindingVersion": "0.3.0"}},
+                "bindings": {"amqp": _TAKING if taken else _SENDING},
             },
         )
 
 
 def _command_message(name: str) -> dict[str, Any]:
-    model = _COMMANDS[name]
+    model, example = _COMMANDS[name], ROOT / "examples" / "commands" / f"{name}.json"
     return {
         "name": f"command.{name}",
         "title": model.__name__,
         "summary": (model.__doc__ or "").strip(),
-        "contentType": "application/json",
+        "contentType": CONTENT_TYPE if issubclass(model, DeviceCommand) else "application/json",
         "payload": {
             "schemaFormat": "application/schema+json;version=draft-2020-12",
             "schema": {"$ref": f"./json/command.{name}.json"},
         },
-        "examples": [{"name": name, "payload": _COMMAND_EXAMPLES[name]}],
+        "examples": [{"name": name, "payload": json.loads(example.read_text("utf-8"))}],
     }
 
 

@@ -17,6 +17,12 @@ RETRIES: Final = "xumm.retry"
 WATCHES: Final = "xumm.watch"
 """Queue of commands to watch a payload, as of `schemas.commands.WatchCommand`; publish to the default exchange."""
 
+COMMANDS: Final = "xumm.commands"
+"""Direct exchange for what this service asks of consumers; each command's routing key is the queue it is for."""
+
+PUSH_DEVICES: Final = "push-devices"
+"""Queue of commands to register and remove push devices. They carry device tokens, so no event's way is theirs."""
+
 LOG: Final = "xumm.log"
 """Stream that keeps every event for a time, so that a new consumer can replay the past."""
 

@@ -125,6 +125,15 @@ def test_carries_the_lines_of_libraries() -> None:
     assert [line["logger"] for line in lines(stream)[3:]] == ["py.warnings"]
 
 
+def test_libraries_that_tell_addresses_are_quiet() -> None:
+    """An address of APNs holds a device token, and its client writes one line for each request."""
+    _, stream = configured(level="debug")
+    for name in ("httpx", "httpcore.http2", "hpack.hpack"):
+        logging.getLogger(name).info("HTTP Request: POST https://api.push.apple.com/3/device/%s", CANARY)
+
+    assert CANARY not in stream.getvalue().decode()
+
+
 def _raise(error: BaseException, cause: BaseException | None = None) -> None:
     hidden = CANARY
     assert hidden

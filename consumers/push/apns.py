@@ -33,6 +33,7 @@ MAX_COLLAPSE_ID: Final = 64
 PRIORITIES: Final[Mapping[Urgency, str]] = {"high": "10", "normal": "5", "low": "1"}
 
 DEAD: Final = frozenset({"BadDeviceToken", "DeviceTokenNotForTopic", "ExpiredToken", "Unregistered"})
+"""Certain only where APNs says since when, with 410; a wrong topic or address has it say the others of every token."""
 EXPIRED: Final = "ExpiredProviderToken"
 TOO_MANY_TOKENS: Final = "TooManyProviderTokenUpdates"
 CREDENTIALS: Final = "check CONSUMERS_APNS_KEY, CONSUMERS_APNS_KEY_ID, CONSUMERS_APNS_TEAM_ID and CONSUMERS_APNS_URL"
@@ -163,7 +164,8 @@ def _check(answer: httpx.Response, body: Mapping[str, Any]) -> None:
         return
     told = f"APNs answered {status}{f' {reason}' if reason else ''}"
     if status == _GONE or reason in DEAD:
-        raise Unregistered(told, since=_moment(body.get("timestamp")))
+        since = _moment(body.get("timestamp"))
+        raise Unregistered(told, since=since, certain=status == _GONE and since is not None)
     if reason == EXPIRED:
         raise Retry(f"{told} to a new token: compare this machine's clock")
     if reason == TOO_MANY_TOKENS:

@@ -14,12 +14,14 @@ log = structlog.get_logger()
 class Unregistered(Exception):
     """The provider knows the device no more: the app was removed, or its token was replaced.
 
-    ``since`` is when, if the provider said so: whoever registered later may be alive again.
+    ``since`` is when, if the provider said so: whoever registered later may be alive again. Not ``certain`` if the
+    settings can be to blame as well.
     """
 
-    def __init__(self, reason: str, *, since: datetime | None = None) -> None:
+    def __init__(self, reason: str, *, since: datetime | None = None, certain: bool = True) -> None:
         super().__init__(reason)
         self.since = since
+        self.certain = certain
 
 
 class Channel(Protocol):

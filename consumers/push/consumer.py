@@ -5,22 +5,29 @@ collapse key, and devices served are remembered, so that a retry reaches only th
 """
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self
 
 import structlog
+from sqlalchemy import Connection
 
-from consumers.push import devices
+from consumers.push import claims, devices, doubts
 from consumers.push.channel import Unregistered
 from consumers.push.channels import Channels, open_channels
-from consumers.push.devices import Device
+from consumers.push.devices import ChannelName, Device
 from consumers.push.notification import QUIET, Notification, notification_of
+from consumers.push.subscription import Keys, endpoint_of, serves
+from consumers.push.tables import METADATA
 from consumers.runtime.consumer import Consumer, Context, Resources
 from consumers.runtime.errors import Fatal, Retry
 from consumers.runtime.reason import describe
+from schemas.commands import DeviceRegistered, DeviceRegisteredData, DeviceRemoved
 from schemas.data import SignedOutcome
 from schemas.events import ResolveEvent, SignEvent
+from schemas.topology import PUSH_DEVICES
 
 log = structlog.get_logger()
 
@@ -30,16 +37,19 @@ AT_ONCE: Final = 16
 
 
 class Push(Consumer):
-    """Pushes what users need to see to their devices."""
+    """Pushes what users need to see to their devices, and keeps the registry of these."""
 
     queue = "push-notifications"
-    tables = devices.METADATA
-    schema_version = 2  # before channels, every token went to FCM, and was removed when FCM did not know it
+    command_queues = (PUSH_DEVICES,)
+    tables = METADATA
+    schema_version = 3  # before claims, a device heard of every application, whoever had registered it
 
     def __init__(self, resources: Resources, channels: Channels | None = None) -> None:
         super().__init__(resources)
         self._channels: Channels = channels or {}
         self._held_open = AsyncExitStack()
+        self._delivering: set[ChannelName] = set()
+        """Channels whose provider took something since the start."""
 
     async def __aenter__(self) -> Self:
         if not self._channels:
@@ -56,7 +66,8 @@ class Push(Consumer):
         if event.type in QUIET:
             return
         owners = _owners(event)
-        waiting = await context.database.read(lambda db: devices.unserved(db, event.id, owners))
+        application = event.data.application
+        waiting = await context.database.read(lambda db: devices.unserved(db, event.id, owners, application))
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def serve(device: Device) -> Retry | Fatal | None:
@@ -78,14 +89,15 @@ class Push(Consumer):
         try:
             await self._push(device, notification)
         except Unregistered as dead:
-            await self._remove(device, dead, context)
+            await (self._remove if dead.certain else self._doubt)(device, dead, context)
             return None
         except (Retry, Fatal) as failure:
             log.warning(
                 "push.failed", device=devices.masked(device.token), channel=device.channel, reason=describe(failure)
             )
             return failure
-        await context.database.write(lambda db: devices.note_served(db, event.id, device))
+        await context.database.write(lambda db: _note_served(db, event.id, device))
+        self._delivering.add(device.channel)
         return None
 
     async def _push(self, device: Device, notification: Notification) -> None:
@@ -101,26 +113,90 @@ class Push(Consumer):
             raise Retry(describe(error)) from error
 
     async def _remove(self, device: Device, dead: Unregistered, context: Context) -> None:
-        gone = await context.database.write(lambda db: devices.remove(db, device.token, added_by=dead.since))
+        if await context.database.write(lambda db: devices.remove(db, device.token, added_by=dead.since)):
+            _tell_removed(device, dead)
+
+    async def _doubt(self, device: Device, dead: Unregistered, context: Context) -> None:
+        """Settings may be to blame: they are, if the provider takes nothing at all."""
+        event_id, delivering = context.event_id, device.channel in self._delivering
+        if await context.database.write(lambda db: doubts.note(db, event_id, device, removable=delivering)):
+            _tell_removed(device, dead)
+            return
+        told = {"device": devices.masked(device.token), "channel": device.channel, "reason": describe(dead)}
+        if delivering:
+            log.warning("device.doubted", **told)
+        else:
+            log.error("devices.disowned", **told)
+
+    async def register(self, command: DeviceRegistered, context: Context) -> None:
+        """Have a device hear of its account. One that cannot be pushed to is told of in the log, and no dead letter."""
+        device = _device_of(command.data)
+        try:
+            if device.channel == "webpush":
+                _check_service(device.token, self.resources.settings.push_services)
+            evicted = await context.database.write(lambda db: claims.register(db, device, at=command.time))
+        except ValueError as error:
+            log.warning("device.refused", device=command.subject, channel=device.channel, reason=describe(error))
+            return
+        if evicted is None:
+            log.info("device.outdated", device=command.subject)
+            return
+        log.info("device.registered", device=command.subject, channel=device.channel, evicted=evicted)
+
+    async def forget(self, command: DeviceRemoved, context: Context) -> None:
+        """Have a device hear of an account no more, if it did."""
+        data, at = command.data, command.time
+        gone = await context.database.write(
+            lambda db: claims.remove(db, data.account, data.device, application=data.application, at=at)
+        )
         if gone:
-            log.info(
-                "device.removed",
-                device=devices.masked(device.token),
-                platform=device.platform,
-                channel=device.channel,
-                reason=describe(dead),
-            )
+            log.info("device.forgotten", device=command.subject)
 
     async def housekeep(self) -> None:
-        """Forget whom old events were pushed to."""
+        """Forget whom old events were pushed to, and what was said long ago of devices that are gone."""
         retention = self.resources.settings.inbox_retention
         await self.resources.database.write(lambda db: devices.forget_served(db, retention))
+        horizon = datetime.now(UTC) - retention
+        await self.resources.database.write(lambda db: claims.forget_claims(db, horizon))
 
 
 def _owners(event: SignEvent | ResolveEvent) -> tuple[str, ...]:
     """By whom a device may have been registered: the user, and the account once it is known."""
     account = event.data.account if isinstance(event.data, SignedOutcome) else None
     return tuple(owner for owner in (event.data.user, account) if owner is not None)
+
+
+def _note_served(connection: Connection, event_id: str, device: Device) -> None:
+    devices.note_served(connection, event_id, device)
+    doubts.clear(connection, device)
+
+
+def _tell_removed(device: Device, dead: Unregistered) -> None:
+    log.info(
+        "device.removed",
+        device=devices.masked(device.token),
+        platform=device.platform,
+        channel=device.channel,
+        reason=describe(dead),
+    )
+
+
+def _device_of(data: DeviceRegisteredData) -> Device:
+    return Device(
+        owner=data.account,
+        token=data.token,
+        platform=data.platform,
+        locale=data.locale,
+        channel=data.channel,
+        keys=None if data.keys is None else Keys(p256dh=data.keys.p256dh, auth=data.keys.auth),
+        application=data.application,
+    )
+
+
+def _check_service(endpoint: str, services: Iterable[str]) -> None:
+    """Raises `ValueError`."""
+    if not serves(services, endpoint_of(endpoint).host or ""):
+        raise ValueError("the endpoint is on no push service that CONSUMERS_WEBPUSH_SERVICES names")
 
 
 def _raise_worst(failures: list[Retry | Fatal]) -> None:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from sqlalchemy import BigInteger, Column, Connection, Index, MetaData, Row, String, Table, Text, delete, exists, select
+from sqlalchemy import Connection, Row, Table, and_, delete, exists, select
 
 from consumers.push.subscription import Keys, checked, endpoint_of
+from consumers.push.tables import claims, devices, doubts, pushes, routes
 from consumers.runtime.upsert import insert_into
 
 Platform = Literal["android", "ios", "web"]
 ChannelName = Literal["fcm", "apns", "webpush"]
 
-METADATA: Final = MetaData()
 MAX_TOKEN: Final = 4096
 VISIBLE: Final = 6
 """Characters of a token that may be shown, at its end."""
@@ -27,39 +27,6 @@ TOKEN_FORMS: Final[Mapping[ChannelName, tuple[re.Pattern[str], str]]] = {
     "webpush": (re.compile(r"https://[!-~]+"), "the https endpoint of a subscription"),
 }
 """What a token of each channel looks like, and how that is told."""
-
-devices: Final = Table(
-    "devices",
-    METADATA,
-    Column("owner", String(36), primary_key=True),
-    Column("token_hash", String(64), primary_key=True),
-    Column("token", Text, nullable=False),
-    Column("platform", String(16), nullable=False),
-    Column("locale", String(35)),
-    Column("added_at", BigInteger, nullable=False),
-    Index("devices_by_token", "token_hash"),
-)
-"""``owner`` is an account or an opaque user reference; one device may hear of several."""
-
-routes: Final = Table(
-    "routes",
-    METADATA,
-    Column("token_hash", String(64), primary_key=True),
-    Column("channel", String(16), nullable=False),
-    Column("p256dh", String(88)),
-    Column("auth", String(24)),
-)
-"""The way to each token. One without a row was registered before there were channels, with FCM."""
-
-pushes: Final = Table(
-    "pushes",
-    METADATA,
-    Column("event_id", String(36), primary_key=True),
-    Column("token_hash", String(64), primary_key=True),
-    Column("pushed_at", BigInteger, nullable=False),
-    Index("pushes_by_age", "pushed_at"),
-)
-"""Who was served already, so that a retry after a partial failure serves only the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +43,8 @@ class Device:
     channel: ChannelName = "fcm"
     keys: Keys | None = None
     """Of a Web Push subscription, whose endpoint is the token."""
+    application: str | None = None
+    """Xumm's uuid of the one that it hears of; None: all."""
 
     def __repr__(self) -> str:
         shown = f"platform={self.platform!r}, channel={self.channel!r}"
@@ -84,7 +53,7 @@ class Device:
     @property
     def token_hash(self) -> str:
         """Names the token in keys and notes."""
-        return hashlib.sha256(self.token.encode()).hexdigest()
+        return hash_of(self.token)
 
 
 def masked(token: str) -> str:
@@ -92,8 +61,11 @@ def masked(token: str) -> str:
     return f"…{token[-VISIBLE:]}" if len(token) > 2 * VISIBLE else "…"
 
 
-def add(connection: Connection, device: Device) -> None:
-    """Register ``device``, or renew what is known of it. Raises `ValueError` on one that cannot be pushed to."""
+def add(connection: Connection, device: Device, *, at: datetime | None = None) -> None:
+    """Register ``device`` as of ``at``, by default now, or renew what is known of it.
+
+    Raises `ValueError` on one that cannot be pushed to.
+    """
     checked_keys = _keys_of(device)
     registration = {
         "owner": device.owner,
@@ -101,7 +73,7 @@ def add(connection: Connection, device: Device) -> None:
         "token": device.token,
         "platform": device.platform,
         "locale": device.locale,
-        "added_at": int(time.time()),
+        "added_at": int(time.time() if at is None else at.timestamp()),
     }
     route = {
         "token_hash": device.token_hash,
@@ -115,9 +87,15 @@ def add(connection: Connection, device: Device) -> None:
 
 def list_of(connection: Connection, owners: Iterable[str] | None = None) -> list[Device]:
     """Devices of ``owners``, or all; oldest first."""
+    claimed = and_(
+        devices.c.owner == claims.c.owner,
+        devices.c.token_hash == claims.c.token_hash,
+        claims.c.registered_at > claims.c.removed_at,
+    )
     rows = (
-        select(devices, routes.c.channel, routes.c.p256dh, routes.c.auth)
+        select(devices, routes.c.channel, routes.c.p256dh, routes.c.auth, claims.c.application)
         .join_from(devices, routes, devices.c.token_hash == routes.c.token_hash, isouter=True)
+        .join(claims, claimed, isouter=True)
         .order_by(devices.c.added_at, devices.c.token_hash)
     )
     if owners is not None:
@@ -127,7 +105,13 @@ def list_of(connection: Connection, owners: Iterable[str] | None = None) -> list
 
 def remove(connection: Connection, token: str, *, owner: str | None = None, added_by: datetime | None = None) -> int:
     """Forget a device, of one owner or of all; how many registrations went. ``added_by`` spares younger ones."""
-    token_hash = hashlib.sha256(token.encode()).hexdigest()
+    return forget(connection, hash_of(token), owner=owner, added_by=added_by)
+
+
+def forget(
+    connection: Connection, token_hash: str, *, owner: str | None = None, added_by: datetime | None = None
+) -> int:
+    """As `remove`, by the hash of the token."""
     wanted = devices.c.token_hash == token_hash
     if owner is not None:
         wanted &= devices.c.owner == owner
@@ -135,8 +119,14 @@ def remove(connection: Connection, token: str, *, owner: str | None = None, adde
         wanted &= devices.c.added_at <= int(added_by.timestamp())
     gone = connection.execute(delete(devices).where(wanted)).rowcount
     unused = ~exists().where(devices.c.token_hash == token_hash)
-    connection.execute(delete(routes).where(routes.c.token_hash == token_hash, unused))
+    for table in (routes, doubts):
+        connection.execute(delete(table).where(table.c.token_hash == token_hash, unused))
     return gone
+
+
+def hash_of(token: str) -> str:
+    """What names a token in keys and notes."""
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _put(connection: Connection, table: Table, row: Mapping[str, object]) -> None:
@@ -169,13 +159,15 @@ def _device(row: Row[Any]) -> Device:
         locale=row.locale,
         channel=row.channel or "fcm",
         keys=Keys(p256dh=row.p256dh, auth=row.auth) if row.p256dh else None,
+        application=row.application,
     )
 
 
-def unserved(connection: Connection, event_id: str, owners: Iterable[str]) -> list[Device]:
-    """Devices of ``owners``, each once, that did not hear of the event yet."""
+def unserved(connection: Connection, event_id: str, owners: Iterable[str], application: str) -> list[Device]:
+    """Devices of ``owners`` that hear of ``application``, each once, that did not hear of the event yet."""
     served = set(connection.scalars(select(pushes.c.token_hash).where(pushes.c.event_id == event_id)))
-    waiting = {device.token_hash: device for device in list_of(connection, owners)}
+    found = [device for device in list_of(connection, owners) if device.application in {None, application}]
+    waiting = {device.token_hash: device for device in found}
     return [device for token_hash, device in waiting.items() if token_hash not in served]
 
 

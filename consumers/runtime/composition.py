@@ -2,8 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import structlog
 from sqlalchemy import MetaData
@@ -29,17 +29,27 @@ async def run_until_signal(found: Found, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    source = RabbitSource(settings.brokers, found.consumer.queue, prefetch=settings.prefetch)
-    await run_consumer(found, settings, source, stop)
+    queues = found.consumer.queues()
+    sources = {queue: RabbitSource(settings.brokers, queue, prefetch=settings.prefetch) for queue in queues}
+    await run_consumer(found, settings, sources, stop)
 
 
-async def run_consumer(found: Found, settings: Settings, source: Source, stop: asyncio.Event) -> None:
-    """Run a consumer on ``source`` until ``stop`` is set, then drain. Waits for a database that is not there yet."""
+async def run_consumer(found: Found, settings: Settings, sources: Mapping[str, Source], stop: asyncio.Event) -> None:
+    """Run a consumer on the sources of its queues until ``stop`` is set, then drain.
+
+    Each queue has a loop of its own; a missing one holds up no other. Waits for a database that is not there yet.
+    """
     if not await _database_is_there(found, settings, stop):
         return
-    async with opened(found, settings) as (consumer, inbox), source:
-        runtime = Runtime(consumer=consumer, source=source, inbox=inbox, limits=limits_of(settings))
-        await runtime.run(stop)
+    async with opened(found, settings) as (consumer, inbox), AsyncExitStack() as stack:
+        limits = limits_of(settings)
+        runtimes = [
+            Runtime(consumer=consumer, source=await stack.enter_async_context(source), inbox=inbox, limits=limits)
+            for source in sources.values()
+        ]
+        async with asyncio.TaskGroup() as group:
+            for queue, runtime in zip(sources, runtimes, strict=True):
+                group.create_task(runtime.run(stop, queue=queue), name=queue)
 
 
 @asynccontextmanager

@@ -10,11 +10,14 @@ from sqlalchemy import Connection, MetaData
 
 from consumers.runtime.database import Database
 from consumers.runtime.settings import Settings
+from schemas.commands import DeviceCommand
 from schemas.events import CloudEvent
 from schemas.topology import DEFAULT_QUEUES
 
 T = TypeVar("T")
 Handler = Callable[..., Any]
+Handled = CloudEvent | DeviceCommand
+"""What a message can be."""
 HANDLER_PARAMETERS = 2  # the event, and the transaction or context
 
 
@@ -55,18 +58,25 @@ class Consumer:
     """By default the name it runs under."""
     bindings: ClassVar[tuple[str, ...]] = ()
     """Topic patterns such as ``*.resolve.#``; by default those of the queue in `schemas.topology`."""
+    command_queues: ClassVar[tuple[str, ...]] = ()
+    """Queues of commands that it takes beside its own queue."""
     tables: ClassVar[MetaData | None] = None
     """Created in the consumer's database before it starts."""
     schema_version: ClassVar[int] = 1
     """Raise it when ``tables`` change in a way that old code cannot live with."""
-    handlers: ClassVar[Mapping[type[CloudEvent], str]] = {}
-    """Event model to method name; filled from the annotations."""
+    handlers: ClassVar[Mapping[type[Handled], str]] = {}
+    """Event or command model to method name; filled from the annotations."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls.queue = cls.__dict__.get("queue") or name_of(cls.__module__)
         cls.bindings = cls.__dict__.get("bindings") or DEFAULT_QUEUES.get(cls.queue, ())
         cls.handlers = _handlers_of(cls)
+
+    @classmethod
+    def queues(cls) -> tuple[str, ...]:
+        """All queues that it takes messages from, that of its events first."""
+        return (cls.queue, *cls.command_queues)
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
@@ -82,7 +92,7 @@ class Consumer:
     async def housekeep(self) -> None:
         """Called now and then: the place to forget what is too old to matter."""
 
-    def handler_of(self, event: CloudEvent) -> Handler | None:
+    def handler_of(self, event: Handled) -> Handler | None:
         """The bound method that handles ``event``; None if nobody cares."""
         name = self.handlers.get(type(event))
         return None if name is None else getattr(self, name)
@@ -96,8 +106,8 @@ def name_of(module: str) -> str:
     return module.removesuffix(".consumer").rpartition(".")[2].replace("_", "-")
 
 
-def _handlers_of(consumer: type[Consumer]) -> Mapping[type[CloudEvent], str]:
-    found: dict[type[CloudEvent], str] = {}
+def _handlers_of(consumer: type[Consumer]) -> Mapping[type[Handled], str]:
+    found: dict[type[Handled], str] = {}
     for name, method in inspect.getmembers(consumer, inspect.isfunction):
         if name.startswith("_") or hasattr(Consumer, name):
             continue
@@ -112,7 +122,7 @@ def _handlers_of(consumer: type[Consumer]) -> Mapping[type[CloudEvent], str]:
     return found
 
 
-def _handled_models(method: Handler) -> tuple[type[CloudEvent], ...]:
+def _handled_models(method: Handler) -> tuple[type[Handled], ...]:
     """The event models that the first parameter is annotated with; none if ``method`` is no handler."""
     _, *parameters = inspect.signature(method).parameters
     if len(parameters) != HANDLER_PARAMETERS:
@@ -125,10 +135,10 @@ def _handled_models(method: Handler) -> tuple[type[CloudEvent], ...]:
     return models
 
 
-def _models_in(annotation: object) -> tuple[type[CloudEvent], ...]:
+def _models_in(annotation: object) -> tuple[type[Handled], ...]:
     origin = get_origin(annotation)
     if origin in {Union, UnionType}:
         return tuple(model for part in get_args(annotation) for model in _models_in(part))
     if hasattr(annotation, "__metadata__"):
         return _models_in(get_args(annotation)[0])
-    return (annotation,) if isinstance(annotation, type) and issubclass(annotation, CloudEvent) else ()
+    return (annotation,) if isinstance(annotation, type) and issubclass(annotation, Handled) else ()

@@ -5,14 +5,17 @@ one, so that it can be acknowledged.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, StringConstraints, ValidationError
+from pydantic import BaseModel, Discriminator, StringConstraints, TypeAdapter, ValidationError
 
 from consumers.runtime.reason import describe
-from schemas.events import MODELS, ResolveEvent, SignEvent, parse_event
+from schemas.commands import DEVICE_COMMANDS, AnyDeviceCommand
+from schemas.events import MODELS, ResolveEvent, SignEvent
 
-AnyEvent = SignEvent | ResolveEvent
+AnyEvent = SignEvent | ResolveEvent | AnyDeviceCommand
+"""A command is decoded and handled as an event is."""
+_event: Final[TypeAdapter[AnyEvent]] = TypeAdapter(Annotated[AnyEvent, Discriminator("type")])
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
 
@@ -31,7 +34,7 @@ class Undecodable:
     reason: str
 
 
-Decoded = SignEvent | ResolveEvent | UnknownEvent | Undecodable
+Decoded = AnyEvent | UnknownEvent | Undecodable
 
 
 class _Envelope(BaseModel):
@@ -44,7 +47,7 @@ class _Envelope(BaseModel):
 def decode(body: bytes) -> Decoded:
     """What ``body`` holds. Raises nothing."""
     try:
-        return parse_event(body)
+        return _event.validate_json(body)
     except ValidationError as error:
         return _unknown_event(body) or Undecodable(reason=describe(error))
 
@@ -54,4 +57,8 @@ def _unknown_event(body: bytes) -> UnknownEvent | None:
         envelope = _Envelope.model_validate_json(body)
     except ValidationError:
         return None
-    return None if envelope.type in MODELS else UnknownEvent(id=envelope.id, type=envelope.type)
+    return (
+        None
+        if envelope.type in MODELS.keys() | DEVICE_COMMANDS.keys()
+        else UnknownEvent(id=envelope.id, type=envelope.type)
+    )

@@ -53,12 +53,15 @@ class Runtime:
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Consume until ``stop`` is set, then finish what is being handled, within the drain timeout, and return."""
+    async def run(self, stop: asyncio.Event, *, queue: str = "") -> None:
+        """Consume ``queue``, by default the consumer's own, until ``stop`` is set.
+
+        Then finish what is being handled, within the drain timeout, and return.
+        """
         async with asyncio.TaskGroup() as group:
             pump = group.create_task(self._pump(group))
             pruner = group.create_task(self._prune_forever())
-            log.info("consumer.started", queue=self._consumer.queue)
+            log.info("consumer.started", queue=queue or self._consumer.queue)
             await stop.wait()
             self._draining = True
             await self._source.stop()

@@ -14,7 +14,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from processor import __version__
 from processor.api.operation import Answer, Caller, Operation, Parameter
-from processor.api.operations import OPERATIONS
+from processor.api.operations import IN_PATH, OPERATIONS
 from processor.problem import Problem, Reason, problem_response
 from schemas.api import ProblemDetails
 
@@ -88,12 +88,11 @@ def _schemas() -> dict[str, Any]:
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
-    path = [{"in": "path", "name": "id", "required": True, "description": "The payload's UUID.", "schema": _UUID}]
     shown: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
         "security": [{caller: []} for caller in operation.callers],
-        "parameters": [*(path if "{id}" in operation.path else []), *map(_parameter, operation.parameters)],
+        "parameters": [_parameter(each) for each in (*_in_path(operation.path), *operation.parameters)],
         "responses": {str(status): _answer(each) for status, each in operation.answers.items()}
         | _problems(("request_malformed", *operation.problems)),
     }
@@ -102,7 +101,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
     return shown
 
 
-_UUID: Final = {"type": "string", "format": "uuid"}
+def _in_path(path: str) -> list[Parameter]:
+    return [parameter for parameter in IN_PATH if f"{{{parameter.name}}}" in path]
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:

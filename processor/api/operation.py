@@ -13,9 +13,9 @@ TEXT: Final[Schema] = {"type": "string"}
 
 
 class Parameter(NamedTuple):
-    """What stands in the address or the headers, beside the id."""
+    """What stands in the address or the headers."""
 
-    place: Literal["query", "header"]
+    place: Literal["path", "query", "header"]
     name: str
     about: str
     schema: Schema = TEXT

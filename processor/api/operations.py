@@ -5,9 +5,11 @@ from typing import Final
 
 from processor.api.operation import TEXT, Answer, Caller, Operation, Parameter, Schema
 from processor.core.asking import MAX_KEY
+from processor.core.device import PATH_PATTERN
 from processor.core.ticket import MAX_TICKET
 from processor.problem import Reason
 from schemas.api import (
+    DeviceRegistration,
     Me,
     SessionCreated,
     SessionRedeemed,
@@ -34,6 +36,13 @@ _ASKING: Final[tuple[Reason, ...]] = (
     "xumm_unavailable",
     "xumm_refused",
 )
+_DEVICE: Final[tuple[Reason, ...]] = (
+    *_CALLER,
+    "scope_missing",
+    "application_forbidden",
+    "parameter_invalid",
+    "broker_unavailable",
+)
 _EVENT: Final[Schema] = {
     "type": "object",
     "description": "One event of the stream; `data` is the CloudEvent that `asyncapi.json` describes, as JSON.",
@@ -58,10 +67,26 @@ def _parameter(name: str, about: str) -> Parameter:
 _LAST_EVENT: Final = Parameter(
     "header", "Last-Event-ID", "The number of the last event that the client has; what comes after is sent."
 )
+_OWNER: Final = (
+    Parameter("query", "app", "The application's name, if a service asks."),
+    Parameter("query", "account", "The account of the device's user, if a service asks."),
+)
+_HELD: Final = {204: Answer("The broker holds it", {})}
 _NUMBER: Final = {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"}
 _STATUS: Final = Answer("How far it is", SignRequestStatus)
 _EVENTS: Final = Answer("Server-sent events: `id`, `event` and `data`. The stream ends after the outcome.", _STREAM)
 
+IN_PATH: Final = (
+    Parameter("path", "id", "The payload's UUID.", {"type": "string", "format": "uuid"}, required=True),
+    Parameter(
+        "path",
+        "token",
+        "What the push service calls the device; for a browser, the SHA-256 of its endpoint in base64url.",
+        {"type": "string", "pattern": PATH_PATTERN},
+        required=True,
+    ),
+)
+"""What stands in braces in paths."""
 OPERATIONS: Final = (
     Operation(
         "post",
@@ -196,6 +221,27 @@ OPERATIONS: Final = (
         {200: _EVENTS},
         (*_CALLER, "scope_missing", "not_found", "too_many_streams"),
         parameters=(_LAST_EVENT,),
+        callers=_ALL,
+    ),
+    Operation(
+        "put",
+        "/v1/devices/{token}",
+        "registerDevice",
+        "Have the user's notifications pushed to a device",
+        _HELD,
+        (*_DEVICE, *_BODY),
+        DeviceRegistration,
+        _OWNER,
+        _ALL,
+    ),
+    Operation(
+        "delete",
+        "/v1/devices/{token}",
+        "removeDevice",
+        "Push nothing more of the user's to a device",
+        _HELD,
+        _DEVICE,
+        parameters=_OWNER,
         callers=_ALL,
     ),
     Operation(

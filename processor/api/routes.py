@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Protocol
 
 from aiohttp import hdrs, web
 
 from processor.api.callers import Authenticator, Callers, Sessions
+from processor.api.devices import PATH as DEVICE_PATH
+from processor.api.devices import DeviceDesk
 from processor.api.endpoint import Gate, Handler, endpoint, nowhere
 from processor.api.events import EventStore, Streams
 from processor.api.me import MeDesk
@@ -27,6 +30,7 @@ from processor.core.application import Application
 from processor.core.asking import owner_of
 from processor.feed import Feed
 from processor.intake import Limits
+from processor.publisher.port import Publisher
 from processor.registry import Registry
 from processor.settings import Settings, service_keys_of
 from processor.sign_ins import SignIns
@@ -57,6 +61,9 @@ class Parts:
     applications: Mapping[str, Application]
     settings: Settings
     limits: Limits
+    commands: Publisher
+    """The way to `schemas.topology.COMMANDS`."""
+    clock: Callable[[], datetime]
     time: Callable[[], float]
     """Monotonic, in seconds."""
     authenticators: Sequence[Authenticator] = ()
@@ -97,6 +104,7 @@ class Interface:
             PATH: requests.collection,
             PATH + "/{id}": requests.item,
             EVENTS_PATH: {hdrs.METH_GET: events},
+            DEVICE_PATH: self._devices(requests).methods,
             OPENAPI_PATH: {hdrs.METH_GET: openapi},
             **self._sign_in().routes,
             **ReturnDesk(parts.store, self._gate, parts.settings.applications).routes,
@@ -118,6 +126,16 @@ class Interface:
             applications=parts.applications,
             return_urls=self._return_urls,
             limits=parts.limits,
+        )
+
+    def _devices(self, requests: SignRequestDesk) -> DeviceDesk:
+        parts = self._parts
+        return DeviceDesk(
+            identify=requests.caller,
+            publisher=parts.commands,
+            applications=parts.applications,
+            limits=parts.limits,
+            clock=parts.clock,
         )
 
     def _sign_in(self) -> SignInDesk:

@@ -7,6 +7,9 @@ from uuid import UUID
 _EVENTS: Final = UUID("6f2c1d2e-7f0c-5b1e-9d53-3a6d5a0c9a41").bytes
 _USERS: Final = UUID("b7d0a0a4-54f3-5c0e-8a54-0c7a4e2f6d19").bytes
 
+_DEVICES: Final = UUID("0b9f2a86-1d55-5d0c-9a7e-6a1f4c83e7d2").bytes
+_COMMANDS: Final = UUID("c1a4e7f0-62d9-5b3b-8f0e-94d2b6a7150c").bytes
+
 
 def event_id(application: str, payload: str, fact: str) -> str:
     """UUIDv5 of what happened.
@@ -23,6 +26,16 @@ def user_reference(application: str, user_token: str) -> str:
     A user token is 122 random bits, so nobody who holds the reference can guess the token.
     """
     return _uuid5(_USERS, f"{application}/{user_token}")
+
+
+def device_reference(digest: str) -> str:
+    """An opaque name for a push device, from the digest of its token."""
+    return _uuid5(_DEVICES, digest)
+
+
+def command_id(app: str, wish: str, at: str) -> str:
+    """UUIDv5 of what was asked for, and when."""
+    return _uuid5(_COMMANDS, f"{app}/{wish}/{at}")
 
 
 def _uuid5(namespace: bytes, name: str) -> str:

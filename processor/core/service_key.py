@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-Scope = Literal["watches", "sign-requests:read", "sign-requests:write"]
+Scope = Literal["watches", "sign-requests:read", "sign-requests:write", "devices"]
 PREFIX: Final = "xwp_"
 """So that a key that leaked into a text is recognised as one."""
 

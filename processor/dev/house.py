@@ -86,18 +86,18 @@ async def opened(
     owner = Application(
         key=API_KEY, secret=API_SECRET, name="Demo", webhook_url=f"http://127.0.0.1:{port}/webhooks/{APP}"
     )
-    publisher = EmbeddedPublisher()
+    publisher, commands = EmbeddedPublisher(), EmbeddedPublisher(unrouted_kept=0)
     sandbox_settings = SandboxSettings(port=sandbox_port, ledger=_QUICK_LEDGER)
     try:
         async with (
             Sandbox([owner], sandbox_settings) as sandbox,
-            Processor(_settings(folder, sandbox, port), publisher=publisher) as processor,
+            Processor(_settings(folder, sandbox, port), publisher=publisher, commands=commands) as processor,
             asyncio.TaskGroup() as group,
         ):
             serving = group.create_task(processor.serve(stop))
             consuming = asyncio.Event()
             for name in CONSUMERS:
-                group.create_task(_consume(name, folder, publisher, consuming))
+                group.create_task(_consume(name, folder, (publisher, commands), consuming))
             yield House(processor=processor, sandbox=sandbox, folder=folder)
             stop.set()
             await asyncio.wait([serving])  # it drains into the consumers, which stop after it
@@ -109,12 +109,19 @@ async def opened(
         raise SettingsError(message) from None
 
 
-async def _consume(name: str, folder: Path, publisher: EmbeddedPublisher, stop: asyncio.Event) -> None:
-    found = find(name)
+async def _consume(
+    name: str, folder: Path, publishers: tuple[EmbeddedPublisher, EmbeddedPublisher], stop: asyncio.Event
+) -> None:
+    """Run a consumer on the events, and on the commands that it takes beside."""
+    found, (events, commands) = find(name), publishers
     settings = ConsumerSettings(database_url=f"sqlite:///{folder}/{{consumer}}.db")
-    source = EmbeddedSource(found.consumer.queue)
-    publisher.subscribe(found.consumer.queue, found.consumer.bindings, source.deliver)
-    await run_consumer(found, settings, source, stop)
+    sources = {queue: EmbeddedSource(queue) for queue in found.consumer.queues()}
+    for queue, source in sources.items():
+        if queue == found.consumer.queue:
+            events.subscribe(queue, found.consumer.bindings, source.deliver)
+        else:
+            commands.subscribe(queue, (queue,), source.deliver)
+    await run_consumer(found, settings, sources, stop)
 
 
 def _settings(folder: Path, sandbox: Sandbox, port: int) -> Settings:

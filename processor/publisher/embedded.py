@@ -10,7 +10,7 @@ from typing import Final, Self
 
 import structlog
 
-from processor.publisher.port import Disconnected, Message, Refused
+from processor.publisher.port import Disconnected, Message, Refused, Unroutable
 
 Deliver = Callable[[Message], Awaitable[None]]
 """Returns once its consumer has settled the message: acknowledged or dead-lettered."""
@@ -34,8 +34,9 @@ class _Publish:
 class EmbeddedPublisher:
     """Hands messages to the queues subscribed, in order per payload; different payloads go side by side.
 
-    A message no queue is bound for is kept aside and resolves, as with an alternate exchange. Nothing here is
-    durable: what is in flight on closing fails with `Disconnected`, and the outbox has it still.
+    A message no queue is bound for is kept aside and resolves, as with an alternate exchange; where none is kept, it
+    fails with `Unroutable`, as without one. Nothing here is durable: what is in flight on closing fails with
+    `Disconnected`, and the outbox has it still.
     """
 
     def __init__(self, *, concurrency: int = 64, unrouted_kept: int = 1000) -> None:
@@ -105,6 +106,9 @@ class EmbeddedPublisher:
     async def _deliver(self, publish: _Publish) -> None:
         queues = [queue for queue in self._queues.values() if _is_bound(queue, publish.message)]
         if not queues:
+            if not self.unrouted.maxlen:
+                _fail(publish.future, Unroutable("no queue is bound for it"))
+                return
             self.unrouted.append(publish.message)
         outcomes = await asyncio.gather(*(_settle(queue, publish.message) for queue in queues))
         unsettled = [queue.name for queue, settled in zip(queues, outcomes, strict=True) if not settled]

@@ -5,6 +5,7 @@
     publisher -> xumm.events (topic) -> push-notifications, app-state, ...   by binding
                         |            -> xumm.log, a stream                   every event
                         '-> xumm.unrouted                                    what nothing was bound for
+    publisher -> xumm.commands (direct) -> push-devices                  by its name: commands that bear device tokens
     a service -> xumm.watch                                              commands to watch a payload
     consumer  -> xumm.retry (direct) -> <queue>.retry.<delay>s               back to <queue> when the time is up
               -> xumm.dead (direct)  -> <queue>.dead                         until somebody redrives it
@@ -24,10 +25,12 @@ from typing import Final, Literal
 
 from processor.topology.objects import Binding, Exchange, Policy, Queue, Setting, Topology
 from schemas.topology import (
+    COMMANDS,
     DEAD_LETTERS,
     DEFAULT_QUEUES,
     EXCHANGE,
     LOG,
+    PUSH_DEVICES,
     RETRIES,
     RETRY_DELAYS_SECONDS,
     UNROUTED,
@@ -43,7 +46,6 @@ _SAFE_DEAD_LETTERING: Final[Mapping[str, Setting]] = {
     "overflow": "reject-publish",
 }
 _DEFAULT_EXCHANGE: Final = ""
-_OURS: Final = frozenset({UNROUTED, LOG, WATCHES, dead_letter_queue(WATCHES)})
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,199}")
 
 
@@ -74,7 +76,7 @@ def desired(queues: Mapping[str, Sequence[str]] = DEFAULT_QUEUES, options: Topol
     options = options or TopologyOptions()
     _check(queues)
     parts = [_backbone(options), *(_consumer_queue(name, keys, options) for name, keys in queues.items())]
-    parts.append(_commands(options))
+    parts += [_consumer_queue(PUSH_DEVICES, (PUSH_DEVICES,), options, exchange=COMMANDS), _commands(options)]
     if options.log:
         parts.append(_log(options))
     return Topology(
@@ -103,6 +105,9 @@ def _names(queue: str) -> Iterator[str]:
     yield from (retry_queue(queue, delay) for delay in RETRY_DELAYS_SECONDS)
 
 
+_OURS: Final = frozenset({UNROUTED, LOG, WATCHES, dead_letter_queue(WATCHES), *_names(PUSH_DEVICES)})
+
+
 def _backbone(options: TopologyOptions) -> Topology:
     return Topology(
         policies=(
@@ -121,6 +126,7 @@ def _backbone(options: TopologyOptions) -> Topology:
             Exchange(name=UNROUTED, type="fanout"),
             Exchange(name=DEAD_LETTERS, type="direct"),
             Exchange(name=RETRIES, type="direct"),
+            Exchange(name=COMMANDS, type="direct"),
             Exchange(name=EXCHANGE, type="topic"),
         ),
         queues=(Queue(name=UNROUTED, arguments=_QUORUM),),
@@ -128,7 +134,9 @@ def _backbone(options: TopologyOptions) -> Topology:
     )
 
 
-def _consumer_queue(name: str, routing_keys: Sequence[str], options: TopologyOptions) -> Topology:
+def _consumer_queue(
+    name: str, routing_keys: Sequence[str], options: TopologyOptions, *, exchange: str = EXCHANGE
+) -> Topology:
     """The queue, its dead letters and its retries. The way out is bound before the way in."""
     dead = dead_letter_queue(name)
     retries = [retry_queue(name, delay) for delay in RETRY_DELAYS_SECONDS]
@@ -142,7 +150,7 @@ def _consumer_queue(name: str, routing_keys: Sequence[str], options: TopologyOpt
         bindings=(
             Binding(exchange=DEAD_LETTERS, queue=dead, routing_key=name),
             *(Binding(exchange=RETRIES, queue=retry, routing_key=retry) for retry in retries),
-            *(Binding(exchange=EXCHANGE, queue=name, routing_key=key) for key in routing_keys),
+            *(Binding(exchange=exchange, queue=name, routing_key=key) for key in routing_keys),
         ),
     )
 

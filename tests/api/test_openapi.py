@@ -26,7 +26,7 @@ async def test_it_tells_of_every_operation(tmp_path: Path) -> None:
         paths = {route.resource.canonical for route in routes if route.resource} - PROBES
         ours = {path for path in paths if not path.startswith("/webhooks")}
         allowed = {
-            path: (await stand.call("PATCH", path.replace("{id}", "x"), bearer=None)).headers["Allow"] for path in ours
+            path: (await stand.call("PATCH", _filled(path), bearer=None)).headers["Allow"] for path in ours
         }
         served = await stand.call("GET", PATH, bearer=None)
 
@@ -39,7 +39,7 @@ async def test_callers_are_told_apart(tmp_path: Path) -> None:
     async with standing(tmp_path, public_url="https://service.example") as stand:
         asked = {
             (each.method, each.path): (
-                await stand.call(each.method, each.path.replace("{id}", "x"), bearer=None)
+                await stand.call(each.method, _filled(each.path), bearer=None)
             ).status
             == 401
             for each in OPERATIONS
@@ -97,3 +97,7 @@ def test_every_refusal_is_one_that_exists() -> None:
 def test_what_has_a_default_may_be_left_out(model: str) -> None:
     """A request's body is described as it is read, and not as it would be written."""
     assert "return_url" not in WHOLE["components"]["schemas"][model]["required"]
+
+
+def _filled(path: str) -> str:
+    return path.replace("{id}", "x").replace("{token}", "x")

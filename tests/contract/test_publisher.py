@@ -11,7 +11,7 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from processor.publisher.embedded import EmbeddedPublisher
-from processor.publisher.port import Disconnected, Message, Publisher
+from processor.publisher.port import Disconnected, Message, Publisher, Unroutable
 from processor.publisher.rabbitmq import RabbitOptions, RabbitPublisher
 from schemas.topology import HEADER_TRACEPARENT
 from tests.publisher.messages import a_message
@@ -29,6 +29,10 @@ class Broker(Protocol):
     async def received(self, queue: str, count: int) -> list[Message]: ...
 
     async def unrouted(self) -> list[Message]: ...
+
+    async def rebuild(self) -> None:
+        """Have a publisher to a direct exchange that has no alternate."""
+        ...
 
     async def block(self) -> None:
         """Keep what is published from now on from being confirmed."""
@@ -55,22 +59,32 @@ class EmbeddedBroker:
     async def unrouted(self) -> list[Message]:
         return list(self.publisher.unrouted)
 
+    async def rebuild(self) -> None:
+        await self.publisher.__aexit__(None, None, None)
+        self.publisher = EmbeddedPublisher(unrouted_kept=0)
+        await self.publisher.__aenter__()
+
     async def block(self) -> None:
         self._going.clear()
 
 
 class RealBroker:
     EXCHANGE = "contract.events"
+    DIRECT = "contract.commands"
 
-    def __init__(self, publisher: RabbitPublisher, channel: AbstractChannel, pause: Callable[[], None]) -> None:
+    def __init__(
+        self, publisher: RabbitPublisher, channel: AbstractChannel, pause: Callable[[], None], url: str
+    ) -> None:
         self.publisher = publisher
+        self._url = url
+        self._exchange = self.EXCHANGE
         self._channel = channel
         self._pause = pause
 
     async def bind(self, queue: str, *bindings: str) -> None:
         declared = await self._channel.declare_queue(queue, durable=True)
         for binding in bindings:
-            await declared.bind(self.EXCHANGE, binding)
+            await declared.bind(self._exchange, binding)
 
     async def received(self, queue: str, count: int) -> list[Message]:
         declared = await self._channel.get_queue(queue)
@@ -82,6 +96,14 @@ class RealBroker:
 
     async def unrouted(self) -> list[Message]:
         return await self.received("contract.unrouted", 1)
+
+    async def rebuild(self) -> None:
+        await self.publisher.__aexit__(None, None, None)
+        self._exchange = self.DIRECT
+        await self._channel.declare_exchange(self.DIRECT, "direct", durable=True)
+        self.publisher = RabbitPublisher(self._url, RabbitOptions(exchange=self.DIRECT))
+        await self.publisher.__aenter__()
+        await asyncio.wait_for(self.publisher.ready(), 10)
 
     async def block(self) -> None:
         self._pause()
@@ -123,7 +145,10 @@ async def _rabbitmq(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
         await asyncio.wait_for(publisher.ready(), 10)
         server = request.getfixturevalue("rabbitmq")
         stack.callback(server.resume)
-        yield RealBroker(publisher, channel, server.pause)
+        broker = RealBroker(publisher, channel, server.pause, url)
+        yield broker
+        if broker.publisher is not publisher:
+            await broker.publisher.__aexit__(None, None, None)
 
 
 @pytest.fixture(params=ADAPTERS)
@@ -220,6 +245,19 @@ async def test_every_queue_gets_a_message_once(broker: Broker) -> None:
     await _publish(broker, a_message(), last)
 
     assert await broker.received("first", 2) == await broker.received("second", 2) == [a_message(), last]
+
+
+async def test_without_an_alternate_exchange_nothing_is_put_aside(broker: Broker) -> None:
+    """Commands go to a direct exchange: what no queue is bound for fails, the rest arrives."""
+    await broker.rebuild()
+    await broker.bind("devices", "devices")
+    bound, unbound = a_message(routing_key="devices"), a_message(2, routing_key="elsewhere")
+
+    await _publish(broker, bound)
+    with pytest.raises(Unroutable):
+        await _publish(broker, unbound)
+
+    assert await broker.received("devices", 1) == [bound]
 
 
 async def test_closing_fails_what_is_in_flight(broker: Broker) -> None:

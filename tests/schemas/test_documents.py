@@ -14,6 +14,7 @@ from schemas.topology import WATCHES
 
 ROOT = documents.ROOT
 UUID = "12345678-90ab-4cde-8f01-234567890abc"
+COMMANDS = {"command.watch", "command.device.registered", "command.device.removed"}
 OTHER = "22345678-90ab-4cde-8f01-234567890abc"
 
 
@@ -32,9 +33,10 @@ def test_documents_agree_with_the_models() -> None:
 
 
 def test_released_schemas_are_kept_to() -> None:
-    """No consumer of a released event breaks, and every event is released."""
+    """No consumer of a released event or command breaks, and every one is released."""
     assert documents.breaking() == []
-    assert {schema["$id"] for schema in documents.event_schemas().values()} <= {
+    commands = {loaded(f"json/{name}.json")["$id"] for name in COMMANDS}
+    assert commands | {schema["$id"] for schema in documents.event_schemas().values()} <= {
         loaded(f"released/{path.name}")["$id"] for path in (ROOT / "released").glob("*.json")
     }
 
@@ -140,9 +142,11 @@ def test_asyncapi_hangs_together() -> None:
     kinds = {".".join(family_and_name(event_type)) for event_type in MODELS}
 
     assert [reference for reference in _references(document) if not _resolves(reference, document)] == []
-    assert document["components"]["messages"].keys() == kinds | {"command.watch"}
-    assert document["channels"].keys() == kinds | {"queue.push-notifications", "queue.app-state", "queue.xumm.watch"}
-    assert document["operations"].keys() == {f"publish.{kind}" for kind in kinds} | {"receive.watch"}
+    assert document["components"]["messages"].keys() == kinds | COMMANDS
+    queues = {"queue.push-notifications", "queue.app-state", "queue.push-devices", "queue.xumm.watch"}
+    asked = {"receive.watch", "publish.device.registered", "publish.device.removed"}
+    assert document["channels"].keys() == kinds | queues
+    assert document["operations"].keys() == {f"publish.{kind}" for kind in kinds} | asked
     for kind, message in document["components"]["messages"].items():
         assert [validator(kind).is_valid(example["payload"]) for example in message["examples"]] == [True]
 

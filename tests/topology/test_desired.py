@@ -19,7 +19,7 @@ def test_every_queue_says_its_type_and_nothing_else() -> None:
         "xumm.unrouted": {"x-queue-type": "quorum"},
         **{
             name + suffix: {"x-queue-type": "quorum"}
-            for name in ("push-notifications", "app-state")
+            for name in ("push-notifications", "app-state", "push-devices")
             for suffix in ("", ".dead", ".retry.10s", ".retry.60s", ".retry.600s")
         },
         "xumm.watch": {"x-queue-type": "quorum"},
@@ -47,7 +47,7 @@ def test_dead_letters_of_quorum_queues_are_safe() -> None:
         if "dead-letter-exchange" in policy.definition
     ]
 
-    assert safe == [("at-least-once", "reject-publish")] * 9
+    assert safe == [("at-least-once", "reject-publish")] * 13
 
 
 def test_a_new_queue_brings_its_ways_out() -> None:
@@ -62,8 +62,24 @@ def test_a_new_queue_brings_its_ways_out() -> None:
         ("xumm.retry", "billing.retry.600s", "billing.retry.600s"),
         ("xumm.events", "billing", "shop.resolve.*"),
         ("xumm.events", "billing", "#.signed"),
+        ("xumm.dead", "push-devices.dead", "push-devices"),
+        ("xumm.retry", "push-devices.retry.10s", "push-devices.retry.10s"),
+        ("xumm.retry", "push-devices.retry.60s", "push-devices.retry.60s"),
+        ("xumm.retry", "push-devices.retry.600s", "push-devices.retry.600s"),
+        ("xumm.commands", "push-devices", "push-devices"),
         ("xumm.dead", "xumm.watch.dead", "xumm.watch"),
     ]
+
+
+def test_no_event_queue_gets_device_tokens() -> None:
+    """The exchange for commands has one queue, and no stream, alternate exchange or pattern beside it."""
+    topology = desired()
+
+    assert [each for each in topology.bindings if each.exchange == "xumm.commands"] == [
+        Binding(exchange="xumm.commands", queue="push-devices", routing_key="push-devices")
+    ]
+    assert [each.type for each in topology.exchanges if each.name == "xumm.commands"] == ["direct"]
+    assert "xumm.commands" not in {policy.name for policy in topology.policies}
 
 
 def test_options_become_policies() -> None:
@@ -103,6 +119,7 @@ def test_the_log_is_optional() -> None:
         ({"billing": ()}, "queue billing has no binding"),
         ({"xumm.log": ("#",)}, "queue names collide: xumm.log"),
         ({"xumm.watch": ("#",)}, "queue names collide: xumm.watch"),
+        ({"push-devices": ("#",)}, "queue names collide: push-devices"),
         ({"a": ("#",), "a.dead": ("#",)}, "queue names collide: a.dead"),
     ],
 )

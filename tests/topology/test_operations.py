@@ -146,7 +146,7 @@ async def test_a_limit_changes_by_policy_alone(
 
     assert [(change.action, change.kind, change.name, change.details) for change in found.changes] == [
         ("update", "policy", name, ("max-length: 1000000 -> 2",))
-        for name in ("push-notifications", "app-state", "xumm.watch")
+        for name in ("push-notifications", "app-state", "push-devices", "xumm.watch")
     ]
     assert kept.message_id == "m1"
 

@@ -14,10 +14,11 @@ from typing import Any, Final, Self
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 
 from consumers.runtime.errors import SettleFailed, SourceUnavailable
-from consumers.runtime.reason import describe
+from consumers.runtime.reason import MASK, describe
 from consumers.runtime.source.port import attempts_in
 from consumers.runtime.source.republisher import Republisher, copy_of
 from consumers.runtime.source.session import CALL_TIMEOUT, address_of, connect
+from schemas.commands import DEVICE_COMMANDS
 from schemas.topology import (
     HEADER_ATTEMPTS,
     HEADER_FIRST_SEEN,
@@ -61,12 +62,19 @@ class DeadLetter:
 
     @property
     def event(self) -> Any:
-        """The body as JSON; as text where it is none."""
+        """The body as JSON, device tokens masked; as text where it is none."""
         text = self.body.decode(errors="replace")
         try:
-            return json.loads(text)
+            found = json.loads(text)
         except ValueError:
             return text
+        return _without_tokens(found) if self.type in DEVICE_COMMANDS else found
+
+
+def _without_tokens(command: Any) -> Any:
+    if isinstance(command, dict):
+        return {name: MASK if name in {"token", "keys"} else _without_tokens(value) for name, value in command.items()}
+    return command
 
 
 class DeadLetters:

@@ -17,6 +17,7 @@ from consumers.push.channels import open_channels
 from consumers.push.consumer import AT_ONCE, Push
 from consumers.push.devices import ChannelName, Device
 from consumers.push.notification import Notification
+from consumers.push.tables import METADATA
 from consumers.push.webpush import open_webpush
 from consumers.runtime.consumer import Context, Resources
 from consumers.runtime.database import Database
@@ -58,7 +59,7 @@ async def consuming(
     url: str, channels: dict[ChannelName, Channel] | None = None, **options: Any
 ) -> AsyncIterator[Consuming]:
     async with Database(url.replace("postgresql://", "postgresql+psycopg://")) as database:
-        await database.create(devices.METADATA, name="push", version=Push.schema_version)
+        await database.create(METADATA, name="push", version=Push.schema_version)
         settings = Settings(**options, _env_file=None)
         async with Push(Resources(settings=settings, database=database), channels) as consumer:
             yield Consuming(consumer)
@@ -108,7 +109,8 @@ async def test_removed_device_is_told_of_without_its_token(
     database_url: str, channels: dict[ChannelName, Channel], apns: ApnsServer
 ) -> None:
     """The log says which channel removed it and why."""
-    apns.refusals[PHONE.token] = [apns_server.Refusal(status=400, reason="BadDeviceToken")]
+    stamp = int(datetime.now(UTC).timestamp() * 1000) + 1000
+    apns.refusals[PHONE.token] = [apns_server.Refusal(status=410, reason="Unregistered", timestamp=stamp)]
     async with consuming(database_url, channels) as push:
         await push.register(PHONE)
         with capture_logs() as lines:
@@ -117,7 +119,7 @@ async def test_removed_device_is_told_of_without_its_token(
 
     (line,) = [line for line in lines if line["event"] == "device.removed"]
     assert (left, line["channel"], PHONE.token in str(lines)) == (set(), "apns", False)
-    assert "BadDeviceToken" in line["reason"]
+    assert "Unregistered" in line["reason"]
 
 
 async def test_device_that_registered_after_its_death_stays(

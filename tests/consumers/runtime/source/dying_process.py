@@ -35,7 +35,7 @@ async def main(amqp_url: str, database_url: str, marker: str) -> None:
     source = DyingSource([amqp_url], "orders")
     source.marker = Path(marker)
     settings = Settings(database_url=database_url, _env_file=None)
-    await run_consumer(Found(name="orders", consumer=Orders), settings, source, stop)
+    await run_consumer(Found(name="orders", consumer=Orders), settings, {"orders": source}, stop)
 
 
 if __name__ == "__main__":

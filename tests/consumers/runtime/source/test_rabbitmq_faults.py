@@ -273,7 +273,9 @@ async def test_consumer_starts_before_its_database(broker: Broker, postgres: Pos
     settings = Settings(database_url=postgres_url, _env_file=None)
     source = RabbitSource([broker.url], "orders")
     with capture_logs() as lines:
-        running = asyncio.create_task(run_consumer(Found(name="orders", consumer=Orders), settings, source, stop))
+        running = asyncio.create_task(
+            run_consumer(Found(name="orders", consumer=Orders), settings, {"orders": source}, stop)
+        )
         await until(lambda: _logged(lines, "database.unavailable"))
     await asyncio.to_thread(postgres.start)
     await broker.publish(message(event("resolve.validated")))

@@ -1,0 +1,122 @@
+"""Devices that apps register and remove by command: the last one asked for wins, in whatever order commands come.
+
+A token belongs to the account that registered it last: a phone that was handed on tells its new owner alone. What an
+account says of a device that is another's changes nothing but its own claim.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, case, delete, exists, func, select, text
+
+from consumers.push import devices as registry
+from consumers.push.devices import Device
+from consumers.push.tables import claims, devices
+from consumers.runtime.upsert import insert_into
+
+MAX_DEVICES: Final = 20
+"""Of one account and application; beyond, the one that registered longest ago goes."""
+MAX_CLAIMS: Final = 200
+"""Claims of one account that are kept, beside those of devices that it has: nobody can fill the table."""
+LOCK_KEY: Final = 0x64657663  # "devc": two instances never judge by what the other is about to change
+_MICROSECONDS: Final = 1_000_000
+
+
+def register(connection: Connection, device: Device, *, at: datetime) -> int | None:
+    """Register ``device``, for its owner alone; how many older ones it evicted, or None if ``at`` is outdated.
+
+    Raises `ValueError` on one that cannot be pushed to.
+    """
+    _take_turns(connection)
+    token_hash, stamp = device.token_hash, _stamp(at)
+    of_token = claims.c.token_hash == token_hash
+    newest = connection.scalar(select(func.max(claims.c.registered_at)).where(of_token)) or 0
+    _claim(connection, device.owner, token_hash, application=device.application or "", registered_at=stamp)
+    removed_at = connection.scalar(select(claims.c.removed_at).where(of_token, claims.c.owner == device.owner)) or 0
+    _bound(connection, device.owner)
+    if stamp < newest:
+        return None
+    held = select(devices.c.owner).where(devices.c.owner == device.owner, devices.c.token_hash == token_hash)
+    if connection.scalar(held) is None:
+        registry.forget(connection, token_hash)  # also if it was removed since: it was no longer the others'
+    if stamp <= removed_at:
+        return None
+    registry.add(connection, device, at=at)
+    return _evict(connection, device)
+
+
+def remove(connection: Connection, owner: str, token_hash: str, *, application: str, at: datetime) -> bool:
+    """Take a device from ``owner``; whether there was one that had not been registered since ``at``."""
+    _take_turns(connection)
+    stamp = _stamp(at)
+    _claim(connection, owner, token_hash, application=application, removed_at=stamp)
+    own = (claims.c.owner == owner, claims.c.token_hash == token_hash)
+    registered_at = connection.scalar(select(claims.c.registered_at).where(*own)) or 0
+    gone = registry.forget(connection, token_hash, owner=owner) if registered_at <= stamp else 0
+    _bound(connection, owner)
+    return gone > 0
+
+
+def forget_claims(connection: Connection, before: datetime) -> int:
+    """Drop claims on devices that are gone, if nothing was said of them since ``before``; how many."""
+    return connection.execute(delete(claims).where(_latest() < _stamp(before), ~_is_held())).rowcount
+
+
+def _claim(
+    connection: Connection,
+    owner: str,
+    token_hash: str,
+    *,
+    application: str,
+    registered_at: int = 0,
+    removed_at: int = 0,
+) -> None:
+    """Note the later of what was known and what is said now."""
+    row = {
+        "owner": owner,
+        "token_hash": token_hash,
+        "application": application,
+        "registered_at": registered_at,
+        "removed_at": removed_at,
+    }
+    insert = insert_into(connection, claims).values(row)
+    later = {name: insert.excluded[name] > claims.c[name] for name in ("registered_at", "removed_at")}
+    new = {name: case((wins, insert.excluded[name]), else_=claims.c[name]) for name, wins in later.items()}
+    new["application"] = case((later["registered_at"], insert.excluded.application), else_=claims.c.application)
+    connection.execute(insert.on_conflict_do_update(index_elements=["owner", "token_hash"], set_=new))
+
+
+def _evict(connection: Connection, newcomer: Device) -> int:
+    found = registry.list_of(connection, [newcomer.owner])
+    rivals = [device for device in found if device.application == newcomer.application]
+    for device in rivals[: max(0, len(rivals) - MAX_DEVICES)]:
+        registry.forget(connection, device.token_hash, owner=device.owner)
+    return max(0, len(rivals) - MAX_DEVICES)
+
+
+def _bound(connection: Connection, owner: str) -> None:
+    """Let go of the oldest claims of ``owner`` beyond those that are kept."""
+    own = select(claims.c.token_hash).where(claims.c.owner == owner)
+    old = own.order_by(_latest().desc(), claims.c.token_hash).offset(MAX_CLAIMS)
+    forgotten = list(connection.scalars(old))
+    if forgotten:
+        wanted = (claims.c.owner == owner, claims.c.token_hash.in_(forgotten), ~_is_held())
+        connection.execute(delete(claims).where(*wanted))
+
+
+def _latest() -> ColumnElement[int]:
+    return case((claims.c.registered_at > claims.c.removed_at, claims.c.registered_at), else_=claims.c.removed_at)
+
+
+def _is_held() -> ColumnElement[bool]:
+    return exists().where(devices.c.owner == claims.c.owner, devices.c.token_hash == claims.c.token_hash)
+
+
+def _take_turns(connection: Connection) -> None:
+    """SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+
+
+def _stamp(at: datetime) -> int:
+    return (int(at.timestamp()) * _MICROSECONDS) + at.microsecond

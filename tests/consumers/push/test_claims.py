@@ -1,0 +1,259 @@
+"""Devices registered by command: whose each is in the end, whatever came when, and how many there can be."""
+
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as tuned
+from hypothesis import strategies as st
+from sqlalchemy import Connection, create_engine, func, select, text
+from structlog.testing import capture_logs
+
+from consumers.push import claims, devices
+from consumers.push.consumer import Push
+from consumers.push.devices import Device, hash_of
+from consumers.push.tables import METADATA
+from consumers.push.tables import claims as claims_table
+from consumers.runtime.composition import opened
+from consumers.runtime.consumer import Context
+from consumers.runtime.database import Database
+from consumers.runtime.discovery import find
+from consumers.runtime.settings import Settings
+from schemas.commands import DeviceRegistered, DeviceRemoved
+from schemas.events import CloudEvent
+from tests.consumers.events import ACCOUNT, APPLICATION, SHOP, USER, event, payload_uuid
+from tests.consumers.push.push_service import Browser
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TOKEN = "phone-registration-token-000001"
+OTHER_APPLICATION = "21111111-2222-4333-8444-555555555555"
+OWNERS = (ACCOUNT, SHOP, "rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe")
+
+Step = tuple[str, str, int]
+"""What is asked, for whom, and at which second."""
+
+
+def phone(owner: str, token: str = TOKEN, application: str | None = APPLICATION) -> Device:
+    return Device(owner=owner, token=token, platform="android", application=application)
+
+
+def apply(connection: Connection, step: Step) -> None:
+    verb, owner, second = step
+    at = NOON + timedelta(seconds=second)
+    if verb == "register":
+        claims.register(connection, phone(owner), at=at)
+    else:
+        claims.remove(connection, owner, hash_of(TOKEN), application=APPLICATION, at=at)
+
+
+def owners_of(connection: Connection) -> list[str]:
+    return [device.owner for device in devices.list_of(connection)]
+
+
+def expected_owner(steps: list[Step]) -> list[str]:
+    """As if every step had come when it was asked for."""
+    owner: list[str] = []
+    for verb, account, _ in sorted(steps, key=lambda step: step[2]):
+        if verb == "register":
+            owner = [account]
+        elif owner == [account]:
+            owner = []
+    return owner
+
+
+@tuned(deadline=None)
+@given(st.data())
+def test_order_of_arrival_decides_nothing(data: st.DataObject) -> None:
+    """Whatever order commands come in, and however often, the device is whose it would be had they come in time."""
+    verbs, accounts = st.sampled_from(["register", "remove"]), st.sampled_from(OWNERS)
+    asked = data.draw(st.lists(st.tuples(verbs, accounts), max_size=8))
+    steps = [(verb, owner, second) for second, (verb, owner) in enumerate(asked)]
+    arriving = data.draw(
+        st.permutations([*steps, *data.draw(st.lists(st.sampled_from(steps or [("remove", SHOP, 0)])))])
+    )
+    engine = create_engine("sqlite://")
+    METADATA.create_all(engine)
+    with engine.begin() as connection:
+        for step in arriving:
+            apply(connection, step)
+        found = owners_of(connection)
+    engine.dispose()
+
+    assert found == (expected_owner(steps) if steps else [])
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with Database(database_url.replace("postgresql://", "postgresql+psycopg://")) as database:
+        await database.create(METADATA, name="push", version=Push.schema_version)
+        yield database
+
+
+async def done(database: Database, *steps: Step) -> list[str]:
+    """Whose the device is after these."""
+
+    def job(connection: Connection) -> list[str]:
+        for step in steps:
+            apply(connection, step)
+        return owners_of(connection)
+
+    return await database.write(job)
+
+
+async def test_phone_that_was_handed_on_is_the_new_owners_alone(database: Database) -> None:
+    """The former owner's user reference, by which a backend had registered it, goes too."""
+    await database.write(lambda db: devices.add(db, phone(USER, application=None)))
+
+    assert await done(database, ("register", ACCOUNT, 1)) == [ACCOUNT]
+    assert await done(database, ("register", SHOP, 2)) == [SHOP]
+
+
+async def test_registering_again_leaves_what_a_backend_added_since(database: Database) -> None:
+    """An app registers at every start; that is no handing on."""
+    await done(database, ("register", ACCOUNT, 1))
+    await database.write(lambda db: devices.add(db, phone(USER, application=None)))
+
+    assert sorted(await done(database, ("register", ACCOUNT, 2))) == sorted([ACCOUNT, USER])
+
+
+async def test_nobody_removes_anothers_device(database: Database) -> None:
+    """Not even who knows its token."""
+    assert await done(database, ("register", ACCOUNT, 1), ("remove", SHOP, 2)) == [ACCOUNT]
+
+
+async def test_older_command_undoes_nothing(database: Database) -> None:
+    """Neither a registration after a later removal, nor a removal after a later registration."""
+    assert await done(database, ("remove", ACCOUNT, 5), ("register", ACCOUNT, 4)) == []
+    assert await done(database, ("register", ACCOUNT, 9), ("remove", ACCOUNT, 8)) == [ACCOUNT]
+
+
+async def test_oldest_device_goes_beyond_the_limit(database: Database) -> None:
+    """Of the same account and application; others' stay."""
+
+    def job(connection: Connection) -> list[int | None]:
+        claims.register(connection, phone(ACCOUNT, "elsewhere-000000", OTHER_APPLICATION), at=NOON)
+        tokens = [f"phone-token-{number:06}" for number in range(claims.MAX_DEVICES + 2)]
+        asked = [(phone(ACCOUNT, token), NOON + timedelta(seconds=at)) for at, token in enumerate(tokens)]
+        return [claims.register(connection, device, at=at) for device, at in asked]
+
+    evicted = await database.write(job)
+    left = [device.token for device in await database.read(devices.list_of)]
+
+    assert evicted == [0] * claims.MAX_DEVICES + [1, 1]
+    assert (len(left), "elsewhere-000000" in left) == (claims.MAX_DEVICES + 1, True)
+    assert {"phone-token-000000", "phone-token-000001"} & set(left) == set()
+
+
+async def test_claims_are_bounded_and_forgotten(database: Database) -> None:
+    """Who removes what they never had fills no table, and what is old goes unless the device is there."""
+
+    def job(connection: Connection) -> tuple[int, int]:
+        claims.register(connection, phone(ACCOUNT), at=NOON)
+        for number in range(claims.MAX_CLAIMS + 5):
+            at = NOON + timedelta(seconds=number)
+            claims.remove(connection, ACCOUNT, f"{number:064x}", application=APPLICATION, at=at)
+        kept = connection.scalar(select(func.count()).select_from(claims_table)) or 0
+        claims.forget_claims(connection, NOON + timedelta(days=1))
+        return kept, connection.scalar(select(func.count()).select_from(claims_table)) or 0
+
+    assert await database.write(job) == (claims.MAX_CLAIMS + 1, 1)
+    assert [device.application for device in await database.read(devices.list_of)] == [APPLICATION]
+
+
+VERSION_2 = """
+CREATE TABLE consumer_schema (name VARCHAR(63) PRIMARY KEY, version INTEGER NOT NULL, created_at BIGINT NOT NULL);
+CREATE TABLE devices (owner VARCHAR(36), token_hash VARCHAR(64), token TEXT NOT NULL, platform VARCHAR(16) NOT NULL,
+    locale VARCHAR(35), added_at BIGINT NOT NULL, PRIMARY KEY (owner, token_hash));
+CREATE TABLE routes (token_hash VARCHAR(64) PRIMARY KEY, channel VARCHAR(16) NOT NULL, p256dh VARCHAR(88),
+    auth VARCHAR(24));
+CREATE TABLE pushes (event_id VARCHAR(36), token_hash VARCHAR(64), pushed_at BIGINT NOT NULL,
+    PRIMARY KEY (event_id, token_hash));
+INSERT INTO consumer_schema VALUES ('push', 2, 0);
+"""
+
+
+async def test_database_of_version_2_is_brought_up_to_date(tmp_path: Path) -> None:
+    """What stood in it is there, hears of every application, and can be claimed."""
+    path = tmp_path / "push.db"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(VERSION_2)
+        row = (ACCOUNT, hash_of(TOKEN), TOKEN, "android", None, 0)
+        old.execute("INSERT INTO devices VALUES (?, ?, ?, ?, ?, ?)", row)
+        old.execute("INSERT INTO routes VALUES (?, 'fcm', NULL, NULL)", (hash_of(TOKEN),))
+        old.commit()
+    async with opened(find("push"), Settings(database_url=f"sqlite:///{path}", _env_file=None)) as (consumer, _):
+        database = consumer.resources.database
+        (before,) = await database.read(devices.list_of)
+        owners = await done(database, ("register", SHOP, 1))
+        version = await database.read(
+            lambda db: db.scalar(text("SELECT version FROM consumer_schema WHERE name = 'push'"))
+        )
+
+    assert (before.owner, before.token, before.application) == (ACCOUNT, TOKEN, None)
+    assert (owners, version) == ([SHOP], 3)
+
+
+def command(model: type[Any], at: datetime = NOON, source: str = "/xumm/shop", **data: Any) -> Any:
+    common = {"application": APPLICATION, "account": ACCOUNT}
+    return model.model_validate(
+        {"id": payload_uuid(1), "source": source, "subject": payload_uuid(2), "time": at, "data": common | data}
+    )
+
+
+async def handled(tmp_path: Path, *messages: Any, **options: Any) -> tuple[list[str], list[dict[str, Any]]]:
+    """Who is registered after the consumer handled these, and what it logged."""
+    settings = Settings(database_url=f"sqlite:///{tmp_path}/push.db", _env_file=None, **options)
+    async with opened(find("push"), settings) as (consumer, _):
+        with capture_logs() as lines:
+            for message in messages:
+                handler: Callable[..., Any] | None = consumer.handler_of(message)
+                assert handler is not None
+                await handler(message, Context(event_id=message.id, attempts=0, database=consumer.resources.database))
+        tokens = [device.token for device in await consumer.resources.database.read(devices.list_of)]
+    return tokens, [dict(line) for line in lines]
+
+
+def registered(**data: Any) -> DeviceRegistered:
+    found: DeviceRegistered = command(
+        DeviceRegistered, **{"channel": "fcm", "token": TOKEN, "platform": "android", "locale": "de"} | data
+    )
+    return found
+
+
+async def test_registered_device_hears_of_its_account_in_its_application(tmp_path: Path) -> None:
+    """Another application's event of the same account is none of its business."""
+    elsewhere: CloudEvent = event("resolve.validated", 2, application=OTHER_APPLICATION)
+    _, lines = await handled(tmp_path, registered(), event("resolve.validated"), elsewhere)
+    pushed = [line for line in lines if line["event"] == "push.logged"]
+
+    assert [line["event_id"] for line in pushed] == [event("resolve.validated").id]
+    assert pushed[0]["title"] == "Transaktion bestätigt"
+
+
+async def test_removed_device_hears_nothing(tmp_path: Path) -> None:
+    """And no line shows its token."""
+    gone = command(DeviceRemoved, at=NOON + timedelta(seconds=1), device=hash_of(TOKEN))
+    tokens, lines = await handled(tmp_path, registered(), gone, registered(), event("resolve.validated"))
+
+    assert [line["event"] for line in lines] == ["device.registered", "device.forgotten", "device.outdated"]
+    assert (tokens, TOKEN in str(lines)) == ([], False)
+
+
+async def test_browser_on_no_known_service_is_refused_without_a_dead_letter(tmp_path: Path) -> None:
+    """A user can fill no queue; a browser on a known one is registered."""
+    known, strange = Browser("one", "web.push.apple.com"), Browser("two", "push.elsewhere.org")
+    messages = [
+        registered(channel="webpush", platform="web", token=each.endpoint, keys=json.loads(each.subscription)["keys"])
+        for each in (strange, known)
+    ]
+    tokens, lines = await handled(tmp_path, *messages)
+
+    assert tokens == [known.endpoint]
+    assert [line["event"] for line in lines] == ["device.refused", "device.registered"]
+    assert [each for each in (known, strange) if each.endpoint in str(lines)] == []

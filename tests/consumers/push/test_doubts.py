@@ -1,0 +1,130 @@
+"""What a provider says of all tokens at once empties no registry."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+from structlog.testing import capture_logs
+
+from consumers.push import doubts
+from consumers.push.channel import Channel, Unregistered
+from consumers.push.devices import Device
+from consumers.push.notification import Notification
+from consumers.push.tables import doubts as doubts_table
+from tests.consumers.events import USER, event
+from tests.consumers.push import apns_server
+from tests.consumers.push.apns_server import ApnsServer
+from tests.consumers.push.notifications import PHONE
+from tests.consumers.push.test_delivery import Consuming, consuming
+
+HEALTHY = Device(owner=USER, token="cd" * 32, platform="ios", channel="apns")
+
+
+class Provider:
+    """Takes what is not in ``refused``."""
+
+    def __init__(self, *refused: str) -> None:
+        self.refused = set(refused)
+        self.asked = 0
+
+    async def push(self, device: Device, notification: Notification) -> None:
+        """One push."""
+        self.asked += 1
+        if device.token in self.refused:
+            raise Unregistered("APNs answered 400 BadDeviceToken", certain=False)
+
+
+def channels(provider: Provider) -> dict[str, Channel]:
+    return {"apns": provider}
+
+
+async def age(push: Consuming) -> None:
+    """As if the doubts had begun a day ago."""
+    earlier = doubts_table.c.since - int(doubts.SPAN / timedelta(seconds=1))
+    await push.database.write(lambda db: db.execute(update(doubts_table).values(since=earlier)))
+
+
+async def hear_of(push: Consuming, *payloads: int) -> list[str]:
+    """Names of the lines that are logged for events of these payloads."""
+    with capture_logs() as lines:
+        for payload in payloads:
+            await push.handle(event("resolve.validated", payload))
+    return [line["event"] for line in lines]
+
+
+async def test_wrong_settings_remove_nothing_however_long_they_last(database_url: str) -> None:
+    """A provider that takes no token at all is not believed, and the operator is told each time."""
+    async with consuming(database_url, channels(Provider(PHONE.token, HEALTHY.token))) as push:  # type: ignore[arg-type]
+        await push.register(PHONE, HEALTHY)
+        names = await hear_of(push, 1, 2)
+        await age(push)
+        names += await hear_of(push, 3, 4, 5)
+        left = await push.registered()
+
+    assert (left, set(names), len(names)) == ({PHONE.token, HEALTHY.token}, {"devices.disowned"}, 10)
+
+
+async def test_token_that_is_refused_for_a_day_goes(database_url: str) -> None:
+    """While the provider takes those of others: after three events, and not within the day."""
+    async with consuming(database_url, channels(Provider(PHONE.token))) as push:  # type: ignore[arg-type]
+        await push.register(HEALTHY)
+        await hear_of(push, 1)
+        await push.register(PHONE)
+        early = await hear_of(push, 2, 3, 4, 5)
+        await age(push)
+        late = await hear_of(push, 6)
+        left = await push.registered()
+
+    assert (early, late, left) == (["device.doubted"] * 4, ["device.removed"], {HEALTHY.token})
+
+
+async def test_two_events_do_not_suffice(database_url: str) -> None:
+    """However far apart they are."""
+    async with consuming(database_url, channels(Provider(PHONE.token))) as push:  # type: ignore[arg-type]
+        await push.register(HEALTHY)
+        await hear_of(push, 1)
+        await push.register(PHONE)
+        await hear_of(push, 2)
+        await age(push)
+        names = await hear_of(push, 3)
+
+    assert names == ["device.doubted"]
+
+
+async def test_retried_event_counts_once(database_url: str) -> None:
+    """The device is not asked for again."""
+    provider = Provider(PHONE.token)
+    async with consuming(database_url, channels(provider)) as push:  # type: ignore[arg-type]
+        await push.register(PHONE)
+        names = await hear_of(push, 1, 1, 1)
+
+    assert (names, provider.asked) == (["devices.disowned"], 1)
+
+
+async def test_push_that_is_taken_ends_the_doubts(database_url: str) -> None:
+    """They begin anew with the next refusal."""
+    provider = Provider(PHONE.token)
+    async with consuming(database_url, channels(provider)) as push:  # type: ignore[arg-type]
+        await push.register(PHONE)
+        await hear_of(push, 1, 2)
+        provider.refused.clear()
+        await hear_of(push, 3)
+        provider.refused.add(PHONE.token)
+        await age(push)
+        names = await hear_of(push, 4)
+
+    assert names == ["device.doubted"]
+
+
+@pytest.mark.parametrize("reason", ["BadDeviceToken", "DeviceTokenNotForTopic"])
+async def test_apns_itself_is_not_believed_at_once(tmp_path: Path, apns: ApnsServer, reason: str) -> None:
+    """Both are what a wrong address or topic brings; only 410 with its moment removes."""
+    apns.refusals[PHONE.token] = [apns_server.Refusal(status=400, reason=reason)]
+    options = {"push_channel": "apns", **apns.options(tmp_path)}
+    async with consuming(f"sqlite:///{tmp_path}/push.db", **options) as push:
+        await push.register(PHONE)
+        names = await hear_of(push, 1)
+        left = await push.registered()
+
+    assert ("devices.disowned" in names, "device.removed" in names, left) == (True, False, {PHONE.token})
