@@ -100,7 +100,7 @@ class LookupDue(_Report):
     """Nothing is claimed, but something may have been missed: the payload is worth a look."""
 
     because: Literal["registered", "gap", "absent", "stale_webhook"]
-    """``registered``: somebody asked to watch it; ``gap``: its socket was down for a while; ``absent``: its socket says
+    """``registered``: somebody asked to watch it; ``gap``: its socket was down for a while, or opened late; ``absent``: its socket says
     again and again that there is no such payload; ``stale_webhook``: an authentic webhook came at the wrong time."""
 
 
