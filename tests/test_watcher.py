@@ -86,7 +86,7 @@ async def _equals(found: object, expected: object) -> bool:
     ("waited", "tasks"), [(LATE_AFTER.total_seconds() - 1, []), (LATE_AFTER.total_seconds(), ["poll"])]
 )
 async def test_late_socket_of_a_created_payload(tmp_path: Path, waited: float, tasks: list[str]) -> None:
-    """What a user did before the first socket is looked up once, if it came late; one that is there soon costs nothing."""
+    """What a user did before a late first socket is looked up once; one that is there soon costs nothing."""
     async with serving(says('{"opened":true}')) as server:
         server.gate = asyncio.Event()
         async with a_world(tmp_path, server) as world:
