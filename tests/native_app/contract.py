@@ -36,7 +36,7 @@ def _declared(name: str, schema: Mapping[str, Any]) -> str:
     return f"{_comment(schema, '')}export interface {name} {{\n{''.join(fields)}}}\n"
 
 
-def typed(schema: Mapping[str, Any]) -> str:
+def typed(schema: Mapping[str, Any]) -> str:  # noqa: PLR0911  one return for each kind of schema
     """The type of one value. Raises ``KeyError`` for what the interface has not had yet."""
     match schema:
         case {"$ref": str(reference)}:
