@@ -1,6 +1,7 @@
 """The example of a native app: its types hold, and its calls work against the service with the sandbox as Xumm."""
 
 import asyncio
+import hashlib
 import json
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from processor.core.return_url import fault_of
 from processor.sandbox.views import _filled
 from tests.api.stand import RETURN, Stand, standing
-from tests.bench.subjects import node_obstacle
+from tests.bench.subjects import ROOT, node_obstacle
 from tests.native_app.contract import APP, CONTRACT, contract
 from tests.sandbox.world import ALICE
 
@@ -62,13 +63,23 @@ def test_links_are_declared_where_systems_look() -> None:
 @pytest.fixture
 def app(tmp_path: Path) -> Path:
     """A copy of the app, with what the compiler needs."""
-    obstacle = node_obstacle(HERE)
+    obstacle = node_obstacle(installed())
     if obstacle is not None:
         pytest.skip(f"the native app is not checked: {obstacle}")
     copy = tmp_path / "app"
     shutil.copytree(APP, copy, ignore=shutil.ignore_patterns("node_modules"))
-    (copy / "node_modules").symlink_to(HERE / "node_modules")
+    (copy / "node_modules").symlink_to(installed() / "node_modules")
     return copy
+
+
+def installed() -> Path:
+    """Where the packages of the lock are, or will be: outside of ``tests``, whose modules are all ours."""
+    lock = (HERE / "package-lock.json").read_bytes()
+    place = ROOT / ".pytest_cache" / "d" / f"native-app-{hashlib.sha256(lock).hexdigest()[:12]}"
+    place.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json", ".npmrc"):
+        shutil.copy(HERE / name, place / name)
+    return place
 
 
 def compiled(app: Path, *options: str) -> tuple[int, str]:
