@@ -10,6 +10,7 @@ from processor import __version__
 from processor.commands import (
     contract,
     keys,
+    payloads,
     records,
     sandbox,
     service,
@@ -48,6 +49,7 @@ for _command in (
 ):
     app.command()(_command)
 app.add_typer(records.quarantine, name="quarantine")
+app.add_typer(payloads.commands, name="payloads")
 app.add_typer(sandbox.commands, name="sandbox")
 app.add_typer(watches.commands, name="watches")
 app.add_typer(keys.commands, name="keys")

@@ -16,7 +16,16 @@ from processor.core.errors import NormalizeError, StoreError, Unavailable
 from processor.core.normalize import status_report
 from processor.core.report import LookupDue, Report
 from processor.core.state import PayloadState, names_of
-from processor.core.watching import ABSENT_LIMIT, failures_after, is_idle, is_news, is_over, is_present, strange_keys
+from processor.core.watching import (
+    ABSENT_LIMIT,
+    failures_after,
+    is_idle,
+    is_late,
+    is_news,
+    is_over,
+    is_present,
+    strange_keys,
+)
 from processor.sockets import SocketClosed, StatusSocket
 from processor.store.entry import Recorded, Reported
 
@@ -62,6 +71,8 @@ class Watched:
     """As far as watching depends on it: without evidence."""
     gap: bool
     """Nobody listened for a while: worth a look once the socket is there again."""
+    unheard_since: datetime | None = None
+    """When it became known, until its first socket has shown that it exists."""
     over: bool = False
     failures: int = 0
     """Connections in a row that failed or did not last."""
@@ -138,9 +149,9 @@ class Listener:
     async def _take(self, watched: Watched, text: str | bytes) -> None:
         if not watched.present and is_present(text):
             watched.present, watched.absences = True, 0
-            if watched.gap:
+            if watched.gap or self._is_late(watched):
                 await self._look(watched, "gap")
-                watched.gap = False
+            watched.gap, watched.unheard_since = False, None
         if is_idle(watched.state, text):
             return
         self._tell_strange(watched, text)
@@ -151,6 +162,9 @@ class Listener:
             return
         if report is not None and is_news(watched.state, report):
             await self._record(watched, report)
+
+    def _is_late(self, watched: Watched) -> bool:
+        return watched.unheard_since is not None and is_late(watched.unheard_since, self._clock())
 
     async def _lost(self, watched: Watched, *, spoke: bool) -> None:
         """The socket is gone. One that says again and again that there is no such payload leaves it to Xumm's API."""

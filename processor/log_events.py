@@ -79,6 +79,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "payload.advanced": LogEvent("info", "A lookup brought news of a payload, and it is stored."),
     "payload.flagged": LogEvent("error", "Reports of a payload contradict each other; somebody should look."),
     "payload.registered": LogEvent("info", "Somebody asked to follow a payload to its end."),
+    "payload.released": LogEvent("info", "An operator took the flags off a payload: who, why, and which they were."),
     "process.crashed": LogEvent("error", "An exception that nobody caught ends the process or a thread."),
     "publisher.blocked": LogEvent("warning", "The broker takes nothing for now: it is short of memory or disk."),
     "publisher.closed": LogEvent("info", "The connection to the broker was closed as asked."),

@@ -223,7 +223,7 @@ class Watcher:
         application = self._applications.get(state.app)
         if application is None or application.uuid != state.application:
             return  # the lease keeps it from being claimed again at once; its lookups tell that it is orphaned
-        watched = Watched(application=application, state=state, gap=watch.resumed)
+        watched = Watched(application=application, state=state, gap=watch.resumed, unheard_since=watch.since)
         self._watches[watched.key] = watched
         self._ended.discard(watched.key)
         if is_over(state, application.policy, self._clock()):

@@ -36,7 +36,12 @@ from tests.servers.child import free_port
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-PAGES = [README, ROOT / "CHANGELOG.md", ROOT / "deploy" / "README.md"]
+PAGES = [
+    README,
+    ROOT / "CHANGELOG.md",
+    ROOT / "deploy" / "README.md",
+    ROOT / "deploy" / "examples" / "native-app" / "README.md",
+]
 TREES = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")} - {"var"}
 COMMANDS: dict[str, Any] = {
     "processor": typer.main.get_command(processor.__main__.app),

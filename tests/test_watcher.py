@@ -9,11 +9,12 @@ import pytest
 from structlog.testing import capture_logs
 from websockets.asyncio.server import ServerConnection
 
+from processor.core.knowledge import FIRST_LOOK
 from processor.core.state import Fact, Flag
-from processor.core.watching import ABSENT_LIMIT, EXPIRY_SLACK, SILENCE
+from processor.core.watching import ABSENT_LIMIT, EXPIRY_SLACK, LATE_AFTER, SILENCE
 from processor.store.facade import WATCH_LEASE
 from processor.watcher import RENEW_SECONDS, Pace
-from tests.core.payloads import PAYLOAD, POLICY, TXID, abandoned, snapshot, webhook
+from tests.core.payloads import EXPIRY, PAYLOAD, POLICY, TXID, abandoned, request, snapshot, webhook
 from tests.watching import Time, a_process, a_world, denies, says, serving, slams, until, watching, welcome
 
 SIGNED = f'{{"payload_uuidv4":"PAYLOAD","reference_call_uuidv4":"PAYLOAD","signed":true,"txid":"{TXID}"}}'
@@ -79,6 +80,37 @@ async def test_reconnects_and_looks(tmp_path: Path) -> None:
 
 async def _equals(found: object, expected: object) -> bool:
     return await found == expected  # type: ignore[misc]  # any awaitable
+
+
+@pytest.mark.parametrize(
+    ("waited", "tasks"), [(LATE_AFTER.total_seconds() - 1, []), (LATE_AFTER.total_seconds(), ["poll"])]
+)
+async def test_late_socket_of_a_created_payload(tmp_path: Path, waited: float, tasks: list[str]) -> None:
+    """What a user did before a late first socket is looked up once; one that is there soon costs nothing."""
+    async with serving(says('{"opened":true}')) as server:
+        server.gate = asyncio.Event()
+        async with a_world(tmp_path, server) as world:
+            await world.record(request("created", expires_at=EXPIRY))
+            await until(lambda: server.handshakes == 1)
+            await world.advance(waited)
+            server.gate.set()
+            await until(lambda: "xumm.sign.opened" in world.events)
+
+            assert await world.due() == tasks
+
+
+async def test_late_socket_of_a_registered_payload(tmp_path: Path) -> None:
+    """Its first look is due anyway, and stands for this one."""
+    async with serving(says('{"opened":true}')) as server:
+        server.gate = asyncio.Event()
+        async with a_world(tmp_path, server) as world:
+            await world.register(PAYLOAD)
+            await until(lambda: server.handshakes == 1)
+            await world.advance(LATE_AFTER.total_seconds())
+            server.gate.set()
+            await until(lambda: "xumm.sign.opened" in world.events)
+
+            assert await world.due(FIRST_LOOK.total_seconds()) == ["poll"]
 
 
 async def test_watchdog(tmp_path: Path) -> None:

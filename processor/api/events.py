@@ -72,8 +72,8 @@ class Streams:
             first = await self._store.events_of(*topic, after, BATCH)
             headers = {hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
             response = web.StreamResponse(headers=headers | self._gate.stream_headers(request))
-            await response.prepare(request)
             with suppress(ConnectionError, TimeoutError, StoreError):
+                await response.prepare(request)  # a client may be gone by now
                 async with asyncio.timeout(LONGEST.total_seconds()):
                     await self._send(response, topic, first, after, news)
             with suppress(ConnectionError):

@@ -17,6 +17,7 @@ from processor.core.identity import event_id
 from processor.core.lifecycle import Announcement
 from processor.core.report import (
     DeadlinePassed,
+    FlagsReleased,
     LedgerReport,
     LookupAbandoned,
     LookupDue,
@@ -40,6 +41,7 @@ _ORIGINS: Final[dict[type[Any], Origin]] = {
     DeadlinePassed: "deadline",
     LookupAbandoned: "deadline",
     LookupDue: "deadline",
+    FlagsReleased: "deadline",
 }
 _DATASCHEMAS: Final = {name: model.model_fields["dataschema"].default for name, model in MODELS.items()}
 TOKEN_LIFE: Final = timedelta(days=30)

@@ -11,6 +11,7 @@ from processor.core.evidence import Ledger, Snapshot, SnapshotOutcome
 from processor.core.identity import user_reference
 from processor.core.report import (
     DeadlinePassed,
+    FlagsReleased,
     LedgerReport,
     LookupAbandoned,
     LookupDue,
@@ -22,6 +23,7 @@ from processor.core.report import (
     WebhookReport,
 )
 from processor.core.state import ENDED, NO_FACT, NO_FLAG, Fact, Facts, Flag, Learned, PayloadState, Source
+from schemas.events import ResolveName
 
 FRESH_TOKEN: Final = timedelta(minutes=30)
 """A user token counts as issued with a payload if it is no older than this when the report comes: Xumm repeats the
@@ -44,6 +46,15 @@ SNAPSHOT_FACTS: Final[dict[SnapshotOutcome, Facts]] = {
     "signed": Fact.SIGNED,
 }
 REQUEST_FACTS: Final[dict[str, Facts]] = {"created": Fact.CREATED, "cancelled": Fact.CANCELLED}
+RESOLVED_FACTS: Final[dict[ResolveName | None, Facts]] = {
+    "signed": Fact.SIGNED,
+    "validated": Fact.SIGNED,
+    "failed": Fact.SIGNED,
+    "rejected": Fact.REJECTED,
+    "cancelled": Fact.CANCELLED,
+    "expired": NO_FACT,
+}
+"""The deed that a published outcome stands for."""
 FIRST_LOOK: Final = timedelta(minutes=1)
 """How long after a payload was registered it is looked up, to learn when it expires and what was missed before. Most
 end sooner, and then cost no look."""
@@ -93,6 +104,8 @@ def learn(state: PayloadState, report: Report) -> PayloadState:  # noqa: PLR0911
             return state._replace(flags=state.flags | Flag.ABANDONED)
         case DeadlinePassed():
             return state
+        case FlagsReleased():
+            return _released(state)
         case _:
             assert_never(report)
 
@@ -162,6 +175,20 @@ def _next_look(state: PayloadState, report: LookupDue) -> datetime | None:
     answered = state.snapshot is not None and state.snapshot.fetched_at >= last
     covered = report.at < last or (not answered and report.at < last + LOOK_PATIENCE)
     return last if covered else max(report.at, last + LOOK_SPACING)
+
+
+def _released(state: PayloadState) -> PayloadState:
+    """Without flags, and without what they came of: the next answer of Xumm's API decides, as if it were the first.
+
+    Claims that contradict each other are not held against that answer. What was published stays published: a payload
+    that is resolved keeps its outcome and its evidence.
+    """
+    facts = state.facts
+    if state.flags & Flag.OUTCOMES_DISAGREE:
+        facts &= ~ENDED | RESOLVED_FACTS.get(state.resolved, NO_FACT)
+    if state.resolved is not None:
+        return state._replace(flags=0, facts=facts)
+    return state._replace(flags=0, facts=facts, txid=None, snapshot=None, ledger=None, look_at=None)
 
 
 def _better_snapshot(old: Snapshot | None, new: Snapshot) -> Snapshot:

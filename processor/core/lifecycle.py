@@ -22,7 +22,15 @@ from typing import Final, Literal, NamedTuple
 
 from processor.core.application import Policy
 from processor.core.knowledge import learn
-from processor.core.report import DeadlinePassed, LedgerReport, LookupDue, Report, SnapshotReport, StatusReport
+from processor.core.report import (
+    DeadlinePassed,
+    FlagsReleased,
+    LedgerReport,
+    LookupDue,
+    Report,
+    SnapshotReport,
+    StatusReport,
+)
 from processor.core.settlement import AwaitGrace, Check, Fetch, Resolve, Rest, Step, Stop, grace_end, next_step
 from processor.core.state import ENDED, NO_FACT, Fact, Facts, Flag, Flags, PayloadState
 from schemas.data import FailReason
@@ -176,6 +184,11 @@ def _tasks(state: PayloadState, learned: PayloadState, step: Step, report: Repor
     """What to look up, and when to be told that time has passed. Repetitions ask for nothing."""
     if isinstance(step, Stop | Resolve) or learned.resolved is not None:
         return ()
+    return _LOOKUPS["fetch"] if isinstance(report, FlagsReleased) else _due(state, learned, step, report, policy)
+
+
+def _due(state: PayloadState, learned: PayloadState, step: Step, report: Report, policy: Policy) -> tuple[Task, ...]:
+    """The same for a payload that is still open or unproven, and no human's affair."""
     changed = step != next_step(state, policy)
     if isinstance(step, Fetch) or isinstance(report, DeadlinePassed):
         lookup = _lookup(learned.facts)

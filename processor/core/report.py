@@ -100,8 +100,14 @@ class LookupDue(_Report):
     """Nothing is claimed, but something may have been missed: the payload is worth a look."""
 
     because: Literal["registered", "gap", "absent", "stale_webhook"]
-    """``registered``: somebody asked to watch it; ``gap``: its socket was down for a while; ``absent``: its socket says
-    again and again that there is no such payload; ``stale_webhook``: an authentic webhook came at the wrong time."""
+    """``registered``: somebody asked to watch it; ``gap``: its socket was down for a while, or opened late;
+    ``absent``: its socket says again and again that there is no such payload; ``stale_webhook``: an authentic webhook
+    came at the wrong time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagsReleased(_Report):
+    """Somebody looked at a payload that was flagged, and wants its outcome looked up anew."""
 
 
 Report = (
@@ -113,4 +119,5 @@ Report = (
     | DeadlinePassed
     | LookupDue
     | LookupAbandoned
+    | FlagsReleased
 )

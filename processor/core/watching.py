@@ -22,6 +22,9 @@ STEADY_AFTER: Final = timedelta(seconds=30)
 ABSENT_LIMIT: Final = 5
 """How often in a row a socket may say that there is no such payload, which is usual just after it was created."""
 RECONNECT: Final = Backoff(first=timedelta(seconds=1), cap=timedelta(minutes=5))
+LATE_AFTER: Final = timedelta(seconds=10)
+"""How long after a payload became known its first socket counts as late, and the payload is worth a look: users open a
+push within seconds, and a socket repeats nothing. In good order one opens within a second, which costs no look."""
 EXPIRY_SLACK: Final = timedelta(seconds=60)
 """How long after its expiry a payload that nobody opened is still watched, so that clocks may differ."""
 
@@ -60,6 +63,11 @@ def is_over(state: PayloadState, policy: Policy, now: datetime) -> bool:
         return True
     until = watched_until(state, policy)
     return until is not None and now >= until
+
+
+def is_late(since: datetime, now: datetime) -> bool:
+    """Whether the first socket of a payload that is known ``since`` then opened too late to have heard everything."""
+    return now - since >= LATE_AFTER
 
 
 def is_news(state: PayloadState, report: StatusReport) -> bool:

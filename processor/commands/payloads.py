@@ -1,0 +1,148 @@
+"""``payloads``: those that wait for a human, and how they are let go on."""
+
+import getpass
+import os
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from processor.commands.terminal import AsJson, Code, CommandError, answer, say, say_json, say_table, settings
+
+if TYPE_CHECKING:
+    from processor.core.state import PayloadState
+    from processor.settings import Settings
+    from processor.store.flagged import FlaggedPayload
+    from processor.store.store import Store
+
+commands = typer.Typer(no_args_is_help=True, help="Payloads that are flagged: no outcome comes until somebody looked.")
+Limit = Annotated[int, typer.Option(help="At most so many.", min=1, max=100_000)]
+_MAX_REASON = 500
+
+
+@commands.command()
+def flagged(
+    *,
+    app: Annotated[str, typer.Option(help="Only this application's.")] = "",
+    limit: Limit = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List flagged payloads, those first that have waited the longest. Exits with 1 if there is none.
+
+    Reads while the service runs. ABANDONED: lookups brought nothing for 24 h; LATE_OUTCOME: another outcome was
+    published before; the others name what sources disagree on.
+
+    Try:
+
+      processor payloads flagged --app shop
+    """
+    from processor.store import flagged as table
+    from processor.store.store import Store
+
+    with Store.open_read_only(settings().database_url) as store:
+        rows = [_row(each) for each in store.do(table.listed, app or None, limit)]
+    if as_json:
+        say_json(rows)
+    elif rows:
+        say_table([name.upper() for name in rows[0]], [list(row.values()) for row in rows])
+    else:
+        say("none")
+    answer(yes=bool(rows))
+
+
+@commands.command()
+def release(
+    payload: Annotated[str, typer.Argument(help="The payload's UUID.")],
+    *,
+    reason: Annotated[str, typer.Option(help="Why; it goes into the log.", show_default=False)],
+    app: Annotated[str, typer.Option(help="Its application, if several know the payload.")] = "",
+) -> None:
+    """Take the flags off a payload, and have it looked up anew. On SQLite, stop the service first.
+
+    What contradicted each other is forgotten, and Xumm's next answer decides: if the contradiction is still there, the
+    payload is flagged again. Exits with 1 if there is no such payload, or nothing to take off.
+
+    Try:
+
+      processor payloads release 12345678-90ab-4cde-8f01-234567890abc --reason "the node was of a test network"
+    """
+    import structlog
+
+    from processor import logs
+    from processor.settings import secrets_of
+    from processor.store.store import Store
+
+    loaded, why = settings(), _reason(reason)
+    logs.configure(loaded.log_format, "info", secrets=secrets_of(loaded), stream=sys.stderr.buffer)
+    with Store.open(loaded.database_url) as store:
+        state = _found(store, payload.lower(), app or None)
+        _apply(store, state, loaded)
+    names = _names(state)
+    log = structlog.get_logger()
+    log.info("payload.released", app=state.app, payload=state.payload, flags=names, by=_operator(), reason=why)
+    follows = "it will be looked up" if state.resolved is None else f"it stays resolved as {state.resolved}"
+    say(f"released from {names}; {follows}")
+
+
+def _reason(text: str) -> str:
+    text = text.strip()
+    if not text or len(text) > _MAX_REASON or not text.isprintable():
+        raise CommandError(f"--reason: must be one line of 1 to {_MAX_REASON} characters", Code.USAGE)
+    return text
+
+
+def _found(store: "Store", payload: str, app: str | None) -> "PayloadState":
+    from processor.store import flagged as table
+
+    known = store.do(table.named, payload, app)
+    if not known:
+        raise CommandError(f"no payload {payload} is known" + (f" of {app}" if app else ""), Code.NO)
+    waiting = [state for state in known if state.flags]
+    if not waiting:
+        raise CommandError(f"payload {payload} is not flagged", Code.NO)
+    if len(waiting) > 1:
+        names = ", ".join(state.app for state in waiting)
+        raise CommandError(
+            f"payload {payload} is flagged for several applications: choose with --app: {names}", Code.USAGE
+        )
+    return waiting[0]
+
+
+def _apply(store: "Store", state: "PayloadState", loaded: "Settings") -> None:
+    from processor.core.report import FlagsReleased
+    from processor.settings import applications_of
+    from processor.store.entry import Reported
+
+    application = applications_of(loaded).get(state.app)
+    if application is None or application.uuid != state.application:
+        raise CommandError(
+            f"application {state.app!r} is not configured, so nothing could look the payload up", Code.NO
+        )
+    now = datetime.now(UTC)
+    report = FlagsReleased(app=state.app, application=state.application, payload=state.payload, at=now)
+    store.record([Reported(report=report, policy=application.policy)], now)
+
+
+def _row(each: "FlaggedPayload") -> dict[str, Any]:
+    return {
+        "app": each.state.app,
+        "payload": each.state.payload,
+        "since": each.since.isoformat(timespec="seconds"),
+        "flags": _names(each.state),
+        "resolved": each.state.resolved,
+    }
+
+
+def _names(state: "PayloadState") -> str:
+    from processor.core.state import names_of
+
+    return names_of(state.flags)
+
+
+def _operator() -> str:
+    """Who types: through sudo, who was that before."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.getuid())
