@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Final, Self
 
 import structlog
@@ -54,7 +55,7 @@ from processor.tasks import CLAIMED, UNCLAIMED, Sources, Tasks
 from processor.user_tokens import UserTokens
 from processor.users import users_of
 from processor.watcher import Pace, Watcher
-from processor.web import assert_fast_parser, runner_of, web_application
+from processor.web import Handler, assert_fast_parser, runner_of, web_application
 from processor.xumm import Credentials, Payloads, XummApi
 
 _OTHER_FILES: Final = 2_000
@@ -78,7 +79,7 @@ class Processor:
     """One running service: an async context manager whose body is its life.
 
     ``publisher`` replaces the one that the settings call for, ``timing`` the time of day, ``budget`` what makes an
-    application's budget of calls to Xumm's API. `serve` runs the loops, and raises if one of them dies.
+    application's budget of calls to Xumm's API, ``routes`` what is served besides. `serve` runs the loops, and raises if one of them dies.
     """
 
     def __init__(
@@ -88,8 +89,9 @@ class Processor:
         publisher: Publisher | None = None,
         timing: Timing = WALL_CLOCK,
         budget: Callable[[], Budget] = Budget,
+        routes: Mapping[str, Handler] = MappingProxyType({}),
     ) -> None:
-        self.settings = settings
+        self.settings, self._routes = settings, routes
         self._timing = timing
         self._budget = budget
         clock = self._clock = timing.clock
@@ -223,7 +225,7 @@ class Processor:
         interface = self._interface(limits, users.authenticators)
         self.streams = interface.streams
         me = me_api.me_handler(interface.callers.of)
-        api = {watches_api.PATH: watches, me_api.PATH: me, **users.routes, **interface.routes()}
+        api = {watches_api.PATH: watches, me_api.PATH: me, **users.routes, **interface.routes(), **self._routes}
         runner = runner_of(web_application(intake, limits, self.health, api), intake)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()

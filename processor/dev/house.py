@@ -2,9 +2,11 @@
 
 import asyncio
 import errno
+import secrets
 import tempfile
+from base64 import b64encode
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,17 +15,21 @@ from typing import Any, Final, cast
 import structlog
 
 from consumers.runtime.composition import run_consumer
-from consumers.runtime.discovery import find
 from consumers.runtime.settings import Settings as ConsumerSettings
 from consumers.runtime.source.embedded import EmbeddedSource
 from processor import logs
 from processor.app import Processor
 from processor.core.errors import SettingsError
+from processor.dev.broker import FragileBroker
+from processor.dev.effects import CONSUMERS, announcing, found, settling
+from processor.dev.live import Live
+from processor.dev.stage import Stage
 from processor.dev.story import Story
 from processor.dev.walk import APP, Walk
 from processor.process import stop_on_signals
 from processor.publisher.embedded import EmbeddedPublisher
 from processor.sandbox.ledger import Pace
+from processor.sandbox.limits import Limits
 from processor.sandbox.payload import Application
 from processor.sandbox.server import Sandbox, SandboxSettings
 from processor.settings import Settings
@@ -34,8 +40,11 @@ SERVICE_PORT: Final = 8000
 SANDBOX_PORT: Final = 8600
 API_KEY: Final = "5a4db0c5-0000-4000-8000-000000000001"
 API_SECRET: Final = "5a4db0c5-5ec7-4e70-9000-000000000001"  # noqa: S105  the sandbox's own: it opens nothing else
-CONSUMERS: Final = ("push", "app-state")
+RETURN_URL: Final = "demo-shop://signed"
 _QUICK_LEDGER: Final = Pace(close_time=timedelta(milliseconds=300))
+_GENEROUS: Final = Limits(calls=600, creations=120)
+"""Somebody plays here, and shall not have to wait for a minute to go by."""
+_SEALING_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,20 +93,24 @@ async def opened(
 ) -> AsyncIterator[House]:
     """The house, running until the body ends; then it drains. A part that dies ends the body."""
     owner = Application(
-        key=API_KEY, secret=API_SECRET, name="Demo", webhook_url=f"http://127.0.0.1:{port}/webhooks/{APP}"
+        key=API_KEY, secret=API_SECRET, name="Demo shop", webhook_url=f"http://127.0.0.1:{port}/webhooks/{APP}"
     )
-    publisher = EmbeddedPublisher()
-    sandbox_settings = SandboxSettings(port=sandbox_port, ledger=_QUICK_LEDGER)
+    publisher, live = EmbeddedPublisher(), Live()
+    broker = FragileBroker(publisher)
+    publisher.subscribe("page", ["#"], announcing(live))
+    sandbox_settings = SandboxSettings(port=sandbox_port, ledger=_QUICK_LEDGER, limits=_GENEROUS)
     try:
-        async with (
-            Sandbox([owner], sandbox_settings) as sandbox,
-            Processor(_settings(folder, sandbox, port), publisher=publisher) as processor,
-            asyncio.TaskGroup() as group,
-        ):
+        async with AsyncExitStack() as stack:
+            sandbox = await stack.enter_async_context(Sandbox([owner], sandbox_settings))
+            routes = Stage(sandbox, broker, live).routes
+            settings = _settings(folder, sandbox, port)
+            processor = await stack.enter_async_context(Processor(settings, publisher=broker, routes=routes))
+            group = await stack.enter_async_context(asyncio.TaskGroup())
             serving = group.create_task(processor.serve(stop))
+            group.create_task(_end(live, stop))
             consuming = asyncio.Event()
             for name in CONSUMERS:
-                group.create_task(_consume(name, folder, publisher, consuming))
+                group.create_task(_consume(name, folder, publisher, live, consuming))
             yield House(processor=processor, sandbox=sandbox, folder=folder)
             stop.set()
             await asyncio.wait([serving])  # it drains into the consumers, which stop after it
@@ -109,19 +122,36 @@ async def opened(
         raise SettingsError(message) from None
 
 
-async def _consume(name: str, folder: Path, publisher: EmbeddedPublisher, stop: asyncio.Event) -> None:
-    found = find(name)
+async def _end(live: Live, stop: asyncio.Event) -> None:
+    """A page that looks on shall not hold up the end."""
+    await stop.wait()
+    live.end()
+
+
+async def _consume(name: str, folder: Path, publisher: EmbeddedPublisher, live: Live, stop: asyncio.Event) -> None:
+    consumer = found(name, live)
     settings = ConsumerSettings(database_url=f"sqlite:///{folder}/{{consumer}}.db")
-    source = EmbeddedSource(found.consumer.queue)
-    publisher.subscribe(found.consumer.queue, found.consumer.bindings, source.deliver)
-    await run_consumer(found, settings, source, stop)
+    queue, bindings = consumer.consumer.queue, consumer.consumer.bindings
+    source = EmbeddedSource(queue)
+    publisher.subscribe(queue, bindings, settling(name, source.deliver, live, folder))
+    await run_consumer(consumer, settings, source, stop)
 
 
 def _settings(folder: Path, sandbox: Sandbox, port: int) -> Settings:
+    application = {
+        "api_key": API_KEY,
+        "api_secret": API_SECRET,
+        "oauth2_url": sandbox.base_url,
+        "return_urls": [RETURN_URL],
+        "deep_links": ["demo-shop://signin"],
+    }
     return Settings(
-        applications={APP: {"api_key": API_KEY, "api_secret": API_SECRET, "oauth2_url": sandbox.base_url}},
+        applications={APP: application},
         http_port=port,
+        public_url=f"http://127.0.0.1:{port}",
         database_url=f"sqlite:///{folder}/processor.db",
         xumm_url=sandbox.base_url,
         ledger_urls={"MAINNET": [sandbox.ledger_url]},
+        token_keys=[b64encode(secrets.token_bytes(_SEALING_BYTES)).decode()],
+        api={"calls_per_minute": 600, "requests_per_minute": 120},
     )
