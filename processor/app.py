@@ -79,7 +79,7 @@ class Processor:
     """One running service: an async context manager whose body is its life.
 
     ``publisher`` replaces the one that the settings call for, ``timing`` the time of day, ``budget`` what makes an
-    application's budget of calls to Xumm's API, ``routes`` what is served besides. `serve` runs the loops, and raises if one of them dies.
+    application's budget of calls to Xumm's API; ``routes`` are served besides. `serve` runs the loops, until one dies.
     """
 
     def __init__(

@@ -7,7 +7,13 @@ import { onAppLink, openInWallet, showCode } from "/sandbox/links.js";
 const APP = "demo";
 const SHOP = "rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe";
 const RETURN_URL = { app: "demo-shop://signed" };
-const STEPS = { created: "Asked", opened: "On the phone’s screen", signed: "Signed", rejected: "Declined", expired: "Expired" };
+const STEPS = {
+  created: ["Asked", "Xumm has the request"],
+  opened: ["On the phone’s screen", "reported"],
+  signed: ["Signed", "reported, being proven"],
+  rejected: ["Declined", "reported"],
+  expired: ["Expired", "reported"],
+};
 const OUTCOMES = {
   signed: ["Signature proven", "good"],
   validated: ["Paid. Final on the ledger", "good"],
@@ -104,7 +110,7 @@ async function follow(request, ways, cancel, done) {
     const [, family, name] = event.type.split(".");
     if (family === "sign") {
       if (name !== "created") { ways.classList.add("over"); cancel?.setAttribute("hidden", ""); }
-      if (STEPS[name]) request.steps.append(step(STEPS[name], "Xumm says so", name === "signed" ? "wait" : ""));
+      if (STEPS[name]) request.steps.append(step(...STEPS[name], name === "signed" ? "wait" : ""));
       continue;
     }
     await done(event);
@@ -120,7 +126,7 @@ function conclude(request, ways, cancel, name, event) {
   cancel?.remove();
   const [text, kind] = OUTCOMES[name] ?? [name, ""];
   const ledger = event.data.proof?.ledger;
-  request.steps.append(step(text, ledger ? `proven in ledger ${ledger.ledger_index}` : "proven", kind));
+  request.steps.append(step(text, ledger ? `in ledger ${ledger.ledger_index}` : "checked against Xumm’s API", kind));
   const last = screen.querySelector(".end");
   const worked = last.contains(document.activeElement);
   const on = button("Continue", home, "primary");
@@ -138,7 +144,7 @@ onAppLink(async (link) => {
   if (request === null) return;
   request.back.replaceChildren(
     el("section", { class: "claim" }, el("h4", {}, "What the link claims"),
-      facts([["payload", short(said.get("id"))], ["order", said.get("cid")], ["txid", short(said.get("txid"))]])),
+      facts([["payload", short(said.get("id"))], ["order", short(said.get("cid"))], ["txid", short(said.get("txid"))]])),
     el("section", { class: "known" }, el("h4", {}, "What is known"), el("p", { class: "muted" }, "Asking …")));
   await tried(async () => known(request, await call("GET", `/v1/return?state=${encodeURIComponent(said.get("state"))}`)));
   if (request.ended) await refreshKnown(request);

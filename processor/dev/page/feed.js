@@ -21,7 +21,7 @@ function time(instant) {
 }
 
 function effect(name, bound) {
-  return el("div", { class: `effect${bound ? " wait" : ""}` }, el("span", { class: "by" }, name), el("span", { class: "did" }, bound ? "…" : "not bound"));
+  return el("div", { class: `effect ${bound ? "wait" : "none"}` }, el("span", { class: "by" }, name), el("span", { class: "did" }, bound ? "…" : "not bound"));
 }
 
 function published({ event, consumers }) {

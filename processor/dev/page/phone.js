@@ -45,7 +45,7 @@ function home() {
     requests.length
       ? el("ul", { class: "notices", "aria-live": "polite" }, ...requests.map(notice))
       : el("p", { class: "muted empty", "aria-live": "polite" }, "No requests. An app can push one here, show a code, or open a link."),
-    el("div", { class: "row" }, scan, button("Revoke push permission", revoke, "quiet")));
+    el("div", { class: "row" }, scan, button("Revoke push", revoke, "quiet")));
 }
 
 function notice(request) {
