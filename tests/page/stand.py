@@ -83,7 +83,6 @@ class Visitor:
 
     async def picture(self, name: str) -> None:
         """Keep a screenshot."""
-        ARTEFACTS.mkdir(parents=True, exist_ok=True)
         await self.page.screenshot(path=ARTEFACTS / f"{name}.png", full_page=True)
 
     async def latest(self) -> str:

@@ -121,6 +121,10 @@ async function follow(request, ways, cancel, done) {
 
 function conclude(request, ways, cancel, name, event) {
   request.ended = true;
+  for (const waiting of request.steps.querySelectorAll(".wait")) {
+    waiting.classList.remove("wait");
+    waiting.querySelector("small").textContent = "reported";
+  }
   showCode(null);
   ways.remove();
   cancel?.remove();

@@ -7,7 +7,7 @@ import { onLive } from "/sandbox/live.js";
 const FAULTS = {
   webhook: ["Lose webhooks", "They are never sent. The socket tells instead."],
   socket: ["Cut the status socket", "Closed and refused. The webhook tells instead."],
-  broker: ["Kill the broker’s connection", "Events wait in the outbox, and go out in order after."],
+  broker: ["Kill the broker connection", "Events wait in the outbox, and go out in order after."],
 };
 const POLL = 1000;
 

@@ -54,7 +54,7 @@ function say(event, consumer, ...words) {
 function settled({ event_id, consumer, rows: written }) {
   const place = rows.get(event_id)?.effects[consumer];
   if (!place?.classList.contains("wait")) return;
-  if (consumer === "push") say(event_id, consumer, "nothing to say");
+  if (consumer === "push") say(event_id, consumer, "nothing to push");
   else say(event_id, consumer, ...written.map((row) => el("span", { class: "line" }, ROWS[row.table](row))));
   place.classList.toggle("none", consumer === "push");
 }
