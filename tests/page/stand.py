@@ -13,6 +13,7 @@ HINTS = "Everything keeps running"
 PATIENCE_MILLISECONDS = 15_000
 ARTEFACTS = Path(os.environ.get("PAGE_ARTEFACTS", ROOT / ".artefacts"))
 """Where screenshots go."""
+expect.set_options(timeout=PATIENCE_MILLISECONDS)
 DESK = {"width": 1280, "height": 900}
 HAND = {"width": 360, "height": 780}
 
@@ -79,7 +80,7 @@ class Visitor:
 
     async def sees(self, where: Locator, text: str) -> None:
         """Wait until these words are there."""
-        await expect(where.get_by_text(text).first).to_be_visible(timeout=PATIENCE_MILLISECONDS)
+        await expect(where.get_by_text(text).first).to_be_visible()
 
     async def picture(self, name: str) -> None:
         """Keep a screenshot."""

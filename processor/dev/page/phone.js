@@ -76,7 +76,7 @@ function present(request) {
       : button("Done", home, "primary"),
     open ? el("div", { class: "row" }, badge ? null : button("Let it expire", () => act(request, "expire"), "quiet"), button("Close", home, "quiet")) : null);
   if (!badge) {
-    const tick = () => (time.textContent = `To be opened within ${remaining(request.expires_at)}`);
+    const tick = () => (time.textContent = `Expires in ${remaining(request.expires_at)}`);
     tick();
     clock = setInterval(tick, 1000);
   }
