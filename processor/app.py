@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Final, Self
 
 import structlog
@@ -47,10 +48,10 @@ from processor.store.waiting import Bounds
 from processor.store.writer import Writer
 from processor.summaries import keep_summarizing
 from processor.tasks import CLAIMED, UNCLAIMED, Sources, Tasks
-from processor.user_tokens import UserTokens
+from processor.user_tokens import UserTokens, tell_unopened
 from processor.users import Users, users_of
 from processor.watcher import Pace, Watcher
-from processor.web import assert_fast_parser, runner_of, web_application
+from processor.web import Handler, assert_fast_parser, runner_of, web_application
 from processor.xumm import Credentials, Payloads, XummApi
 from schemas.topology import COMMANDS, EXCHANGE
 
@@ -75,7 +76,7 @@ class Processor:
     """One running service: an async context manager whose body is its life.
 
     ``publisher`` and ``commands`` replace those that the settings call for, ``timing`` the time of day, ``budget``
-    what makes an application's budget of calls to Xumm's API. `serve` runs the loops, and raises if one of them dies.
+    what makes an application's budget of calls to Xumm's API; ``routes`` are served besides.
     """
 
     def __init__(
@@ -86,8 +87,9 @@ class Processor:
         commands: Publisher | None = None,
         timing: Timing = WALL_CLOCK,
         budget: Callable[[], Budget] = Budget,
+        routes: Mapping[str, Handler] = MappingProxyType({}),
     ) -> None:
-        self.settings = settings
+        self.settings, self._routes = settings, routes
         self._timing = timing
         self._budget = budget
         clock = self._clock = timing.clock
@@ -224,7 +226,8 @@ class Processor:
         )
         interface = self._interface(limits, users)
         self.streams = interface.streams
-        runner = runner_of(web_application(intake, limits, self.health, interface.routes()), intake)
+        routes = {**interface.routes(), **self._routes}
+        runner = runner_of(web_application(intake, limits, self.health, routes), intake)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
         await web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024).start()
@@ -251,7 +254,7 @@ class Processor:
         return Interface(parts)
 
     def _sign_requests(self, store: StoredRequests) -> SignRequests:
-        tokens = StoredTokens(self.writer, clock=self._clock, on_unopened=_tell_unopened)
+        tokens = StoredTokens(self.writer, clock=self._clock, on_unopened=tell_unopened)
         user_tokens = UserTokens(tokens, self._apis, kept=bool(self.settings.token_keys), clock=self._clock)
         links = self.settings.xumm_url.rstrip("/")
         return SignRequests(
@@ -273,10 +276,6 @@ class Processor:
             "outbox": "full" if full else "live" if self.relay.live else "behind",
             "unpublished": self.writer.depth,
         }
-
-
-def _tell_unopened(error: str) -> None:
-    log.error("token.unopened", error=error, hint="a sealing key is missing, or somebody changed the table")
 
 
 def _publisher(settings: Settings, exchange: str, *, kept: int = 1000) -> Publisher:

@@ -74,3 +74,8 @@ class UserTokens:
         if not active:
             log.info("token.revoked", app=app, user=token.facts.user)
         return active
+
+
+def tell_unopened(error: str) -> None:
+    """Log that a sealed token cannot be read. ``error`` names the key, never the token."""
+    log.error("token.unopened", error=error, hint="a sealing key is missing, or somebody changed the table")

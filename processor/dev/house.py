@@ -2,9 +2,11 @@
 
 import asyncio
 import errno
+import secrets
 import tempfile
+from base64 import b64encode
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,17 +15,21 @@ from typing import Any, Final, cast
 import structlog
 
 from consumers.runtime.composition import run_consumer
-from consumers.runtime.discovery import find
 from consumers.runtime.settings import Settings as ConsumerSettings
 from consumers.runtime.source.embedded import EmbeddedSource
 from processor import logs
 from processor.app import Processor
 from processor.core.errors import SettingsError
+from processor.dev.broker import FragileBroker
+from processor.dev.effects import CONSUMERS, announcing, found, settling
+from processor.dev.live import Live
+from processor.dev.stage import Stage
 from processor.dev.story import Story
 from processor.dev.walk import APP, Walk
 from processor.process import stop_on_signals
 from processor.publisher.embedded import EmbeddedPublisher
 from processor.sandbox.ledger import Pace
+from processor.sandbox.limits import Limits
 from processor.sandbox.payload import Application
 from processor.sandbox.server import Sandbox, SandboxSettings
 from processor.settings import Settings
@@ -34,8 +40,11 @@ SERVICE_PORT: Final = 8000
 SANDBOX_PORT: Final = 8600
 API_KEY: Final = "5a4db0c5-0000-4000-8000-000000000001"
 API_SECRET: Final = "5a4db0c5-5ec7-4e70-9000-000000000001"  # noqa: S105  the sandbox's own: it opens nothing else
-CONSUMERS: Final = ("push", "app-state")
+RETURN_URL: Final = "demo-shop://signed"
 _QUICK_LEDGER: Final = Pace(close_time=timedelta(milliseconds=300))
+_GENEROUS: Final = Limits(calls=600, creations=120)
+"""Somebody plays here, and shall not have to wait for a minute to go by."""
+_SEALING_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,20 +93,26 @@ async def opened(
 ) -> AsyncIterator[House]:
     """The house, running until the body ends; then it drains. A part that dies ends the body."""
     owner = Application(
-        key=API_KEY, secret=API_SECRET, name="Demo", webhook_url=f"http://127.0.0.1:{port}/webhooks/{APP}"
+        key=API_KEY, secret=API_SECRET, name="Demo shop", webhook_url=f"http://127.0.0.1:{port}/webhooks/{APP}"
     )
-    publisher, commands = EmbeddedPublisher(), EmbeddedPublisher(unrouted_kept=0)
-    sandbox_settings = SandboxSettings(port=sandbox_port, ledger=_QUICK_LEDGER)
+    publisher, commands, live = EmbeddedPublisher(), EmbeddedPublisher(unrouted_kept=0), Live()
+    broker = FragileBroker(publisher)
+    publisher.subscribe("page", ["#"], announcing(live))
+    sandbox_settings = SandboxSettings(port=sandbox_port, ledger=_QUICK_LEDGER, limits=_GENEROUS)
     try:
-        async with (
-            Sandbox([owner], sandbox_settings) as sandbox,
-            Processor(_settings(folder, sandbox, port), publisher=publisher, commands=commands) as processor,
-            asyncio.TaskGroup() as group,
-        ):
+        async with AsyncExitStack() as stack:
+            sandbox = await stack.enter_async_context(Sandbox([owner], sandbox_settings))
+            routes = Stage(sandbox, broker, live).routes
+            settings = _settings(folder, sandbox, port)
+            processor = await stack.enter_async_context(
+                Processor(settings, publisher=broker, commands=commands, routes=routes)
+            )
+            group = await stack.enter_async_context(asyncio.TaskGroup())
             serving = group.create_task(processor.serve(stop))
+            group.create_task(_end(live, stop))
             consuming = asyncio.Event()
             for name in CONSUMERS:
-                group.create_task(_consume(name, folder, (publisher, commands), consuming))
+                group.create_task(_consume(name, folder, (publisher, commands), live, consuming))
             yield House(processor=processor, sandbox=sandbox, folder=folder)
             stop.set()
             await asyncio.wait([serving])  # it drains into the consumers, which stop after it
@@ -109,26 +124,42 @@ async def opened(
         raise SettingsError(message) from None
 
 
+async def _end(live: Live, stop: asyncio.Event) -> None:
+    """A page that looks on shall not hold up the end."""
+    await stop.wait()
+    live.end()
+
+
 async def _consume(
-    name: str, folder: Path, publishers: tuple[EmbeddedPublisher, EmbeddedPublisher], stop: asyncio.Event
+    name: str, folder: Path, publishers: tuple[EmbeddedPublisher, EmbeddedPublisher], live: Live, stop: asyncio.Event
 ) -> None:
     """Run a consumer on the events, and on the commands that it takes beside."""
-    found, (events, commands) = find(name), publishers
+    consumer, (events, commands) = found(name, live), publishers
     settings = ConsumerSettings(database_url=f"sqlite:///{folder}/{{consumer}}.db")
-    sources = {queue: EmbeddedSource(queue) for queue in found.consumer.queues()}
+    sources = {queue: EmbeddedSource(queue) for queue in consumer.consumer.queues()}
     for queue, source in sources.items():
-        if queue == found.consumer.queue:
-            events.subscribe(queue, found.consumer.bindings, source.deliver)
+        if queue == consumer.consumer.queue:
+            events.subscribe(queue, consumer.consumer.bindings, settling(name, source.deliver, live, folder))
         else:
             commands.subscribe(queue, (queue,), source.deliver)
-    await run_consumer(found, settings, sources, stop)
+    await run_consumer(consumer, settings, sources, stop)
 
 
 def _settings(folder: Path, sandbox: Sandbox, port: int) -> Settings:
+    application = {
+        "api_key": API_KEY,
+        "api_secret": API_SECRET,
+        "oauth2_url": sandbox.base_url,
+        "return_urls": [RETURN_URL],
+        "deep_links": ["demo-shop://signin"],
+    }
     return Settings(
-        applications={APP: {"api_key": API_KEY, "api_secret": API_SECRET, "oauth2_url": sandbox.base_url}},
+        applications={APP: application},
         http_port=port,
+        public_url=f"http://127.0.0.1:{port}",
         database_url=f"sqlite:///{folder}/processor.db",
         xumm_url=sandbox.base_url,
         ledger_urls={"MAINNET": [sandbox.ledger_url]},
+        token_keys=[b64encode(secrets.token_bytes(_SEALING_BYTES)).decode()],
+        api={"calls_per_minute": 600, "requests_per_minute": 120},
     )

@@ -21,9 +21,9 @@ _PHONE: Final = "demo-phone-registration-token-000042"
 _PATIENCE_SECONDS: Final = 30.0
 
 HINTS: Final = """
-Everything keeps running. A sign request waits for you to sign or reject it:
+Everything keeps running. See it in a browser: an app and a phone side by side, events as they come, and faults.
 
-   {sandbox}/sign/{payload}
+   {url}/sandbox
 
 And in another terminal, in this folder:
 
@@ -53,8 +53,7 @@ class Walk:
         await self._register(ACCOUNT)
         await self._sign_in()
         await self._pay()
-        waiting = self._sandbox.create({"txjson": {"TransactionType": "SignIn"}})
-        self._story.say(HINTS.format(url=self._url, app=APP, sandbox=self._sandbox.base_url, payload=waiting.uuid))
+        self._story.say(HINTS.format(url=self._url, app=APP))
 
     async def _sign_in(self) -> None:
         self._story.title("1. A user signs in")

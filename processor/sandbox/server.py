@@ -64,7 +64,8 @@ class SandboxSettings:
 class Sandbox:
     """A running Xumm with its ledgers. The drivers do what a user would, and set off webhooks and status messages.
 
-    ``faults`` says what goes wrong, and can be changed at any time.
+    ``faults`` says what goes wrong, and can be changed at any time. ``on_change`` is told of each payload that is made
+    or comes into another situation.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Sandbox:
         self.settings = settings or SandboxSettings()
         self.applications = {application.key: application for application in applications}
         self.faults = FaultTable()
+        self.on_change: Callable[[Payload], None] = lambda _payload: None
         self._clock = clock
         self.payloads = Payloads(clock=clock, new_id=new_id, on_move=self._moved)
         self.statuses = StatusSockets(self.payloads, self.faults, clock=clock, keepalive=self.settings.keepalive)
@@ -148,7 +150,9 @@ class Sandbox:
         owner = application or next(iter(self.applications.values()))
         asked = request if isinstance(request, SignRequest) else parse_request(request)
         pushed = asked.user_token is not None and self.tokens.active(owner.key, asked.user_token)
-        return self.payloads.create(owner, asked, pushed=pushed)
+        payload = self.payloads.create(owner, asked, pushed=pushed)
+        self.on_change(payload)
+        return payload
 
     def open(self, uuid: str, *, by_deeplink: bool = False) -> Payload:
         """The user has it on screen. Raises `UnknownPayloadError`, `IllegalActionError`."""
@@ -223,6 +227,7 @@ class Sandbox:
 
     def _moved(self, payload: Payload) -> None:
         self.statuses.moved(payload)
+        self.on_change(payload)
 
     def _faults_of(self, payload: Payload) -> Faults:
         return self.faults.of(payload.uuid, payload.application.key)

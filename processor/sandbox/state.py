@@ -71,6 +71,11 @@ class Payloads:
             raise UnknownPayloadError("no such payload")
         return self._keep(payload.as_of(self._clock()))
 
+    def waiting(self) -> list[Payload]:
+        """Those that can still be opened, signed or rejected, the oldest first."""
+        payloads = [self.get(uuid) for uuid in tuple(self._payloads)]
+        return [payload for payload in payloads if payload.situation in {"waiting", "opened", "opened_expired"}]
+
     def by_identifier(self, application: Application, identifier: str) -> Payload:
         """The application's payload with this ``custom_meta.identifier``. Raises `UnknownPayloadError`."""
         return self.get(self._identifiers.get((application.key, identifier), ""))

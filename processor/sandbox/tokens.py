@@ -40,6 +40,10 @@ class UserTokens:
         self._tokens[application, account] = token
         return token
 
+    def revoke(self, application: str) -> None:
+        """Users take their permission back: no token of the application is in force any more."""
+        self._tokens = {place: token for place, token in self._tokens.items() if place[0] != application}
+
     def get(self, application: str, token: str) -> UserToken | None:
         """The application's ``token``, be it in force or not."""
         own = (known for (owner, _), known in self._tokens.items() if owner == application)

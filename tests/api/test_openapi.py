@@ -25,9 +25,7 @@ async def test_it_tells_of_every_operation(tmp_path: Path) -> None:
         routes = stand.processor._runner.app.router.routes()
         paths = {route.resource.canonical for route in routes if route.resource} - PROBES
         ours = {path for path in paths if not path.startswith("/webhooks")}
-        allowed = {
-            path: (await stand.call("PATCH", _filled(path), bearer=None)).headers["Allow"] for path in ours
-        }
+        allowed = {path: (await stand.call("PATCH", _filled(path), bearer=None)).headers["Allow"] for path in ours}
         served = await stand.call("GET", PATH, bearer=None)
 
     assert served.json == WHOLE
@@ -38,10 +36,7 @@ async def test_callers_are_told_apart(tmp_path: Path) -> None:
     """Where the document asks who calls, nobody gets in without saying so; elsewhere nobody is asked."""
     async with standing(tmp_path, public_url="https://service.example") as stand:
         asked = {
-            (each.method, each.path): (
-                await stand.call(each.method, _filled(each.path), bearer=None)
-            ).status
-            == 401
+            (each.method, each.path): (await stand.call(each.method, _filled(each.path), bearer=None)).status == 401
             for each in OPERATIONS
         }
 

@@ -10,6 +10,8 @@ command -v setpriv >/dev/null || missing="$missing util-linux"
 for tool in strace curl openssl; do
     command -v "$tool" >/dev/null || missing="$missing $tool"
 done
+command -v chromium >/dev/null || missing="$missing chromium"
+[ -e /usr/share/doc/fonts-inter ] || missing="$missing fonts-inter"
 [ -n "$missing" ] || exit 0
 
 give_up() {

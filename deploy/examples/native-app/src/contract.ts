@@ -1,5 +1,17 @@
 // Made of the service's OpenAPI document, which is served at /v1/openapi.json. Do not edit.
 
+/** A device of the caller's; its token is in the path. */
+export interface DeviceRegistration {
+  /** The provider that the token is of. */
+  readonly channel: "fcm" | "apns" | "webpush";
+  /** What the device is; by default what its channel serves: Android, iOS or the web. */
+  readonly platform?: "android" | "ios" | "web" | null;
+  /** Language of its user. */
+  readonly locale?: string | null;
+  /** Of a browser, and of nothing else. */
+  readonly subscription?: Subscription | null;
+}
+
 /** What is wrong with one field. */
 export interface FieldError {
   readonly field: string;
@@ -7,6 +19,14 @@ export interface FieldError {
 }
 
 export type JsonValue = unknown;
+
+/** What a message to one browser is encrypted with, in base64url; padding is dropped. */
+export interface Keys {
+  /** The browser's public key: a point on P-256, uncompressed, 65 bytes. */
+  readonly p256dh: string;
+  /** 16 secret bytes. */
+  readonly auth: string;
+}
 
 /** Who the caller is, as far as this service is concerned. */
 export interface Me {
@@ -36,6 +56,14 @@ export interface Qr {
   readonly matrix_url?: string | null;
 }
 
+/** Swap the code that came to the app's deep link for a session. */
+export interface RedeemCommand {
+  /** As it came, once. */
+  readonly code: string;
+  /** What the app made its `code_challenge` of. */
+  readonly code_verifier: string;
+}
+
 /** Where Xumm sends the user back to: each must be registered for the application, character by character. */
 export interface Return {
   /** When the user came from an app on the same device. */
@@ -48,6 +76,17 @@ export interface Return {
 export interface SessionCreated {
   /** Bearer token; shown once. */
   readonly token: string;
+  readonly token_type?: "Bearer";
+  /** Seconds. */
+  readonly expires_in: number;
+  readonly app: string;
+  readonly account: string;
+}
+
+/** The user signed in through Xumm's OAuth2 provider. */
+export interface SessionRedeemed {
+  /** Bearer token; shown once. */
+  readonly access_token: string;
   readonly token_type?: "Bearer";
   /** Seconds. */
   readonly expires_in: number;
@@ -155,6 +194,26 @@ export interface SignRequestStatus {
   readonly account?: string | null;
   /** The transaction, once proven. */
   readonly txid?: string | null;
+}
+
+/** As a browser's `PushSubscription` gives it; what else it says is ignored. */
+export interface Subscription {
+  readonly endpoint: string;
+  readonly keys: Keys;
+}
+
+/** Follow a payload to its end, even if no webhook ever comes. Asking again is harmless. */
+export interface WatchCommand {
+  /** The application's name. */
+  readonly app: string;
+  /** What Xumm answered when the sign request was created. */
+  readonly payload: string;
+}
+
+/** The payload is followed. */
+export interface Watched {
+  /** `known`: it was already, or it has ended. */
+  readonly result: "accepted" | "known";
 }
 
 /** The types of events that there are now. More come over time. */

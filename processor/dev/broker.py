@@ -1,0 +1,75 @@
+"""A broker that can be lost: the embedded one behind a connection that somebody cuts and mends."""
+
+import asyncio
+from asyncio import Future
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from processor.publisher.embedded import EmbeddedPublisher
+from processor.publisher.port import Disconnected, Message
+
+
+class FragileBroker:
+    """A `Publisher`. Cut off, it fails what is in flight and all that comes, as a lost connection does.
+
+    What was in flight may have arrived all the same. It then comes a second time, under the same id.
+    """
+
+    def __init__(self, embedded: EmbeddedPublisher) -> None:
+        self._embedded = embedded
+        self._in_flight: set[Future[None]] = set()
+        self._connected = asyncio.Event()
+        self._connected.set()
+
+    @property
+    def connected(self) -> bool:
+        """Whether it takes messages."""
+        return self._connected.is_set()
+
+    def cut(self) -> None:
+        """Lose the connection."""
+        self._connected.clear()
+        for future in tuple(self._in_flight):
+            if not future.done():
+                future.set_exception(Disconnected("the connection was cut"))
+
+    def mend(self) -> None:
+        """Let it connect again."""
+        self._connected.set()
+
+    def publish(self, message: Message) -> "Future[None]":
+        """As `Publisher.publish`."""
+        answer: Future[None] = asyncio.get_running_loop().create_future()
+        if not self.connected:
+            answer.set_exception(Disconnected("the connection is cut"))
+            return answer
+        self._in_flight.add(answer)
+        answer.add_done_callback(self._in_flight.discard)
+        self._embedded.publish(message).add_done_callback(partial(_pass_on, answer))
+        return answer
+
+    async def ready(self) -> None:
+        """Return once connected."""
+        await self._connected.wait()
+        await self._embedded.ready()
+
+    async def __aenter__(self) -> Self:
+        await self._embedded.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._embedded.__aexit__(kind, error, trace)
+
+
+def _pass_on(answer: "Future[None]", settled: "Future[None]") -> None:
+    """Unless the connection was cut meanwhile; the error is looked at even then."""
+    error = Disconnected("the publisher was closed") if settled.cancelled() else settled.exception()
+    if answer.done():
+        return
+    if error is None:
+        answer.set_result(None)
+    else:
+        answer.set_exception(error)

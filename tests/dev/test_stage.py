@@ -1,0 +1,156 @@
+"""What the page asks for, over HTTP, and who may ask."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from processor.app import Processor
+from processor.dev.broker import FragileBroker
+from processor.dev.live import KEPT, Live
+from processor.dev.stage import PATH, Stage
+from processor.publisher.embedded import EmbeddedPublisher
+from processor.sandbox.payload import Application
+from processor.sandbox.server import Sandbox
+from tests.settings import settings_for
+
+OWNER = Application(key="5a4db0c5-0000-4000-8000-000000000001", secret="5a4db0c5-5ec7-4e70-9000-000000000001")
+SIGN_IN = {"txjson": {"TransactionType": "SignIn"}}
+
+
+class House(NamedTuple):
+    """A stage and all that it plays with."""
+
+    session: aiohttp.ClientSession
+    sandbox: Sandbox
+    broker: FragileBroker
+    live: Live
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    async with Sandbox([OWNER]) as sandbox, FragileBroker(EmbeddedPublisher()) as broker:
+        live = Live(backlog=KEPT + 5)
+        async with _served(Stage(sandbox, broker, live)) as session:
+            yield House(session, sandbox, broker, live)
+            live.end()
+
+
+@asynccontextmanager
+async def _served(stage: Stage) -> AsyncIterator[aiohttp.ClientSession]:
+    app = web.Application()
+    for path, handler in stage.routes.items():
+        app.router.add_route("*", path, handler)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as session:
+            yield session
+    finally:
+        await runner.cleanup()
+
+
+async def test_production_knows_no_such_page(tmp_path: Path) -> None:
+    """`processor run` serves what a `Processor` serves by itself, and that is neither page nor phone nor faults."""
+    async with Processor(settings_for(tmp_path)) as processor, aiohttp.ClientSession(processor.url) as session:
+        paths = ("", "/page.js", "/events", "/phone", "/faults")
+        found = [(await session.get(PATH + path)).status for path in paths]
+
+    assert found == [404] * len(paths)
+
+
+@pytest.mark.parametrize("path", ["", "/page.css", "/page.js", "/icon.svg", "/faults"])
+async def test_every_answer_is_hardened(house: House, path: str) -> None:
+    """No answer lets a browser run, load or frame what is not the page's own."""
+    async with house.session.get(PATH + path) as answer:
+        policy = answer.headers.get("Content-Security-Policy", "")
+
+    assert answer.status == 200
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+
+
+async def test_another_page_may_not_ask(house: House) -> None:
+    """A page of another origin in the same browser presses no button here."""
+    payload = house.sandbox.create(SIGN_IN)
+    async with house.session.post(
+        f"{PATH}/phone/{payload.uuid}/sign", headers={"Origin": "http://evil.example"}
+    ) as answer:
+        status = answer.status
+
+    assert (status, house.sandbox.payloads.get(payload.uuid).situation) == (403, "waiting")
+
+
+async def test_what_cannot_be_done_is_told(house: House) -> None:
+    """409 for what the payload's situation does not allow, 404 for a payload that is none."""
+    payload = house.sandbox.create(SIGN_IN)
+    house.sandbox.expire(payload.uuid)
+    asked = [payload.uuid, "0" * 36]
+    told = [(await house.session.post(f"{PATH}/phone/{uuid}/sign")).status for uuid in asked]
+
+    assert told == [409, 404]
+
+
+async def test_switches_are_set_one_by_one(house: House) -> None:
+    """What is not named stays as it is."""
+    first = await (await house.session.put(f"{PATH}/faults", json={"webhook": True})).json()
+    second = await (await house.session.put(f"{PATH}/faults", json={"broker": True, "webhook": False})).json()
+
+    assert first == {"webhook": True, "socket": False, "broker": False}
+    assert second == {"webhook": False, "socket": False, "broker": True}
+    assert not house.broker.connected
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"webhook": 1}', b'{"ledger": true}', b"\xff"])
+async def test_a_switch_that_is_none_is_refused(house: House, body: bytes) -> None:
+    """400, and nothing is set."""
+    async with house.session.put(f"{PATH}/faults", data=body) as answer:
+        status = answer.status
+
+    assert (status, house.broker.connected) == (400, True)
+
+
+async def test_revoking_ends_pushes(house: House) -> None:
+    """After it no token of the application is in force."""
+    signature = house.sandbox.sign(house.sandbox.create(SIGN_IN).uuid).signature
+    assert signature is not None
+    before = house.sandbox.tokens.active(OWNER.key, signature.user_token.token)
+    await house.session.delete(f"{PATH}/phone/permission")
+
+    assert (before, house.sandbox.tokens.active(OWNER.key, signature.user_token.token)) == (True, False)
+
+
+async def test_who_comes_later_hears_the_latest(house: House) -> None:
+    """And not what was not to be kept."""
+    for number in range(KEPT + 10):
+        house.live.tell("published", {"number": number})
+    house.live.tell("phone", {}, keep=False)
+    async with house.session.get(f"{PATH}/events") as answer:
+        heard = [await _message(answer) for _ in range(KEPT + 1)]
+
+    assert "hello" in heard[0]
+    assert (heard[1].splitlines()[0], heard[-1].splitlines()[0]) == ("id: 11", f"id: {KEPT + 10}")
+
+
+async def test_a_slow_page_is_let_go(house: House) -> None:
+    """What it has not read is thrown away, and it may come again; the others are not held up."""
+    async with house.session.get(f"{PATH}/events") as answer:
+        await _message(answer)
+        for number in range(KEPT * 2):
+            house.live.tell("published", {"number": number})
+        readers = house.live.readers
+        async with asyncio.timeout(5):
+            rest = await answer.content.read()
+
+    assert (readers, rest) == (0, b"")
+
+
+async def _message(answer: aiohttp.ClientResponse) -> str:
+    async with asyncio.timeout(5):
+        return (await answer.content.readuntil(b"\n\n")).decode()
