@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from processor.publisher.port import Message
 from processor.store.entry import OutboxMessage
 from processor.store.tables import events, outbox
 
 _MESSAGE: Final = [events.c[name] for name in ("position", *Message._fields)]
+_TAKE_OUT: Final = delete(outbox).where(outbox.c.position.between(bindparam("first"), bindparam("last")))
 _WAITING: Final = outbox.join(events, events.c.position == outbox.c.position)
 
 
@@ -23,7 +24,7 @@ def unpublished(connection: Connection, limit: int, after: int) -> list[OutboxMe
 def mark_published(connection: Connection, positions: Sequence[int]) -> int:
     """Take them out; how many of them were still in."""
     return sum(
-        connection.execute(delete(outbox).where(outbox.c.position.between(first, last))).rowcount
+        connection.execute(_TAKE_OUT, {"first": first, "last": last}).rowcount
         for first, last in _runs(sorted(positions))
     )
 

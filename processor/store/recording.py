@@ -100,7 +100,9 @@ class Recording:
         wanted = [payload for payload, _ in subjects]
         count = 1 << (len(wanted) - 1).bit_length()
         padded = tuple(wanted + wanted[:1] * (count - len(wanted)))
-        rows = connection.exec_driver_sql(self._select(count), padded)
+        cursor = connection.connection.cursor()
+        cursor.execute(self._select(count), padded)
+        rows = cursor.fetchall()
         return {(row[0], row[1]): state_of(row) for row in rows if row[8] != UNKNOWN}
 
     def _select(self, count: int) -> str:
@@ -134,7 +136,7 @@ class Recording:
         if count == 0:
             return iter(())
         if self._exclusive:
-            last = connection.exec_driver_sql(_POSITIONS["sqlite"]).scalar() or 0
+            last = (connection.connection.cursor().execute(_POSITIONS["sqlite"]).fetchone() or (0,))[0]
             return iter(range(last + 1, last + 1 + count))
         return iter(sorted(connection.execute(text(_POSITIONS["postgresql"]), {"count": count}).scalars()))
 

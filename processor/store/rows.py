@@ -26,7 +26,7 @@ class Insertion:
     def __call__(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert ``rows``. No two may conflict with each other."""
         if rows:
-            connection.exec_driver_sql(self._sql, list(rows))
+            connection.connection.cursor().executemany(self._sql, rows)
 
 
 def rendered(dialect: Dialect, statement: Executable, parameters: int) -> str:

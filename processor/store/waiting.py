@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from processor.core.errors import StoreError
-from processor.store.entry import Quarantined, Recorded, Reported
+from processor.store.entry import Quarantined, Recorded, Refused, Reported
 from processor.store.store import Store
 
 Outcome = Recorded | StoreError
@@ -39,6 +39,14 @@ class Job:
 
     function: Callable[[Store], Any]
     settle: Callable[[Any], None]
+
+
+class Batch(NamedTuple):
+    """What one transaction does."""
+
+    waiting: list[Waiting]
+    lines: list[Refused]
+    jobs: list[Job]
 
 
 def settle(future: "Future[Any]", outcome: Any) -> None:

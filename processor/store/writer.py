@@ -27,14 +27,16 @@ from processor.store.entry import Entry, OutboxMessage, Quarantined, Recorded, R
 from processor.store.recording import GROUP_LIMIT
 from processor.store.store import Store
 from processor.store.thread import WorkerThread
-from processor.store.waiting import Bounds, Job, Outcome, Settle, Waiting, settle
+from processor.store.waiting import Batch, Bounds, Job, Outcome, Settle, Waiting, settle
 
 T = TypeVar("T")
+_Done = tuple[Sequence[Outcome], Sequence[Any]]
+"""What became of entries, and what jobs answered."""
 
-COMPANY: Final = 8
-LINGER: Final = 0.002
-"""Seconds for which a group that is smaller than the last one waits for company, once groups have `COMPANY` members:
-under load that saves a seventh of the CPU, and when it is quiet nobody waits."""
+CROWD: Final = 16
+"""So many entries at once are a crowd: it is recorded in two groups that take turns, see `Writer._share`."""
+LINGER: Final = 0.004
+"""Seconds for which a group waits for its share of a crowd, at most. When it is quiet nobody waits."""
 LOG_DELAY: Final = 1.0
 """Seconds that a line of the delivery log waits for company, at most."""
 LOG_SHARE: Final = 64
@@ -48,10 +50,10 @@ log = structlog.get_logger()
 class Writer:
     """An async context manager round a `Store` of its own.
 
-    Guarantees: everything is done in the order of the calls, and becomes known to the loop in that order: entries are
-    settled, and ``on_committed`` is called, group by group and job by job. ``on_committed`` gets the events of a
-    group before the entries of that group are settled; no events at all mean that some may have been committed while
-    the connection was lost, so that the outbox is worth a look.
+    Guarantees: entries are recorded in the order of the calls, and jobs done in theirs; of what shares a commit, the
+    entries come first. Each commit becomes known to the loop before the next: ``on_committed`` gets its events,
+    then its entries are settled, then its jobs. No events at all mean that some may have been committed while the
+    connection was lost, so that the outbox is worth a look.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Writer:
         self._work = asyncio.Event()
         self._waiting = 0
         self._last_group = 0
+        self._enough = 1
         self._running = False
         self._counted_at = monotonic()
 
@@ -154,24 +157,53 @@ class Writer:
         if not self._running:
             raise StoreUnavailable("the store is closed")
         self._queue.append(work)
-        self._work.set()
+        if len(self._queue) >= self._enough:
+            self._work.set()
 
     async def _serve(self) -> None:
         while self._running or self._queue or self._log_lines:
-            if not self._queue:
-                await self._work.wait()
-                self._work.clear()
-            if self._last_group >= COMPANY and len(self._queue) < self._last_group:
-                await asyncio.sleep(LINGER)
-            if self._queue and isinstance(self._queue[0], Job):
-                self._at_hand = [self._queue.popleft()]
-                await self._do(self._at_hand[0])
-            else:
-                self._at_hand = group = self._take()
-                self._last_group = len(group)
-                await self._write(group)
+            await self._gather()
+            batch = self._take()
+            self._at_hand = [*batch.waiting, *batch.jobs]
+            await self._write(batch)
             self._at_hand = []
             await self._recount_now_and_then()
+
+    async def _gather(self) -> None:
+        """Wait for work, and for company if there is some to be had."""
+        if not self._queue:
+            await self._work.wait()
+        self._work.clear()
+        share = self._share()
+        if self._running and len(self._queue) < share:
+            self._enough = share
+            timer = self._loop.call_later(LINGER, self._work.set)
+            await self._work.wait()
+            timer.cancel()
+            self._work.clear()
+            self._enough = 1
+
+    def _share(self) -> int:
+        """How many entries the next commit is to take: half of the crowd, or all of a few.
+
+        Senders who wait for an answer before they send more would end up in one group, and the loop and the disk
+        would wait for each other. In two groups, one is read and recorded while the other is committed.
+        """
+        crowd = len(self._queue) + self._last_group
+        return min((crowd + 1) // 2, GROUP_LIMIT) if crowd >= CROWD else 1
+
+    def _take(self) -> Batch:
+        """What the next transaction does. On a shared database a job has one of its own: it may lock what others lock."""
+        batch = Batch([], [], [])
+        room = max(self._share(), CROWD)
+        while self._queue and len(batch.waiting) < room:
+            work = self._queue[0]
+            if not self._store.exclusive and (batch.jobs or (batch.waiting and isinstance(work, Job))):
+                break
+            (batch.jobs if isinstance(work, Job) else batch.waiting).append(self._queue.popleft())  # type: ignore[arg-type]  # either kind into its list
+        if self._store.exclusive or not batch.jobs:
+            self._take_log_lines(batch)
+        return batch
 
     def _ended(self, serving: asyncio.Task[None]) -> None:
         """Nobody waits for ever, whatever ended it."""
@@ -182,33 +214,25 @@ class Writer:
         for work in (*self._at_hand, *self._queue):
             self._settled(work.settle, StoreUnavailable("the store is closed"))
 
-    def _take(self) -> list[Waiting]:
-        """All entries that wait, up to the first job."""
-        group: list[Waiting] = []
-        while self._queue and len(group) < GROUP_LIMIT and isinstance(work := self._queue[0], Waiting):
-            group.append(work)
-            self._queue.popleft()
-        return group
+    def _take_log_lines(self, batch: Batch) -> None:
+        room = min(LOG_SHARE, GROUP_LIMIT - len(batch.waiting)) if batch.waiting else GROUP_LIMIT
+        for _ in range(min(room, len(self._log_lines))):
+            batch.lines.append(self._log_lines.popleft())
 
-    async def _do(self, job: Any) -> None:
-        try:
-            job.settle(await self._transact(lambda: job.function(self._store)))
-        except Exception as error:  # noqa: BLE001  raised where the job came from
-            await self._recount()
-            job.settle(error)
-
-    async def _write(self, waiting: Sequence[Waiting]) -> None:
-        room = min(LOG_SHARE, GROUP_LIMIT - len(waiting)) if waiting else GROUP_LIMIT
-        lines = [self._log_lines.popleft() for _ in range(min(room, len(self._log_lines)))]
-        if not waiting and not lines:
+    async def _write(self, batch: Batch) -> None:
+        if not any(batch):
             return
-        outcomes = await self._record([*(each.entry for each in waiting), *lines])
+        waiting, lines, jobs = batch
+        outcomes, answers = await self._do([*(each.entry for each in waiting), *lines], jobs)
         self.dropped_log_lines += sum(isinstance(outcome, StoreError) for outcome in outcomes[len(waiting) :])
         self._waiting -= len(waiting)
+        self._last_group = len(waiting)
         self._at_hand = []
         self._tell(outcomes)
         for each, outcome in zip(waiting, outcomes, strict=False):  # the lines of the log come last
             self._settled(each.settle, outcome)
+        for job, answer in zip(jobs, answers, strict=True):
+            self._settled(job.settle, answer)
 
     @staticmethod
     def _settled(settle: Settle, outcome: Outcome) -> None:
@@ -218,19 +242,31 @@ class Writer:
         except Exception:
             log.exception("store.callback_failed")
 
-    async def _record(self, entries: Sequence[Entry]) -> Sequence[Outcome]:
-        """What becomes of each: where one cannot be stored, its neighbours still are."""
+    async def _do(self, entries: Sequence[Entry], jobs: Sequence[Job]) -> _Done:
+        """What becomes of each: where one fails, its neighbours do not. Entries go before jobs."""
         try:
-            return await self._transact(lambda: self._store.record(entries, self._clock()))
+            return await self._transact(lambda: self._done(entries, jobs))
         except StoreUnavailable as error:
-            log.error("store.unavailable", entries=len(entries), error=str(error))
+            if entries:
+                log.error("store.unavailable", entries=len(entries), error=str(error))
             await self._recount()
-            return [StoreUnavailable(str(error)) for _ in entries]
-        except Exception as error:  # noqa: BLE001  told to each caller, as a `StoreError`
+            return [StoreUnavailable(str(error)) for _ in entries], [error for _ in jobs]
+        except Exception as error:  # noqa: BLE001  told to each caller
             await self._recount()
-            if len(entries) == 1:
-                return [_failed(error)]
-            return [outcome for entry in entries for outcome in await self._record([entry])]
+            if len(entries) + len(jobs) == 1:
+                return [_failed(error) for _ in entries], [error for _ in jobs]
+            return await self._do_apart(entries, jobs)
+
+    def _done(self, entries: Sequence[Entry], jobs: Sequence[Job]) -> _Done:
+        recorded = self._store.record(entries, self._clock()) if entries else []
+        return recorded, [job.function(self._store) for job in jobs]
+
+    async def _do_apart(self, entries: Sequence[Entry], jobs: Sequence[Job]) -> _Done:
+        """The jobs each by itself, and the entries too if it was no job that failed."""
+        groups = [entries] if entries and jobs else [[entry] for entry in entries]
+        parts = [*((group, []) for group in groups), *(([], [job]) for job in jobs)]
+        done = [await self._do(*part) for part in parts]
+        return [each for outcomes, _ in done for each in outcomes], [each for _, answers in done for each in answers]
 
     def _tell(self, outcomes: Sequence[Outcome]) -> None:
         messages = [message for each in outcomes if isinstance(each, Recorded) for message in each.messages]
