@@ -188,7 +188,8 @@ class Writer:
     def _take(self) -> Batch:
         """What the next transaction does. On a shared database a job has one alone: it may lock what others do."""
         batch = Batch([], [], [])
-        room = max(self._share(), CROWD)
+        share = self._share()
+        room = share if share > 1 else CROWD
         while self._queue and len(batch.waiting) < room:
             work = self._queue[0]
             if not self._store.exclusive and (batch.jobs or (batch.waiting and isinstance(work, Job))):
