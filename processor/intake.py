@@ -220,8 +220,8 @@ class _Arrival(NamedTuple):
         return claimed if is_uuid(claimed) else None
 
     def record(self, verdict: str, attempt: int | None, payload: str | None) -> DeliveryRecord:
-        latency = timedelta(seconds=perf_counter() - self.started)
-        return DeliveryRecord(self.received_at, _printable(self.app), payload, attempt, verdict, latency)
+        latency_us = int((perf_counter() - self.started) * 1_000_000)
+        return DeliveryRecord(self.received_at, _printable(self.app), payload, attempt, verdict, latency_us)
 
 
 class Admitted(NamedTuple):

@@ -60,7 +60,7 @@ def deliveries(
             "payload": record.payload,
             "attempt": record.attempt,
             "verdict": record.verdict,
-            "latency_ms": round(record.latency.total_seconds() * 1000, 2),
+            "latency_ms": round(record.latency_us / 1000, 2),
         }
         for record in found
     ]

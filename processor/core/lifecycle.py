@@ -87,6 +87,9 @@ class Task:
 
 _LOOKUPS: Final = {"fetch": (Task(kind="fetch"),), "poll": (Task(kind="poll"),)}
 _CHECK: Final = (Task(kind="check"),)
+_OVER: Final = (Stop, Resolve)
+_PERSISTENT: Final = (LedgerReport, DeadlinePassed)
+"""These ask again for what was asked for before."""
 
 
 class Announcement(NamedTuple):
@@ -182,7 +185,7 @@ def _published(learned: PayloadState, announcements: tuple[Announcement, ...], s
 
 def _tasks(state: PayloadState, learned: PayloadState, step: Step, report: Report, policy: Policy) -> tuple[Task, ...]:
     """What to look up, and when to be told that time has passed. Repetitions ask for nothing."""
-    if isinstance(step, Stop | Resolve) or learned.resolved is not None:
+    if isinstance(step, _OVER) or learned.resolved is not None:
         return ()
     return _LOOKUPS["fetch"] if isinstance(report, FlagsReleased) else _due(state, learned, step, report, policy)
 
@@ -192,7 +195,7 @@ def _due(state: PayloadState, learned: PayloadState, step: Step, report: Report,
     changed = step != next_step(state, policy)
     if isinstance(step, Fetch) or isinstance(report, DeadlinePassed):
         lookup = _lookup(learned.facts)
-        asked = changed or lookup != _lookup(state.facts) or isinstance(report, LedgerReport | DeadlinePassed)
+        asked = changed or lookup != _lookup(state.facts) or isinstance(report, _PERSISTENT)
         return _LOOKUPS[lookup] if asked else _look(state, learned, report)
     if isinstance(step, Check) and changed:
         return _CHECK

@@ -15,6 +15,8 @@ TOKEN_LIFE: Final = timedelta(days=30)
 SURE_FOR: Final = timedelta(days=1)
 """How long after a signature or a check a token passes for alive without asking Xumm."""
 
+_BEARERS: Final = (WebhookReport, SnapshotReport)
+
 
 class KnownToken(NamedTuple):
     """A user token that a signature came with. The token itself is a secret."""
@@ -63,7 +65,7 @@ class KeptToken(NamedTuple):
 
 def known_token(report: Report) -> KnownToken | None:
     """The token that came with a signature; None if nobody signed, or there is none."""
-    if not isinstance(report, WebhookReport | SnapshotReport) or report.token is None:
+    if not isinstance(report, _BEARERS) or report.token is None:
         return None
     token, account, signed_at = report.token, None, report.at
     if isinstance(report, WebhookReport):

@@ -9,6 +9,7 @@ Source: https://www.rfc-editor.org/rfc/rfc9112
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 START: Final = b"POST /webhooks/"
@@ -16,8 +17,9 @@ MAX_HEAD: Final = 8190
 """Bytes."""
 
 _LINE: Final = re.compile(r"POST /webhooks/([A-Za-z0-9_-]{1,64}) HTTP/1\.1")
-_NAMES: Final = re.compile(r"[a-z0-9-]+")
+_NAME: Final = re.compile(r"[a-z0-9-]+")
 _PERSISTENCE: Final = {"close": True, "keep-alive": False, None: False}
+_NEEDED: Final = frozenset({"content-length", "host"})
 _EXTRAORDINARY: Final = frozenset(
     {"content-encoding", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 )
@@ -42,20 +44,30 @@ def read_whole(data: bytes) -> WholeRequest | None:
     if len(head) > MAX_HEAD or not head.isascii():
         return None
     line, _, fields = head.decode("ascii").partition("\r\n")
-    named, headers = _LINE.fullmatch(line), _headers(fields.lower().split("\r\n"))
-    if named is None or headers is None or headers.get("content-length") != str(len(body)):
+    app, headers = _app_in(line), _headers(fields.lower().split("\r\n"))
+    if app is None or headers is None or headers["content-length"] != str(len(body)):
         return None
     closes = _PERSISTENCE.get(headers.get("connection"))
-    if closes is None or "host" not in headers or not _EXTRAORDINARY.isdisjoint(headers):
-        return None
-    return WholeRequest(named[1], headers, body, closes)
+    return None if closes is None else WholeRequest(app, headers, body, closes)
+
+
+@lru_cache(maxsize=64)
+def _app_in(line: str) -> str | None:
+    named = _LINE.fullmatch(line)
+    return None if named is None else named[1]
 
 
 def _headers(fields: list[str]) -> dict[str, str] | None:
-    """By name; None if a field is not plain, or stands twice."""
+    """By name; None if a field is not plain or makes the request extraordinary, or stands twice."""
     try:
         headers = dict([field.split(": ", 1) for field in fields])
     except ValueError:
         return None
-    plain = "".join(fields).isprintable() and _NAMES.fullmatch("".join(headers))
-    return headers if plain and len(headers) == len(fields) and "" not in headers else None
+    plain = "".join(fields).isprintable() and len(headers) == len(fields)
+    return headers if plain and _are_plain(tuple(headers)) else None
+
+
+@lru_cache(maxsize=64)
+def _are_plain(names: tuple[str, ...]) -> bool:
+    """Whether a request with these fields is plain. One sender sends the same ones each time."""
+    return _NEEDED.issubset(names) and _EXTRAORDINARY.isdisjoint(names) and all(map(_NAME.fullmatch, names))

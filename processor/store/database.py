@@ -8,21 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import (
-    ArgumentError,
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    NotSupportedError,
-    ProgrammingError,
-    SQLAlchemyError,
-)
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
 from processor.core.errors import StoreError, StoreLocked, StoreUnavailable
 
-_REJECTIONS: Final = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
+_REJECTIONS: Final = ("DataError", "IntegrityError", "NotSupportedError", "ProgrammingError")
 """What was sent is at fault, not the database."""
 _SQLITE: Final = {
     "isolation_level": None,  # transactions are begun below, not guessed by the driver
@@ -57,6 +49,8 @@ class Database:
         self.exclusive = exclusive
         self.dialect = engine.dialect
         self._engine = engine
+        self._driver: Any = engine.dialect.loaded_dbapi
+        self._rejections = tuple(getattr(self._driver, name) for name in _REJECTIONS)
         self._lock = lock or ExitStack()
         self._idle: Connection | None = None
         self._current: Connection | None = None
@@ -69,12 +63,12 @@ class Database:
         the commit went through), and the bare `StoreError` where it refused what it was sent.
         """
         if self._current is not None:
-            with _translated():
+            with self._translated():
                 yield self._current
             return
         connection = self.begin()
         try:
-            with _translated():
+            with self._translated():
                 yield connection
         except BaseException:
             self.rollback()
@@ -83,7 +77,7 @@ class Database:
 
     def begin(self) -> Connection:
         """Begin a transaction, which `commit` or `rollback` ends: perhaps in another thread."""
-        with _translated():
+        with self._translated():
             connection, self._idle = self._idle or self._engine.connect(), None
             try:
                 connection.begin()
@@ -95,7 +89,7 @@ class Database:
 
     def commit(self) -> None:
         """Commit, and return when it is on the disk."""
-        with _translated(), self._ending() as connection:
+        with self._translated(), self._ending() as connection:
             connection.commit()
             self._idle = connection
 
@@ -113,6 +107,19 @@ class Database:
         finally:
             if self._idle is not connection:
                 connection.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Errors of SQLAlchemy, and those of the driver where a statement went past it, are the store's."""
+        try:
+            yield
+        except (DBAPIError, self._driver.Error) as raised:
+            error = raised.orig if isinstance(raised, DBAPIError) else raised
+            if isinstance(error, self._rejections):  # the cause would quote what was refused
+                raise StoreError(f"the database refused it: {type(error).__name__}") from None
+            raise StoreUnavailable(_first_line(error)) from raised
+        except PoolTimeoutError as error:
+            raise StoreUnavailable("the connection is in use") from error
 
     def close(self) -> None:
         """Close the connection, then let others have the database."""
@@ -231,19 +238,6 @@ def _locked(path: Path) -> Iterator[None]:
         raise StoreLocked(f"{path.with_suffix('')} is in use by process {holder}; only one may write to it") from None
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except _REJECTIONS as error:
-        # The cause would quote what was refused.
-        raise StoreError(f"the database refused it: {type(error.orig).__name__}") from None
-    except DBAPIError as error:
-        raise StoreUnavailable(_first_line(error.orig)) from error
-    except PoolTimeoutError as error:
-        raise StoreUnavailable("the connection is in use") from error
 
 
 def _first_line(error: object) -> str:

@@ -1,6 +1,6 @@
 """The delivery log, and the quarantine for authentic bodies that make no sense."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Connection, func, select, update
 
@@ -23,7 +23,7 @@ def latest(
             payload=line.payload,
             attempt=line.attempt,
             verdict=line.verdict,
-            latency=timedelta(microseconds=line.latency_us),
+            latency_us=line.latency_us,
         )
         for line in connection.execute(statement)
     ]

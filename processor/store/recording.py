@@ -210,9 +210,8 @@ def _event_row(queued: OutboxMessage, announcement: Announcement) -> tuple[Any, 
 
 
 def _delivery_row(delivery: DeliveryRecord, verdict: str) -> tuple[Any, ...]:
-    latency_us = round(delivery.latency.total_seconds() * 1_000_000)
-    received_at = stored(delivery.received_at)
-    return (received_at, delivery.app, delivery.payload, delivery.attempt, verdict, latency_us)
+    received_at, app, payload, attempt, _, latency_us = delivery
+    return (stored(received_at), app, payload, attempt, verdict, latency_us)
 
 
 def _outcome_row(state: PayloadState, now: int) -> tuple[Any, ...]:

@@ -1,6 +1,6 @@
-"""How the event loop writes: entries in groups, jobs in between, one transaction at a time, no waiting for the disk.
+"""How the event loop writes: entries in groups and jobs along with them, one transaction at a time, no waiting.
 
-Entries queue up while a commit runs, and the next commit takes all that wait: the busier it is, the less each costs.
+Entries queue up while a commit runs, and share the next one: the busier it is, the less each costs.
 
 Where this process is the only one that writes (SQLite), statements run right on the event loop: they touch memory,
 and a second thread would have to wait for the interpreter's lock after each of them. Only the commit, which waits for
@@ -11,27 +11,22 @@ import asyncio
 from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from time import monotonic
-from traceback import extract_tb
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 import structlog
 
 from processor.core.errors import StoreError, StoreFull, StoreUnavailable
-from processor.store.entry import Entry, OutboxMessage, Quarantined, Recorded, Refused, Reported
+from processor.store.entry import OutboxMessage, Quarantined, Recorded, Refused, Reported
 from processor.store.recording import GROUP_LIMIT
 from processor.store.store import Store
 from processor.store.thread import WorkerThread
+from processor.store.transactions import Transactions
 from processor.store.waiting import Batch, Bounds, Job, Outcome, Settle, Waiting, settle
 
 T = TypeVar("T")
-_Done = tuple[Sequence[Outcome], Sequence[Any]]
-"""What became of entries, and what jobs answered."""
 
 CROWD: Final = 16
 """So many entries at once are a crowd: it is recorded in two groups that take turns, see `Writer._share`."""
@@ -41,8 +36,6 @@ LOG_DELAY: Final = 1.0
 """Seconds that a line of the delivery log waits for company, at most."""
 LOG_SHARE: Final = 64
 """How many lines of the delivery log go along with a group that somebody waits for."""
-DEPTH_AGE: Final = 10.0
-"""Seconds after which the depth of an outbox that others write to is counted again."""
 
 log = structlog.get_logger()
 
@@ -78,7 +71,6 @@ class Writer:
         self._last_group = 0
         self._enough = 1
         self._running = False
-        self._counted_at = monotonic()
 
     @property
     def running(self) -> bool:
@@ -138,6 +130,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._thread.start(self._loop)
         self._store = await self._thread.call(self._open_store)
+        self._transactions = Transactions(self._store, self._thread, self._clock)
         self._running = True
         self._serving = asyncio.create_task(self._serve(), name="store")
         self._serving.add_done_callback(self._ended)
@@ -167,7 +160,7 @@ class Writer:
             self._at_hand = [*batch.waiting, *batch.jobs]
             await self._write(batch)
             self._at_hand = []
-            await self._recount_now_and_then()
+            await self._transactions.recount_now_and_then()
 
     async def _gather(self) -> None:
         """Wait for work, and for company if there is some to be had."""
@@ -193,9 +186,10 @@ class Writer:
         return min((crowd + 1) // 2, GROUP_LIMIT) if crowd >= CROWD else 1
 
     def _take(self) -> Batch:
-        """What the next transaction does. On a shared database a job has one of its own: it may lock what others lock."""
+        """What the next transaction does. On a shared database a job has one alone: it may lock what others do."""
         batch = Batch([], [], [])
-        room = max(self._share(), CROWD)
+        share = self._share()
+        room = share if share > 1 else CROWD
         while self._queue and len(batch.waiting) < room:
             work = self._queue[0]
             if not self._store.exclusive and (batch.jobs or (batch.waiting and isinstance(work, Job))):
@@ -223,7 +217,7 @@ class Writer:
         if not any(batch):
             return
         waiting, lines, jobs = batch
-        outcomes, answers = await self._do([*(each.entry for each in waiting), *lines], jobs)
+        outcomes, answers = await self._transactions.do([*(each.entry for each in waiting), *lines], jobs)
         self.dropped_log_lines += sum(isinstance(outcome, StoreError) for outcome in outcomes[len(waiting) :])
         self._waiting -= len(waiting)
         self._last_group = len(waiting)
@@ -242,32 +236,6 @@ class Writer:
         except Exception:
             log.exception("store.callback_failed")
 
-    async def _do(self, entries: Sequence[Entry], jobs: Sequence[Job]) -> _Done:
-        """What becomes of each: where one fails, its neighbours do not. Entries go before jobs."""
-        try:
-            return await self._transact(lambda: self._done(entries, jobs))
-        except StoreUnavailable as error:
-            if entries:
-                log.error("store.unavailable", entries=len(entries), error=str(error))
-            await self._recount()
-            return [StoreUnavailable(str(error)) for _ in entries], [error for _ in jobs]
-        except Exception as error:  # noqa: BLE001  told to each caller
-            await self._recount()
-            if len(entries) + len(jobs) == 1:
-                return [_failed(error) for _ in entries], [error for _ in jobs]
-            return await self._do_apart(entries, jobs)
-
-    def _done(self, entries: Sequence[Entry], jobs: Sequence[Job]) -> _Done:
-        recorded = self._store.record(entries, self._clock()) if entries else []
-        return recorded, [job.function(self._store) for job in jobs]
-
-    async def _do_apart(self, entries: Sequence[Entry], jobs: Sequence[Job]) -> _Done:
-        """The jobs each by itself, and the entries too if it was no job that failed."""
-        groups = [entries] if entries and jobs else [[entry] for entry in entries]
-        parts = [*((group, []) for group in groups), *(([], [job]) for job in jobs)]
-        done = [await self._do(*part) for part in parts]
-        return [each for outcomes, _ in done for each in outcomes], [each for _, answers in done for each in answers]
-
     def _tell(self, outcomes: Sequence[Outcome]) -> None:
         messages = [message for each in outcomes if isinstance(each, Recorded) for message in each.messages]
         doubtful = not self.exclusive and any(isinstance(each, StoreUnavailable) for each in outcomes)
@@ -278,32 +246,3 @@ class Writer:
                 self.on_committed([])
         except Exception:
             log.exception("store.callback_failed")
-
-    async def _transact(self, work: Callable[[], T]) -> T:
-        """Do ``work`` in a transaction: all of it in the thread, or only its commit."""
-        if not self._store.exclusive:
-            return await self._thread.call(lambda: self._store.in_transaction(work))
-        self._store.begin()
-        try:
-            outcome = work()
-        except BaseException:
-            self._store.rollback()
-            raise
-        await self._thread.call(self._store.commit)
-        return outcome
-
-    async def _recount_now_and_then(self) -> None:
-        if not self._store.exclusive and monotonic() - self._counted_at > DEPTH_AGE:
-            await self._recount()
-
-    async def _recount(self) -> None:
-        self._counted_at = monotonic()
-        with suppress(StoreError):
-            await self._thread.call(self._store.outbox_depth)
-
-
-def _failed(error: Exception) -> StoreError:
-    """Messages of errors quote what they are about, so only what kind it is and where may be told."""
-    places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in extract_tb(error.__traceback__)]
-    log.error("store.entry_failed", error=type(error).__name__, places=places)
-    return StoreError(f"an entry could not be stored: {type(error).__name__}")

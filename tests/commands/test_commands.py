@@ -3,7 +3,7 @@ import os
 import subprocess
 import sys
 import tomllib
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,7 @@ def test_schema_prints_and_checks(shell: Shell) -> None:
 
 def record(verdict: str, **changes: Any) -> DeliveryRecord:
     fields = {"received_at": NOW, "app": "shop", "payload": PAYLOAD, "attempt": 1, "verdict": verdict}
-    return DeliveryRecord(**{**fields, "latency": timedelta(milliseconds=2), **changes})
+    return DeliveryRecord(**{**fields, "latency_us": 2000, **changes})
 
 
 def fill_store(home: Path) -> str:

@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
@@ -42,7 +42,7 @@ def settings(home: Path) -> dict[str, str]:
 def quarantine(home: Path) -> None:
     now = datetime.now(UTC)
     record = DeliveryRecord(
-        received_at=now, app="shop", payload=PAYLOAD, attempt=1, verdict="quarantined", latency=timedelta()
+        received_at=now, app="shop", payload=PAYLOAD, attempt=1, verdict="quarantined", latency_us=0
     )
     with Store.open(f"sqlite:///{home / 'processor.db'}") as store:
         store.record([Quarantined(delivery=record, body=BODY, reason="not understood at the time")], now)

@@ -39,7 +39,7 @@ def delivery(number: int, *, verdict: str = "accepted", app: str = APP, at: date
         payload=payload(number),
         attempt=1,
         verdict=verdict,
-        latency=timedelta(microseconds=1234),
+        latency_us=1234,
     )
 
 

@@ -52,14 +52,15 @@ def collect(writer: Writer) -> list[list[OutboxMessage]]:
 
 
 async def test_group_commit(writer: Writer) -> None:
-    """What waits goes into one commit, of which ``on_committed`` hears once."""
+    """A crowd goes into two commits, and ``on_committed`` hears once of each."""
     groups = collect(writer)
     async with held(writer):
         futures = [writer.record(webhook(number, signed=False)) for number in range(100)]
         assert writer.waiting == 100
     results = await asyncio.gather(*futures)
+    halves = [[message for result in half for message in result.messages] for half in (results[:50], results[50:])]
 
-    assert [[message for result in results for message in result.messages]] == groups
+    assert halves == groups
     assert writer.waiting == 0
 
 
@@ -76,7 +77,7 @@ async def test_committed_before_resolved(writer: Writer) -> None:
 
 
 async def test_large_crowd(writer: Writer) -> None:
-    """More entries than fit one group are all stored, in order, and jobs keep their place among them."""
+    """More entries than fit one group are all stored, in order, and a job sees all that came before it."""
     async with held(writer):
         before = [writer.record(webhook(number, signed=False)) for number in range(300)]
         depth = writer.run(lambda store: store.outbox_depth())
@@ -85,8 +86,23 @@ async def test_large_crowd(writer: Writer) -> None:
     positions = [message.position for result in results for message in result.messages]
 
     assert sorted(positions) == positions
-    assert await depth == sum(len(future.result().messages) for future in before)
+    assert await depth >= sum(len(future.result().messages) for future in before)
     assert writer.depth == len(positions)
+
+
+async def test_job_fails_beside_entries(writer: Writer) -> None:
+    """What shares a transaction with a job that fails is stored all the same, and so are the other jobs."""
+    async with held(writer):
+        before = writer.record(webhook(1))
+        failing = writer.run(lambda _store: 1 // 0)
+        depth = writer.run(lambda store: store.outbox_depth())
+        after = writer.record(webhook(2))
+    first, second, error = await asyncio.gather(before, after, failing, return_exceptions=True)
+
+    assert isinstance(first, Recorded)
+    assert isinstance(second, Recorded)
+    assert isinstance(error, ZeroDivisionError)
+    assert await depth == len(first.messages) + len(second.messages) == writer.depth
 
 
 async def test_guilty_alone(writer: Writer) -> None:
