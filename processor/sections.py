@@ -53,7 +53,9 @@ class ApiSettings(Section):
     session_ttl: Duration = timedelta(hours=24)
     """How long a user stays signed in."""
     calls_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
-    """Of one caller: a user, a service's key, or an address that has not signed in."""
+    """Of one user, or of one address that has not signed in."""
+    service_calls_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 1_200
+    """Of one service's key: it asks for many users."""
     requests_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 30
     """Sign-ins and sign requests of one application. Xumm allows about 30."""
     trusted_proxies: Networks = ()

@@ -49,7 +49,10 @@ class Callers:
     async def admitted(self, request: web.Request) -> Caller:
         """Who calls, and may call once more. Raises `Problem`, and `StoreError`; no byte of the body is read."""
         caller = await self.of(request)
-        self._gate.admit(f"{caller.app}/{owner_of(caller)}" if isinstance(caller, UserCaller) else owner_of(caller))
+        if isinstance(caller, ServiceCaller):
+            self._gate.admit_service(caller.key.name)
+        else:
+            self._gate.admit(f"{caller.app}/{owner_of(caller)}")
         return caller
 
     async def of(self, request: web.Request) -> Caller:

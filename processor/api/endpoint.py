@@ -28,6 +28,7 @@ class Gate:
     """The bounds that hold for all endpoints of one service."""
 
     callers: Allowances
+    services: Allowances
     applications: Allowances
     time: Callable[[], float]
     """Monotonic, in seconds."""
@@ -38,6 +39,10 @@ class Gate:
     def admit(self, caller: str) -> None:
         """Let a caller ask once. Raises `Problem`."""
         _admit(self.callers, caller, self.time())
+
+    def admit_service(self, key: str) -> None:
+        """Let ask once who holds the service key of this name. Raises `Problem`."""
+        _admit(self.services, key, self.time())
 
     def admit_address(self, request: web.Request) -> None:
         """Let ask once who has not proven who they are, by address. Raises `Problem`."""

@@ -79,6 +79,7 @@ class Interface:
         self._parts = parts
         self._gate = Gate(
             callers=Allowances(bounds.calls_per_minute),
+            services=Allowances(bounds.service_calls_per_minute),
             applications=Allowances(bounds.requests_per_minute),
             time=parts.time,
             origins=frozenset(bounds.allowed_origins),

@@ -101,7 +101,7 @@ def settings_at(folder: Path, sandbox: Sandbox, **changes: Any) -> Settings:
         "xumm_url": sandbox.base_url,
         "ledger_urls": {"MAINNET": [sandbox.ledger_url]},
         "token_keys": [TOKEN_KEY],
-        "api": {"calls_per_minute": 10_000, "requests_per_minute": 1000},
+        "api": {"calls_per_minute": 10_000, "service_calls_per_minute": 10_000, "requests_per_minute": 1000},
     }
     return settings_for(folder, **values | changes)
 

@@ -81,7 +81,7 @@ async def _serve(folder: Path, world: World, ready: threading.Event, stopped: th
     changes: dict[str, Any] = {
         "service_keys": {"all": {"sha256": digest_of("a service's key").hex(), "scopes": scopes}},
         "public_url": "https://service.example",
-        "api": {"calls_per_minute": 100_000, "requests_per_minute": 100_000},
+        "api": {"calls_per_minute": 100_000, "service_calls_per_minute": 100_000, "requests_per_minute": 100_000},
     }
     async with standing(folder, **changes) as stand:
         prepared = await _prepared(stand)

@@ -261,7 +261,7 @@ async def test_broker_that_does_not_confirm_is_told(stand: Stand, user: str) -> 
 
 async def test_calls_are_counted(tmp_path: Path) -> None:
     """As those of its siblings."""
-    api = {"calls_per_minute": 3, "requests_per_minute": 100}
+    api = {"calls_per_minute": 3, "service_calls_per_minute": 3, "requests_per_minute": 100}
     async with standing(tmp_path, service_keys=SERVICE, api=api) as stand:
         path = f"/v1/devices/{APNS}?app=shop&account={wallet.BOB.address}"
         statuses = [(await stand.call("DELETE", path, bearer="stranger's key")).status for _ in range(4)]

@@ -26,7 +26,10 @@ GUESSED = [
 
 
 def limited(**changes: Any) -> dict[str, Any]:
-    return {"public_url": "https://service.example", "api": {"calls_per_minute": 3} | changes}
+    return {
+        "public_url": "https://service.example",
+        "api": {"calls_per_minute": 3, "service_calls_per_minute": 3} | changes,
+    }
 
 
 async def statuses(stand: Stand, calls: list[tuple[str, str]], **how: Any) -> list[int]:

@@ -125,7 +125,7 @@ async def test_events(stand: Stand) -> None:
 
 async def test_streams_are_bounded(tmp_path: Path) -> None:
     """A caller who has as many streams as it may is told so, and may have another when one has ended."""
-    api = {"streams": 1, "calls_per_minute": 1000, "requests_per_minute": 1000}
+    api = {"streams": 1, "service_calls_per_minute": 1000, "requests_per_minute": 1000}
     async with standing(tmp_path, api=api) as stand:
         asked = await made(stand)
         live = asyncio.create_task(events(stand, asked["events_url"], "backend's key"))
@@ -387,12 +387,12 @@ async def test_users_ask_for_themselves_in_their_application(stand: Stand) -> No
 
 async def test_limits(tmp_path: Path) -> None:
     """Who asks too often is told when to come back."""
-    async with standing(tmp_path, api={"calls_per_minute": 2, "requests_per_minute": 10}) as stand:
+    async with standing(tmp_path, api={"service_calls_per_minute": 2, "requests_per_minute": 10}) as stand:
         answers = [await stand.call("GET", PATH) for _ in range(3)]
 
         assert [each.status for each in answers] == [200, 200, 429]
         assert 1 <= int(answers[2].headers["Retry-After"]) <= 30
-    async with standing(tmp_path, api={"calls_per_minute": 10, "requests_per_minute": 1}) as stand:
+    async with standing(tmp_path, api={"service_calls_per_minute": 10, "requests_per_minute": 1}) as stand:
         assert [(await stand.call("POST", PATH, PAYMENT)).status for _ in range(2)] == [201, 429]
 
 

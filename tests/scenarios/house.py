@@ -147,6 +147,7 @@ class House:
         }
         values: Json = {
             "applications": applications,
+            "api": {"service_calls_per_minute": 100_000},
             "service_keys": {"backend": {"sha256": digest_of(KEY).hex()}},
             "database_url": f"sqlite:///{self.folder}/processor.db",
             "http_port": self.port,
