@@ -25,7 +25,6 @@ from schemas.webhook import CustomMeta as WebhookMeta
 
 _amount: Final[TypeAdapter[Amount]] = TypeAdapter(Amount)
 _custom_meta: Final[TypeAdapter[CustomMeta]] = TypeAdapter(CustomMeta)
-_read_webhook: Final[Callable[[bytes], Webhook]] = WEBHOOK.validator.validate_json
 _MAX_PROBLEMS: Final = 3
 _MAX_NESTING: Final = 100
 _FINAL_RESULT: Final = re.compile(r"tesSUCCESS|tec[A-Z0-9_]{1,60}")
@@ -122,7 +121,7 @@ def ledger_report(
 
 def _webhook(application: Application, body: bytes) -> Webhook:
     try:
-        webhook = _read_webhook(body)
+        webhook: Webhook = WEBHOOK.validator.validate_json(body)
     except ValidationError as error:
         raise NormalizeError(_problems(error)) from None
     meta = webhook["meta"]
