@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
-from processor.api.endpoint import Gate, Handler
-from processor.api.sign_requests import answered, status_of
+from processor.api.endpoint import Gate, Handler, answered
+from processor.api.sign_requests import status_of
 from processor.application_settings import ApplicationSettings
 from processor.core.digest import digest_of
 from processor.core.state import PayloadState

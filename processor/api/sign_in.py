@@ -15,10 +15,10 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel
 
 from processor.api.callers import bearer_of
-from processor.api.endpoint import Gate, Handler
+from processor.api.endpoint import Gate, Handler, answered
 from processor.api.events import Streams
 from processor.api.request import said
-from processor.api.sign_requests import answered, registered, shown, status_of
+from processor.api.sign_requests import registered, shown, status_of
 from processor.core.application import Application
 from processor.core.asking import Asked
 from processor.core.digest import digest_of
