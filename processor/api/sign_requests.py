@@ -37,6 +37,7 @@ from schemas.api import (
     SignRequestPage,
     SignRequestStatus,
 )
+from schemas.platform import Created
 from schemas.text import is_uuid
 
 PATH: Final = "/v1/sign-requests"
@@ -212,7 +213,7 @@ def shown(standing: Standing, *, keeps_tokens: bool) -> dict[str, object]:
         "id": created.uuid,
         "identifier": standing.identifier,
         "link": created.next.always,
-        "qr": Qr(png=_picture(created.next.always), png_url=created.refs.qr_png, matrix_url=created.refs.qr_matrix),
+        "qr": _code(created),
         "delivery": "push" if created.pushed else "link",
         "tokens_kept": keeps_tokens,
         "expires_at": standing.expires_at,
@@ -237,10 +238,15 @@ def status_of(request: StoredRequest, state: PayloadState | None) -> SignRequest
     )
 
 
-def _picture(link: str) -> str:
-    picture = BytesIO()
-    segno.make_qr(link, error="m").save(picture, kind="png", scale=_QR_SCALE)
-    return f"data:image/png;base64,{b64encode(picture.getvalue()).decode()}"
+def _code(created: Created) -> Qr:
+    code, picture = segno.make_qr(created.next.always, error="m"), BytesIO()
+    code.save(picture, kind="png", scale=_QR_SCALE)
+    return Qr(
+        png=f"data:image/png;base64,{b64encode(picture.getvalue()).decode()}",
+        matrix=tuple("".join(map(str, row)) for row in code.matrix),
+        png_url=created.refs.qr_png,
+        matrix_url=created.refs.qr_matrix,
+    )
 
 
 def _whose(caller: Caller) -> tuple[Sequence[str] | None, str | None]:
