@@ -14,7 +14,8 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from processor import __version__
 from processor.api.operation import Answer, Caller, Operation, Parameter
-from processor.api.operations import IN_PATH, OPERATIONS
+from processor.api.operations import OPERATIONS
+from processor.api.parameters import IN_PATH
 from processor.problem import Problem, Reason, problem_response
 from schemas.api import ProblemDetails
 
