@@ -261,7 +261,6 @@ async def test_defect(service: Service, monkeypatch: pytest.MonkeyPatch, path: s
     async def broken(_request: web.Request) -> web.Response:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(service.processor._runner.app, "_handle", broken)
     monkeypatch.setattr(service.processor._runner.server, "request_handler", broken)
     reader, writer = await connect(service)
     writer.write(f"POST {path} HTTP/1.1\r\nhost: x\r\naccept: text/html\r\ncontent-length: 0\r\n\r\n".encode())
