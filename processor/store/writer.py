@@ -193,7 +193,7 @@ class Writer:
         return min((crowd + 1) // 2, GROUP_LIMIT) if crowd >= CROWD else 1
 
     def _take(self) -> Batch:
-        """What the next transaction does. On a shared database a job has its own: it may lock what others lock."""
+        """What the next transaction does. On a shared database a job has one of its own: it may lock what others lock."""
         batch = Batch([], [], [])
         room = max(self._share(), CROWD)
         while self._queue and len(batch.waiting) < room:
