@@ -19,7 +19,7 @@ from aiohttp.web_protocol import RequestHandler
 from processor.core.errors import StoreError
 from processor.core.whole_request import START, WholeRequest, read_whole
 from processor.intake import RESULT_BODIES, Admitted, Intake, Result
-from processor.problem import Problem, problem_response
+from processor.problem import Problem, problem_of, problem_response
 from processor.store.entry import Recorded
 
 SERVER: Final = "xumm-webhook-processor"
@@ -90,11 +90,17 @@ class ExpressConnection(RequestHandler):
     ) -> web.StreamResponse:
         """What cannot be read is refused without repeating any of it, in the answer or in the log: it may be secret."""
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or request.writer.output_size > 0:
-            return super().handle_error(request, status, exc, message)
+            super().handle_error(request, status, exc, message)  # logs, and raises if an answer has begun
+            return problem_response(Problem("internal_error"))
         log.warning("request.malformed", error=type(exc).__name__)
-        response = problem_response(Problem("request_malformed"))
-        response.force_close()
-        return response
+        return problem_response(Problem("request_malformed"))
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """What aiohttp refuses by itself, such as an unknown ``Expect``, is a problem as all else is."""
+        told = problem_response(problem_of(resp)) if isinstance(resp, web.HTTPError) else resp
+        return await super().finish_response(request, told, start_time)
 
     def _is_at_rest(self) -> bool:
         waiter = self._waiter

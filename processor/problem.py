@@ -12,6 +12,8 @@ Reason = (
     SignatureReason
     | Literal[
         "request_malformed",
+        "expectation_failed",
+        "internal_error",
         "method_not_allowed",
         "body_timeout",
         "body_too_large",
@@ -57,6 +59,8 @@ STATUS: Final[dict[Reason, HTTPStatus]] = {
     "timestamp_malformed": HTTPStatus.UNAUTHORIZED,
     "timestamp_stale": HTTPStatus.UNAUTHORIZED,
     "request_malformed": HTTPStatus.BAD_REQUEST,
+    "expectation_failed": HTTPStatus.EXPECTATION_FAILED,
+    "internal_error": HTTPStatus.INTERNAL_SERVER_ERROR,
     "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
     "body_timeout": HTTPStatus.REQUEST_TIMEOUT,
     "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -103,14 +107,24 @@ _HEADERS: Final[dict[HTTPStatus, dict[str, str]]] = {
     HTTPStatus.METHOD_NOT_ALLOWED: {hdrs.ALLOW: hdrs.METH_POST},
     HTTPStatus.SERVICE_UNAVAILABLE: {hdrs.RETRY_AFTER: "10"},
 }
+_OF_THE_SERVER: Final[dict[int, Reason]] = {
+    HTTPStatus.NOT_FOUND: "not_found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
+    HTTPStatus.EXPECTATION_FAILED: "expectation_failed",
+}
+"""What aiohttp refuses by itself."""
 _BODY_LEFT_UNREAD: Final = frozenset(
     {
         HTTPStatus.METHOD_NOT_ALLOWED,
+        HTTPStatus.EXPECTATION_FAILED,
         HTTPStatus.REQUEST_TIMEOUT,
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     }
 )
+_LOST: Final[frozenset[Reason]] = frozenset({"request_malformed", "internal_error"})
+"""After these nobody knows where the next request begins."""
 
 
 class Problem(Exception):
@@ -130,6 +144,13 @@ class Problem(Exception):
         return STATUS[self.reason]
 
 
+def problem_of(refusal: web.HTTPError) -> Problem:
+    """A refusal of aiohttp's own as one of ours; nothing of its text, which may quote the request."""
+    reason = _OF_THE_SERVER.get(refusal.status, "internal_error")
+    allowed = refusal.headers.get(hdrs.ALLOW)
+    return Problem(reason, headers={} if allowed is None else {hdrs.ALLOW: allowed})
+
+
 def problem_response(problem: Problem) -> web.Response:
     """The answer; it closes the connection where the body was not read to its end."""
     status = problem.status
@@ -147,6 +168,6 @@ def problem_response(problem: Problem) -> web.Response:
         content_type="application/problem+json",
         headers=(_HEADERS.get(status) or _CHALLENGES.get(problem.reason) or {}) | problem.headers,
     )
-    if status in _BODY_LEFT_UNREAD or problem.reason in _CHALLENGES:
+    if status in _BODY_LEFT_UNREAD or problem.reason in _CHALLENGES or problem.reason in _LOST:
         response.force_close()
     return response

@@ -36,7 +36,6 @@ from processor.core.ticket import NONCE_BYTES, Purpose, application_of, seal, un
 from processor.outbound import Answer
 
 Refusal = Literal["application_forbidden", "return_forbidden", "challenge_invalid", "state_invalid", "code_invalid"]
-SESSION_TTL: Final = timedelta(hours=24)
 _TOKENS: Final = ("id_token", "access_token")
 """Either is a token of the same kind; OpenID Connect promises the nonce in the first."""
 
@@ -106,7 +105,7 @@ class SignIns:
         sessions: Sessions,
         spent: Spent,
         clock: Callable[[], datetime],
-        session_ttl: timedelta = SESSION_TTL,
+        session_ttl: timedelta,
     ) -> None:
         self._clients = clients
         self._redirect_uri = redirect_uri

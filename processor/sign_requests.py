@@ -18,7 +18,8 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from processor.core.application import Application
-from processor.core.asking import Asked, adopted, body_of, key_digest
+from processor.core.asking import Asked, adopted, body_of
+from processor.core.digest import digest_of
 from processor.core.errors import Denied, LookupFailed, NotFound, StoreError, Unavailable
 from processor.core.report import RequestReport
 from processor.core.return_url import Target, built
@@ -146,7 +147,7 @@ class SignRequests:
         created = await self._found(request) if reservation.outcome == "taken_over" else None
         if created is None:
             if reservation.outcome == "taken_over":
-                await self._store.renew_state(request, None if state is None else key_digest(state))
+                await self._store.renew_state(request, None if state is None else digest_of(state))
             created = await self._made(wish.asked, request, state)
         told = to_json(answer(Standing(created=created, identifier=request.identifier, expires_at=request.expires_at)))
         await self._keep(wish.asked, request, created, told)
@@ -178,8 +179,8 @@ class SignRequests:
             submit=asked.submit,
             expires_at=self._clock() + asked.expire,
             account=asked.account,
-            key_digest=None if wish.idempotency_key is None else key_digest(wish.idempotency_key),
-            state_digest=None if state is None else key_digest(state),
+            key_digest=None if wish.idempotency_key is None else digest_of(wish.idempotency_key),
+            state_digest=None if state is None else digest_of(state),
             exchange_digest=wish.exchange_digest,
         )
 

@@ -56,6 +56,7 @@ async def users_of(settings: Settings, *, clock: Clock, sessions: Sessions, spen
                 sessions=sessions,
                 spent=spent,
                 clock=clock,
+                session_ttl=settings.api.session_ttl,
             )
         yield Users(authenticators=authenticators, sign_ins=sign_ins)
 

@@ -78,6 +78,8 @@ class Qr(_Wire):
 
     png: str
     """A data URL of a PNG, made here: nobody else is asked."""
+    matrix: tuple[str, ...]
+    """The same code for drawing: rows from top to bottom, ``1`` for a dark module, without the quiet zone."""
     png_url: str | None = None
     """Xumm's picture."""
     matrix_url: str | None = None

@@ -4,13 +4,13 @@ Sources: RFC 5646 section 2.1 (languages), RFC 8291 section 3 and https://www.w3
 https://developer.apple.com/documentation/usernotifications (device tokens are binary and of variable length).
 """
 
-import base64
-import binascii
 import re
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 from pydantic_core import PydanticCustomError
+
+from schemas.base64url import decoded
 
 Channel = Literal["fcm", "apns", "webpush"]
 Platform = Literal["android", "ios", "web"]
@@ -51,8 +51,8 @@ def _bare(text: str) -> str:
     """Base64url without padding. Raises `PydanticCustomError`."""
     bare = text.rstrip("=")
     try:
-        base64.b64decode(bare + "=" * (-len(bare) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
+        decoded(bare)
+    except ValueError:
         raise PydanticCustomError("base64url_malformed", "no base64url") from None
     return bare
 
@@ -70,11 +70,6 @@ def _secret(text: str) -> str:
     if len(decoded(bare)) != AUTH_BYTES:
         raise PydanticCustomError("auth_malformed", "not 16 bytes")
     return bare
-
-
-def decoded(bare: str) -> bytes:
-    """The bytes that base64url without padding stands for."""
-    return base64.b64decode(bare + "=" * (-len(bare) % 4), altchars=b"-_", validate=True)
 
 
 Endpoint = Annotated[str, StringConstraints(max_length=MAX_ENDPOINT), AfterValidator(_public)]

@@ -1,11 +1,13 @@
 """The express lane and the ordinary way, byte by byte on one connection."""
 
 import asyncio
+import json
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from processor.core.errors import StoreUnavailable
 from tests.test_intake import Service, running
@@ -230,3 +232,42 @@ async def test_more_pipelined_requests_than_the_parser_queues(service: Service) 
     writer.close()
 
     assert [401] * 100 == statuses
+
+
+@pytest.mark.parametrize(
+    ("line", "header", "told"),
+    [
+        ("POST /webhooks/shop", "expect: nonsense", (417, "expectation_failed")),
+        ("GET /v1/me", "expect: nonsense", (417, "expectation_failed")),
+        ("GET /nowhere", "x-a: b", (404, "not_found")),
+        ("POST /healthz", "x-a: b", (405, "method_not_allowed")),
+    ],
+)
+async def test_refusals_of_the_server_itself(service: Service, line: str, header: str, told: tuple[int, str]) -> None:
+    """What no handler sees is refused with problem details too, and nothing of the request is repeated."""
+    reader, writer = await connect(service)
+    writer.write(f"{line} HTTP/1.1\r\nhost: x\r\n{header}\r\ncontent-length: 0\r\n\r\n".encode())
+    status, body = await answer(reader)
+    writer.close()
+
+    assert (status, json.loads(body)["reason"]) == told
+    assert b"nonsense" not in body
+
+
+@pytest.mark.parametrize("path", ["/webhooks/shop", "/v1/me", "/healthz"])
+async def test_defect(service: Service, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """A handler that breaks is answered 500 as a problem, which says nothing of what broke, and the connection ends."""
+
+    async def broken(_request: web.Request) -> web.Response:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(service.processor._runner.server, "request_handler", broken)
+    reader, writer = await connect(service)
+    writer.write(f"POST {path} HTTP/1.1\r\nhost: x\r\naccept: text/html\r\ncontent-length: 0\r\n\r\n".encode())
+    async with asyncio.timeout(10):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+
+    assert (head.split()[1], json.loads(body)["reason"]) == (b"500", "internal_error")
+    assert b"application/problem+json" in head
+    assert b"secret detail" not in body

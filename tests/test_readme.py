@@ -331,7 +331,7 @@ def test_other_programs_compile() -> None:
 async def test_webhook_by_hand_is_accepted(tmp_path: Path) -> None:
     """The shell block does what it says against `make run`, as often as one likes."""
     port = free_port()
-    script = block("sh", "openssl dgst").replace(f":{SERVICE_PORT}/", f":{port}/")
+    script = block("sh", "openssl dgst -sha1").replace(f":{SERVICE_PORT}/", f":{port}/")
 
     async with opened(tmp_path, asyncio.Event(), port=port, sandbox_port=free_port()):
         answers = [await _bash(script) for _ in range(2)]
@@ -368,3 +368,36 @@ def test_envelope_is_one_of_ours() -> None:
 
     assert set(shown) == set(read)
     assert set(shown["data"]) == set(read["data"])
+
+
+async def test_native_app_signs_in(tmp_path: Path) -> None:
+    """The blocks of the native app's backend print what stands below them, one after another against `make run`."""
+    port = free_port()
+    first, second, other = (
+        block("sh", words).replace(f":{SERVICE_PORT}", f":{port}")
+        for words in ("/v1/sign-in --data", "/v1/sign-requests --header", "/v1/oauth2/start?app=demo")
+    )
+
+    async with opened(tmp_path, asyncio.Event(), port=port, sandbox_port=free_port()):
+        printed = await _bash(first + second)
+        redeemed = json.loads(await _bash(other))
+
+    signed, who, delivery, paid = printed.replace("}push", "}\npush").splitlines()
+    account = json.loads(who)["account"]
+    assert (signed, delivery, paid) == ("event: xumm.resolve.signed", "push", "event: xumm.resolve.validated")
+    assert (redeemed["app"], redeemed["account"]) == ("demo", account)
+    assert all(line in README.read_text() for line in (f'"account":"{account}"', signed, f"{delivery}\n{paid}\n"))
+
+
+def test_settings_of_the_native_app_are_valid(tmp_path: Path) -> None:
+    """The variables that are shown are taken together."""
+    key = {"PROCESSOR_APPLICATIONS__SHOP__API_KEY": "9" * 8 + "-aaaa" * 3 + "-" + "b" * 12}
+    secret = {"PROCESSOR_APPLICATIONS__SHOP__API_SECRET": "6" * 8 + "-7777" * 3 + "-" + "8" * 12}
+    shown = block("sh", "PROCESSOR_TOKEN_KEYS=") + block("sh", "PROCESSOR_PUBLIC_URL=")
+    script = shown.replace("$(openssl rand -base64 32)", "bm5ubm5ubm5ubm5ubm5ubm5ubm5ubm5ubm5ubm5ubm4=")
+    pairs = dict(word.split("=", 1) for word in shlex.split(script, comments=True) if word != "export")
+
+    settings = load({**pairs, **key, **secret}, tmp_path).settings
+    shop = settings.applications["shop"]
+
+    assert (len(settings.token_keys), len(shop.return_urls), len(shop.deep_links)) == (1, 2, 1)

@@ -84,6 +84,7 @@ async def stand() -> AsyncIterator[Stand]:
                 sessions=sessions,
                 spent=SpentInMemory(clock=clock),
                 clock=clock,
+                session_ttl=timedelta(hours=24),
             )
             yield Stand(sign_ins=sign_ins, sandbox=sandbox, clock=clock, sessions=sessions, clients=clients)
 

@@ -12,11 +12,12 @@ from sqlalchemy import Connection
 from consumers.commands.outcome import NOT_FOUND, USAGE, exits, fail
 from consumers.push import devices as registry
 from consumers.push.devices import ChannelName, Device, Platform, masked
-from consumers.push.subscription import encoded, parse
+from consumers.push.subscription import parse
 from consumers.runtime import discovery
 from consumers.runtime.composition import open_database
 from consumers.runtime.errors import ConsumerError
 from consumers.runtime.settings import load
+from schemas.base64url import encoded
 
 T = TypeVar("T")
 

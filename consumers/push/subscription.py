@@ -3,7 +3,6 @@
 Sources: https://www.w3.org/TR/push-api/ (``PushSubscription.toJSON()``), RFC 8291 section 3.
 """
 
-import base64
 import json
 import re
 from collections.abc import Iterable
@@ -12,6 +11,8 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from yarl import URL
+
+from schemas.base64url import decoded, encoded
 
 MAX_SUBSCRIPTION: Final = 8192
 """Characters of a subscription's JSON."""
@@ -96,17 +97,6 @@ def checked(keys: Keys) -> Keys:
     if len(auth) != AUTH_BYTES:
         raise ValueError(f"keys.auth is no {AUTH_BYTES} bytes in base64url")
     return Keys(p256dh=encoded(point), auth=encoded(auth))
-
-
-def decoded(text: str) -> bytes:
-    """The bytes that base64url, padded or not, stands for. Raises `ValueError`."""
-    bare = text.rstrip("=")
-    return base64.b64decode(bare + "=" * (-len(bare) % 4), altchars=b"-_", validate=True)
-
-
-def encoded(data: bytes) -> str:
-    """``data`` in base64url without padding."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _text(keys: dict[str, Any], name: str) -> str:

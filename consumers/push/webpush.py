@@ -27,9 +27,10 @@ from consumers.push.encryption import CODING, encrypt
 from consumers.push.notification import Notification
 from consumers.push.resolver import NotPublic, PublicResolver
 from consumers.push.signing_key import SigningKey
-from consumers.push.subscription import decoded, encoded, endpoint_of, serves
+from consumers.push.subscription import endpoint_of, serves
 from consumers.runtime.errors import ConsumerError, Fatal, Retry
 from consumers.runtime.settings import Settings
+from schemas.base64url import decoded, encoded
 
 TOKEN_LIFETIME: Final = timedelta(hours=12)
 """RFC 8292 section 2 allows 24 hours."""

@@ -1,1 +1,1 @@
-"""The HTTP interface for other services."""
+"""The HTTP interface for apps and services."""

@@ -55,6 +55,12 @@ class Callers:
             self._gate.admit(f"{caller.app}/{owner_of(caller)}")
         return caller
 
+    async def permitted(self, request: web.Request, scope: Scope) -> Caller:
+        """Who calls, admitted and permitted. Raises `Problem`, and `StoreError`; no byte of the body is read."""
+        caller = await self.admitted(request)
+        permitted(caller, scope)
+        return caller
+
     async def of(self, request: web.Request) -> Caller:
         """Who calls. Raises `Problem`, and `StoreError`. Who keeps guessing is told to wait; who is right never is."""
         try:

@@ -5,7 +5,7 @@ holds it; so asking again is harmless, and the last one asked for wins.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -15,11 +15,11 @@ import structlog
 from aiohttp import hdrs, web
 from pydantic import TypeAdapter, ValidationError
 
-from processor.api.callers import permitted
+from processor.api.callers import Callers, permitted
 from processor.api.endpoint import Handler
 from processor.api.request import said
 from processor.core.application import Application
-from processor.core.caller import Caller, UserCaller
+from processor.core.caller import UserCaller
 from processor.core.device import BadDevice, Owner, registration, removal
 from processor.core.service_key import Scope
 from processor.intake import Limits
@@ -43,8 +43,7 @@ log = structlog.get_logger()
 class DeviceDesk:
     """The handlers."""
 
-    identify: Callable[[web.Request, Scope], Awaitable[Caller]]
-    """Who calls, admitted. Raises `Problem` and `StoreError`; reads no byte of the body."""
+    callers: Callers
     publisher: Publisher
     """The way to `schemas.topology.COMMANDS`."""
     applications: Mapping[str, Application]
@@ -53,9 +52,9 @@ class DeviceDesk:
     patience: timedelta = PATIENCE
 
     @property
-    def methods(self) -> Mapping[str, Handler]:
-        """The methods of `PATH`."""
-        return {hdrs.METH_PUT: self.register, hdrs.METH_DELETE: self.remove}
+    def routes(self) -> Mapping[str, Mapping[str, Handler]]:
+        """The methods of the path."""
+        return {PATH: {hdrs.METH_PUT: self.register, hdrs.METH_DELETE: self.remove}}
 
     async def register(self, request: web.Request) -> web.StreamResponse:
         """204 once the broker holds the registration."""
@@ -79,7 +78,7 @@ class DeviceDesk:
 
     async def _owner(self, request: web.Request) -> Owner:
         """A user for themselves; a service for the account that its query names. Raises `Problem`."""
-        caller = await self.identify(request, SCOPE)
+        caller = await self.callers.permitted(request, SCOPE)
         app, account = request.query.get("app"), request.query.get("account")
         permitted(caller, SCOPE, app)
         if isinstance(caller, UserCaller):

@@ -2,11 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from math import ceil
 from typing import Final
 
 import structlog
 from aiohttp import hdrs, web
+from pydantic import BaseModel
 
 from processor.api.way_back import PRIVATE
 from processor.core.allowance import Allowances
@@ -89,6 +91,11 @@ async def _attempted(path: str, handler: Handler, request: web.Request) -> web.S
     except StoreError as error:
         log.error("request.unstored", path=path, error=str(error))
         return problem_response(Problem("store_unavailable"))
+
+
+def answered(model: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    """The answer, as JSON."""
+    return web.Response(body=model.model_dump_json().encode(), status=status, content_type="application/json")
 
 
 async def nowhere(_request: web.Request) -> web.StreamResponse:

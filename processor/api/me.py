@@ -7,7 +7,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from processor.api.callers import bearer_of
-from processor.api.endpoint import Handler
+from processor.api.endpoint import Handler, answered
 from processor.core.caller import Caller, ServiceCaller
 from processor.problem import Problem
 from schemas.api import Me
@@ -45,8 +45,7 @@ class MeDesk:
         user = await self._identify(request)
         if isinstance(user, ServiceCaller):
             raise Problem("scope_missing")
-        me = Me(app=user.app, account=user.account, proven_by=user.proven_by, expires_at=user.expires_at)
-        return web.Response(body=me.model_dump_json(), content_type="application/json")
+        return answered(Me(app=user.app, account=user.account, proven_by=user.proven_by, expires_at=user.expires_at))
 
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
         """204: the session that was presented has ended. Xumm's own tokens end by themselves."""

@@ -11,9 +11,8 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from processor.api.endpoint import Gate, Handler
+from processor.api.endpoint import Gate, Handler, answered
 from processor.api.request import said
-from processor.api.sign_requests import answered
 from processor.api.way_back import sent_to, way_back
 from processor.core.ticket import MAX_TICKET
 from processor.intake import Limits

@@ -14,7 +14,8 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from processor import __version__
 from processor.api.operation import Answer, Caller, Operation, Parameter
-from processor.api.operations import IN_PATH, OPERATIONS
+from processor.api.operations import OPERATIONS
+from processor.api.parameters import IN_PATH
 from processor.problem import Problem, Reason, problem_response
 from schemas.api import ProblemDetails
 
@@ -44,6 +45,8 @@ _HEADERS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
 }
 _BEFORE_TIME: Final[tuple[Reason, ...]] = ("rate_limited", "too_many_streams", "idempotency_in_progress")
 """Whoever raises these says when to come again."""
+_ANYWHERE: Final[tuple[Reason, ...]] = ("expectation_failed", "internal_error")
+"""What no handler is asked about, and no operation has reasons of its own beside."""
 
 
 @cache
@@ -65,6 +68,7 @@ def document() -> bytes:
         "paths": paths,
         "components": {
             "schemas": _schemas(),
+            "responses": {reason: _refusal([reason]) for reason in _ANYWHERE},
             "headers": {name: {"description": about, "schema": schema} for name, (about, schema) in _HEADERS.items()},
             "securitySchemes": {
                 name: {"type": "http", "scheme": "bearer", "description": about} for name, about in _CALLERS.items()
@@ -94,7 +98,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "security": [{caller: []} for caller in operation.callers],
         "parameters": [_parameter(each) for each in (*_in_path(operation.path), *operation.parameters)],
         "responses": {str(status): _answer(each) for status, each in operation.answers.items()}
-        | _problems(("request_malformed", *operation.problems)),
+        | _problems(("request_malformed", *operation.problems))
+        | {_status_of(reason): {"$ref": f"#/components/responses/{reason}"} for reason in _ANYWHERE},
     }
     if operation.body is not None:
         shown["requestBody"] = {"required": True, "content": {_JSON: {"schema": _reference(operation.body)}}}
@@ -130,6 +135,10 @@ def _problems(reasons: tuple[Reason, ...]) -> dict[str, Any]:
     for reason in reasons:
         by_status.setdefault(Problem(reason).status, set()).add(reason)
     return {str(status.value): _refusal(sorted(each)) for status, each in sorted(by_status.items())}
+
+
+def _status_of(reason: Reason) -> str:
+    return str(Problem(reason).status.value)
 
 
 def _refusal(reasons: list[Reason]) -> dict[str, Any]:

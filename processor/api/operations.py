@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from processor.api.operation import TEXT, Answer, Caller, Operation, Parameter, Schema
-from processor.core.asking import MAX_KEY
-from processor.core.device import PATH_PATTERN
-from processor.core.ticket import MAX_TICKET
+from processor.api.parameters import CHALLENGE, IDEMPOTENCY, LAST_EVENT, OWNER, PAGE, needed
 from processor.problem import Reason
 from schemas.api import (
     DeviceRegistration,
@@ -60,33 +58,10 @@ _USERS: Final[tuple[Caller, ...]] = ("session", "xummToken")
 _ALL: Final[tuple[Caller, ...]] = (*_USERS, "serviceKey")
 
 
-def _parameter(name: str, about: str) -> Parameter:
-    return Parameter("query", name, about, {"type": "string", "minLength": 1, "maxLength": MAX_TICKET}, required=True)
-
-
-_LAST_EVENT: Final = Parameter(
-    "header", "Last-Event-ID", "The number of the last event that the client has; what comes after is sent."
-)
-_OWNER: Final = (
-    Parameter("query", "app", "The application's name, if a service asks."),
-    Parameter("query", "account", "The account of the device's user, if a service asks."),
-)
 _HELD: Final = {204: Answer("The broker holds it", {})}
-_NUMBER: Final = {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"}
 _STATUS: Final = Answer("How far it is", SignRequestStatus)
 _EVENTS: Final = Answer("Server-sent events: `id`, `event` and `data`. The stream ends after the outcome.", _STREAM)
 
-IN_PATH: Final = (
-    Parameter("path", "id", "The payload's UUID.", {"type": "string", "format": "uuid"}, required=True),
-    Parameter(
-        "path",
-        "token",
-        "What the push service calls the device; for a browser, the SHA-256 of its endpoint in base64url.",
-        {"type": "string", "pattern": PATH_PATTERN},
-        required=True,
-    ),
-)
-"""What stands in braces in paths."""
 OPERATIONS: Final = (
     Operation(
         "post",
@@ -113,7 +88,7 @@ OPERATIONS: Final = (
         "What happens to a sign-in, as it happens",
         {200: _EVENTS},
         (*_PROVEN, "not_found", "too_many_streams"),
-        parameters=(_LAST_EVENT,),
+        parameters=(LAST_EVENT,),
         callers=("exchangeSecret",),
     ),
     Operation(
@@ -162,14 +137,7 @@ OPERATIONS: Final = (
             "idempotency_key_reused",
         ),
         SignRequestCommand,
-        (
-            Parameter(
-                "header",
-                "Idempotency-Key",
-                "The same request under the same key makes one payload and gets one answer.",
-                {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[ -~]+$"},
-            ),
-        ),
+        (IDEMPOTENCY,),
         _ALL,
     ),
     Operation(
@@ -179,10 +147,7 @@ OPERATIONS: Final = (
         "The caller's sign requests, the newest first",
         {200: Answer("A page of them", SignRequestPage)},
         (*_CALLER, "scope_missing", "cursor_invalid"),
-        parameters=(
-            Parameter("query", "limit", "How many; 20 unless told, 100 at most.", _NUMBER),
-            Parameter("query", "before", "The cursor that the page before named as `next`.", _NUMBER),
-        ),
+        parameters=PAGE,
         callers=_ALL,
     ),
     Operation(
@@ -220,7 +185,7 @@ OPERATIONS: Final = (
         "What happens to a sign request, as it happens",
         {200: _EVENTS},
         (*_CALLER, "scope_missing", "not_found", "too_many_streams"),
-        parameters=(_LAST_EVENT,),
+        parameters=(LAST_EVENT,),
         callers=_ALL,
     ),
     Operation(
@@ -231,7 +196,7 @@ OPERATIONS: Final = (
         _HELD,
         (*_DEVICE, *_BODY),
         DeviceRegistration,
-        _OWNER,
+        OWNER,
         _ALL,
     ),
     Operation(
@@ -241,7 +206,7 @@ OPERATIONS: Final = (
         "Push nothing more of the user's to a device",
         _HELD,
         _DEVICE,
-        parameters=_OWNER,
+        parameters=OWNER,
         callers=_ALL,
     ),
     Operation(
@@ -261,16 +226,9 @@ OPERATIONS: Final = (
         {303: Answer("To the provider", {}, ("Location",))},
         ("parameter_invalid", "challenge_invalid", "application_forbidden", "return_forbidden", "rate_limited"),
         parameters=(
-            _parameter("app", "The application's name."),
-            _parameter("return", "Which of the application's deep links leads back."),
-            Parameter(
-                "query",
-                "code_challenge",
-                "PKCE (RFC 7636): the SHA-256 of the app's verifier, in base64url.",
-                {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"},
-                required=True,
-            ),
-            Parameter("query", "code_challenge_method", "S256 is the only one.", {"const": "S256"}),
+            needed("app", "The application's name."),
+            needed("return", "Which of the application's deep links leads back."),
+            *CHALLENGE,
         ),
     ),
     Operation(
@@ -284,7 +242,7 @@ OPERATIONS: Final = (
         },
         ("parameter_invalid", "state_invalid", "rate_limited", "store_unavailable"),
         parameters=(
-            _parameter("state", "As it was sent to the provider."),
+            needed("state", "As it was sent to the provider."),
             Parameter("query", "code", "The provider's code."),
             Parameter("query", "error", "Why there is none."),
         ),

@@ -4,16 +4,16 @@ Sources: https://developer.apple.com/documentation/xcode/supporting-associated-d
 https://developer.android.com/training/app-links/verify-android-applinks
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
-from processor.api.endpoint import Gate, Handler
-from processor.api.sign_requests import answered, status_of
+from processor.api.endpoint import Gate, Handler, answered
+from processor.api.sign_requests import status_of
 from processor.application_settings import ApplicationSettings
+from processor.core.digest import digest_of
 from processor.core.state import PayloadState
 from processor.problem import Problem
 from processor.store.requests import StoredRequest
@@ -60,7 +60,7 @@ class ReturnDesk:
         state = request.query.get("state", "")
         if not 0 < len(state) <= _MAX_STATE or not state.isascii():
             raise Problem("not_found")
-        found = await self._store.take_state(hashlib.sha256(state.encode()).digest())
+        found = await self._store.take_state(digest_of(state))
         if found is None or found.payload is None:
             raise Problem("not_found")
         (known,) = await self._store.states([(found.app, found.payload)])

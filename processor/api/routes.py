@@ -8,7 +8,6 @@ from typing import Final, Protocol
 from aiohttp import hdrs, web
 
 from processor.api.callers import Authenticator, Callers, Sessions
-from processor.api.devices import PATH as DEVICE_PATH
 from processor.api.devices import DeviceDesk
 from processor.api.endpoint import Gate, Handler, endpoint, nowhere
 from processor.api.events import EventStore, Streams
@@ -22,12 +21,11 @@ from processor.api.returns import ReturnDesk
 from processor.api.sign_in import RequestStore as SignInStore
 from processor.api.sign_in import SessionStore as Exchange
 from processor.api.sign_in import SignInDesk
-from processor.api.sign_requests import PATH, SignRequestDesk
 from processor.api.sign_requests import RequestStore as SignRequestStore
+from processor.api.sign_requests import SignRequestDesk
 from processor.api.watches import WatchDesk
 from processor.core.allowance import Allowances
 from processor.core.application import Application
-from processor.core.asking import owner_of
 from processor.feed import Feed
 from processor.intake import Limits
 from processor.publisher.port import Publisher
@@ -36,7 +34,6 @@ from processor.settings import Settings, service_keys_of
 from processor.sign_ins import SignIns
 from processor.sign_requests import SignRequests
 
-EVENTS_PATH: Final = PATH + "/{id}/events"
 REST: Final = "/v1/{rest:(?s:.*)}"
 """Whatever is no path of the interface."""
 
@@ -91,23 +88,16 @@ class Interface:
 
     def routes(self) -> Mapping[str, Handler]:
         """Each path's handler."""
-        parts, requests = self._parts, self._requests()
-
-        async def events(request: web.Request) -> web.StreamResponse:
-            caller = await requests.caller(request, "sign-requests:read")
-            found = await requests.found(request, caller)
-            return await self.streams.serve(request, found, owner_of(caller))
+        parts = self._parts
 
         async def openapi(_request: web.Request) -> web.StreamResponse:
             return web.Response(body=document(), content_type="application/json")
 
         methods: dict[str, Mapping[str, Handler]] = {
-            PATH: requests.collection,
-            PATH + "/{id}": requests.item,
-            EVENTS_PATH: {hdrs.METH_GET: events},
-            DEVICE_PATH: self._devices(requests).methods,
             OPENAPI_PATH: {hdrs.METH_GET: openapi},
             **self._sign_in().routes,
+            **self._requests().routes,
+            **self._devices().routes,
             **ReturnDesk(parts.store, self._gate, parts.settings.applications).routes,
             **MeDesk(self.callers.admitted, parts.sessions).routes,
             **WatchDesk(parts.registry, self.callers, parts.limits).routes,
@@ -123,16 +113,17 @@ class Interface:
             parts.requests,
             parts.store,
             self.callers,
+            self.streams,
             self._gate,
             applications=parts.applications,
             return_urls=self._return_urls,
             limits=parts.limits,
         )
 
-    def _devices(self, requests: SignRequestDesk) -> DeviceDesk:
+    def _devices(self) -> DeviceDesk:
         parts = self._parts
         return DeviceDesk(
-            identify=requests.caller,
+            callers=self.callers,
             publisher=parts.commands,
             applications=parts.applications,
             limits=parts.limits,

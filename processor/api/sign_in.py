@@ -4,7 +4,6 @@ Whoever begins a sign-in gets an exchange secret with it. Only with that can the
 the link or the code, or guesses the id, gets nothing by it.
 """
 
-import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -16,12 +15,13 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel
 
 from processor.api.callers import bearer_of
-from processor.api.endpoint import Gate, Handler
+from processor.api.endpoint import Gate, Handler, answered
 from processor.api.events import Streams
 from processor.api.request import said
-from processor.api.sign_requests import answered, registered, shown, status_of
+from processor.api.sign_requests import registered, shown, status_of
 from processor.core.application import Application
 from processor.core.asking import Asked
+from processor.core.digest import digest_of
 from processor.core.progress import progress, sign_in
 from processor.core.state import PayloadState
 from processor.intake import Limits
@@ -117,7 +117,7 @@ class SignInDesk:
             network=application.policy.network,
             return_urls=urls,
         )
-        wish = Wish(asked=asked, owner=OWNER, kind="sign_in", exchange_digest=_digest(secret))
+        wish = Wish(asked=asked, owner=OWNER, kind="sign_in", exchange_digest=digest_of(secret))
         told, _ = await self._requests.create(wish, self._told)
         full = SignInCreated.model_validate_json(told).model_copy(update={"exchange_secret": secret})
         return answered(full, HTTPStatus.CREATED)
@@ -142,7 +142,7 @@ class SignInDesk:
             raise Problem("not_signed", errors=[("outcome", progress(state).outcome or "pending")])
         expires_at = self._requests.now + self._session_ttl
         session = Session(app=found.app, account=account, user=state.user, expires_at=expires_at)
-        token = await self._sessions.exchange(found.payload or "", _digest(bearer_of(request)), session)
+        token = await self._sessions.exchange(found.payload or "", digest_of(bearer_of(request)), session)
         if token is None:
             raise Problem("session_taken")
         log.info("session.created", app=found.app, payload=found.payload)
@@ -154,7 +154,7 @@ class SignInDesk:
     async def _own(self, request: web.Request) -> StoredRequest:
         """The sign-in in the path, for whoever began it. Raises `Problem`, the same for a wrong secret and for none."""
         secret, named = bearer_of(request), request.match_info["id"]
-        found = await self._store.holds_exchange(named if is_uuid(named) else "", _digest(secret))
+        found = await self._store.holds_exchange(named if is_uuid(named) else "", digest_of(secret))
         if found is None or found.kind != "sign_in":
             self._gate.admit_address(request)
             raise Problem("not_found")
@@ -173,7 +173,3 @@ class SignInDesk:
                 "exchange_secret": "",
             }
         )
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()

@@ -13,7 +13,8 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel
 
 from processor.api.callers import Callers, permitted
-from processor.api.endpoint import Gate, Handler
+from processor.api.endpoint import Gate, Handler, answered
+from processor.api.events import Streams
 from processor.api.request import said
 from processor.core.application import Application
 from processor.core.asking import Asked, is_key, may_see, owner_of
@@ -36,6 +37,7 @@ from schemas.api import (
     SignRequestPage,
     SignRequestStatus,
 )
+from schemas.platform import Created
 from schemas.text import is_uuid
 
 PATH: Final = "/v1/sign-requests"
@@ -73,6 +75,7 @@ class SignRequestDesk:
         requests: SignRequests,
         store: RequestStore,
         callers: Callers,
+        streams: Streams,
         gate: Gate,
         *,
         applications: Mapping[str, Application],
@@ -82,24 +85,24 @@ class SignRequestDesk:
         self._requests = requests
         self._store = store
         self._callers = callers
+        self._streams = streams
         self._gate = gate
         self._applications = applications
         self._return_urls = return_urls
         self._limits = limits
 
     @property
-    def collection(self) -> Mapping[str, Handler]:
-        """The methods of `PATH`."""
-        return {hdrs.METH_POST: self.create, hdrs.METH_GET: self.listed}
-
-    @property
-    def item(self) -> Mapping[str, Handler]:
-        """The methods of one sign request."""
-        return {hdrs.METH_GET: self.status, hdrs.METH_DELETE: self.cancel}
+    def routes(self) -> Mapping[str, Mapping[str, Handler]]:
+        """The methods of each path."""
+        return {
+            PATH: {hdrs.METH_POST: self.create, hdrs.METH_GET: self.listed},
+            PATH + "/{id}": {hdrs.METH_GET: self.status, hdrs.METH_DELETE: self.cancel},
+            PATH + "/{id}/events": {hdrs.METH_GET: self.events},
+        }
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """201 with the payload; 200 with the same answer if the same was asked before under the same key."""
-        caller = await self.caller(request, "sign-requests:write")
+        caller = await self._callers.permitted(request, "sign-requests:write")
         command = await said(request, SignRequestCommand, self._limits)
         permitted(caller, "sign-requests:write", command.app)
         key = request.headers.get(IDEMPOTENCY_KEY)
@@ -118,13 +121,13 @@ class SignRequestDesk:
 
     async def status(self, request: web.Request) -> web.StreamResponse:
         """200; 404 for what is not the caller's, as for what does not exist."""
-        found = await self.own(request, "sign-requests:read")
+        found = await self._own(request, "sign-requests:read")
         (state,) = await self._store.states([(found.app, found.payload or "")])
         return answered(status_of(found, state))
 
     async def listed(self, request: web.Request) -> web.StreamResponse:
         """The caller's sign requests, the newest first, page by page."""
-        caller = await self.caller(request, "sign-requests:read")
+        caller = await self._callers.permitted(request, "sign-requests:read")
         apps, owner = _whose(caller)
         limit, before = _page(request)
         found = await self._store.listed(apps, owner, before, limit + 1)
@@ -135,22 +138,20 @@ class SignRequestDesk:
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
         """200 if it can no longer be opened, or a problem that says why it still can."""
-        found = await self.own(request, "sign-requests:write")
+        found = await self._own(request, "sign-requests:write")
         reason = await self._requests.cancel(found)
         return answered(SignRequestCancelled(id=found.payload or "", reason=reason))
 
-    async def caller(self, request: web.Request, scope: Scope) -> Caller:
-        """Who calls, admitted. Raises `Problem`; no byte of the body is read before."""
-        caller = await self._callers.admitted(request)
-        permitted(caller, scope)
-        return caller
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """What happens to it, as it happens."""
+        caller = await self._callers.permitted(request, "sign-requests:read")
+        return await self._streams.serve(request, await self._found(request, caller), owner_of(caller))
 
-    async def own(self, request: web.Request, scope: Scope) -> StoredRequest:
-        """The sign request in the path. Raises `Problem`, the same for another's and for none."""
-        return await self.found(request, await self.caller(request, scope))
+    async def _own(self, request: web.Request, scope: Scope) -> StoredRequest:
+        return await self._found(request, await self._callers.permitted(request, scope))
 
-    async def found(self, request: web.Request, caller: Caller) -> StoredRequest:
-        """The sign request in the path, if it is ``caller``'s. Raises `Problem`."""
+    async def _found(self, request: web.Request, caller: Caller) -> StoredRequest:
+        """The sign request in the path. Raises `Problem`, the same for somebody else's as for none."""
         named = request.match_info["id"]
         found = await self._store.find(named if is_uuid(named) else "")
         if found is None or not may_see(caller, found.app, found.owner):
@@ -212,7 +213,7 @@ def shown(standing: Standing, *, keeps_tokens: bool) -> dict[str, object]:
         "id": created.uuid,
         "identifier": standing.identifier,
         "link": created.next.always,
-        "qr": Qr(png=_picture(created.next.always), png_url=created.refs.qr_png, matrix_url=created.refs.qr_matrix),
+        "qr": _code(created),
         "delivery": "push" if created.pushed else "link",
         "tokens_kept": keeps_tokens,
         "expires_at": standing.expires_at,
@@ -237,15 +238,15 @@ def status_of(request: StoredRequest, state: PayloadState | None) -> SignRequest
     )
 
 
-def answered(model: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
-    """The answer, as JSON."""
-    return web.Response(body=model.model_dump_json().encode(), status=status, content_type="application/json")
-
-
-def _picture(link: str) -> str:
-    picture = BytesIO()
-    segno.make_qr(link, error="m").save(picture, kind="png", scale=_QR_SCALE)
-    return f"data:image/png;base64,{b64encode(picture.getvalue()).decode()}"
+def _code(created: Created) -> Qr:
+    code, picture = segno.make_qr(created.next.always, error="m"), BytesIO()
+    code.save(picture, kind="png", scale=_QR_SCALE)
+    return Qr(
+        png=f"data:image/png;base64,{b64encode(picture.getvalue()).decode()}",
+        matrix=tuple("".join(map(str, row)) for row in code.matrix),
+        png_url=created.refs.qr_png,
+        matrix_url=created.refs.qr_matrix,
+    )
 
 
 def _whose(caller: Caller) -> tuple[Sequence[str] | None, str | None]:

@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from processor.api.callers import Callers, permitted
-from processor.api.endpoint import Handler
+from processor.api.endpoint import Handler, answered
 from processor.api.request import said
 from processor.core.caller import UserCaller
 from processor.intake import Limits
@@ -34,16 +34,14 @@ class WatchDesk:
 
     async def watch(self, request: web.Request) -> web.StreamResponse:
         """202 if the payload is followed from now on, 200 if it was or had ended. For services alone."""
-        caller = await self._callers.admitted(request)
+        caller = await self._callers.permitted(request, "watches")
         if isinstance(caller, UserCaller):
             raise Problem("scope_missing")
-        permitted(caller, "watches")
         command = await said(request, WatchCommand, self._limits)
         permitted(caller, "watches", command.app)
         try:
             news = await self._registry.watch(command)
         except UnknownApplication:
             raise Problem("application_forbidden") from None
-        told = Watched(result="accepted" if news else "known")
         status = HTTPStatus.ACCEPTED if news else HTTPStatus.OK
-        return web.Response(body=told.model_dump_json(), status=status, content_type="application/json")
+        return answered(Watched(result="accepted" if news else "known"), status)

@@ -33,7 +33,8 @@ def create(
       processor keys create backend
     """
     from processor.configuration import variable_of
-    from processor.core.service_key import PREFIX, digest_of
+    from processor.core.digest import digest_of
+    from processor.core.service_key import PREFIX
 
     if not _NAME.fullmatch(name):
         raise CommandError("a name is made of small letters, digits, - and _", Code.USAGE)

@@ -88,11 +88,6 @@ def owner_of(caller: Caller) -> str:
     return f"service:{caller.key.name}" if isinstance(caller, ServiceCaller) else f"user:{caller.account}"
 
 
-def key_digest(key: str) -> bytes:
-    """What is kept of an idempotency key."""
-    return hashlib.sha256(key.encode()).digest()
-
-
 def is_key(key: str) -> bool:
     """Whether this can be an idempotency key: visible ASCII."""
     return 0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()

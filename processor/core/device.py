@@ -4,7 +4,6 @@ A path names a device by its token; a browser, which has a subscription in place
 endpoint in base64url. No token that has that form is taken, so a path never means two devices.
 """
 
-import base64
 import hashlib
 import re
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from processor.core.application import Application
 from processor.core.identity import command_id, device_reference
 from schemas.api import DeviceRegistration
+from schemas.base64url import decoded, encoded
 from schemas.commands import (
     AnyDeviceCommand,
     DeviceRegistered,
@@ -24,7 +24,7 @@ from schemas.commands import (
     DeviceRemoved,
     DeviceRemovedData,
 )
-from schemas.devices import Channel, Keys, Platform, decoded
+from schemas.devices import Channel, Keys, Platform
 
 PATH_PATTERN: Final = r"^[A-Za-z0-9_:.~-]{8,2048}$"
 """What a path can name a device by, whatever its channel."""
@@ -91,7 +91,7 @@ def digest_of(named: str) -> str:
 
 def path_of(endpoint: str) -> str:
     """What names a browser in a path."""
-    return base64.urlsafe_b64encode(hashlib.sha256(endpoint.encode()).digest()).rstrip(b"=").decode()
+    return encoded(hashlib.sha256(endpoint.encode()).digest())
 
 
 def _is_digest(named: str) -> bool:

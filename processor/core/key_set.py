@@ -3,7 +3,6 @@
 Source: https://www.rfc-editor.org/rfc/rfc7517 and https://www.rfc-editor.org/rfc/rfc7518#section-6.3
 """
 
-import base64
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -11,6 +10,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 
 from processor.core.errors import NormalizeError
+from schemas.base64url import decoded
 
 MAX_ENTRIES: Final = 16
 """Keys of a set. Each may be tried on each token, so that a set of thousands is no set of keys."""
@@ -50,4 +50,4 @@ def _number(text: Any) -> int:
     """0 for what is none."""
     if not isinstance(text, str) or not _BASE64URL.fullmatch(text) or len(text) % 4 == 1:
         return 0
-    return int.from_bytes(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    return int.from_bytes(decoded(text))

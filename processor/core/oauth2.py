@@ -8,8 +8,6 @@ Source: https://www.rfc-editor.org/rfc/rfc6749, https://www.rfc-editor.org/rfc/r
 https://www.rfc-editor.org/rfc/rfc8252 and https://www.rfc-editor.org/rfc/rfc9700
 """
 
-import base64
-import hashlib
 import hmac
 import re
 from collections.abc import Mapping
@@ -17,7 +15,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Self
 
+from processor.core.digest import digest_of
 from processor.core.json_web_token import Expected
+from schemas.base64url import encoded
 
 STATE_TTL: Final = timedelta(minutes=10)
 """How long a user may take to sign in."""
@@ -137,7 +137,7 @@ def is_code(text: str) -> bool:
 
 def challenge_of(verifier: str) -> str:
     """What is shown of a verifier until it is needed itself (S256)."""
-    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    return encoded(digest_of(verifier))
 
 
 def answers(verifier: str, challenge: str) -> bool:

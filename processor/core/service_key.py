@@ -1,13 +1,11 @@
-"""Keys of services that may ask this one for something. Only their hashes are known here.
+"""Keys of services that may ask this one for something. Only their hashes are known here."""
 
-A key is long and random, so that a plain hash protects it: there is nothing to guess.
-"""
-
-import hashlib
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal
+
+from processor.core.digest import digest_of
 
 Scope = Literal["watches", "sign-requests:read", "sign-requests:write", "devices"]
 PREFIX: Final = "xwp_"
@@ -33,11 +31,6 @@ class ServiceKey:
     def covers(self, app: str) -> bool:
         """Whether the key is for this application."""
         return not self.apps or app in self.apps
-
-
-def digest_of(key: str) -> bytes:
-    """What is kept of a key."""
-    return hashlib.sha256(key.encode()).digest()
 
 
 def find_key(keys: Iterable[ServiceKey], presented: str) -> ServiceKey | None:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, Literal, NamedTuple
 
-from xrpl.core.addresscodec import is_valid_classic_address, is_valid_xaddress
+from xrpl.constants import XRPLException
+from xrpl.core.addresscodec import decode_seed, is_valid_classic_address, is_valid_xaddress
 from xrpl.core.binarycodec.definitions.definitions import load_definitions
 
 from processor.core.evidence import OFF_LEDGER_TYPES
@@ -35,13 +36,17 @@ MAX_NAME: Final = 64
 MAX_FAULTS: Final = 10
 _MAX_INTEGER: Final = 2**32
 _TYPES: Final = frozenset(load_definitions()["TRANSACTION_TYPES"]) - {"Invalid"} | OFF_LEDGER_TYPES
-_ACCOUNTS: Final = frozenset({"Account", "Destination", "Issuer", "RegularKey", "Owner", "Authorize", "Unauthorize"})
+_FIELDS: Final = load_definitions()["FIELDS"]
+_ACCOUNTS: Final = frozenset(name for name, field in _FIELDS.items() if field["type"] == "AccountID")
 _LOWER_ACCOUNTS: Final = frozenset({"issuer"})
 """Within an issued amount."""
-_AMOUNTS: Final = frozenset({"Amount", "Fee", "SendMax", "DeliverMin", "TakerGets", "TakerPays", "LimitAmount"})
-_SECRETS: Final = frozenset(
-    {"seed", "secret", "privatekey", "mnemonic", "passphrase", "masterseed", "masterseedhex", "masterkey", "familyseed"}
+_AMOUNTS: Final = frozenset(name for name, field in _FIELDS.items() if field["type"] == "Amount")
+_SECRET: Final = re.compile(
+    r"secret(?!ar)|mnemonic|passphrase|password|(?:private|priv|master)key"
+    r"|(?:^|family|master|wallet|account)seed(?:hex|phrase|words)?$"
 )
+"""In a name of which only small letters are left."""
+_SEED: Final = re.compile(r"s[1-9A-HJ-NP-Za-km-z]{24,34}")
 _SIGNATURES: Final = frozenset({"txnsignature", "signers"})
 _DROPS: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 _MAX_DROPS: Final = 10**17
@@ -93,14 +98,21 @@ def _carried(value: Any, place: str, room: "_Room", depth: int) -> Iterator[Faul
     elif isinstance(value, Mapping):
         for name, each in value.items():
             where = f"{place}.{_shown(name)}"
-            if re.sub(r"[^a-z]", "", name.lower()) in _SECRETS:
+            if _SECRET.search(_letters(name)):
                 yield Fault(where, "secret_forbidden")
             yield from _carried(each, where, room, depth + 1)
     elif isinstance(value, list):
         for number, each in enumerate(value):
             yield from _carried(each, f"{place}.{number}", room, depth + 1)
-    elif isinstance(value, int | float) and not abs(value) <= _SAFE_NUMBER:
+    else:
+        yield from _carried_plainly(value, place)
+
+
+def _carried_plainly(value: Any, place: str) -> Iterator[Fault]:
+    if isinstance(value, int | float) and not abs(value) <= _SAFE_NUMBER:
         yield Fault(place, "number_too_large")
+    elif isinstance(value, str) and _is_seed(value):
+        yield Fault(place, "secret_forbidden")
 
 
 class _Room:
@@ -135,12 +147,12 @@ def _walk_object(value: Mapping[str, Any], place: str, room: _Room, depth: int) 
         return
     for name, each in value.items():
         where = f"{place}.{_shown(name)}"
-        plain_name = re.sub(r"[^a-z]", "", name.lower())
+        letters = _letters(name)
         if len(name) > MAX_NAME or _CONTROL.search(name):
             yield Fault(where, "too_large" if len(name) > MAX_NAME else "control_character")
-        elif plain_name in _SECRETS:
+        elif _SECRET.search(letters):
             yield Fault(where, "secret_forbidden")
-        elif plain_name in _SIGNATURES:
+        elif letters in _SIGNATURES:
             yield Fault(where, "signature_forbidden")
         elif name in _ACCOUNTS or name in _LOWER_ACCOUNTS:
             if not _is_address(each):
@@ -161,6 +173,8 @@ def _plain(value: Any, place: str) -> Iterator[Fault]:
             yield Fault(place, "too_large")
         elif _CONTROL.search(value):
             yield Fault(place, "control_character")
+        elif _is_seed(value):
+            yield Fault(place, "secret_forbidden")
 
 
 def _amount(value: Any, place: str) -> Iterator[Fault]:
@@ -195,6 +209,21 @@ _PARTS: Final[dict[str, Callable[[str], bool]]] = {
     "value": lambda text: _VALUE.fullmatch(text) is not None,
     "mpt_issuance_id": lambda text: _ISSUANCE.fullmatch(text) is not None,
 }
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z]", "", name.lower())
+
+
+def _is_seed(text: str) -> bool:
+    """Whether this is the seed of a wallet, whatever its field is called: its checksum tells."""
+    if not _SEED.fullmatch(text):
+        return False
+    try:
+        decode_seed(text)
+    except (XRPLException, ValueError):
+        return False
+    return True
 
 
 def _shown(name: str) -> str:

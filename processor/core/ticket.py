@@ -7,8 +7,6 @@ takes it back to see to.
 Source: https://www.rfc-editor.org/rfc/rfc5116#section-5.2
 """
 
-import base64
-import binascii
 import hmac
 import json
 import re
@@ -17,6 +15,8 @@ from typing import Any, Final, Literal
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from schemas.base64url import decoded, encoded
 
 Purpose = Literal["state", "code"]
 
@@ -38,7 +38,7 @@ def seal(app: str, purpose: Purpose, secret: bytes, content: Mapping[str, Any], 
     """The ticket, which can stand in a URL. ``nonce``: `NONCE_BYTES` random bytes that were never used before."""
     text = json.dumps(content, separators=(",", ":")).encode()
     box = _cipher(app, purpose, secret).encrypt(nonce, text, None)
-    return f"{app}.{base64.urlsafe_b64encode(nonce + box).rstrip(b'=').decode()}"
+    return f"{app}.{encoded(nonce + box)}"
 
 
 def unseal(ticket: str, app: str, purpose: Purpose, secrets: Sequence[bytes]) -> dict[str, Any] | None:
@@ -47,8 +47,8 @@ def unseal(ticket: str, app: str, purpose: Purpose, secrets: Sequence[bytes]) ->
         return None
     sealed = ticket.partition(".")[2]
     try:
-        box = base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
-    except binascii.Error:
+        box = decoded(sealed)
+    except ValueError:
         return None
     for secret in secrets:
         try:

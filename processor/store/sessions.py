@@ -1,6 +1,5 @@
 """Who signed in: a token of 256 random bits for the client, its SHA-256 for us."""
 
-import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,6 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, insert, select
 
+from processor.core.digest import digest_of
 from processor.store.tables import restored, sessions, stored
 
 PREFIX: Final = "xws_"
@@ -53,8 +53,3 @@ def find(connection: Connection, token: str, now: datetime) -> Session | None:
 def end(connection: Connection, token: str) -> bool:
     """End a session before its time. False if there is none."""
     return connection.execute(delete(sessions).where(sessions.c.digest == digest_of(token))).rowcount == 1
-
-
-def digest_of(token: str) -> bytes:
-    """What is kept of a token."""
-    return hashlib.sha256(token.encode()).digest()

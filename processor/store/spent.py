@@ -1,17 +1,17 @@
 """What has been used up: each thing once, whichever instance is asked."""
 
-import hashlib
 from datetime import datetime
 
 from sqlalchemy import Connection, Dialect, delete, select
 
+from processor.core.digest import digest_of
 from processor.store.rows import insert_into
 from processor.store.tables import spent, stored
 
 
 def first(connection: Connection, dialect: Dialect, used: str, until: datetime) -> bool:
     """Whether nobody used this before. Of several at the same time, one is the first."""
-    row = {"digest": hashlib.sha256(used.encode()).digest(), "until": stored(until)}
+    row = {"digest": digest_of(used), "until": stored(until)}
     insert = insert_into(dialect, spent).values(row).on_conflict_do_nothing()
     return connection.execute(insert.returning(spent.c.until)).scalar() is not None
 

@@ -26,8 +26,9 @@ from processor.api.identity_tokens import XummJwtAuthenticator
 from processor.api.operations import OPERATIONS
 from processor.core import service_key
 from processor.core.allowance import Allowances
+from processor.core.digest import digest_of
 from processor.core.oauth2 import ApiSecret, Client
-from processor.core.service_key import ServiceKey, digest_of, find_key
+from processor.core.service_key import ServiceKey, find_key
 from processor.identities import Identities
 from processor.jwks import KeySet
 from processor.outbound import Connections

@@ -80,7 +80,7 @@ async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
             },
             "bar": {"api_key": BAR.key, "api_secret": BAR.secret, "oauth2_url": sandbox.base_url},
         }
-        settings = settings_for(tmp_path, applications=applications, public_url=PUBLIC_URL)
+        settings = settings_for(tmp_path, applications=applications, public_url=PUBLIC_URL, api={"session_ttl": "2h"})
         async with Processor(settings) as processor, aiohttp.ClientSession() as session:
             yield Stand(processor=processor, sandbox=sandbox, session=session)
 
@@ -109,7 +109,7 @@ async def test_user_signs_in(stand: Stand) -> None:
 
     assert (status, str(link.with_query(None)), is_private(headers)) == (200, APP_LINK, True)
     assert (swapped, session["app"], session["account"]) == (200, "shop", ALICE.address)
-    assert (session["token_type"], session["expires_in"]) == ("Bearer", 86400)
+    assert (session["token_type"], session["expires_in"]) == ("Bearer", 7200)
     me, _, told = await stand.ask("GET", "/v1/me", headers={"Authorization": f"Bearer {session['access_token']}"})
     assert (me, json.loads(told)["account"], json.loads(told)["proven_by"]) == (200, ALICE.address, "session")
     assert await stand.redeem(link.query["code"], pair.verifier) == (

@@ -68,7 +68,7 @@ def test_it_is_committed() -> None:
 def test_references_lead_somewhere() -> None:
     """Each component that is named is there, and each that is there is named."""
     named = set(re.findall(r'"#/components/(\w+)/([\w-]+)"', json.dumps(WHOLE)))
-    there = {(kind, name) for kind in ("schemas", "headers") for name in WHOLE["components"][kind]}
+    there = {(kind, name) for kind in ("schemas", "headers", "responses") for name in WHOLE["components"][kind]}
 
     assert named == there
 

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,19 @@ async def events(stand: Stand, path: str, bearer: str, **headers: str) -> list[t
     return found
 
 
+def modules_of(picture: str) -> list[str]:
+    """The modules of a code, read from its picture: gray of 1 bit, 6 dots a module, within 4 modules of quiet."""
+    raw = base64.b64decode(picture.removeprefix("data:image/png;base64,"))
+    side, start = int.from_bytes(raw[16:20]), raw.index(b"IDAT")
+    dots = zlib.decompress(raw[start + 4 : start + 4 + int.from_bytes(raw[start - 4 : start])])
+    width, lines = (side + 7) // 8, [b"\0" * ((side + 7) // 8)]
+    for at in range(0, len(dots), 1 + width):
+        line, above = dots[at + 1 : at + 1 + width], lines[-1]
+        lines.append(bytes((a + b) % 256 for a, b in zip(line, above, strict=True)) if dots[at] else line)
+    middles = range(4 * 6 + 3, side - 4 * 6, 6)
+    return ["".join("10"[lines[y + 1][x // 8] >> (7 - x % 8) & 1] for x in middles) for y in middles]
+
+
 async def test_sign_in(stand: Stand) -> None:
     """From the first call to a session: a link, a code, a proven signature, and a token that works."""
     begun, token = await stand.sign_in(account=ALICE)
@@ -59,6 +73,7 @@ async def test_sign_in(stand: Stand) -> None:
 
     assert begun["link"].endswith(f"/sign/{begun['id']}")
     assert base64.b64decode(begun["qr"]["png"].removeprefix("data:image/png;base64,"))[:4] == b"\x89PNG"
+    assert begun["qr"]["matrix"] == modules_of(begun["qr"]["png"])
     assert (begun["delivery"], begun["tokens_kept"]) == ("link", True)
     assert (status["outcome"], status["account"], status["reported"]) == (
         "signed",

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from processor.app import Processor
-from processor.core.service_key import digest_of
+from processor.core.digest import digest_of
 from processor.problem import STATUS
 from tests.core.payloads import PAYLOAD
 from tests.settings import settings_for

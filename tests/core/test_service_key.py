@@ -1,4 +1,5 @@
-from processor.core.service_key import ServiceKey, digest_of, find_key
+from processor.core.digest import digest_of
+from processor.core.service_key import ServiceKey, find_key
 
 KEYS = tuple(
     ServiceKey(name=name, digest=digest_of(f"key of {name}"), scopes=frozenset({"watches"})) for name in ("a", "b")

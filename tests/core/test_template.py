@@ -10,6 +10,8 @@ from processor.core.template import MAX_DEPTH, MAX_FAULTS, MAX_VALUES, Fault, fa
 from tests.sandbox.world import ALICE, BOB
 
 PAYMENT: dict[str, Any] = {"TransactionType": "Payment", "Destination": BOB, "Amount": "1"}
+SEED = "sn3nxiW7v8KXzPzAqzyHXbSSKNuN9"
+"""Of a wallet in the documentation of the XRP Ledger, which is nobody's."""
 ISSUED = {"currency": "USD", "issuer": ALICE, "value": "1.5"}
 
 
@@ -31,6 +33,8 @@ def nested(depth: int, inner: Any) -> Any:
         {"Paths": [[{"currency": "USD", "issuer": ALICE}]]},
         {"DestinationTag": 2**32 - 1, "Flags": 131072},
         {"Amount": "100000000000000000"},
+        {"Amount2": ISSUED, "Asset": {"currency": "XRP"}},
+        {"Domain": SEED[:-1] + "x"},
     ],
 )
 def test_good_templates(changes: dict[str, Any]) -> None:
@@ -62,6 +66,14 @@ def test_good_templates(changes: dict[str, Any]) -> None:
         ({"a": {"b": [{"private_key": "s"}]}}, "a.b.0.private_key", "secret_forbidden"),
         ({"Seed": "s"}, "Seed", "secret_forbidden"),
         ({"master-seed": "s"}, "master-seed", "secret_forbidden"),
+        ({"secretKey": "s"}, "secretKey", "secret_forbidden"),
+        ({"wallet_seed": "s"}, "wallet_seed", "secret_forbidden"),
+        ({"Domain": SEED}, "Domain", "secret_forbidden"),
+        ({"NFTokenMinter": "rX"}, "NFTokenMinter", "not_an_address"),
+        ({"Delegate": BOB[:-1] + "x"}, "Delegate", "not_an_address"),
+        ({"Amount2": 7}, "Amount2", "not_an_amount"),
+        ({"NFTokenBrokerFee": "1.5"}, "NFTokenBrokerFee", "not_an_amount"),
+        ({"LPTokenOut": ISSUED | {"issuer": "rX"}}, "LPTokenOut.issuer", "not_an_address"),
         ({"TxnSignature": "00"}, "TxnSignature", "signature_forbidden"),
         ({"Domain": "x" * 5000}, "Domain", "too_large"),
         ({"Domain": "a\x00"}, "Domain", "control_character"),
@@ -81,6 +93,20 @@ def test_bounds() -> None:
     assert len(faults_in(PAYMENT | {f"F{number}": 0.5 for number in range(50)})) == MAX_FAULTS
     assert faults_in_blob(nested(MAX_DEPTH + 1, 1))[0].reason == "too_deep"
     assert faults_in_blob({"a": [1] * 1000}) == (Fault("blob", "too_large"),)
+
+
+@pytest.mark.parametrize(
+    ("blob", "faulty"),
+    [
+        ({"seedlings": 3, "secretary": "Ann", "order": "s1"}, False),
+        ({"note": SEED}, True),
+        ({"client-secret": "x"}, True),
+        ({"recovery": {"seed_phrase": "x"}}, True),
+    ],
+)
+def test_what_is_carried_along(blob: dict[str, Any], *, faulty: bool) -> None:
+    """A secret is found by its name or by what it is; words that only begin like one are no secret."""
+    assert bool(faults_in_blob(blob)) is faulty
 
 
 JSON = st.recursive(

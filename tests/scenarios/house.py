@@ -15,7 +15,7 @@ from sqlalchemy import and_, func, not_, or_, select
 
 from processor.app import Processor
 from processor.budget import Budget
-from processor.core.service_key import digest_of
+from processor.core.digest import digest_of
 from processor.core.state import PayloadState
 from processor.listener import Timing
 from processor.publisher.embedded import EmbeddedPublisher

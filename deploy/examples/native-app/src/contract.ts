@@ -50,6 +50,8 @@ export interface ProblemDetails {
 export interface Qr {
   /** A data URL of a PNG, made here: nobody else is asked. */
   readonly png: string;
+  /** The same code for drawing: rows from top to bottom, `1` for a dark module, without the quiet zone. */
+  readonly matrix: readonly string[];
   /** Xumm's picture. */
   readonly png_url?: string | null;
   /** Xumm's matrix as JSON. */
