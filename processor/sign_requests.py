@@ -163,7 +163,7 @@ class SignRequests:
         reason = answer.result.reason
         if reason != "OK" and reason != "ALREADY_CANCELLED":  # noqa: PLR1714  what narrows the type
             raise Problem(_CANCEL_PROBLEMS[reason])
-        await self._report(request, "cancelled", None)
+        await self._report(request, "cancelled")
         log.info("request.cancelled", app=request.app, payload=request.payload)
         return reason
 
@@ -232,7 +232,7 @@ class SignRequests:
         """It is watched first, then remembered: what breaks off in between is found by its identifier."""
         meta = CustomMeta(identifier=request.identifier, blob=asked.blob, instruction=asked.instruction)
         standing = replace(request, payload=created.uuid)
-        recorded = await self._report(standing, "created", meta.model_dump_json().encode())
+        recorded = await self._report(standing, "created", meta.model_dump_json().encode(), asked_of=asked.account)
         self._on_created()
         transition = recorded.transition
         late = transition is not None and transition.state.sequence > len(transition.announcements)
@@ -240,7 +240,12 @@ class SignRequests:
         log.info("request.created", app=request.app, payload=created.uuid, pushed=created.pushed, kind=request.kind)
 
     async def _report(
-        self, request: StoredRequest, kind: Literal["created", "cancelled"], custom_meta: bytes | None
+        self,
+        request: StoredRequest,
+        kind: Literal["created", "cancelled"],
+        custom_meta: bytes | None = None,
+        *,
+        asked_of: str | None = None,
     ) -> Recorded:
         application = self._applications[request.app]
         assert request.payload is not None  # noqa: S101  what is reported stands
@@ -252,6 +257,7 @@ class SignRequests:
             kind=kind,
             expires_at=request.expires_at,
             custom_meta=custom_meta,
+            asked_of=asked_of,
         )
         return await self._store.record(Reported(report=report, policy=application.policy))
 

@@ -73,6 +73,8 @@ class DeviceRegisteredData(DeviceData):
     """Of a browser's subscription, and of nothing else."""
     platform: Platform
     locale: Locale | None = None
+    user: Uuid | None = None
+    """Opaque reference of the user, as in the events' ``user``; None where the caller proved an account alone."""
 
 
 class DeviceRemovedData(DeviceData):

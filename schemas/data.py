@@ -27,6 +27,8 @@ class SignData(Tolerant):
     """How this was learned: webhook (HMAC checked), websocket or api (TLS), request (made through this service)."""
     user: Uuid | None = None
     """Opaque reference of the user within the application: stable, and no user token. None while unknown."""
+    asked_of: Account | None = None
+    """Whom the request was made for, if it was made through this service for somebody. Says nothing of who signed."""
     custom_meta: CustomMeta | None = None
     """None while unknown: a status message carries none."""
 

@@ -17,6 +17,7 @@ from tests.wallets import ALICE
 
 ISSUER = "https://oauth2.xumm.app"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+USER_TOKEN = "8f5b1d3a-0000-4000-8000-0000000000bb"
 EXPECTED = Expected(api_key=APPLICATION, network="MAINNET", issuer=ISSUER)
 
 
@@ -41,7 +42,7 @@ def claims(*, now: datetime = NOW, **changes: Any) -> dict[str, Any]:
         "iat": int(now.timestamp()),
         "exp": int((now + timedelta(hours=24)).timestamp()),
         "payload_uuidv4": "8f5b1d3a-0000-4000-8000-0000000000aa",
-        "usertoken_uuidv4": "8f5b1d3a-0000-4000-8000-0000000000bb",
+        "usertoken_uuidv4": USER_TOKEN,
         "network_type": "MAINNET",
         "network_id": 0,
         "network_endpoint": "wss://xrplcluster.com",

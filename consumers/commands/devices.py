@@ -88,6 +88,7 @@ def list_devices(
             "channel": each.channel,
             "platform": each.platform,
             "locale": each.locale,
+            "user": each.user,
         }
         for each in found
     ]

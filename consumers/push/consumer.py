@@ -161,9 +161,9 @@ class Push(Consumer):
 
 
 def _owners(event: SignEvent | ResolveEvent) -> tuple[str, ...]:
-    """By whom a device may have been registered: the user, and the account once it is known."""
+    """Whose devices hear of it: who acted, by reference and by account as far as known, and who had been asked."""
     account = event.data.account if isinstance(event.data, SignedOutcome) else None
-    return tuple(owner for owner in (event.data.user, account) if owner is not None)
+    return tuple({owner for owner in (event.data.user, event.data.asked_of, account) if owner is not None})
 
 
 def _note_served(connection: Connection, event_id: str, device: Device) -> None:
@@ -190,6 +190,7 @@ def _device_of(data: DeviceRegisteredData) -> Device:
         channel=data.channel,
         keys=None if data.keys is None else Keys(p256dh=data.keys.p256dh, auth=data.keys.auth),
         application=data.application,
+        user=data.user,
     )
 
 

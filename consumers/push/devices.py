@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, Row, Table, and_, delete, exists, select
+from sqlalchemy import Connection, Row, Table, and_, delete, exists, or_, select
 
 from consumers.push.subscription import Keys, checked, endpoint_of
-from consumers.push.tables import claims, devices, doubts, pushes, routes
+from consumers.push.tables import claims, devices, doubts, pushes, routes, users
 from consumers.runtime.upsert import insert_into
 
 Platform = Literal["android", "ios", "web"]
@@ -27,6 +27,7 @@ TOKEN_FORMS: Final[Mapping[ChannelName, tuple[re.Pattern[str], str]]] = {
     "webpush": (re.compile(r"https://[!-~]+"), "the https endpoint of a subscription"),
 }
 """What a token of each channel looks like, and how that is told."""
+_SAME_REGISTRATION: Final = and_(users.c.owner == devices.c.owner, users.c.token_hash == devices.c.token_hash)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,8 @@ class Device:
     """Of a Web Push subscription, whose endpoint is the token."""
     application: str | None = None
     """Xumm's uuid of the one that it hears of; None: all."""
+    user: str | None = None
+    """The user reference by which it hears too, where ``owner`` is an account."""
 
     def __repr__(self) -> str:
         shown = f"platform={self.platform!r}, channel={self.channel!r}"
@@ -83,23 +86,26 @@ def add(connection: Connection, device: Device, *, at: datetime | None = None) -
     }
     _put(connection, devices, registration)
     _put(connection, routes, route)
+    _put_user(connection, device)
 
 
 def list_of(connection: Connection, owners: Iterable[str] | None = None) -> list[Device]:
-    """Devices of ``owners``, or all; oldest first."""
+    """Devices of ``owners``, accounts or user references, or all; oldest first."""
     claimed = and_(
         devices.c.owner == claims.c.owner,
         devices.c.token_hash == claims.c.token_hash,
         claims.c.registered_at > claims.c.removed_at,
     )
     rows = (
-        select(devices, routes.c.channel, routes.c.p256dh, routes.c.auth, claims.c.application)
+        select(devices, routes.c.channel, routes.c.p256dh, routes.c.auth, claims.c.application, users.c.user)
         .join_from(devices, routes, devices.c.token_hash == routes.c.token_hash, isouter=True)
         .join(claims, claimed, isouter=True)
+        .join(users, _SAME_REGISTRATION, isouter=True)
         .order_by(devices.c.added_at, devices.c.token_hash)
     )
     if owners is not None:
-        rows = rows.where(devices.c.owner.in_(tuple(owners)))
+        wanted = tuple(owners)
+        rows = rows.where(or_(devices.c.owner.in_(wanted), users.c.user.in_(wanted)))
     return [_device(row) for row in connection.execute(rows)]
 
 
@@ -118,6 +124,8 @@ def forget(
     if added_by is not None:
         wanted &= devices.c.added_at <= int(added_by.timestamp())
     gone = connection.execute(delete(devices).where(wanted)).rowcount
+    unregistered = ~exists().where(_SAME_REGISTRATION)
+    connection.execute(delete(users).where(users.c.token_hash == token_hash, unregistered))
     unused = ~exists().where(devices.c.token_hash == token_hash)
     for table in (routes, doubts):
         connection.execute(delete(table).where(table.c.token_hash == token_hash, unused))
@@ -127,6 +135,15 @@ def forget(
 def hash_of(token: str) -> str:
     """What names a token in keys and notes."""
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _put_user(connection: Connection, device: Device) -> None:
+    """What the last registration says is all that counts: one that names no user ends the one before."""
+    if device.user is not None:
+        _put(connection, users, {"owner": device.owner, "token_hash": device.token_hash, "user": device.user})
+        return
+    last = (users.c.owner == device.owner, users.c.token_hash == device.token_hash)
+    connection.execute(delete(users).where(*last))
 
 
 def _put(connection: Connection, table: Table, row: Mapping[str, object]) -> None:
@@ -160,6 +177,7 @@ def _device(row: Row[Any]) -> Device:
         channel=row.channel or "fcm",
         keys=Keys(p256dh=row.p256dh, auth=row.auth) if row.p256dh else None,
         application=row.application,
+        user=row.user,
     )
 
 

@@ -1,4 +1,7 @@
-"""The registry's tables. Version 2 brought ``routes``, version 3 ``claims`` and ``doubts``: tables only ever join."""
+"""The registry's tables. Version 2 brought ``routes``, version 3 ``claims``, ``users`` and ``doubts``.
+
+Tables only ever join, so that bringing a registry up to date is creating what it lacks.
+"""
 
 from typing import Final
 
@@ -52,6 +55,16 @@ claims: Final = Table(
 """When an account last registered a device by command, for which application, and when it last removed it; in
 microseconds, 0 for never. Kept for a time after the device went, so that an older command changes nothing.
 A device without a claim was registered by hand, and hears of every application."""
+
+users: Final = Table(
+    "device_users",
+    METADATA,
+    Column("owner", String(36), primary_key=True),
+    Column("token_hash", String(64), primary_key=True),
+    Column("user", String(36), nullable=False),
+    Index("device_users_by_user", "user"),
+)
+"""The user reference that came with the last registration of a device under an account. It goes with that."""
 
 doubts: Final = Table(
     "doubts",

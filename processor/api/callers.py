@@ -76,7 +76,11 @@ class Callers:
             if session is None:
                 raise Problem("key_invalid")
             return UserCaller(
-                app=session.app, account=session.account, proven_by="session", expires_at=session.expires_at
+                app=session.app,
+                account=session.account,
+                proven_by="session",
+                user=session.user,
+                expires_at=session.expires_at,
             )
         key = find_key(self._keys, bearer)
         if key is not None:

@@ -79,19 +79,20 @@ class DeviceDesk:
     async def _owner(self, request: web.Request) -> Owner:
         """A user for themselves; a service for the account that its query names. Raises `Problem`."""
         caller = await self.callers.permitted(request, SCOPE)
-        app, account = request.query.get("app"), request.query.get("account")
+        app, account, user = request.query.get("app"), request.query.get("account"), None
         permitted(caller, SCOPE, app)
         if isinstance(caller, UserCaller):
             if account not in {None, caller.account}:
                 raise Problem("parameter_invalid", errors=[("account", "not_the_users")])
-            app, account = caller.app, caller.account
+            app, account, user = caller.app, caller.account, caller.user
         application = self.applications.get(app or "")
         if application is None:
             raise Problem("application_forbidden")
         try:
-            return Owner(application=application, account=_account.validate_python(account), at=self.clock())
+            proven = _account.validate_python(account)
         except ValidationError:
             raise Problem("parameter_invalid", errors=[("account", "no_account")]) from None
+        return Owner(application=application, account=proven, at=self.clock(), user=user)
 
     async def _ask(self, command: AnyDeviceCommand) -> web.StreamResponse:
         """Hand ``command`` over. Raises `Problem` unless the broker certainly holds it."""

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Literal
 
 import structlog
 
 from processor.core.caller import UserCaller
 from processor.core.errors import Unavailable
-from processor.core.json_web_token import Unproven, algorithm_of, claimed_application, verify_xapp
+from processor.core.identity import user_reference
+from processor.core.json_web_token import Proof, Unproven, algorithm_of, claimed_application, verify_xapp
 from processor.core.oauth2 import Client
 from processor.identities import Identities
 from processor.problem import Problem
@@ -34,7 +36,7 @@ class XummJwtAuthenticator:
             return None
         except Unavailable:
             raise Problem("identity_unavailable") from None
-        return UserCaller(app=client.app, account=proof.account, proven_by="xumm_jwt", expires_at=proof.expires_at)
+        return _caller(client, proof, "xumm_jwt")
 
 
 class XAppJwtAuthenticator:
@@ -55,7 +57,17 @@ class XAppJwtAuthenticator:
         except Unproven as unproven:
             log.warning("identity.refused", app=client.app, reason=unproven.fault)
             return None
-        return UserCaller(app=client.app, account=proof.account, proven_by="xapp_jwt", expires_at=proof.expires_at)
+        return _caller(client, proof, "xapp_jwt")
+
+
+def _caller(client: Client, proof: Proof, proven_by: Literal["xumm_jwt", "xapp_jwt"]) -> UserCaller:
+    return UserCaller(
+        app=client.app,
+        account=proof.account,
+        proven_by=proven_by,
+        user=user_reference(client.api_key, proof.user_token) if proof.user_token else None,
+        expires_at=proof.expires_at,
+    )
 
 
 class _Clients:

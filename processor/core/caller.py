@@ -16,6 +16,8 @@ class UserCaller:
     account: str
     """The address that the user proved to hold."""
     proven_by: Literal["session", "xumm_jwt", "xapp_jwt"]
+    user: str | None = None
+    """The opaque reference that events carry, where it is known."""
     expires_at: datetime | None = None
     """Until when that counts, where it is known."""
 

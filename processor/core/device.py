@@ -52,6 +52,8 @@ class Owner:
     application: Application
     account: str
     at: datetime
+    user: str | None = None
+    """The opaque reference that events carry, where the caller's proof names it."""
 
 
 def registration(owner: Owner, named: str, asked: DeviceRegistration) -> AnyDeviceCommand:
@@ -71,6 +73,7 @@ def registration(owner: Owner, named: str, asked: DeviceRegistration) -> AnyDevi
         keys=keys,
         platform=asked.platform or _PLATFORMS[asked.channel],
         locale=asked.locale,
+        user=owner.user,
     )
     return DeviceRegistered(**_envelope(owner, digest_of(token), "registered"), data=data)
 

@@ -97,7 +97,8 @@ def learn(state: PayloadState, report: Report) -> PayloadState:  # noqa: PLR0911
         case LedgerReport():
             return state._replace(ledger=_better_ledger(state, report.ledger))
         case RequestReport():
-            return _add(state, REQUEST_FACTS[report.kind], report, expires_at=report.expires_at)
+            asked = _add(state, REQUEST_FACTS[report.kind], report, expires_at=report.expires_at)
+            return asked._replace(asked_of=state.asked_of or report.asked_of)
         case LookupDue():
             return state._replace(look_at=_next_look(state, report))
         case LookupAbandoned():
@@ -138,6 +139,7 @@ def _add(
         state.ledger,
         state.learned or (Learned(_SOURCES[type(report)], report.at) if facts & _TELLS_END else None),
         state.look_at,
+        state.asked_of,
     )
 
 

@@ -83,6 +83,8 @@ class RequestReport(_Report):
     kind: Literal["created", "cancelled"]
     expires_at: datetime | None = None
     custom_meta: CustomMetaJson | None = None
+    asked_of: str | None = None
+    """The account that it was made for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,6 +94,8 @@ class PayloadState(NamedTuple):
     learned: Learned | None = None
     look_at: datetime | None = None
     """When the last look is due, or was, that was asked for without a claim."""
+    asked_of: str | None = None
+    """The account that it was made for through this service."""
 
     def with_conclusions(
         self, facts: Facts, flags: Flags, sequence: int, resolved: ResolveName | None

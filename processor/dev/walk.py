@@ -2,16 +2,22 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
+
+from sqlalchemy import Connection
 
 from consumers.push import devices
 from consumers.push.devices import Device
 from consumers.runtime.composition import open_database
 from consumers.runtime.discovery import find
 from consumers.runtime.settings import Settings as ConsumerSettings
+from processor.core.identity import event_id
+from processor.dev.effects import APP_STATE, PUSH
 from processor.dev.story import Story
+from processor.sandbox.payload import Payload
 from processor.sandbox.phone import ACCOUNT
 from processor.sandbox.server import Sandbox
 
@@ -52,7 +58,7 @@ class Walk:
         tell("sandbox", f"plays Xumm and the ledger at {self._sandbox.base_url}")
         await self._register(ACCOUNT)
         await self._sign_in()
-        await self._pay()
+        await self._hand_over(await self._pay())
         self._story.say(HINTS.format(url=self._url, app=APP))
 
     async def _sign_in(self) -> None:
@@ -70,7 +76,7 @@ class Walk:
         self._story.tell("app state", f"signed in: {row['account']}")
         await self._register(row["user"])
 
-    async def _pay(self) -> None:
+    async def _pay(self) -> Payload:
         self._story.title("2. The user pays 10 XRP")
         payload = self._sandbox.create(
             {
@@ -92,27 +98,37 @@ class Walk:
             f"received {int(row['amount']) / 1_000_000:g} XRP for {row['identifier']} on {row['network']}, "
             f"validated in ledger {row['ledger_index']}",
         )
+        return payload
 
     async def _register(self, owner: str) -> None:
         """The demo's phone wants to be pushed to."""
-        settings = ConsumerSettings(database_url=f"sqlite:///{self._folder}/{{consumer}}.db")
         device = Device(owner=owner, token=_PHONE, platform="android")
-        async with open_database(find("push"), settings) as database:
-            await database.write(lambda connection: devices.add(connection, device))
+        await self._in_registry(lambda connection: devices.add(connection, device))
 
-    async def _row(self, query: str, payload: str) -> Any:
-        """The row that the app-state consumer is about to write."""
+    async def _hand_over(self, payload: Payload) -> None:
+        """Once the walk's phone heard all: from now on it is the page's device that hears, and no other."""
+        last = event_id(payload.application.key, payload.uuid, "xumm.resolve")
+        await self._row("select 1 from pushes where event_id = ?", last, database=PUSH)
+        await self._in_registry(lambda connection: devices.remove(connection, _PHONE))
+
+    async def _in_registry(self, job: Callable[[Connection], object]) -> None:
+        settings = ConsumerSettings(database_url=f"sqlite:///{self._folder}/{{consumer}}.db")
+        async with open_database(find("push"), settings) as database:
+            await database.write(job)
+
+    async def _row(self, query: str, named: str, *, database: str = APP_STATE) -> Any:
+        """The row that a consumer is about to write."""
         async with asyncio.timeout(_PATIENCE_SECONDS):
             while True:
-                row = await asyncio.to_thread(self._look, query, payload)
+                row = await asyncio.to_thread(self._look, query, named, database)
                 if row is not None:
                     return row
                 await asyncio.sleep(0.05)
 
-    def _look(self, query: str, payload: str) -> Any:
-        with closing(sqlite3.connect(f"file:{self._folder}/app-state.db?mode=ro", uri=True)) as reader:
+    def _look(self, query: str, named: str, database: str) -> Any:
+        with closing(sqlite3.connect(f"file:{self._folder}/{database}.db?mode=ro", uri=True)) as reader:
             reader.row_factory = sqlite3.Row
             try:
-                return reader.execute(query, (payload,)).fetchone()
+                return reader.execute(query, (named,)).fetchone()
             except sqlite3.OperationalError:  # the consumer has not made its tables yet, or is writing
                 return None

@@ -195,7 +195,7 @@ def sign_in_page(asked: Asked, query: Mapping[str, str], accounts: Mapping[str, 
         for name, address in accounts.items()
     )
     return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Sandbox</title>'
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Sandbox</title><link rel="icon" href="data:,">'
         f"<h1>Sign in to {html.escape(asked.application.name)}</h1>"
         f'<form method="post" action="/auth">{fields}{buttons}<button name="deny" value="1">Decline</button></form>'
     )

@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from processor.core.device import path_of
+from processor.core.identity import user_reference
 from processor.publisher.embedded import EmbeddedPublisher
 from processor.publisher.port import Message
 from processor.sandbox import wallet
@@ -76,7 +77,7 @@ def refusal(answer: Answer) -> tuple[int, str, list[tuple[str, str]]]:
 
 
 async def test_user_registers_and_removes_a_phone(stand: Stand, queue: Queue, user: str) -> None:
-    """Both become commands for the account that the session proves, and are answered without a body."""
+    """Both become commands for the account and the user that the session proves, and are answered without a body."""
     answers = [await put(stand, user), await stand.call("DELETE", f"/v1/devices/{quote(TOKEN)}", bearer=user)]
     registered, removed = queue.commands
 
@@ -90,6 +91,7 @@ async def test_user_registers_and_removes_a_phone(stand: Stand, queue: Queue, us
         "keys": None,
         "platform": "android",
         "locale": "de-CH",
+        "user": user_reference(SHOP.key, stand.sandbox.tokens.signed(SHOP.key, wallet.ALICE.address).token),
     }
     assert (removed.data.account, removed.subject) == (wallet.ALICE.address, registered.subject)
     assert registered.time < removed.time
@@ -124,7 +126,8 @@ async def test_service_acts_for_an_account(stand: Stand, queue: Queue) -> None:
     bearer = "stranger's key"
 
     assert (await stand.call("PUT", path + whose, {"channel": "apns"}, bearer=bearer)).status == 204
-    assert (queue.commands[0].data.account, queue.commands[0].data.platform) == (wallet.BOB.address, "ios")
+    data = queue.commands[0].data
+    assert (data.account, data.user, data.platform) == (wallet.BOB.address, None, "ios")
     assert refusal(await stand.call("DELETE", path + whose))[:2] == (403, "scope_missing")
     for wrong, refused in (
         ("", (403, "application_forbidden", [])),

@@ -21,6 +21,7 @@ from processor.app import Processor
 from processor.core.allowance import Allowances
 from processor.core.caller import UserCaller
 from processor.core.errors import StoreUnavailable
+from processor.core.identity import user_reference
 from processor.core.oauth2 import ApiSecret, Client
 from processor.identities import Identities
 from processor.jwks import KeySet
@@ -29,7 +30,7 @@ from processor.problem import Problem
 from tests.core.payloads import APPLICATION, SECRET
 from tests.peer import Peer, says, serving
 from tests.settings import settings_for
-from tests.tokens import ISSUER, NOW, identity, jwk, public_key, xapp
+from tests.tokens import ISSUER, NOW, USER_TOKEN, identity, jwk, public_key, xapp
 from tests.wallets import ALICE
 
 BAR = {"api_key": "8f5b1d3a-0000-4000-8000-00000000a002", "api_secret": "22345678-90ab-4cde-8f01-234567890abc"}
@@ -214,6 +215,15 @@ async def test_hint_decides_the_application(gate: Gate) -> None:
     assert await gate.xumm.user("shop", identity()) is not None
     assert await gate.xumm.user("bar", identity()) is None
     assert await gate.xumm.user("shop", identity(aud=BAR["api_key"], client_id=BAR["api_key"])) is None
+
+
+async def test_caller_is_known_by_the_reference_of_the_events(gate: Gate) -> None:
+    """It is made of the user token that Xumm's own token names; one that names none leaves it open."""
+    named, unnamed = [await gate.xumm.user("shop", identity(usertoken_uuidv4=each)) for each in (USER_TOKEN, None)]
+
+    assert named is not None
+    assert unnamed is not None
+    assert (named.user, unnamed.user) == (user_reference(APPLICATION, USER_TOKEN), None)
 
 
 async def test_xapp_token_needs_the_switch(gate: Gate) -> None:

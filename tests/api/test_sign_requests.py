@@ -125,7 +125,7 @@ async def test_payment(stand: Stand) -> None:
 
 async def test_events(stand: Stand) -> None:
     """All that happens comes in order as it is committed, and again from any point; after the outcome it ends."""
-    asked = await made(stand)
+    asked = await made(stand, account=BOB)
     live = asyncio.create_task(events(stand, asked["events_url"], "backend's key"))
     await asyncio.sleep(0)
     stand.sandbox.sign(asked["id"])
@@ -133,7 +133,7 @@ async def test_events(stand: Stand) -> None:
     again = await events(stand, asked["events_url"], "backend's key", Last_Event_ID=str(seen[0][0]))
 
     assert [seen[0][1], seen[-1][1]] == ["xumm.sign.created", "xumm.resolve.validated"]
-    assert {body["subject"] for _, _, body in seen} == {asked["id"]}
+    assert {(body["subject"], body["data"]["asked_of"]) for _, _, body in seen} == {(asked["id"], BOB)}
     assert "xumm.sign.signed" in [kind for _, kind, _ in seen]
     assert again == seen[1:]
 

@@ -91,7 +91,8 @@ def test_devices_are_added_listed_and_removed() -> None:
     listed = json.loads(run("devices", "list", USER, "--json"))
     shown += run("devices", "list") + run("devices", "remove", "-", stdin=f"{TOKEN}\n")
 
-    assert listed == [{"owner": USER, "token": "…000001", "channel": "fcm", "platform": "ios", "locale": "de"}]
+    told = {"owner": USER, "token": "…000001", "channel": "fcm", "platform": "ios", "locale": "de", "user": None}
+    assert listed == [told]
     assert TOKEN not in shown
     assert "no such device" in run("devices", "remove", TOKEN, code=3)
     assert "printable" in run("devices", "add", USER, "a b", code=2)

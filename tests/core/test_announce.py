@@ -14,7 +14,20 @@ from processor.core.lifecycle import apply
 from processor.core.normalize import webhook_report
 from processor.core.report import Report, Token
 from schemas.events import MODELS, ResolveFailed, ResolveValidated, parse_event
-from tests.core.payloads import ACCOUNT, APPLICATION, NOW, PAYLOAD, POLICY, SHOP, UNKNOWN, ledger, snapshot, webhook
+from tests.core.payloads import (
+    ACCOUNT,
+    APPLICATION,
+    NOW,
+    PAYLOAD,
+    POLICY,
+    SHOP,
+    UNKNOWN,
+    ledger,
+    request,
+    snapshot,
+    status,
+    webhook,
+)
 from tests.core.test_lifecycle import REPORTS, STORIES
 from tests.webhooks import body_of
 
@@ -114,6 +127,16 @@ def test_failed_event_says_why(reports: list[Report], reason: str, result: str |
 
     assert isinstance(event, ResolveFailed)
     assert (reason, result) == (event.data.reason, event.data.result)
+
+
+def test_whom_a_request_was_made_for_stands_in_all_that_follows() -> None:
+    """Whatever source tells what comes next; of a request that was made for nobody it is None."""
+    told = [
+        [json.loads(event.body)["data"]["asked_of"] for event in published(first, status("opened"), webhook())]
+        for first in (request("created", asked_of=ACCOUNT), request("created"))
+    ]
+
+    assert [[ACCOUNT] * 3, [None] * 3] == told
 
 
 def test_user_token_stays_inside() -> None:

@@ -9,6 +9,7 @@ from processor.core.digest import digest_of
 from processor.sandbox.phone import ACCOUNT
 from schemas.topology import DEFAULT_QUEUES, PUSH_DEVICES, dead_letter_queue
 from tests.consumers.broker import until
+from tests.core.payloads import APPLICATION
 from tests.e2e.service import ConsumerProcess, ServiceProcess, Stage
 from tests.e2e.stand import PAYMENT, SIGN_IN, Stand
 
@@ -79,6 +80,45 @@ async def test_phone_registers_hears_and_is_taken_back(
     assert {event["type"].split(".")[1] for event in events} <= {"sign", "resolve"}
     assert [place.folder.name for place in (service, push) if TOKEN in place.output] == []
     assert dead_letter_queue(PUSH_DEVICES) in stage.queues()
+
+
+async def test_phone_of_a_session_hears_of_its_user_and_of_its_account(
+    stage: Stage, stand: Stand, service: ServiceProcess, push: ConsumerProcess
+) -> None:
+    """By the user reference while that lasts; of what is asked of the account also after its token was revoked."""
+    assert await until(lambda: service.logged("publisher.connected")[1:])
+    async with aiohttp.ClientSession(service.url) as http:
+        bearer = await _signed_in(http, stand)
+        signed_in = {"Authorization": f"Bearer {bearer}"}
+        answer = await http.put(f"/v1/devices/{TOKEN}", json={"channel": "fcm"}, headers=signed_in)
+        await until(lambda: push.logged("device.registered"))
+        stand.sandbox.sign(stand.sandbox.create(PAYMENT).uuid)
+        by_user = await until(lambda: _titles(push) if "Transaction confirmed" in _titles(push) else None, 40)
+
+        stand.sandbox.tokens.revoke(APPLICATION)
+        asked = {"app": "shop", "txjson": PAYMENT["txjson"], "submit": True}
+        made = await (await http.post("/v1/sign-requests", json=asked, headers=signed_in)).json()
+        stand.sandbox.sign(made["id"])
+        all_told = await until(lambda: _titles(push) if _titles(push).count("Transaction confirmed") > 1 else None, 40)
+
+    assert (answer.status, "Signed" in by_user) == (204, True)
+    assert {"Signed", "Transaction confirmed"} <= set(all_told[len(by_user) :])
+
+
+async def _signed_in(http: aiohttp.ClientSession, stand: Stand) -> str:
+    begun = await (await http.post("/v1/sign-in", json={"app": "shop"})).json()
+    stand.sandbox.sign(begun["id"])
+    secret = {"Authorization": f"Bearer {begun['exchange_secret']}"}
+
+    async def session() -> str | None:
+        async with http.post(begun["session_url"], headers=secret) as answer:
+            return (await answer.json())["token"] if answer.status == 201 else None
+
+    return str(await until(session, 40))
+
+
+def _titles(push: ConsumerProcess) -> list[str]:
+    return [line["title"] for line in push.logged("push.logged")]
 
 
 async def test_broker_that_is_gone_is_told(stage: Stage, service: ServiceProcess) -> None:

@@ -65,6 +65,16 @@ class Visitor:
         await self.press(self.phone, "Done")
         await self.press(self.app, "Continue")
 
+    async def sign_in_with_oauth2(self, name: str = "Alice") -> None:
+        """Through the provider's own page, and back."""
+        await self.press(self.app, "Sign in with OAuth2")
+        await self.page.get_by_role("button", name=f"Sign in as {name}", exact=True).click()
+        await self.sees(self.app, "Signed in")
+
+    async def device(self) -> str:
+        """What the app shows of its push device."""
+        return str(await self.page.evaluate("import('/sandbox/device.js').then(each => each.ending())"))
+
     async def ask(self, note: str = "Two tickets, row 7", *, pushed: bool = True) -> None:
         """Ask for a payment; without a push if the user took that permission back before."""
         if not pushed:

@@ -96,6 +96,62 @@ async def test_signing_after_expiry(visitor: Visitor) -> None:
     await visitor.sees(visitor.app, "Paid. Final on the ledger")
 
 
+async def test_device_that_the_app_registered_hears_of_all(visitor: Visitor) -> None:
+    """From opening on, and also where the user took the user token back that Xumm had named the user by."""
+    await visitor.sign_in()
+    await visitor.ask(pushed=False)
+    await visitor.press(visitor.phone, "Scan the code")
+    await visitor.press(visitor.phone, "Sign")
+    await visitor.sees(visitor.app, "Paid. Final on the ledger")
+    payload, device = await visitor.latest(), await visitor.device()
+    await visitor.picture("pushed")
+
+    for kind, text in (
+        ("sign.opened", "Sign request opened"),
+        ("sign.signed", "We are checking it now."),
+        ("resolve.validated", "Transaction confirmed"),
+    ):
+        await expect(visitor.row(payload, kind)).to_contain_text(text)
+        await expect(visitor.row(payload, kind)).to_contain_text(device)
+
+
+async def test_signing_out_takes_the_device_back(visitor: Visitor) -> None:
+    """What happens afterwards is pushed to it no more; nobody else on the page is told of it."""
+    await visitor.sign_in()
+    device = await visitor.device()
+    await visitor.sees(visitor.app, f"Pushes go to this device, {device}.")
+    await visitor.press(visitor.app, "Sign out")
+    await visitor.sign_in()
+    payload = await visitor.latest()
+
+    await expect(visitor.row(payload, "sign.opened").locator(".did").first).not_to_have_text("…")
+    assert device not in await visitor.row(payload, "sign.opened").inner_text()
+
+
+async def test_signing_in_with_oauth2(visitor: Visitor) -> None:
+    """By the provider's page and a code, which leaves no trace in the address; then as with any session."""
+    await visitor.sign_in_with_oauth2()
+    address = visitor.page.url
+    await visitor.ask()
+    await visitor.press(visitor.phone, "Open")
+    await visitor.press(visitor.phone, "Reject")
+    row = visitor.row(await visitor.latest(), "sign.rejected")
+    await visitor.picture("oauth2")
+
+    assert address == f"{visitor.origin}/sandbox"
+    await expect(row).to_contain_text("You declined the request.")
+    await expect(row).to_contain_text(await visitor.device())
+
+
+async def test_declining_to_sign_in_with_oauth2(visitor: Visitor) -> None:
+    """The app says so, and goes on."""
+    await visitor.press(visitor.app, "Sign in with OAuth2")
+    await visitor.press(visitor.page.locator("body"), "Decline")
+
+    await visitor.sees(visitor.app, "You declined")
+    await visitor.sign_in()
+
+
 @pytest.mark.parametrize("fault", ["Lose webhooks", "Cut the status socket"])
 async def test_one_source_is_enough(visitor: Visitor, fault: str) -> None:
     """Without the webhook the socket tells, without the socket the webhook."""

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import orjson
 from hypothesis import given
@@ -29,9 +30,12 @@ OLD_SNAPSHOT = {
 metas = st.none() | st.builds(CustomMeta, identifier=texts, blob=json, instruction=texts)
 
 
-@given(metas, st.none() | st.just(TXID), st.integers(0, 511), st.integers(0, 127), st.none() | st.just(NOW))
+accounts = st.none() | st.just("rwiETSee2wMz3SBnAG8hkMsCgvGy9LWbZ1")
+
+
+@given(metas, st.none() | st.just(TXID), st.integers(0, 511), st.integers(0, 127), st.none() | st.just(NOW), accounts)
 def test_nothing_is_lost(
-    meta: CustomMeta | None, txid: str | None, facts: int, flags: int, expires_at: datetime | None
+    meta: CustomMeta | None, txid: str | None, facts: int, flags: int, expires_at: datetime | None, asked_of: str | None
 ) -> None:
     """A state is read from its row as it was written, whatever JSON an application attached to the payload."""
     state = PayloadState(
@@ -43,18 +47,35 @@ def test_nothing_is_lost(
         txid=txid,
         expires_at=expires_at,
         custom_meta=None if meta is None else meta.model_dump_json().encode(),
+        asked_of=asked_of,
     )
     again = state_of(row_of(state))
 
     assert state == again
 
 
+def read(*knowledge: Any) -> PayloadState:
+    """The state in a row that knows this."""
+    row = row_of(PayloadState(app=APP, application=APPLICATION, payload=payload(1)))
+    names = [column.name for column in STATE]
+    stood = orjson.dumps(knowledge)
+    return state_of([stood if name == "knowledge" else value for name, value in zip(names, row, strict=True)])
+
+
+def test_row_that_names_nobody_who_was_asked_is_read() -> None:
+    """What an earlier version learned is there, and the rest is unknown."""
+    state = read(TXID, None, None, None, "webhook", 1_000_000, 2_000_000)
+
+    assert state.learned is not None
+    assert state.look_at is not None
+    assert ("webhook", 1, 2, None) == (
+        state.learned.source, state.learned.at.timestamp(), state.look_at.timestamp(), state.asked_of,
+    )  # fmt: skip
+
+
 def test_older_rows_are_read() -> None:
     """A snapshot of a version that proved no signature is one with an unproven signature."""
-    row = row_of(PayloadState(app=APP, application=APPLICATION, payload=payload(1)))
-    old = orjson.dumps([TXID, None, OLD_SNAPSHOT, None])
-    names = [column.name for column in STATE]
-    state = state_of([old if name == "knowledge" else value for name, value in zip(names, row, strict=True)])
+    state = read(TXID, None, OLD_SNAPSHOT, None)
 
     assert state.snapshot is not None
     assert (None, None, False, 90) == (

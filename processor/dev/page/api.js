@@ -12,6 +12,7 @@ export async function call(method, path, { bearer, body, headers = {} } = {}) {
     },
     body: body && JSON.stringify(body),
   });
+  if (response.status === 204) return null;
   const said = await response.json();
   if (!response.ok) throw new Refusal(said.why ?? `${said.title ?? "Refused"} (${said.reason})`);
   return said;

@@ -1,8 +1,10 @@
 // The app: signs its user in, asks for payments, and believes what the service knows.
 
 import { call, eventsOf } from "/sandbox/api.js";
+import * as device from "/sandbox/device.js";
 import { button, el, facts, short, show } from "/sandbox/dom.js";
 import { onAppLink, openInWallet, showCode } from "/sandbox/links.js";
+import * as oauth2 from "/sandbox/oauth2.js";
 
 const APP = "demo";
 const SHOP = "rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe";
@@ -43,9 +45,10 @@ async function tried(work) {
 function home() {
   leave();
   if (session === null) {
-    const enter = button("Sign in with your wallet", () => tried(signIn), "primary");
+    const ways = el("div", { class: "ways" }, button("Sign in with your wallet", () => tried(signIn), "primary"),
+      button("Sign in with OAuth2", () => tried(() => oauth2.leave(APP)), "quiet"));
     show(screen, el("div", { class: "hero" }, el("span", { class: "logo", "aria-hidden": "true" }, "D"),
-      ...title("Demo shop", "No password. You prove by a signature that the account is yours.")), enter);
+      ...title("Demo shop", "No password. You prove by a signature that the account is yours.")), ways);
     return;
   }
   const amount = el("input", { id: "amount", type: "number", min: "0.000001", max: "1000000", step: "any", required: true, value: "10" });
@@ -58,13 +61,25 @@ function home() {
     el("div", {}, el("h3", {}, "Signed in"), el("p", { class: "mono muted" }, short(session.account)))),
   el("form", { onsubmit: pay }, el("label", { for: "amount" }, "Amount in XRP"), amount,
     el("label", { for: "note" }, "Note in the wallet"), note, el("button", { class: "primary" }, "Ask for the payment")),
-  button("Sign out", () => { session = null; home(); }, "quiet"));
+  el("p", { class: "muted small" }, `Pushes go to this device, ${device.ending()}.`), button("Sign out", () => tried(signOut), "quiet"));
+}
+
+async function enter(made) {
+  session = made;
+  await device.register(session.token);
+}
+
+async function signOut() {
+  await device.remove(session.token);
+  await call("DELETE", "/v1/session", { bearer: session.token });
+  session = null;
+  home();
 }
 
 async function signIn() {
   const created = await call("POST", "/v1/sign-in", { body: { app: APP, return_url: RETURN_URL } });
   ask(created, { heading: "Sign in", bearer: created.exchange_secret, done: async (event) => {
-    if (event.type === "xumm.resolve.signed") session = await call("POST", created.session_url, { bearer: created.exchange_secret });
+    if (event.type === "xumm.resolve.signed") await enter(await call("POST", created.session_url, { bearer: created.exchange_secret }));
   } });
 }
 
@@ -173,3 +188,9 @@ function leave() {
 }
 
 home();
+tried(async () => {
+  const made = await oauth2.cameBack();
+  if (made === null) return;
+  await enter(made);
+  home();
+});

@@ -38,7 +38,7 @@ function published({ event, consumers }) {
   const row = el("li", { "data-type": event.type, "data-payload": event.subject },
     el("div", { class: "what" }, el("div", {}, el("span", { class: `family ${tone}` }, family), " ", el("strong", {}, name.replaceAll("_", " "))), meta),
     ...Object.values(effects));
-  rows.set(event.id, { row, meta, effects });
+  rows.set(event.id, { row, meta, effects, devices: new Set() });
   list.prepend(row);
   document.getElementById("no-events").hidden = true;
   while (list.childElementCount > KEPT) list.lastElementChild.remove();
@@ -60,5 +60,10 @@ function settled({ event_id, consumer, rows: written }) {
 }
 
 onLive("published", published);
-onLive("push", ({ event_id, title, text }) => say(event_id, "push", el("strong", {}, title), ` ${text}`));
+function pushed({ event_id, title, text, device }) {
+  const devices = rows.get(event_id)?.devices.add(device) ?? [];
+  say(event_id, "push", el("strong", {}, title), ` ${text}`, el("small", {}, ` to ${[...devices].join(", ")}`));
+}
+
+onLive("push", pushed);
 onLive("settled", settled);

@@ -7,6 +7,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 from hypothesis import given
@@ -36,11 +37,16 @@ OTHER_APPLICATION = "21111111-2222-4333-8444-555555555555"
 OWNERS = (ACCOUNT, SHOP, "rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe")
 
 Step = tuple[str, str, int]
-"""What is asked, for whom, and at which second."""
+"""What is asked, for whom, and at which second; ``register as`` names the user too."""
 
 
-def phone(owner: str, token: str = TOKEN, application: str | None = APPLICATION) -> Device:
-    return Device(owner=owner, token=token, platform="android", application=application)
+def phone(owner: str, token: str = TOKEN, application: str | None = APPLICATION, user: str | None = None) -> Device:
+    return Device(owner=owner, token=token, platform="android", application=application, user=user)
+
+
+def reference_of(account: str) -> str:
+    """The user who holds an account."""
+    return str(uuid5(NAMESPACE_URL, account))
 
 
 def apply(connection: Connection, step: Step) -> None:
@@ -48,6 +54,8 @@ def apply(connection: Connection, step: Step) -> None:
     at = NOON + timedelta(seconds=second)
     if verb == "register":
         claims.register(connection, phone(owner), at=at)
+    elif verb == "register as":
+        claims.register(connection, phone(owner, user=reference_of(owner)), at=at)
     else:
         claims.remove(connection, owner, hash_of(TOKEN), application=APPLICATION, at=at)
 
@@ -56,13 +64,20 @@ def owners_of(connection: Connection) -> list[str]:
     return [device.owner for device in devices.list_of(connection)]
 
 
-def expected_owner(steps: list[Step]) -> list[str]:
+def known_as(connection: Connection) -> list[tuple[str, str | None]]:
+    """Owner and user of each registration, whatever remains of users included."""
+    left = connection.execute(text('SELECT owner, "user" FROM device_users')).all()
+    found = [(device.owner, device.user) for device in devices.list_of(connection)]
+    return sorted({*found, *map(tuple, left)}, key=repr)
+
+
+def expected_owner(steps: list[Step]) -> list[tuple[str, str | None]]:
     """As if every step had come when it was asked for."""
-    owner: list[str] = []
+    owner: list[tuple[str, str | None]] = []
     for verb, account, _ in sorted(steps, key=lambda step: step[2]):
-        if verb == "register":
-            owner = [account]
-        elif owner == [account]:
+        if verb != "remove":
+            owner = [(account, reference_of(account) if verb == "register as" else None)]
+        elif owner and owner[0][0] == account:
             owner = []
     return owner
 
@@ -71,7 +86,7 @@ def expected_owner(steps: list[Step]) -> list[str]:
 @given(st.data())
 def test_order_of_arrival_decides_nothing(data: st.DataObject) -> None:
     """Whatever order commands come in, and however often, the device is whose it would be had they come in time."""
-    verbs, accounts = st.sampled_from(["register", "remove"]), st.sampled_from(OWNERS)
+    verbs, accounts = st.sampled_from(["register", "register as", "remove"]), st.sampled_from(OWNERS)
     asked = data.draw(st.lists(st.tuples(verbs, accounts), max_size=8))
     steps = [(verb, owner, second) for second, (verb, owner) in enumerate(asked)]
     arriving = data.draw(
@@ -82,7 +97,7 @@ def test_order_of_arrival_decides_nothing(data: st.DataObject) -> None:
     with engine.begin() as connection:
         for step in arriving:
             apply(connection, step)
-        found = owners_of(connection)
+        found = known_as(connection)
     engine.dispose()
 
     assert found == (expected_owner(steps) if steps else [])
@@ -112,6 +127,54 @@ async def test_phone_that_was_handed_on_is_the_new_owners_alone(database: Databa
 
     assert await done(database, ("register", ACCOUNT, 1)) == [ACCOUNT]
     assert await done(database, ("register", SHOP, 2)) == [SHOP]
+
+
+async def reached(database: Database, owner: str, application: str = APPLICATION) -> list[str]:
+    """The tokens that an event of ``owner`` goes to."""
+    found = await database.read(lambda db: devices.unserved(db, "an event", [owner], application))
+    return [device.token for device in found]
+
+
+async def test_users_reference_leads_to_the_phone_until_it_is_handed_on(database: Database) -> None:
+    """Then the former user's events reach nobody there, by neither name, and the new one's do."""
+    names = (ACCOUNT, reference_of(ACCOUNT), SHOP, reference_of(SHOP))
+    ways = []
+    for owner, second in ((ACCOUNT, 1), (SHOP, 2), (ACCOUNT, 1)):
+        await done(database, ("register as", owner, second))
+        ways.append([bool(await reached(database, name)) for name in names])
+
+    assert ways == [[True, True, False, False], [False, False, True, True], [False, False, True, True]]
+
+
+async def test_phone_is_reached_once_by_all_its_names(database: Database) -> None:
+    """And in its application alone."""
+    both = (ACCOUNT, reference_of(ACCOUNT))
+    await done(database, ("register as", ACCOUNT, 1))
+    found = await database.read(lambda db: devices.unserved(db, "an event", both, APPLICATION))
+
+    assert [device.token for device in found] == [TOKEN]
+    assert [await reached(database, name, OTHER_APPLICATION) for name in both] == [[], []]
+
+
+async def test_users_reference_is_that_of_the_last_registration(database: Database) -> None:
+    """A new user token brings a new reference; one who registers without a reference takes the old one away."""
+    told = []
+    for second, user in enumerate((USER, reference_of(SHOP), None)):
+        at = NOON + timedelta(seconds=second)
+        await database.write(lambda db, user=user, at=at: claims.register(db, phone(ACCOUNT, user=user), at=at))
+        told.append(await database.read(known_as))
+
+    assert told == [[(ACCOUNT, USER)], [(ACCOUNT, reference_of(SHOP))], [(ACCOUNT, None)]]
+
+
+async def test_users_reference_goes_with_its_registration_alone(database: Database) -> None:
+    """Also where a backend has registered the same device under another name."""
+    await done(database, ("register as", ACCOUNT, 1))
+    await database.write(lambda db: devices.add(db, phone(SHOP, application=None)))
+    await done(database, ("remove", ACCOUNT, 2))
+
+    assert await database.read(known_as) == [(SHOP, None)]
+    assert await reached(database, reference_of(ACCOUNT)) == []
 
 
 async def test_registering_again_leaves_what_a_backend_added_since(database: Database) -> None:
@@ -234,6 +297,20 @@ async def test_registered_device_hears_of_its_account_in_its_application(tmp_pat
 
     assert [line["event_id"] for line in pushed] == [event("resolve.validated").id]
     assert pushed[0]["title"] == "Transaktion bestätigt"
+
+
+async def test_registered_device_hears_what_its_user_does_and_is_asked(tmp_path: Path) -> None:
+    """By the reference that the registration brought, and of requests that were made for its account; once each."""
+    heard = [
+        event("sign.signed", 1),
+        event("sign.opened", 2, user=None, asked_of=ACCOUNT),
+        event("sign.expired", 3, user=None, asked_of=ACCOUNT),
+        event("resolve.validated", 4, asked_of=ACCOUNT),
+    ]
+    others = [event("sign.signed", 5, user=reference_of(SHOP)), event("sign.opened", 6, user=None, asked_of=SHOP)]
+    _, lines = await handled(tmp_path, registered(user=USER), *heard, *others)
+
+    assert [line["event_id"] for line in lines if line["event"] == "push.logged"] == [each.id for each in heard]
 
 
 async def test_removed_device_hears_nothing(tmp_path: Path) -> None:
