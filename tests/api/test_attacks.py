@@ -231,7 +231,7 @@ async def test_ten_thousand_wrong_tokens() -> None:
         client = Client(app="shop", api_key=SHOP.key, secrets=(secret,), network="MAINNET", provider=issuer)
         async with KeySet(provider.url / "certs", connections, ttl=timedelta(hours=1), time=lambda: 0.0) as keys:
             identities = Identities({issuer: keys}, clock=lambda: datetime.now(UTC))
-            gate = Gate(callers=Allowances(60), applications=Allowances(1), time=lambda: 0.0)
+            gate = Gate(callers=Allowances(60), services=Allowances(60), applications=Allowances(1), time=lambda: 0.0)
             callers = Callers([], NoSessions(), gate, [XummJwtAuthenticator({"shop": client}, identities)])
             wrong = identity(
                 key="thief", now=datetime.now(UTC), aud=SHOP.key, client_id=SHOP.key, app_uuidv4=SHOP.key, iss=issuer
