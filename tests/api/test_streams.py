@@ -80,7 +80,13 @@ class Served:
 async def served(store: Any, *, heartbeat: timedelta = SHORT) -> AsyncIterator[Served]:
     feed = Feed()
     origins = {"https://shop.example"}
-    gate = Gate(callers=Allowances(9), applications=Allowances(9), time=lambda: 0.0, origins=origins)
+    gate = Gate(
+        callers=Allowances(9),
+        services=Allowances(9),
+        applications=Allowances(9),
+        time=lambda: 0.0,
+        origins=origins,
+    )
     streams = Streams(store, feed, gate, limit=1, heartbeat=heartbeat)
 
     async def serve(request: web.Request) -> web.StreamResponse:
