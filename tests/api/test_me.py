@@ -138,7 +138,7 @@ async def test_store_that_is_gone_is_told() -> None:
     async def identify(_request: web.Request) -> UserCaller:
         raise StoreUnavailable("gone")
 
-    gate = Bounds(callers=Allowances(1), applications=Allowances(1), time=lambda: 0.0)
+    gate = Bounds(callers=Allowances(1), services=Allowances(1), applications=Allowances(1), time=lambda: 0.0)
 
     async with (
         serving(endpoint(gate, "/v1/me", {"GET": MeDesk(identify, NoSessions()).told})) as peer,
