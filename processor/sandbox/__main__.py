@@ -1,9 +1,9 @@
 """``python -m processor.sandbox``: a Xumm on a port, showing every webhook it sends until interrupted."""
 
 import asyncio
+import signal
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -27,7 +27,13 @@ def render(attempt: Attempt) -> str:
 
 
 async def serve(applications: Sequence[Application], settings: SandboxSettings, faults: Faults) -> None:
-    """Run a sandbox until cancelled, and tell on standard output where it is and what it sends."""
+    """Run a sandbox until SIGINT or SIGTERM, and tell on standard output where it is and what it sends."""
+    stop = asyncio.Event()
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # also where a shell starts it in the background, with SIGINT ignored
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with Sandbox(applications, settings, on_attempt=lambda attempt: _say(render(attempt))) as sandbox:
         sandbox.faults.set(faults)
         _say(f"API     {sandbox.api_url}")
@@ -35,7 +41,7 @@ async def serve(applications: Sequence[Application], settings: SandboxSettings, 
         _say(f"faults  PUT {sandbox.base_url}/faults, in JSON")
         for application in applications:
             _say(f"x-api-key {application.key}  webhooks to {application.webhook_url or 'nowhere'}")
-        await asyncio.Event().wait()
+        await stop.wait()
 
 
 def run(
@@ -52,8 +58,7 @@ def run(
     if not secret:
         _say(f"x-api-secret {owner.secret} (made up for this run)")
     settings = SandboxSettings(port=port, sender=Timing(factor=factor))
-    with suppress(KeyboardInterrupt):
-        asyncio.run(serve([owner], settings, faults or Faults()))
+    asyncio.run(serve([owner], settings, faults or Faults()))
 
 
 def command(
