@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from processor.commands.terminal import AsJson, Code, CommandError, answer, say, say_json, say_table, settings
+from processor.commands.terminal import AsJson, Code, CommandError, answer, say, say_rows, settings
 
 if TYPE_CHECKING:
     from processor.core.state import PayloadState
@@ -42,12 +42,7 @@ def flagged(
 
     with Store.open_read_only(settings().database_url) as store:
         rows = [_row(each) for each in store.do(table.listed, app or None, limit)]
-    if as_json:
-        say_json(rows)
-    elif rows:
-        say_table([name.upper() for name in rows[0]], [list(row.values()) for row in rows])
-    else:
-        say("none")
+    say_rows(rows, as_json=as_json)
     answer(yes=bool(rows))
 
 

@@ -14,8 +14,7 @@ from processor.commands.terminal import (
     answer,
     complain,
     say,
-    say_json,
-    say_table,
+    say_rows,
     settings,
     webhook_url,
 )
@@ -64,7 +63,7 @@ def deliveries(
         }
         for record in found
     ]
-    _show(rows, ("received_at", "app", "payload", "attempt", "verdict", "latency_ms"), as_json=as_json)
+    _show(rows, as_json=as_json)
     answer(yes=bool(rows))
 
 
@@ -72,7 +71,7 @@ def deliveries(
 def list_bodies(*, limit: Limit = 100, as_json: AsJson = False) -> None:
     """List what is in quarantine, oldest first."""
     rows = [_summary(body) for body in _held(limit)]
-    _show(rows, ("number", "received_at", "app", "payload", "bytes", "reason"), as_json=as_json)
+    _show(rows, as_json=as_json)
 
 
 @quarantine.command()
@@ -191,7 +190,7 @@ def _summary(body: "QuarantinedBody") -> dict[str, Any]:
     }
 
 
-def _show(rows: list[dict[str, Any]], columns: tuple[str, ...], *, as_json: bool) -> None:
+def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     """The rows, without secrets: an unknown application's name is whatever somebody put into a URL."""
     from processor.redaction import Redactor
     from processor.settings import secrets_of
@@ -204,9 +203,4 @@ def _show(rows: list[dict[str, Any]], columns: tuple[str, ...], *, as_json: bool
         }
         for row in rows
     ]
-    if as_json:
-        say_json(rows)
-    elif rows:
-        say_table([column.upper() for column in columns], [[row[column] for column in columns] for row in rows])
-    else:
-        say("none")
+    say_rows(rows, as_json=as_json)

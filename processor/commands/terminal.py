@@ -57,6 +57,16 @@ def say_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None
         say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+def say_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    """Rows with the same names, as JSON or in columns."""
+    if as_json:
+        say_json(rows)
+    elif rows:
+        say_table([name.upper() for name in rows[0]], [list(row.values()) for row in rows])
+    else:
+        say("none")
+
+
 def complain(text: str) -> None:
     """What went wrong, on stderr."""
     sys.stderr.write("".join(f"processor: {line}\n" for line in text.splitlines()))

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from processor.commands.terminal import AsJson, Code, CommandError, say, say_json, say_table, settings
+from processor.commands.terminal import AsJson, Code, CommandError, say, say_rows, settings
 
 commands = typer.Typer(no_args_is_help=True, help="User tokens at rest. The tokens themselves are never shown.")
 
@@ -28,12 +28,7 @@ def list_(
 
     with Store.open_read_only(settings().database_url) as store:
         rows = [_row(facts) for facts in store.do(vault.listed, app, limit)]
-    if as_json:
-        say_json(rows)
-    elif rows:
-        say_table([name.upper() for name in rows[0]], [list(row.values()) for row in rows])
-    else:
-        say("none")
+    say_rows(rows, as_json=as_json)
 
 
 @commands.command()

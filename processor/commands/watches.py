@@ -13,6 +13,7 @@ from processor.commands.terminal import (
     answer,
     say,
     say_json,
+    say_rows,
     say_table,
     settings,
     webhook_url,
@@ -40,12 +41,7 @@ def list_watches(
     loaded = settings()
     with Store.open_read_only(loaded.database_url) as store:
         rows = [_row(watch, loaded) for watch in store.watches(limit)]
-    if as_json:
-        say_json(rows)
-    elif rows:
-        say_table([name.upper() for name in rows[0]], [list(row.values()) for row in rows])
-    else:
-        say("none")
+    say_rows(rows, as_json=as_json)
     answer(yes=bool(rows))
 
 

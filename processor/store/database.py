@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
 from processor.core.errors import StoreError, StoreLocked, StoreUnavailable
+from processor.store.rows import driver
 
 _REJECTIONS: Final = ("DataError", "IntegrityError", "NotSupportedError", "ProgrammingError")
 """What was sent is at fault, not the database."""
@@ -200,7 +201,7 @@ def _sqlite(address: str, begin: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin_transaction(connection: Connection) -> None:
-        connection.connection.cursor().execute(begin)  # the short way: it is asked for each group
+        driver(connection).execute(begin)
 
     return engine
 

@@ -23,7 +23,7 @@ from processor.store.entry import (
     Reported,
 )
 from processor.store.knowledge import STATE, UNKNOWN, row_of, state_of
-from processor.store.rows import Insert, Insertion, rendered
+from processor.store.rows import Insert, Insertion, driver, rendered
 from processor.store.tables import (
     deliveries,
     events,
@@ -100,7 +100,7 @@ class Recording:
         wanted = [payload for payload, _ in subjects]
         count = 1 << (len(wanted) - 1).bit_length()
         padded = tuple(wanted + wanted[:1] * (count - len(wanted)))
-        cursor = connection.connection.cursor()
+        cursor = driver(connection)
         cursor.execute(self._select(count), padded)
         rows = cursor.fetchall()
         return {(row[0], row[1]): state_of(row) for row in rows if row[8] != UNKNOWN}
@@ -136,7 +136,7 @@ class Recording:
         if count == 0:
             return iter(())
         if self._exclusive:
-            last = (connection.connection.cursor().execute(_POSITIONS["sqlite"]).fetchone() or (0,))[0]
+            (last,) = driver(connection).execute(_POSITIONS["sqlite"]).fetchone() or (0,)
             return iter(range(last + 1, last + 1 + count))
         return iter(sorted(connection.execute(text(_POSITIONS["postgresql"]), {"count": count}).scalars()))
 

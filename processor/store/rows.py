@@ -10,6 +10,15 @@ from sqlalchemy.sql.compiler import SQLCompiler
 Insert = sqlite.Insert | postgresql.Insert
 
 
+def driver(connection: Connection) -> Any:
+    """A cursor of the driver's own, in the connection's transaction, for what is asked of each group of entries.
+
+    What SQLAlchemy does round a statement takes longer than such a statement. Raises the driver's errors, which
+    `Database` translates as it does SQLAlchemy's.
+    """
+    return connection.connection.cursor()
+
+
 class Insertion:
     """Inserts rows that hold a value for each of ``columns``, in their order."""
 
@@ -26,11 +35,11 @@ class Insertion:
     def __call__(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert ``rows``. No two may conflict with each other."""
         if rows:
-            connection.connection.cursor().executemany(self._sql, rows)
+            driver(connection).executemany(self._sql, rows)
 
 
 def rendered(dialect: Dialect, statement: Executable, parameters: int) -> str:
-    """SQL for `Connection.exec_driver_sql`, whose parameters go by position in the order of the text."""
+    """SQL for a cursor of the driver, whose parameters go by position in the order of the text."""
     plain = type(dialect)(paramstyle="format") if dialect.name == "postgresql" else dialect  # type: ignore[call-arg]  # all take it
     compiled = statement.compile(dialect=plain)  # type: ignore[attr-defined]  # every statement has it
     assert isinstance(compiled, SQLCompiler)  # noqa: S101  what a statement compiles to

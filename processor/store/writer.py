@@ -32,6 +32,8 @@ CROWD: Final = 16
 """So many entries at once are a crowd: it is recorded in two groups that take turns, see `Writer._share`."""
 LINGER: Final = 0.004
 """Seconds for which a group waits for its share of a crowd, at most. When it is quiet nobody waits."""
+JOB_LIMIT: Final = 16
+"""How many jobs share a commit: they run on the event loop, and if one fails all are done again, each alone."""
 LOG_DELAY: Final = 1.0
 """Seconds that a line of the delivery log waits for company, at most."""
 LOG_SHARE: Final = 64
@@ -187,15 +189,19 @@ class Writer:
 
     def _take(self) -> Batch:
         """What the next transaction does. On a shared database a job has one alone: it may lock what others do."""
-        batch = Batch([], [], [])
+        batch, exclusive = Batch([], [], []), self._store.exclusive
         share = self._share()
         room = share if share > 1 else CROWD
-        while self._queue and len(batch.waiting) < room:
+        while self._queue and len(batch.waiting) < room and len(batch.jobs) < JOB_LIMIT:
             work = self._queue[0]
-            if not self._store.exclusive and (batch.jobs or (batch.waiting and isinstance(work, Job))):
+            if not exclusive and (batch.jobs or (batch.waiting and isinstance(work, Job))):
                 break
-            (batch.jobs if isinstance(work, Job) else batch.waiting).append(self._queue.popleft())  # type: ignore[arg-type]  # either kind into its list
-        if self._store.exclusive or not batch.jobs:
+            if isinstance(work, Job):
+                batch.jobs.append(work)
+            else:
+                batch.waiting.append(work)
+            self._queue.popleft()
+        if exclusive or not batch.jobs:
             self._take_log_lines(batch)
         return batch
 

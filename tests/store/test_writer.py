@@ -14,7 +14,7 @@ from processor.core.errors import StoreError, StoreFull, StoreLocked, StoreUnava
 from processor.store.entry import OutboxMessage, Recorded, Refused
 from processor.store.store import Store
 from processor.store.waiting import Bounds
-from processor.store.writer import Writer
+from processor.store.writer import JOB_LIMIT, Writer
 from tests.servers.postgres import Postgres
 from tests.store.samples import APP, NOW, impossible, payload, refused, snapshot, status, webhook
 
@@ -86,7 +86,7 @@ async def test_large_crowd(writer: Writer) -> None:
     positions = [message.position for result in results for message in result.messages]
 
     assert sorted(positions) == positions
-    assert await depth >= sum(len(future.result().messages) for future in before)
+    assert sum(len(future.result().messages) for future in before) <= await depth <= len(positions)
     assert writer.depth == len(positions)
 
 
@@ -103,6 +103,20 @@ async def test_job_fails_beside_entries(writer: Writer) -> None:
     assert isinstance(second, Recorded)
     assert isinstance(error, ZeroDivisionError)
     assert await depth == len(first.messages) + len(second.messages) == writer.depth
+
+
+async def test_many_jobs_hold_nobody_up(writer: Writer) -> None:
+    """However many jobs wait, an entry behind them is stored with the jobs of its turn, before the last of them."""
+    order: list[str] = []
+    async with held(writer):
+        jobs = [writer.run(lambda store: store.outbox_depth()) for _ in range(3 * JOB_LIMIT)]
+        entry = writer.record(webhook(1))
+        jobs += [writer.run(lambda store: store.outbox_depth()) for _ in range(3 * JOB_LIMIT)]
+        for name, future in (("entry", entry), ("first", jobs[0]), ("last", jobs[-1])):
+            future.add_done_callback(lambda _future, name=name: order.append(name))
+    await asyncio.gather(entry, *jobs)
+
+    assert order == ["first", "entry", "last"]
 
 
 async def test_guilty_alone(writer: Writer) -> None:
