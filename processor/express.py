@@ -72,6 +72,9 @@ class ExpressConnection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take the lane if it is open, the connection is at rest, and ``data`` is a whole webhook."""
+        if not data:  # aiohttp asks its own parser whether it kept anything
+            super().data_received(data)
+            return
         if self._admitted is not None:
             self._held.append(data)
             self.transport.pause_reading()  # type: ignore[union-attr]  # there is one while data comes
@@ -103,8 +106,10 @@ class ExpressConnection(RequestHandler):
         return await super().finish_response(request, told, start_time)
 
     def _is_at_rest(self) -> bool:
+        """Whether nothing is under way. A new connection is, though its task may not have begun to wait yet."""
         waiter = self._waiter
-        return waiter is not None and not waiter.done() and not self._messages and not self._close
+        waits = self._request_count == 0 if waiter is None else not waiter.done()
+        return waits and not self._messages and not self._close
 
     def _admit(self, request: WholeRequest, data: bytes) -> bool:
         if len(request.body) > self._intake.limits.body_bytes:
