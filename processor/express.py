@@ -7,8 +7,11 @@ first byte on. The lane saves three quarters of what aiohttp costs for a webhook
 It stands on a few internals of aiohttp's `RequestHandler`, which the tests of the endpoint would show to have changed.
 """
 
+import asyncio
+from collections.abc import Sequence
 from functools import lru_cache
 from http import HTTPStatus
+from time import perf_counter
 from typing import Any, Final
 
 import structlog
@@ -47,10 +50,41 @@ class _ExpressServer(web.Server):
             loop=ordinary._loop,  # noqa: SLF001  handed on to the server of the same class
             **ordinary._kwargs,  # noqa: SLF001  likewise
         )
-        self._intake = intake
+        self._lane = Lane(intake)
 
     def __call__(self) -> RequestHandler:
-        return ExpressConnection(self, intake=self._intake, loop=self._loop, **self._kwargs)
+        return ExpressConnection(self, lane=self._lane, loop=self._loop, **self._kwargs)
+
+
+class Lane:
+    """Where webhooks of all connections pass: those that come in one turn of the event loop, together."""
+
+    def __init__(self, intake: Intake) -> None:
+        self.intake = intake
+        self._arrived: list[tuple[ExpressConnection, bytes]] = []
+        self._since = 0.0
+
+    def enter(self, connection: "ExpressConnection", data: bytes) -> None:
+        """Take what came on a connection that is at rest; `ExpressConnection.go_on` tells what it is."""
+        if not self._arrived:
+            asyncio.get_running_loop().call_soon(self._pass)
+            self._since = perf_counter()
+        self._arrived.append((connection, data))
+
+    def _pass(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        requests = [read_whole(data) for _, data in arrived]
+        checked = self._checked(requests)
+        for (connection, data), request, admitted in zip(arrived, requests, checked, strict=True):
+            connection.go_on(data, request, admitted)
+
+    def _checked(self, requests: Sequence[WholeRequest | None]) -> "Sequence[Admitted | None]":
+        """On the ordinary way a defect harms nobody but whose request shows it."""
+        try:
+            return self.intake.check(requests, self._since)
+        except Exception:
+            log.exception("request.check_failed", requests=len(requests))
+            return [None] * len(requests)
 
 
 class ExpressConnection(RequestHandler):
@@ -60,29 +94,40 @@ class ExpressConnection(RequestHandler):
     was given were whole ones: a piece that looks like a webhook may be the rest of something else.
     """
 
-    __slots__ = ("_admitted", "_closes", "_data", "_held", "_intake", "_open")
+    __slots__ = ("_admitted", "_closes", "_data", "_held", "_lane", "_open", "_under_way")
 
-    def __init__(self, manager: web.Server, *, intake: Intake, **options: Any) -> None:
+    def __init__(self, manager: web.Server, *, lane: Lane, **options: Any) -> None:
         super().__init__(manager, **options)
-        self._intake = intake
+        self._lane = lane
+        self._under_way = False
         self._admitted: Admitted | None = None
         self._data, self._closes = b"", False
         self._held: list[bytes] = []
         self._open = True
 
     def data_received(self, data: bytes) -> None:
-        """Take the lane if it is open, the connection is at rest, and ``data`` is a whole webhook."""
+        """Take the lane if it is open, the connection is at rest, and ``data`` may be a whole webhook."""
         if not data:  # aiohttp asks its own parser whether it kept anything
             super().data_received(data)
-            return
-        if self._admitted is not None:
+        elif self._under_way:
             self._held.append(data)
             self.transport.pause_reading()  # type: ignore[union-attr]  # there is one while data comes
-            return
-        request = read_whole(data) if self._open and data.startswith(START) else None
-        self._open = request is not None
-        if request is None or not self._is_at_rest() or not self._admit(request, data):
+        elif self._open and data.startswith(START) and self._is_at_rest():
+            self._under_way = self._request_in_progress = True
+            self._lane.enter(self, data)
+        else:
+            self._open = self._open and data.startswith(START) and read_whole(data) is not None
             super().data_received(data)
+
+    def go_on(self, data: bytes, request: WholeRequest | None, admitted: Admitted | None) -> None:
+        """Have ``data`` recorded if it was admitted; whatever else it is, aiohttp takes it from its first byte on."""
+        self._open = request is not None
+        self._data = data
+        if request is None or admitted is None or not self._lane.intake.submit(admitted, self._recorded):
+            self._end_of_lane(None)
+            return
+        self._admitted, self._closes = admitted, request.closes
+        self._keep_alive_from_now()
 
     def handle_error(
         self,
@@ -111,25 +156,17 @@ class ExpressConnection(RequestHandler):
         waits = self._request_count == 0 if waiter is None else not waiter.done()
         return waits and not self._messages and not self._close
 
-    def _admit(self, request: WholeRequest, data: bytes) -> bool:
-        if len(request.body) > self._intake.limits.body_bytes:
-            return False
-        self._admitted = self._intake.admit(request.app, request.headers, request.body, self._recorded)
-        if self._admitted is None:
-            return False
-        self._data, self._closes = data, request.closes
-        self._request_in_progress = True
-        self._keep_alive_from_now()
-        return True
-
     def _recorded(self, outcome: Recorded | StoreError) -> None:
+        self._end_of_lane(None if isinstance(outcome, StoreError) else outcome)
+
+    def _end_of_lane(self, recorded: Recorded | None) -> None:
         admitted, self._admitted = self._admitted, None
         data, self._data = self._data, b""
-        self._request_in_progress = False
-        if admitted is None or isinstance(outcome, StoreError):
+        self._under_way = self._request_in_progress = False
+        if admitted is None or recorded is None:
             self._take_the_ordinary_way(data)
         elif self.transport is not None:  # otherwise the sender left; its webhook is stored all the same
-            self._answer(self._intake.conclude(admitted, outcome), close=self._closes)
+            self._answer(self._lane.intake.conclude(admitted, recorded), close=self._closes)
         if self._handler_waiter is not None:
             self._handler_waiter.set_result(None)
         if self._held and self.transport is not None:

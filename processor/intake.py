@@ -8,7 +8,7 @@ what cannot be believed, 503 where a retry is wanted. A refusal says why by a ``
 import asyncio
 import os
 from asyncio import Future
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import perf_counter
@@ -21,8 +21,10 @@ from processor.core.application import Application
 from processor.core.delivery import Delivery, Refusal, attempt_of, authenticate
 from processor.core.errors import NormalizeError, StoreError, StoreFull
 from processor.core.normalize import stale_report, webhook_report
+from processor.core.report import WebhookReport
 from processor.core.state import names_of
-from processor.core.trace import traceparent
+from processor.core.trace import TRACE_BYTES, traceparents
+from processor.core.whole_request import WholeRequest
 from processor.logs import GatheredLog
 from processor.problem import Problem, Reason, problem_response
 from processor.store.entry import DeliveryRecord, Quarantined, Recorded, Refused, Reported
@@ -103,32 +105,41 @@ class Intake:
         except Problem as problem:
             return self._refuse(arrival, problem, problem.reason)
 
-    def admit(
-        self, app: str, headers: Mapping[str, str], body: bytes, settle: Callable[[Recorded | StoreError], None]
-    ) -> "Admitted | None":
-        """Record an authentic delivery that makes sense; None for anything else, which is left for `handle`.
+    def check(self, requests: Sequence[WholeRequest | None], started: float) -> "list[Admitted | None]":
+        """The authentic deliveries that make sense among ``requests``, which came since ``started`` (`perf_counter`).
 
-        ``settle`` hears what became of it: to `conclude` with.
+        None stands for anything else, which is left for `handle`. All requests take a step before any takes the next
+        one: what a step needs is then at hand in the caches of the CPU, which saves a fifth of the time.
         """
-        application = self._applications.get(app)
-        if application is None:
-            return None
-        arrival = self._arrival(app, headers)
-        checked = authenticate(application, headers, body, arrival.received_at)
-        if isinstance(checked, Refusal):
-            return None
-        entry = _entry(arrival, checked)
-        if isinstance(entry, Quarantined):
-            return None
+        now = self._clock()
+        deliveries = [None if request is None else self._delivery(request, now) for request in requests]
+        reports = [None if delivery is None else _report(delivery) for delivery in deliveries]
+        latency_us = _microseconds_since(started)
+        traces = traceparents(os.urandom(len(requests) * TRACE_BYTES))
+        return [
+            None if delivery is None or report is None else _admitted(delivery, report, trace, started, latency_us)
+            for delivery, report, trace in zip(deliveries, reports, traces, strict=True)
+        ]
+
+    def submit(self, admitted: "Admitted", settle: Callable[[Recorded | StoreError], None]) -> bool:
+        """Record it; ``settle`` hears what became of it, to `conclude` with. False leaves it for `handle` after all."""
         try:
-            self._recorder.submit(entry, settle)
+            self._recorder.submit(admitted.entry, settle)
         except StoreError:
-            return None
-        return Admitted(entry, arrival)
+            return False
+        return True
 
     def conclude(self, admitted: "Admitted", recorded: Recorded) -> Result:
         """What the sender is told of a delivery that was recorded. Logs it."""
-        return self._accepted(admitted.entry, recorded, admitted.arrival)
+        return self._accepted(admitted.entry, recorded, admitted.started)
+
+    def _delivery(self, request: WholeRequest, now: datetime) -> Delivery | None:
+        app, headers, body, _ = request
+        application = self._applications.get(app)
+        if application is None or len(body) > self.limits.body_bytes:
+            return None
+        checked = authenticate(application, headers, body, now)
+        return checked if isinstance(checked, Delivery) else None
 
     def _arrival(self, app: str, headers: Mapping[str, str]) -> "_Arrival":
         return _Arrival(app, headers, self._clock(), perf_counter())
@@ -161,7 +172,7 @@ class Intake:
         if isinstance(entry, Quarantined):
             log.error("delivery.quarantined", app=arrival.app, payload=entry.delivery.payload, reason=entry.reason)
             return _response("quarantined")
-        return _response(self._accepted(entry, recorded, arrival))
+        return _response(self._accepted(entry, recorded, arrival.started))
 
     async def _look(self, application: Application, body: bytes, arrival: "_Arrival") -> None:
         """Xumm has something to tell, and only its clock or ours is wrong: ask its API instead of believing it."""
@@ -174,7 +185,7 @@ class Intake:
         if recorded.transition is not None and recorded.transition.tasks:
             self._on_look()
 
-    def _accepted(self, entry: Reported, recorded: Recorded, arrival: "_Arrival") -> Result:
+    def _accepted(self, entry: Reported, recorded: Recorded, started: float) -> Result:
         transition = recorded.transition
         assert transition is not None  # noqa: S101  the store answers a report with its transition
         report = entry.report
@@ -192,7 +203,7 @@ class Intake:
             payload=payload,
             attempt=attempt,
             events=[message.message.type for message in recorded.messages],
-            ms=round((perf_counter() - arrival.started) * 1000, 2),
+            ms=round((perf_counter() - started) * 1000, 2),
         )
         return "accepted"
 
@@ -220,7 +231,7 @@ class _Arrival(NamedTuple):
         return claimed if is_uuid(claimed) else None
 
     def record(self, verdict: str, attempt: int | None, payload: str | None) -> DeliveryRecord:
-        latency_us = int((perf_counter() - self.started) * 1_000_000)
+        latency_us = _microseconds_since(self.started)
         return DeliveryRecord(self.received_at, _printable(self.app), payload, attempt, verdict, latency_us)
 
 
@@ -228,7 +239,21 @@ class Admitted(NamedTuple):
     """An authentic delivery on its way to the disk."""
 
     entry: Reported
-    arrival: _Arrival
+    started: float
+    """When it came, as `perf_counter` tells it."""
+
+
+def _report(delivery: Delivery) -> WebhookReport | None:
+    try:
+        return webhook_report(delivery)
+    except NormalizeError:
+        return None
+
+
+def _admitted(delivery: Delivery, report: WebhookReport, trace: str, started: float, latency_us: int) -> Admitted:
+    application, _, received_at, attempt = delivery
+    record = DeliveryRecord(received_at, application.name, report.payload, attempt, "accepted", latency_us)
+    return Admitted(Reported(report, application.policy, record, trace), started)
 
 
 def _entry(arrival: _Arrival, delivery: Delivery) -> Reported | Quarantined:
@@ -238,7 +263,12 @@ def _entry(arrival: _Arrival, delivery: Delivery) -> Reported | Quarantined:
         record = arrival.record("quarantined", delivery.attempt, arrival.claimed_payload)
         return Quarantined(delivery=record, body=delivery.body, reason=str(error))
     record = arrival.record("accepted", delivery.attempt, report.payload)
-    return Reported(report, delivery.application.policy, record, traceparent(os.urandom(24)))
+    (trace,) = traceparents(os.urandom(TRACE_BYTES))
+    return Reported(report, delivery.application.policy, record, trace)
+
+
+def _microseconds_since(started: float) -> int:
+    return int((perf_counter() - started) * 1_000_000)
 
 
 def _printable(text: str) -> str:

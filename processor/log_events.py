@@ -99,6 +99,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "registrations.disconnected": LogEvent("warning", "The queue of commands is out of reach; it is tried again."),
     "request.adopted": LogEvent("warning", "A sign request that had broken off was found at Xumm, and is followed."),
     "request.cancelled": LogEvent("info", "A sign request was withdrawn before anybody opened it."),
+    "request.check_failed": LogEvent("error", "Webhooks broke the check of many at once; each is checked by itself."),
     "request.created": LogEvent("info", "A sign request stands at Xumm, and is followed to its end."),
     "request.malformed": LogEvent("warning", "Somebody sent what is no HTTP request, or one with over-long parts."),
     "request.refused": LogEvent("warning", "A request of another service was refused."),

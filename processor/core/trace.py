@@ -3,7 +3,15 @@
 Source: https://www.w3.org/TR/trace-context/
 """
 
+from typing import Final
 
-def traceparent(random: bytes) -> str:
-    """A sampled trace that starts here, made of 24 random bytes."""
-    return f"00-{random[:16].hex()}-{random[16:24].hex()}-01"
+TRACE_BYTES: Final = 24
+"""Random bytes for one trace."""
+_DIGITS: Final = 2 * TRACE_BYTES
+
+
+def traceparents(random: bytes) -> list[str]:
+    """Sampled traces that start here, one for each `TRACE_BYTES` of ``random``."""
+    digits = random.hex()
+    starts = range(0, len(digits), _DIGITS)
+    return [f"00-{digits[start : start + 32]}-{digits[start + 32 : start + _DIGITS]}-01" for start in starts]
