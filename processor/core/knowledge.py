@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from processor.core.evidence import Ledger, Snapshot, SnapshotOutcome
+from processor.core.facts import closed
 from processor.core.identity import user_reference
 from processor.core.report import (
     DeadlinePassed,
@@ -127,7 +128,7 @@ def _add(
         state.app,
         state.application,
         state.payload,
-        state.facts | facts,
+        closed(state.facts | facts),
         state.flags | _TRANSACTIONS_DISAGREE if disagree else state.flags,
         state.sequence,
         state.resolved,

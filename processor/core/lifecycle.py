@@ -17,10 +17,11 @@ A resolve event is published when the claimed outcome and the evidence meet in `
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from processor.core.application import Policy
+from processor.core.facts import FACTS
 from processor.core.knowledge import learn
 from processor.core.report import (
     DeadlinePassed,
@@ -32,7 +33,7 @@ from processor.core.report import (
     StatusReport,
 )
 from processor.core.settlement import AwaitGrace, Check, Fetch, Resolve, Rest, Step, Stop, grace_end, next_step
-from processor.core.state import ENDED, NO_FACT, Fact, Facts, Flag, Flags, PayloadState
+from processor.core.state import ENDED, Fact, Facts, Flag, Flags, PayloadState
 from schemas.data import FailReason
 from schemas.events import ResolveName, SignName
 
@@ -46,32 +47,6 @@ LONGEST_LOOK: Final = timedelta(hours=1)
 """Between two looks at a payload that should have expired and, says Xumm, has not."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One fact: the event that announces it, what must have happened before, and what makes it no news or untrue."""
-
-    event: SignName
-    implies: Facts = NO_FACT
-    overtaken_by: Facts = NO_FACT
-    withdrawn_by: Facts = NO_FACT
-
-
-_LATER_THAN_OPENED: Final = Fact.PRE_SIGNED | Fact.DISPATCHED | ENDED
-
-FACTS: Final[dict[Fact, Row]] = {
-    Fact.CREATED: Row(event="created", overtaken_by=Fact.OPENED | Fact.EXPIRED | _LATER_THAN_OPENED),
-    Fact.OPENED: Row(event="opened", overtaken_by=Fact.EXPIRED | _LATER_THAN_OPENED),
-    Fact.PRE_SIGNED: Row(event="pre_signed", implies=Fact.OPENED, overtaken_by=Fact.DISPATCHED | ENDED),
-    Fact.DISPATCHED: Row(event="dispatched", implies=Fact.OPENED | Fact.PRE_SIGNED, overtaken_by=ENDED),
-    Fact.EXPIRED: Row(event="expired", withdrawn_by=ENDED),
-    Fact.CANCELLED: Row(event="cancelled"),
-    Fact.REJECTED: Row(event="rejected", implies=Fact.OPENED),
-    Fact.SIGNED: Row(event="signed", implies=Fact.OPENED),
-    Fact.TOKEN_ISSUED: Row(event="token_issued"),
-}
-"""In the order in which events are published that one report causes."""
-
-_ROWS: Final = tuple((int(fact), row) for fact, row in FACTS.items())
 _OUTCOMES_DISAGREE: Final = int(Flag.OUTCOMES_DISAGREE)
 _LATE_OUTCOME: Final = int(Flag.LATE_OUTCOME)
 
@@ -122,12 +97,11 @@ class Transition(NamedTuple):
 def apply(state: PayloadState, report: Report, policy: Policy) -> Transition:
     """The state after ``report``, and what follows from it. Pure: the same arguments give the same transition."""
     learned = learn(state, report)
-    facts = _closed(learned.facts)
-    flags = _flags(state, learned.flags, facts)
-    if facts != learned.facts or flags != learned.flags:
-        learned = learned.with_conclusions(facts, flags, learned.sequence, learned.resolved)
+    flags = _flags(state, learned)
+    if flags != learned.flags:
+        learned = learned._replace(flags=flags)
     step = next_step(learned, policy)
-    announcements = _announce(state.facts, facts, state.sequence, step)
+    announcements = _announce(state.facts, learned.facts, state.sequence, step)
     return Transition(
         _published(learned, announcements, step),
         step,
@@ -137,28 +111,16 @@ def apply(state: PayloadState, report: Report, policy: Policy) -> Transition:
     )
 
 
-@cache
-def _closed(facts: Facts) -> Facts:
-    """With what the facts imply, without what they withdraw."""
-    facts = int(facts)
-    for fact, row in _ROWS:
-        if fact & facts:
-            facts |= int(row.implies)
-    for fact, row in _ROWS:
-        if row.withdrawn_by & facts:
-            facts &= ~fact
-    return facts
-
-
 def _contradictory(facts: Facts) -> bool:
     return (facts & ENDED).bit_count() > 1
 
 
-def _flags(state: PayloadState, flags: Flags, facts: Facts) -> Flags:
+def _flags(state: PayloadState, learned: PayloadState) -> Flags:
     """With the flags for outcomes that contradict each other, or the one that was published."""
-    if _contradictory(facts):
+    flags = learned.flags
+    if _contradictory(learned.facts):
         flags |= _OUTCOMES_DISAGREE
-    if state.resolved is not None and facts & ENDED & ~state.facts:
+    if state.resolved is not None and learned.facts & ENDED & ~state.facts:
         flags |= _LATE_OUTCOME
     return flags
 
@@ -169,7 +131,7 @@ def _announce(old: Facts, now: Facts, sequence: int, step: Step) -> tuple[Announ
     new = now & ~old
     if _contradictory(now):
         new &= ~ENDED
-    sign = [row.event for fact, row in _ROWS if fact & new and not row.overtaken_by & now]
+    sign = [row.event for fact, row in FACTS.items() if fact & new and not row.overtaken_by & now]
     announcements = [Announcement("sign", name, number) for number, name in enumerate(sign, start=sequence + 1)]
     if isinstance(step, Resolve):
         announcements.append(Announcement("resolve", step.name, sequence + len(sign) + 1, step.reason))
@@ -180,7 +142,7 @@ def _published(learned: PayloadState, announcements: tuple[Announcement, ...], s
     if not announcements:
         return learned
     resolved = step.name if isinstance(step, Resolve) else learned.resolved
-    return learned.with_conclusions(learned.facts, learned.flags, announcements[-1].sequence, resolved)
+    return learned.published(announcements[-1].sequence, resolved)
 
 
 def _tasks(state: PayloadState, learned: PayloadState, step: Step, report: Report, policy: Policy) -> tuple[Task, ...]:
@@ -192,11 +154,11 @@ def _tasks(state: PayloadState, learned: PayloadState, step: Step, report: Repor
 
 def _due(state: PayloadState, learned: PayloadState, step: Step, report: Report, policy: Policy) -> tuple[Task, ...]:
     """The same for a payload that is still open or unproven, and no human's affair."""
-    changed = step != next_step(state, policy)
     if isinstance(step, Fetch) or isinstance(report, DeadlinePassed):
         lookup = _lookup(learned.facts)
-        asked = changed or lookup != _lookup(state.facts) or isinstance(report, _PERSISTENT)
+        asked = lookup != _lookup(state.facts) or isinstance(report, _PERSISTENT) or step != next_step(state, policy)
         return _LOOKUPS[lookup] if asked else _look(state, learned, report)
+    changed = step != next_step(state, policy)
     if isinstance(step, Check) and changed:
         return _CHECK
     if isinstance(report, LookupDue):

@@ -2,7 +2,7 @@
 
 from typing import Final, Literal, NamedTuple
 
-from processor.core.lifecycle import FACTS
+from processor.core.facts import FACTS
 from processor.core.state import Fact, PayloadState
 from schemas.events import ResolveName, SignName
 

@@ -97,8 +97,6 @@ class PayloadState(NamedTuple):
     asked_of: str | None = None
     """The account that it was made for through this service."""
 
-    def with_conclusions(
-        self, facts: Facts, flags: Flags, sequence: int, resolved: ResolveName | None
-    ) -> "PayloadState":
-        """With the fields that follow from the others; a third of the time that `_replace` takes."""
-        return PayloadState._make((*self[:3], facts, flags, sequence, resolved, *self[7:]))
+    def published(self, sequence: int, resolved: ResolveName | None) -> "PayloadState":
+        """After an event was published; a third of the time that `_replace` takes."""
+        return PayloadState._make((*self[:5], sequence, resolved, *self[7:]))

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from processor.core.evidence import Doubt, Signature
-from processor.core.lifecycle import FACTS, Task, Transition, apply
+from processor.core.facts import FACTS
+from processor.core.lifecycle import Task, Transition, apply
 from processor.core.report import Report, Token
 from processor.core.settlement import SETTLEMENT, Check, Evidence, Fetch, Outcome, Resolve, Rest, Stop
 from processor.core.state import ENDED, Fact, Flag, PayloadState
