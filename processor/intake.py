@@ -11,8 +11,9 @@ from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from time import perf_counter
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import structlog
 from aiohttp import hdrs, web
@@ -189,22 +190,14 @@ class Intake:
         transition = recorded.transition
         assert transition is not None  # noqa: S101  the store answers a report with its transition
         report = entry.report
-        app, payload, attempt = report.app, report.payload, entry.delivery and entry.delivery.attempt
         if transition.raised:
-            log.error("payload.flagged", app=app, payload=payload, flags=names_of(transition.raised))
+            log.error("payload.flagged", app=report.app, payload=report.payload, flags=names_of(transition.raised))
         if not transition.news:
-            self._log.info("delivery.duplicate", app=app, payload=payload, attempt=attempt)
+            self._log.info("delivery.duplicate", partial(_fields, entry))
             return "duplicate"
         if transition.tasks:
             self._on_task()
-        self._log.info(
-            "delivery.accepted",
-            app=app,
-            payload=payload,
-            attempt=attempt,
-            events=[message.message.type for message in recorded.messages],
-            ms=round((perf_counter() - started) * 1000, 2),
-        )
+        self._log.info("delivery.accepted", partial(_fields, entry, recorded, perf_counter() - started))
         return "accepted"
 
     def _refuse(self, arrival: "_Arrival", problem: Problem, verdict: str) -> web.Response:
@@ -265,6 +258,16 @@ def _entry(arrival: _Arrival, delivery: Delivery) -> Reported | Quarantined:
     record = arrival.record("accepted", delivery.attempt, report.payload)
     (trace,) = traceparents(os.urandom(TRACE_BYTES))
     return Reported(report, delivery.application.policy, record, trace)
+
+
+def _fields(entry: Reported, news: Recorded | None = None, seconds: float = 0.0) -> dict[str, Any]:
+    """What is logged of a delivery that was recorded."""
+    report, _, delivery, _ = entry
+    fields = {"app": report.app, "payload": report.payload, "attempt": delivery and delivery.attempt}
+    if news is None:
+        return fields
+    events = [message.type for _, message in news.messages]
+    return {**fields, "events": events, "ms": round(seconds * 1000, 2)}
 
 
 def _microseconds_since(started: float) -> int:
