@@ -73,18 +73,22 @@ class Lane:
 
     def _pass(self) -> None:
         arrived, self._arrived = self._arrived, []
-        requests = [read_whole(data) for _, data in arrived]
-        checked = self._checked(requests)
-        for (connection, data), request, admitted in zip(arrived, requests, checked, strict=True):
-            connection.go_on(data, request, admitted)
+        checked = self._checked([data for _, data in arrived])
+        for (connection, data), (request, admitted) in zip(arrived, checked, strict=True):
+            try:
+                connection.go_on(data, request, admitted)
+            except Exception:
+                log.exception("request.lane_failed")
+                connection.force_close()
 
-    def _checked(self, requests: Sequence[WholeRequest | None]) -> "Sequence[Admitted | None]":
-        """On the ordinary way a defect harms nobody but whose request shows it."""
+    def _checked(self, pieces: Sequence[bytes]) -> Sequence[tuple[WholeRequest | None, Admitted | None]]:
+        """What each piece is. After a defect nothing is known: on the ordinary way it harms nobody but who shows it."""
         try:
-            return self.intake.check(requests, self._since)
+            requests = [read_whole(data) for data in pieces]
+            return list(zip(requests, self.intake.check(requests, self._since), strict=True))
         except Exception:
-            log.exception("request.check_failed", requests=len(requests))
-            return [None] * len(requests)
+            log.exception("request.lane_failed", requests=len(pieces))
+            return [(None, None)] * len(pieces)
 
 
 class ExpressConnection(RequestHandler):
