@@ -63,9 +63,16 @@ async def posted_at_once(service: Service, pieces: Sequence[bytes]) -> list[tupl
     return answers
 
 
-async def test_first_webhook_of_a_connection(service: Service, passed: Passed) -> None:
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_first_webhook_of_a_connection(tmp_path: Path, passed: Passed, loop: str) -> None:
     """A sender that opens a connection for each webhook, as most do, has it admitted on the lane too."""
-    answers = await posted_at_once(service, [request_of(body_of(new_payload())) for _ in range(REPETITIONS)])
+
+    async def post() -> list[tuple[int, bytes]]:
+        async with running(tmp_path) as service:
+            return await posted_at_once(service, [request_of(body_of(new_payload())) for _ in range(REPETITIONS)])
+
+    with asyncio.Runner(loop_factory=pytest.importorskip(loop).new_event_loop) as runner:
+        answers = runner.run(post())
 
     assert [(200, b'{"result":"accepted"}\n')] * REPETITIONS == answers
     assert sum(passed.admitted) == REPETITIONS

@@ -1,4 +1,5 @@
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,18 @@ def test_no_server() -> None:
         Store.open("postgresql://user:geheim@127.0.0.1:1/x")
 
     assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 63, 64, 65, 127, 200])
+def test_groups_of_any_size(tmp_path: Path, count: int) -> None:
+    """However many rows go in with one statement, each is there once, and in order."""
+    with Store.open(f"sqlite:///{tmp_path}/s.db") as store:
+        recorded = store.record([webhook(number) for number in range(count)], NOW)
+        waiting = store.unpublished(2 * count + 1)
+        lines = store.deliveries(limit=count + 1)
+        tasks = store.claim_tasks(NOW, count + 1, "x", timedelta(minutes=1))
+
+    assert [message for each in recorded for message in each.messages] == waiting
+    assert [payload(number) for number in range(count) for _ in range(2)] == [each.message.payload for each in waiting]
+    assert [payload(number) for number in reversed(range(count))] == [line.payload for line in lines]
+    assert sorted(payload(number) for number in range(count)) == sorted(task.state.payload for task in tasks)
