@@ -1,7 +1,8 @@
 """How one report adds to what is known of a payload.
 
 Everything here only adds, and adding the same things in another order ends in the same knowledge: facts and flags are
-unions, evidence is replaced by better evidence, and what merely accompanies keeps its first value.
+unions, closed as ``facts.py`` says; evidence is replaced by better evidence, and what merely accompanies keeps its first
+value.
 """
 
 from datetime import datetime, timedelta
@@ -86,7 +87,7 @@ _TRANSACTIONS_DISAGREE: Final = int(Flag.TRANSACTIONS_DISAGREE)
 
 
 def learn(state: PayloadState, report: Report) -> PayloadState:  # noqa: PLR0911  one return for each kind
-    """What is known after ``report``. Conclusions (what follows from the facts) are the lifecycle's."""
+    """What is known after ``report``. What is news in it, and what is to be done, is the lifecycle's."""
     match report:
         case WebhookReport():
             facts = _DELIVERED_SIGNED if report.signed else _DELIVERED_REJECTED
