@@ -1,8 +1,7 @@
 """How one report adds to what is known of a payload.
 
-Everything here only adds, and adding the same things in another order ends in the same knowledge: facts and flags are
-unions, closed as ``facts.py`` says; evidence is replaced by better evidence, and what merely accompanies keeps its first
-value.
+Everything here only adds, and adding the same things in another order ends in the same knowledge: facts (with what they
+imply) and flags are unions, evidence is replaced by better evidence, and what merely accompanies keeps its first value.
 """
 
 from datetime import datetime, timedelta
