@@ -18,6 +18,7 @@ from yarl import URL
 from processor.budget import Budget, Priority
 from processor.core.application import Application
 from processor.core.errors import Denied, LookupFailed, NotFound, Unavailable
+from processor.core.retry import RetryDecision
 from processor.outbound import MAX_BODY, USER_AGENT, Answer
 from processor.refusal import refusal
 from processor.xumm import Credentials, Payloads, XummApi
@@ -474,10 +475,11 @@ async def test_cancelling_says_whether_it_stands(reason: str, *, cancelled: bool
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-async def test_an_answer_that_lacks_something_is_unavailable(name: str) -> None:
+async def test_an_answer_that_lacks_something_is_unavailable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It names the places, and none of the values."""
+    monkeypatch.setattr("processor.xumm.decide_request", lambda *_, **__: RetryDecision(delay=None))
     body = {"uuid": CANARY, "tokens": [{"user_token": CANARY}]}
-    async with serving(says(body)) as peer, calling(peer.url, patience=timedelta(milliseconds=200)) as api:
+    async with serving(says(body)) as peer, calling(peer.url) as api:
         with pytest.raises(Unavailable, match="makes sense at") as caught:
             await call_of(name, api)
 
