@@ -23,6 +23,7 @@ from processor.core.errors import StoreError
 from processor.core.whole_request import START, WholeRequest, read_whole
 from processor.intake import RESULT_BODIES, Admitted, Intake, Result
 from processor.problem import Problem, problem_of, problem_response
+from processor.redaction import frames_of
 from processor.store.entry import Recorded
 
 SERVER: Final = "xumm-webhook-processor"
@@ -77,8 +78,8 @@ class Lane:
         for (connection, data), (request, admitted) in zip(arrived, checked, strict=True):
             try:
                 connection.go_on(data, request, admitted)
-            except Exception:
-                log.exception("request.lane_failed")
+            except Exception as error:  # noqa: BLE001  what it is about may be secret, so its message is not told
+                _log_defect(error, requests=1)
                 connection.force_close()
 
     def _checked(self, pieces: Sequence[bytes]) -> Sequence[tuple[WholeRequest | None, Admitted | None]]:
@@ -86,8 +87,8 @@ class Lane:
         try:
             requests = [read_whole(data) for data in pieces]
             return list(zip(requests, self.intake.check(requests, self._since), strict=True))
-        except Exception:
-            log.exception("request.lane_failed", requests=len(pieces))
+        except Exception as error:  # noqa: BLE001  likewise
+            _log_defect(error, requests=len(pieces))
             return [(None, None)] * len(pieces)
 
 
@@ -194,6 +195,10 @@ class ExpressConnection(RequestHandler):
 
     def _keep_alive_from_now(self) -> None:
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+
+
+def _log_defect(error: Exception, *, requests: int) -> None:
+    log.error("request.lane_failed", requests=requests, error=type(error).__name__, places=frames_of(error))
 
 
 @lru_cache(maxsize=8)

@@ -244,9 +244,13 @@ def _report(delivery: Delivery) -> WebhookReport | None:
 
 
 def _admitted(delivery: Delivery, report: WebhookReport, trace: str, started: float, latency_us: int) -> Admitted:
+    return Admitted(_reported(delivery, report, trace, latency_us), started)
+
+
+def _reported(delivery: Delivery, report: WebhookReport, trace: str, latency_us: int) -> Reported:
     application, _, received_at, attempt = delivery
     record = DeliveryRecord(received_at, application.name, report.payload, attempt, "accepted", latency_us)
-    return Admitted(Reported(report, application.policy, record, trace), started)
+    return Reported(report, application.policy, record, trace)
 
 
 def _entry(arrival: _Arrival, delivery: Delivery) -> Reported | Quarantined:
@@ -255,9 +259,8 @@ def _entry(arrival: _Arrival, delivery: Delivery) -> Reported | Quarantined:
     except NormalizeError as error:
         record = arrival.record("quarantined", delivery.attempt, arrival.claimed_payload)
         return Quarantined(delivery=record, body=delivery.body, reason=str(error))
-    record = arrival.record("accepted", delivery.attempt, report.payload)
     (trace,) = traceparents(os.urandom(TRACE_BYTES))
-    return Reported(report, delivery.application.policy, record, trace)
+    return _reported(delivery, report, trace, _microseconds_since(arrival.started))
 
 
 def _fields(entry: Reported, news: Recorded | None = None, seconds: float = 0.0) -> dict[str, Any]:

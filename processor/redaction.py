@@ -121,7 +121,11 @@ def _validation_message(details: Any) -> str:
 
 def exception_fields(error: BaseException, depth: int = 0) -> dict[str, Any]:
     """``error`` with its causes and its frames as ``file:line function``: neither source nor variables."""
-    fields: dict[str, Any] = {"type": type(error).__qualname__, "message": message_of(error), "frames": _frames(error)}
+    fields: dict[str, Any] = {
+        "type": type(error).__qualname__,
+        "message": message_of(error),
+        "frames": frames_of(error),
+    }
     if depth >= _MAX_DEPTH:
         return fields
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
@@ -132,7 +136,8 @@ def exception_fields(error: BaseException, depth: int = 0) -> dict[str, Any]:
     return fields
 
 
-def _frames(error: BaseException) -> list[str]:
+def frames_of(error: BaseException) -> list[str]:
+    """Where it was raised, outermost first, as ``file:line function``: all that may be told of some errors."""
     frames = []
     traceback = error.__traceback__
     while traceback is not None:

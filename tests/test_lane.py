@@ -147,6 +147,7 @@ async def test_defect_on_the_lane(service: Service, monkeypatch: pytest.MonkeyPa
 
     assert [(200, b'{"result":"accepted"}\n')] * REPETITIONS == answers
     assert "request.lane_failed" in {line["event"] for line in lines}
+    assert "secret detail" not in str(lines)
 
 
 async def test_defect_of_one_connection(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from processor.store.entry import (
     Reported,
 )
 from processor.store.knowledge import STATE, UNKNOWN, row_of, state_of
-from processor.store.rows import Insert, Insertion, Upsertion, driver, rendered
+from processor.store.rows import Insert, Insertion, Upsert, driver, rendered
 from processor.store.tables import (
     deliveries,
     events,
@@ -65,14 +65,14 @@ class Recording:
         self._dialect = dialect
         self._exclusive = exclusive
         self._selects: dict[int, str] = {}
-        self._hold_place = Upsertion(dialect, [*STATE, *_SEEN], lambda insert: insert.on_conflict_do_nothing())
-        self._put_states = Upsertion(dialect, [*STATE, *_SEEN], _update_state)
+        self._hold_place = Upsert(dialect, [*STATE, *_SEEN], lambda insert: insert.on_conflict_do_nothing())
+        self._put_states = Upsert(dialect, [*STATE, *_SEEN], _update_state)
         self._put_events = Insertion(dialect, [*events.c])
         self._put_waiting = Insertion(dialect, [*outbox.c])
         self._put_request_events = Insertion(dialect, [*request_events.c])
         self._put_tasks = Insertion(dialect, [*tasks.c][1:7])
         self._put_deliveries = Insertion(dialect, [*deliveries.c][1:])
-        self._put_watches = Upsertion(dialect, [*watches.c], lambda insert: insert.on_conflict_do_nothing())
+        self._put_watches = Upsert(dialect, [*watches.c], lambda insert: insert.on_conflict_do_nothing())
         self._put_outcomes = Insertion(dialect, [*outcomes.c][1:])
         self._put_quarantine = Insertion(dialect, [*quarantine.c][1:6])
 

@@ -49,7 +49,7 @@ class Insertion:
         return self._statements[count]
 
 
-class Upsertion:
+class Upsert:
     """Inserts rows, or does with one that is there what ``on_conflict`` says. No two may conflict with each other.
 
     One by one: SQLite takes twice the time for several at once.

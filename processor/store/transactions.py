@@ -3,14 +3,13 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 from time import monotonic
-from traceback import extract_tb
 from typing import Any, Final, TypeVar
 
 import structlog
 
 from processor.core.errors import StoreError, StoreUnavailable
+from processor.redaction import frames_of
 from processor.store.entry import Entry
 from processor.store.store import Store
 from processor.store.thread import WorkerThread
@@ -88,6 +87,5 @@ class Transactions:
 
 def _failed(error: Exception) -> StoreError:
     """Messages of errors quote what they are about, so only what kind it is and where may be told."""
-    places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in extract_tb(error.__traceback__)]
-    log.error("store.entry_failed", error=type(error).__name__, places=places)
+    log.error("store.entry_failed", error=type(error).__name__, places=frames_of(error))
     return StoreError(f"an entry could not be stored: {type(error).__name__}")

@@ -11,7 +11,7 @@ from processor.core.errors import SealingError
 from processor.core.report import Report
 from processor.core.sealing import NONCE_BYTES, Binding, Keyring, Sealed
 from processor.core.user_token import KnownToken, Owner, TokenFacts, known_token
-from processor.store.rows import Insert, Upsertion
+from processor.store.rows import Insert, Upsert
 from processor.store.tables import restored, stored, user_tokens
 
 _PUT: Final = [
@@ -36,7 +36,7 @@ class Vault:
 
     def __init__(self, dialect: Dialect, keyring: Keyring) -> None:
         self.keyring = keyring
-        self._put = Upsertion(dialect, _PUT, _on_conflict)
+        self._put = Upsert(dialect, _PUT, _on_conflict)
 
     def keep(self, connection: Connection, reports: Iterable[Report]) -> None:
         """Store the tokens that came with signatures: one row for each user, the same order for everybody."""
