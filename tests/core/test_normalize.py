@@ -171,6 +171,7 @@ def test_snapshot_outcome(changes: dict[str, Any], outcome: str) -> None:
         ({"meta__submit": False}, False),
         ({"meta__multisign": True}, False),
         ({"payload__tx_type": "SignIn"}, False),
+        ({"payload__tx_type": "PaymentChannelAuthorize"}, False),
     ],
 )
 def test_snapshot_on_ledger(changes: dict[str, Any], on_ledger: bool) -> None:  # noqa: FBT001
@@ -233,17 +234,20 @@ def test_snapshot_in_doubt(changes: dict[str, Any], doubt: Doubt) -> None:
     )  # fmt: skip
 
 
-def test_snapshot_of_a_cosignature() -> None:
-    """The account is the cosigner's, and the one that it signed for stands in the signature."""
+@pytest.mark.parametrize("flagged", [True, False])
+@pytest.mark.parametrize("named", [ALICE.address, BOB.address])
+def test_snapshot_of_a_cosignature(named: str, *, flagged: bool) -> None:
+    """The account is the cosigner's, the one that it signed for stands in the signature, and no ledger is asked."""
     blob = cosigned(payment(), BOB)
     snapshot = snapshot_of(
-        response__hex=blob, response__txid=transaction_id(blob), response__account=BOB.address,
-        response__multisign_account=ALICE.address, meta__multisign=True,
+        response__hex=blob, response__txid=transaction_id(blob), response__account=ALICE.address,
+        response__multisign_account=named, response__signer=BOB.address, meta__multisign=flagged,
     )  # fmt: skip
 
     assert (BOB.address, ALICE.address, "multisign") == (
         snapshot.account, snapshot.signature.account, snapshot.signature.algorithm,
     )  # fmt: skip
+    assert (True, False) == (snapshot.proven, snapshot.on_ledger)
 
 
 @pytest.mark.parametrize(
@@ -259,13 +263,25 @@ def test_snapshot_of_a_cosignature() -> None:
         ("MAINNET", "TESTNET", None, "MAINNET", True),
         ("MAINNET", "MAINNET", 1, "MAINNET", True),
         ("MAINNET", None, "4711", "MAINNET", True),
-        (None, "CUSTOM", 0, "CUSTOM", True),
+        (None, "CUSTOM", 0, "MAINNET", False),
+        ("LIVENET", "MAINNET", "0", "MAINNET", False),
+        ("LIVENET", "TESTNET", None, "MAINNET", True),
+        ("UNKNOWN NODE", "MAINNET", None, "MAINNET", False),
+        ("MAINNET", "UNKNOWN NODE", 0, "MAINNET", False),
+        ("UNKNOWN NODE", "UNKNOWN NODE", None, None, False),
+        ("UNKNOWN NODE", None, 4711, "4711", False),
+        ("JSHOOKS", "JSHOOKS", 31338, "JSHOOKS", False),
+        ("XAHAUTESTNET", "XAHAUTESTNET", "21338", "XAHAUTESTNET", False),
+        ("CUSTOM", "JSHOOKS", None, "CUSTOM", False),
+        ("CUSTOM", "MAINNET", None, "MAINNET", False),
+        ("CUSTOM", None, 1, "TESTNET", False),
+        ("SOMETHING NEW", "MAINNET", 1, "MAINNET", True),
     ],
 )
 def test_snapshot_network(
     dispatched: str | None, environment: str | None, number: Any, network: str | None, *, disagree: bool
 ) -> None:
-    """Whichever field names the network, by name or by number; naming two is a contradiction."""
+    """Whichever field names the network, by name or by number; naming two that are known is a contradiction."""
     snapshot = snapshot_of(
         response__dispatched_nodetype=dispatched, response__environment_nodetype=environment,
         response__environment_networkid=number,
