@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 from processor.core.codec import Json, Unreadable, encode_value, split_xaddress
 from processor.core.definitions import Definitions
 from processor.core.evidence import OFF_LEDGER_TYPES, Doubt, DoubtReason
-from processor.core.serialized import FLAGS, TRANSACTION_TYPE, Field, Serialized
+from processor.core.serialized import FLAGS, SIGNATURE, TRANSACTION_TYPE, Field, Serialized
 
 MAX_ASKED: Final = 64
 """Fields that a request may name."""
@@ -64,6 +64,8 @@ def difference(
         known = {shape.id for shape in definitions.fields.values()}
         if not known.issuperset(transaction.ids):
             _fail("response.hex", "unreadable")
+        if transaction.field(SIGNATURE) is not None and not request.get("Signature"):
+            _fail("Signature", "differs")  # no signature covers it, so only who asked can vouch for it
         _check_flags(request, transaction.number(FLAGS))
         for name, value in _binding(request, force_account=force_account):
             _check(name, value, transaction.fields, definitions)

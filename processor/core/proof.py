@@ -25,7 +25,6 @@ from processor.core.serialized import (
     LAST_LEDGER_SEQUENCE,
     MASTER_SIGNATURE,
     NETWORK_ID,
-    SIGNATURE,
     SIGNER,
     SIGNERS,
     SIGNING_PUB_KEY,
@@ -164,7 +163,7 @@ def _address(signed: Serialized | Field) -> str:
 def _signers(transaction: Serialized) -> list[_Signer]:
     """Who signed, all of them checked."""
     _address(transaction)
-    if transaction.field(SIGNATURE) is not None or transaction.field(MASTER_SIGNATURE) is not None:
+    if transaction.field(MASTER_SIGNATURE) is not None:
         _doubt("response.hex", "forged")  # not covered by the signature, and no transaction has it
     several = transaction.field(SIGNERS)
     if several is None:
