@@ -5,6 +5,7 @@ The library is loaded with the first use: it takes half a second, which no comma
 Source: https://xrpl.org/docs/references/protocol/binary-format
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final, NamedTuple
@@ -16,6 +17,10 @@ Json = Mapping[str, Any]
 
 _WITH_TAGS: Final = {"Account": "SourceTag", "Destination": "DestinationTag"}
 """Fields whose X-address becomes an address and a tag."""
+_CURRENCY_AT: Final = {"Amount": 8, "Issue": 0}
+"""Where the twenty bytes of a currency stand."""
+_ANY_CURRENCY: Final = "01" + "00" * 19
+_CURRENCY: Final = re.compile(r"[0-9A-Fa-f]{40}")
 
 
 class Unreadable(Exception):
@@ -67,6 +72,8 @@ def encode_value(name: str, kind: str, value: Any, types: Mapping[str, int]) -> 
     library = _library()
     if isinstance(value, bool):
         raise Unreadable
+    if kind in _CURRENCY_AT and isinstance(value, Mapping) and _is_spelt_out(value.get("currency")):
+        return _encode_with_currency(name, kind, value)
     try:
         if name == "TransactionType":
             value = types[value]
@@ -78,6 +85,17 @@ def encode_value(name: str, kind: str, value: Any, types: Mapping[str, int]) -> 
         return bytes(getattr(library.types, kind).from_value(*arguments))
     except Exception:  # noqa: BLE001  KeyError, ValueError, OverflowError and others, at whatever is no value
         raise Unreadable from None
+
+
+def _is_spelt_out(currency: Any) -> bool:
+    return isinstance(currency, str) and currency != _ANY_CURRENCY and _CURRENCY.fullmatch(currency) is not None
+
+
+def _encode_with_currency(name: str, kind: str, value: Json) -> bytes:
+    """With the very bytes of a currency: the library refuses some that the ledger takes."""
+    start = _CURRENCY_AT[kind]
+    other = encode_value(name, kind, {**value, "currency": _ANY_CURRENCY}, {})
+    return other[:start] + bytes.fromhex(value["currency"]) + other[start + 20 :]
 
 
 def split_xaddress(name: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -122,14 +122,13 @@ _XAHAU_TYPES: Final = {
 }
 _SHARED_FIELDS: Final = """
 TickSize TransactionType SignerWeight TransferFee Version NetworkID Flags SourceTag Sequence Expiration TransferRate
-WalletSize DestinationTag QualityIn QualityOut OfferSequence FirstLedgerSequence LastLedgerSequence OperationLimit SetFlag
-ClearFlag SignerQuorum CancelAfter FinishAfter SettleDelay TicketCount TicketSequence NFTokenTaxon EmailHash WalletLocator
-AccountTxnID NFTokenID InvoiceID Channel CheckID NFTokenBuyOffer NFTokenSellOffer Amount Balance LimitAmount TakerPays
-TakerGets Fee SendMax DeliverMin NFTokenBrokerFee PublicKey MessageKey SigningPubKey TxnSignature URI Signature Domain
-CreateCode
-MemoType MemoData MemoFormat Fulfillment Condition MasterSignature Account Owner Destination Issuer Authorize Unauthorize
-RegularKey NFTokenMinter NFTokenOffers Paths Memo SignerEntry Signer Signers SignerEntries Memos EmitDetails EmitBurden
-EmitParentTxnID EmitNonce EmitHookHash EmitCallback Digest
+WalletSize DestinationTag QualityIn QualityOut OfferSequence FirstLedgerSequence LastLedgerSequence OperationLimit
+SetFlag ClearFlag SignerQuorum CancelAfter FinishAfter SettleDelay TicketCount TicketSequence NFTokenTaxon EmailHash
+WalletLocator AccountTxnID NFTokenID InvoiceID Channel CheckID NFTokenBuyOffer NFTokenSellOffer Amount Balance
+LimitAmount TakerPays TakerGets Fee SendMax DeliverMin NFTokenBrokerFee PublicKey MessageKey SigningPubKey
+TxnSignature URI Signature Domain CreateCode MemoType MemoData MemoFormat Fulfillment Condition MasterSignature
+Account Owner Destination Issuer Authorize Unauthorize RegularKey NFTokenMinter NFTokenOffers Paths Memo SignerEntry
+Signer Signers SignerEntries Memos EmitDetails EmitBurden EmitParentTxnID EmitNonce EmitHookHash EmitCallback Digest
 """
 """Fields of transactions that mean the same on both chains."""
 _XAHAU_FIELDS: Final[dict[str, dict[str, int]]] = {

@@ -163,8 +163,6 @@ def _contradictions(snapshot: Snapshot) -> Flag:
     flags = NO_FLAG
     if snapshot.doubt is not None and snapshot.doubt.disproves:
         flags |= Flag.SIGNATURE_DISPROVEN
-    if snapshot.doubt is not None and snapshot.doubt.reason == "unreadable":
-        flags |= Flag.SIGNATURE_UNREADABLE
     if snapshot.networks_disagree:
         flags |= Flag.NETWORKS_DISAGREE
     return flags

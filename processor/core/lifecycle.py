@@ -32,7 +32,7 @@ from processor.core.report import (
     SnapshotReport,
     StatusReport,
 )
-from processor.core.settlement import AwaitGrace, Check, Fetch, Resolve, Rest, Step, Stop, grace_end, next_step
+from processor.core.settlement import AwaitGrace, Check, Fetch, Resolve, Rest, Step, Stop, evidence_of, grace_end, next_step
 from processor.core.state import ENDED, Fact, Facts, Flag, Flags, PayloadState
 from schemas.data import FailReason
 from schemas.events import ResolveName, SignName
@@ -49,6 +49,7 @@ LONGEST_LOOK: Final = timedelta(hours=1)
 
 _OUTCOMES_DISAGREE: Final = int(Flag.OUTCOMES_DISAGREE)
 _LATE_OUTCOME: Final = int(Flag.LATE_OUTCOME)
+_SIGNATURE_UNREADABLE: Final = int(Flag.SIGNATURE_UNREADABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +98,7 @@ class Transition(NamedTuple):
 def apply(state: PayloadState, report: Report, policy: Policy) -> Transition:
     """The state after ``report``, and what follows from it. Pure: the same arguments give the same transition."""
     learned = learn(state, report)
-    flags = _flags(state, learned)
+    flags = _flags(state, learned) | _unreadable(learned, policy)
     if flags != learned.flags:
         learned = learned._replace(flags=flags)
     step = next_step(learned, policy)
@@ -123,6 +124,13 @@ def _flags(state: PayloadState, learned: PayloadState) -> Flags:
     if state.resolved is not None and learned.facts & ENDED & ~state.facts:
         flags |= _LATE_OUTCOME
     return flags
+
+
+def _unreadable(learned: PayloadState, policy: Policy) -> Flags:
+    """The flag for a signature that is all there is to go by and cannot be read: another look will not help."""
+    if learned.snapshot is None or learned.snapshot.doubt is None or learned.resolved is not None:
+        return 0
+    return _SIGNATURE_UNREADABLE if evidence_of(learned, policy) == "unreadable" else 0
 
 
 @lru_cache(maxsize=4096)

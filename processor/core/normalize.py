@@ -17,7 +17,7 @@ from processor.core.proof import Claim, SignedTransaction, prove
 from processor.core.report import LedgerReport, LookupDue, SnapshotReport, StatusReport, Token, WebhookReport
 from schemas.data import Amount
 from schemas.ledger import Transaction
-from schemas.payload import Payload, PayloadAnswer, PayloadMeta
+from schemas.payload import Payload
 from schemas.status import Status
 from schemas.text import CustomMeta, aware
 from schemas.webhook import WEBHOOK, UserToken, Webhook
@@ -153,14 +153,15 @@ def _snapshot(answer: Payload, at: datetime) -> Snapshot:
         raise NormalizeError("payload.expires_at is missing from an expired payload")
     proof = prove(_claim(answer)) if outcome == "signed" else None
     signed = proof if isinstance(proof, SignedTransaction) else None
-    networks = _networks(response, None if signed is None else signed.network_id)
+    signed_for = None if signed is None else signed.network_id
+    networks = network_names(response.nodetypes, (response.environment_networkid, signed_for))
     return Snapshot(
         application=answer.application.uuidv4,
         fetched_at=at,
         outcome=outcome,
         opened=meta.app_opened,
         tx_type=request.tx_type,
-        submit=meta.submit and not _is_multisigned(meta, signed),
+        submit=meta.submit and not meta.multisign and not (signed is not None and signed.cosigned),
         account=response.account if signed is None else signed.account,
         txid=response.txid,
         signature=None if signed is None else signed.signature,
@@ -171,16 +172,6 @@ def _snapshot(answer: Payload, at: datetime) -> Snapshot:
         resolved_at=aware(response.resolved_at),
         expires_at=aware(request.expires_at),
     )
-
-
-def _networks(response: PayloadAnswer, signed_for: int | None) -> list[str]:
-    names = (response.dispatched_nodetype, response.environment_nodetype)
-    return network_names(names, (response.environment_networkid, signed_for))
-
-
-def _is_multisigned(meta: PayloadMeta, signed: SignedTransaction | None) -> bool:
-    """The wallet submits no transaction that has several signers."""
-    return bool(meta.multisign) or (signed is not None and signed.signature.algorithm == "multisign")
 
 
 def _claim(answer: Payload) -> Claim:
@@ -195,7 +186,7 @@ def _claim(answer: Payload) -> Claim:
         multisign_account=response.multisign_account,
         request=answer.payload.request_json,
         force_account=answer.meta.force_account is True,
-        network=next(iter(_networks(response, None)), None),
+        network=next(iter(network_names(response.nodetypes, (response.environment_networkid,))), None),
     )
 
 

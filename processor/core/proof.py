@@ -80,6 +80,11 @@ class SignedTransaction:
     network_id: int | None
     """Only networks with a number above 1024 have it in their transactions."""
 
+    @property
+    def cosigned(self) -> bool:
+        """Whether it was signed for an account that has several signers: the wallet submits no such transaction."""
+        return self.signature.algorithm == "multisign"
+
 
 def prove(claim: Claim) -> SignedTransaction | Doubt:
     """The signed transaction, or the first thing that is wrong with it.

@@ -95,6 +95,12 @@ _TOKEN_ISSUER: Final = bytes(19) + b"\x01"
 _PATH_STEPS: Final = {0x01: 20, 0x10: 20, 0x20: 20, 0x40: 24}
 """What a step has, by the bit that says so: account, currency, issuer, multi-purpose token."""
 _NEXT_PATH: Final = 0xFF
+_TWO_BYTES: Final = 193
+_THREE_BYTES: Final = 241
+_NO_LENGTH: Final = 255
+"""The first bytes of lengths: below, the length itself; from there on it has two or three bytes, or is none."""
+_LONGER: Final = _TWO_BYTES + (_THREE_BYTES - _TWO_BYTES) * 256
+"""The least length of three bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,17 +225,19 @@ def _check_order(kind: int, inner: tuple[Field, ...]) -> None:
 
 def _length(reader: _Reader) -> int:
     first = reader.byte()
-    if first <= 192:
+    if first < _TWO_BYTES:
         return first
-    if first <= 240:
-        return 193 + (first - 193) * 256 + reader.byte()
-    if first <= 254:
-        return 12481 + (first - 241) * 65536 + reader.byte() * 256 + reader.byte()
+    if first < _THREE_BYTES:
+        return _TWO_BYTES + (first - _TWO_BYTES) * 256 + reader.byte()
+    if first < _NO_LENGTH:
+        return _LONGER + (first - _THREE_BYTES) * 65536 + reader.byte() * 256 + reader.byte()
     raise Malformed
 
 
 def _checked(kind: int, value: bytes) -> bytes:
-    if (kind == _ACCOUNT_ID and len(value) not in (0, _ADDRESS_BYTES)) or (kind == _VECTOR and len(value) % _HASH_BYTES):
+    if (kind == _ACCOUNT_ID and len(value) not in (0, _ADDRESS_BYTES)) or (
+        kind == _VECTOR and len(value) % _HASH_BYTES
+    ):
         raise Malformed
     return value
 

@@ -43,6 +43,7 @@ def live(*reports: Report) -> tuple[PayloadState, list[str], list[Transition]]:
 
 
 FORGED = {"signature": None, "doubt": Doubt(field="TxnSignature", reason="forged")}
+MISSING = {"signature": None, "doubt": Doubt(field="response.hex", reason="missing")}
 UNREADABLE = {"signature": None, "doubt": Doubt(field="response.hex", reason="unreadable")}
 FOREIGN = Signature(account="rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe", algorithm="ed25519", unauthorised="rPT1")
 
@@ -149,10 +150,12 @@ STORIES: dict[str, tuple[list[Report], list[str]]] = {
     ),
     "a forged signature": ([webhook(), snapshot(**FORGED), snapshot(at=LATER), ledger()], ["sign.signed"]),
     "a forged sign-in": ([webhook(txid=None), sign_in(**FORGED)], ["sign.signed"]),
-    "a signature that could not be read at first": (
-        [webhook(), snapshot(**UNREADABLE), ledger(), snapshot(at=LATER)],
+    "a signature that was not there at first": (
+        [webhook(), snapshot(**MISSING), ledger(), snapshot(at=LATER)],
         ["sign.signed", "resolve.validated"],
     ),
+    "a signature that nobody here can read": ([webhook(), snapshot(**UNREADABLE), ledger()], ["sign.signed"]),
+    "a sign-in that nobody here can read": ([webhook(txid=None), sign_in(**UNREADABLE)], ["sign.signed"]),
     "a signature that can no longer be read": (
         [webhook(), snapshot(), snapshot(at=LATER, **UNREADABLE), ledger()],
         ["sign.signed", "resolve.validated"],
@@ -208,6 +211,8 @@ def test_repetition_is_no_news(story: str) -> None:
         ([webhook(), abandoned()], Flag.ABANDONED),
         ([webhook(), snapshot(**FORGED)], Flag.SIGNATURE_DISPROVEN),
         ([webhook(), sign_in(**FORGED)], Flag.SIGNATURE_DISPROVEN),
+        ([webhook(), snapshot(**UNREADABLE)], Flag.SIGNATURE_UNREADABLE),
+        ([webhook(), sign_in(**UNREADABLE)], Flag.SIGNATURE_UNREADABLE),
         ([webhook(), snapshot(networks_disagree=True)], Flag.NETWORKS_DISAGREE),
     ],
 )
@@ -240,7 +245,7 @@ def test_submitted_transaction_asks_for_a_check() -> None:
 
 @pytest.mark.parametrize(
     "report",
-    [snapshot(**UNREADABLE), snapshot(signature=None), sign_in(signature=None), sign_in(signature=FOREIGN)],
+    [snapshot(**MISSING), snapshot(signature=None), sign_in(signature=None), sign_in(signature=FOREIGN)],
 )
 def test_unproven_signature_is_fetched_again(report: Report) -> None:
     """Nothing rests on it, whatever a ledger says; the fetch goes on, and a ledger's answer asks for one."""
@@ -312,6 +317,7 @@ REPORTS: list[Report] = [
     snapshot(application="8f5b1d3a-0000-4000-8000-00000000dead"),
     sign_in(),
     snapshot(**UNREADABLE),
+    snapshot(**MISSING),
     snapshot(**FORGED),
     snapshot(signature=FOREIGN),
     snapshot(networks_disagree=True),
@@ -327,8 +333,8 @@ REPORTS: list[Report] = [
 ]
 any_reports = st.lists(st.sampled_from(REPORTS), max_size=12)
 
-ORDERLY = ~(Flag.LATE_OUTCOME)
-"""A late outcome is late only in some orders."""
+ORDERLY = ~(Flag.LATE_OUTCOME | Flag.SIGNATURE_UNREADABLE)
+"""An outcome is late only in some orders, and what cannot be read is all there is to go by."""
 
 
 @given(reports=any_reports, data=st.data())

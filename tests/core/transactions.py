@@ -75,7 +75,9 @@ _FIELDS: Final[Json] = {
     "principal_requested": "100",
     "public_key": BOB.public_key,
     "raw_transactions": [
-        Payment(account=account, amount="1", destination=SHOP, sequence=6, fee="0", signing_pub_key="", flags=0x40000000)
+        Payment(
+            account=account, amount="1", destination=SHOP, sequence=6, fee="0", signing_pub_key="", flags=0x40000000
+        )
         for account in (ALICE.address, CAROL.address)
     ],
     "send_max": "5",
