@@ -32,7 +32,18 @@ from processor.core.report import (
     SnapshotReport,
     StatusReport,
 )
-from processor.core.settlement import AwaitGrace, Check, Fetch, Resolve, Rest, Step, Stop, evidence_of, grace_end, next_step
+from processor.core.settlement import (
+    AwaitGrace,
+    Check,
+    Fetch,
+    Resolve,
+    Rest,
+    Step,
+    Stop,
+    evidence_of,
+    grace_end,
+    next_step,
+)
 from processor.core.state import ENDED, Fact, Facts, Flag, Flags, PayloadState
 from schemas.data import FailReason
 from schemas.events import ResolveName, SignName

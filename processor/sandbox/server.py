@@ -249,7 +249,7 @@ class Sandbox:
             signer=signed.signer,
             public_key=signed.public_key,
             hex=signed.hex,
-            txid=transaction_id(signed.hex),
+            txid=transaction_id(signed.hex) if signed.transaction else "",
             network=NETWORKS[how.network or self.settings.network],
             user_token=self.tokens.signed(payload.application.key, user),
             dispatch=Dispatch(result=how.result, known_at=known_at) if payload.request.submits else None,

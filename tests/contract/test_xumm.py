@@ -7,7 +7,8 @@ from uuid import UUID
 
 import aiohttp
 import pytest
-from xrpl.core.binarycodec import decode
+from xrpl.core.binarycodec import decode, encode_for_signing_claim
+from xrpl.core.keypairs import is_valid_message
 
 from processor.sandbox.limits import Limits
 from processor.sandbox.server import Sandbox, SandboxSettings
@@ -214,7 +215,7 @@ async def test_a_payload_never_opened_expires_for_good(world: World) -> None:
 
 
 async def test_an_opened_payload_can_be_signed_after_it_expired(world: World) -> None:
-    """Expiry means open before: the signature takes the expiry back."""
+    """Expiry means open before: both stand in the answer."""
     uuid = world.sandbox.create(PAYMENT).uuid
     world.sandbox.open(uuid, by_deeplink=True)
     world.clock.advance(hours=5)
@@ -222,7 +223,18 @@ async def test_an_opened_payload_can_be_signed_after_it_expired(world: World) ->
     world.sandbox.sign(uuid)
 
     assert known(expired=True, app_opened=True) == facts(expired)
-    assert known(resolved=True, signed=True, app_opened=True) == facts(await world.fetch(uuid))
+    assert known(resolved=True, signed=True, app_opened=True, expired=True) == facts(await world.fetch(uuid))
+
+
+@pytest.mark.parametrize("step", ["sign", "reject"])
+async def test_what_is_resolved_expires_as_well(world: World, step: str) -> None:
+    """The flag goes by the clock alone, as in an answer that an official kit has among its examples."""
+    uuid = world.sandbox.create(PAYMENT).uuid
+    getattr(world.sandbox, step)(uuid)
+    before = facts(await world.fetch(uuid))
+    world.clock.advance(hours=4)
+
+    assert before | {"expired": True} == facts(await world.fetch(uuid))
 
 
 @pytest.mark.parametrize(
@@ -240,14 +252,14 @@ async def test_an_opened_payload_can_be_signed_after_it_expired(world: World) ->
 async def test_cancelling_says_whether_and_why_not(
     world: World, steps: list[str], *, cancelled: bool, reason: str
 ) -> None:
-    """Each situation has its reason; the answer holds the payload's meta too."""
+    """Each situation has its reason; the answer holds the payload's meta too, and calls it expired whatever it is."""
     uuid = world.sandbox.create(PAYMENT).uuid
     for step in steps:
         getattr(world.sandbox, step)(uuid)
     status, body = await world.call("DELETE", f"payload/{uuid}")
 
     assert (200, {"cancelled": cancelled, "reason": reason}) == (status, body["result"])
-    assert (await world.fetch(uuid))["meta"] == body["meta"]
+    assert (await world.fetch(uuid))["meta"] | {"expired": True} == body["meta"]
 
 
 async def test_user_tokens_are_told_whether_they_are_in_force(world: World) -> None:
@@ -313,6 +325,51 @@ async def test_a_signed_payload_names_its_key(world: World) -> None:
     assert (ALICE, ALICE, signature.public_key, "", signature.hex) == tuple(
         response[name] for name in ("account", "signer", "signer_pubkey", "multisign_account", "hex")
     )
+
+
+async def test_a_payload_for_several_signers_names_account_and_signer(world: World) -> None:
+    """The account acted for is one field, who signed the others; no node is told, whatever the options say."""
+    request = {"txjson": {**PAYMENT["txjson"], "Account": BOB}, "options": {"multisign": True, "submit": True}}
+    uuid = world.sandbox.create(request).uuid
+    signature = signature_of(world.sandbox.sign(uuid, account=ALICE))
+    response = (await world.fetch(uuid))["response"]
+
+    assert (BOB, ALICE, ALICE, signature.public_key, "") == tuple(
+        response[name] for name in ("account", "multisign_account", "signer", "signer_pubkey", "dispatched_to")
+    )
+    assert "txnNotFound" == (await world.settled_tx(response["txid"]))["error"]
+
+
+async def test_a_user_is_no_token(world: World) -> None:
+    """The API names the user by a uuid of its own, the same for each payload."""
+    bodies = []
+    for _ in range(2):
+        uuid = world.sandbox.create(SIGN_IN).uuid
+        world.sandbox.sign(uuid, account=ALICE)
+        bodies.append(await world.fetch(uuid))
+    users = {body["response"]["user"] for body in bodies}
+
+    assert 1 == len(users)
+    assert users.isdisjoint({body["application"]["issued_user_token"] for body in bodies})
+
+
+async def test_a_sign_in_is_shown_with_its_mark(world: World) -> None:
+    """Beside its type, as in an answer that an official kit has among its examples."""
+    body = await world.fetch(world.sandbox.create(SIGN_IN).uuid)
+
+    assert {"TransactionType": "SignIn", "SignIn": True} == body["payload"]["request_json"]
+
+
+async def test_a_claim_on_a_channel_has_no_hash(world: World) -> None:
+    """Its blob is a bare signature, and the text of the hash empty."""
+    claim = {"TransactionType": "PaymentChannelAuthorize", "Channel": "AB" * 32, "Amount": "1000000"}
+    uuid = world.sandbox.create({"txjson": claim}).uuid
+    signature = signature_of(world.sandbox.sign(uuid, account=ALICE))
+    body = await world.fetch(uuid)
+    message = bytes.fromhex(encode_for_signing_claim({"channel": "AB" * 32, "amount": "1000000"}))
+
+    assert ("", ALICE, "") == tuple(body["response"][name] for name in ("txid", "account", "dispatched_to"))
+    assert is_valid_message(message, bytes.fromhex(signature.hex), signature.public_key)
 
 
 async def test_every_answer_tells_what_is_left_and_429_follows(world: World) -> None:
