@@ -51,23 +51,26 @@ class _Unlike(Exception):
 
 
 def difference(
-    tx_type: str, request: Json, transaction: Serialized, definitions: Definitions, *, force_account: bool
+    tx_type: str, request: Json | None, transaction: Serialized, definitions: Definitions, *, force_account: bool
 ) -> Doubt | None:
     """A field that was asked for and is not there as asked, or that cannot be read; None if all are as asked.
 
     ``force_account`` says whether the request's ``Account`` was binding.
     """
+    asked = request or {}
     try:
-        if len(request) > MAX_ASKED:
+        if len(asked) > MAX_ASKED:
             _fail("payload.request_json", "unreadable")
-        _check_type(tx_type, request, transaction, definitions)
+        _check_type(tx_type, asked, transaction, definitions)
+        if request is None and tx_type not in OFF_LEDGER_TYPES:
+            _fail("payload.request_json", "missing")
         known = {shape.id for shape in definitions.fields.values()}
         if not known.issuperset(transaction.ids):
             _fail("response.hex", "unreadable")
-        if transaction.field(SIGNATURE) is not None and not request.get("Signature"):
+        if transaction.field(SIGNATURE) is not None and not asked.get("Signature"):
             _fail("Signature", "differs")  # no signature covers it, so only who asked can vouch for it
-        _check_flags(request, transaction.number(FLAGS))
-        for name, value in _binding(request, force_account=force_account):
+        _check_flags(asked, transaction.number(FLAGS))
+        for name, value in _binding(asked, force_account=force_account):
             _check(name, value, transaction.fields, definitions)
     except _Unlike as unlike:
         return unlike.doubt

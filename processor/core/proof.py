@@ -64,7 +64,7 @@ class Claim:
     request: Json | None = None
     """``payload.request_json``: what was asked."""
     force_account: bool = False
-    """Whether the request's ``Account`` was binding."""
+    """Whether the request's ``Account`` was binding; for several signers it always is."""
     network: str | None = None
     """The network that the wallet was on; None if it is not told."""
 
@@ -226,10 +226,10 @@ def _hold_against_request(claim: Claim, transaction: Serialized) -> None:
     network = next(iter(signed_for), claim.network)
     doubt = difference(
         claim.tx_type,
-        claim.request or {},
+        claim.request,
         transaction,
         definitions_of(network),
-        force_account=claim.force_account,
+        force_account=claim.force_account or transaction.field(SIGNERS) is not None,
     )
     if doubt is not None:
         raise _Doubtful(doubt)

@@ -125,7 +125,7 @@ def api_answer(**changes: Any) -> dict[str, Any]:
             "signed": True, "cancelled": False, "expired": False, "app_opened": True,
         },
         "application": {"name": "Shop", "uuidv4": APPLICATION, "issued_user_token": None},
-        "payload": {"tx_type": "Payment", "expires_at": "2026-01-02T04:04:05Z"},
+        "payload": {"tx_type": "Payment", "request_json": {}, "expires_at": "2026-01-02T04:04:05Z"},
         "response": {
             "hex": "AB", "txid": TXID, "account": ACCOUNT, "dispatched_nodetype": "MAINNET",
             "resolved_at": "2026-01-02T03:04:05Z",
@@ -220,6 +220,8 @@ def test_snapshot_with_a_proven_signature() -> None:
         ({"response__signer": BOB.address}, Doubt(field="response.signer", reason="differs")),
         ({"response__signer_pubkey": BOB.public_key}, Doubt(field="response.signer_pubkey", reason="differs")),
         ({"payload__request_json": {"Amount": "2"}}, Doubt(field="Amount", reason="differs")),
+        ({"payload__request_json": None}, Doubt(field="payload.request_json", reason="missing")),
+        ({"payload__request_json": "Payment"}, Doubt(field="payload.request_json", reason="missing")),
         ({"payload__request_json": {"Account": BOB.address}, "meta__forceAccount": True},
          Doubt(field="Account", reason="differs")),
     ],

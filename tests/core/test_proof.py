@@ -128,7 +128,8 @@ def test_the_verdict_is_that_of_the_ledger_s_library(
         raw[at // 8] ^= 1 << at % 8
     blob = raw.hex().upper()
     tx_type = transaction.get("TransactionType", "SignIn")
-    result = prove(Claim(blob=blob, txid=transaction_id(blob), account=wallet.address, tx_type=tx_type))
+    claimed = Claim(blob=blob, txid=transaction_id(blob), account=wallet.address, tx_type=tx_type, request={})
+    result = prove(claimed)
 
     assert flip is not None or _valid_by_the_library(blob)
     assert isinstance(result, SignedTransaction) is (flip is None)
@@ -252,6 +253,14 @@ def test_several_cosigners_of_whom_none_is_named() -> None:
     assert ("response.signer", "missing") == doubt(claim(blob, multisign_account=ALICE.address))
 
 
+def test_the_account_of_several_signers_is_binding() -> None:
+    """Nobody but who asked can say for whom it is to be signed."""
+    blob = cosigned(payment(), BOB)
+
+    assert ("Account", "differs") == doubt(claim(blob, request=ASKED | {"Account": CAROL.address}))
+    assert BOB.address == proven(claim(blob, request=ASKED | {"Account": ALICE.address})).account
+
+
 def test_a_cosigner_with_a_regular_key() -> None:
     """Signs for its own account with a key of another address."""
     transaction = proven(claim(cosigned(payment(), BOB, accounts=(SHOP,)), multisign_account=SHOP))
@@ -348,6 +357,12 @@ def test_what_cannot_be_asked(asked: dict[str, Any], field: str) -> None:
 def test_what_a_wallet_may_fill_in(asked: dict[str, Any]) -> None:
     """Fees, sequences, paths and notations are the wallet's, and what no transaction has is not missed."""
     assert ALICE.address == proven(replace(TRUE, request=ASKED | asked)).account
+
+
+def test_what_was_asked_must_be_known() -> None:
+    """Without it nothing says that this is what was asked; only a pseudo transaction asks for nothing."""
+    assert ("payload.request_json", "missing") == doubt(replace(TRUE, request=None))
+    assert KNOWN_ACCOUNT == proven(replace(SIGN_IN, request=None)).account
 
 
 def test_a_forced_account_is_binding() -> None:
