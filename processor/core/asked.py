@@ -64,8 +64,7 @@ def difference(
         _check_type(tx_type, asked, transaction, definitions)
         if request is None and tx_type not in OFF_LEDGER_TYPES:
             _fail("payload.request_json", "missing")
-        known = {shape.id for shape in definitions.fields.values()}
-        if not known.issuperset(transaction.ids):
+        if not definitions.ids.issuperset(transaction.ids):
             _fail("response.hex", "unreadable")
         if transaction.field(SIGNATURE) is not None and not asked.get("Signature"):
             _fail("Signature", "differs")  # no signature covers it, so only who asked can vouch for it

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-MAX_BLOB_DIGITS: Final = 32 * 1024
-"""Hexadecimal digits of a blob: a batch of eight transactions with all its signers has fewer."""
+MAX_BLOB_DIGITS: Final = 256 * 1024
+"""Hexadecimal digits of a blob: a transaction that installs the code of hooks has fewer, and no other has so many."""
 
 Json = Mapping[str, Any]
 

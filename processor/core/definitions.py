@@ -31,9 +31,10 @@ class Definitions:
     """The number of each transaction type."""
     fields: Mapping[str, FieldShape]
 
-    def name_of(self, number: int | None) -> str | None:
-        """The transaction type of this number, None if there is none."""
-        return next((name for name, each in self.types.items() if each == number), None)
+    @property
+    def ids(self) -> frozenset[FieldId]:
+        """Of all fields."""
+        return frozenset(shape.id for shape in self.fields.values())
 
 
 def definitions_of(network: str | None) -> Definitions:

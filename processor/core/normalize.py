@@ -86,7 +86,7 @@ def status_report(application: Application, payload: str, text: str | bytes, at:
 
 
 def snapshot_report(application: Application, payload: str, body: bytes, at: datetime) -> SnapshotReport:
-    """What Xumm's API says of ``payload``, with the signature checked: about half a millisecond of CPU. Raises `NormalizeError`."""
+    """What Xumm's API says of ``payload``, with the signature checked: 0.5 ms of CPU. Raises `NormalizeError`."""
     answer = _parse(Payload, body)
     if not answer.meta.exists or answer.meta.uuid != payload:
         raise NormalizeError("meta.uuid is not the payload that was asked for, or it does not exist")

@@ -173,12 +173,12 @@ def _signers(transaction: Serialized) -> list[_Signer]:
     several = transaction.field(SIGNERS)
     if several is None:
         return [_checked(transaction, _FOR_SIGNING + transaction.signed)]
-    signers = [_cosigner(transaction, entry) for entry in several.inner]
     if transaction.get(SIGNING_PUB_KEY) != b"" or transaction.get(TXN_SIGNATURE) is not None:
         _doubt("Signers", "forged")
-    if not 0 < len({signer.account for signer in signers}) == len(signers) <= MAX_SIGNERS:
+    accounts = {entry.get(ACCOUNT) for entry in several.inner}
+    if not 0 < len(accounts) == len(several.inner) <= MAX_SIGNERS:
         _doubt("Signers", "forged")
-    return signers
+    return [_cosigner(transaction, entry) for entry in several.inner]
 
 
 def _cosigner(transaction: Serialized, entry: Field) -> _Signer:

@@ -13,7 +13,6 @@ from typing import Any, Final, Literal, NamedTuple
 from xrpl.constants import XRPLException
 from xrpl.core.addresscodec import decode_seed, is_valid_classic_address, is_valid_xaddress
 
-from processor.core.codec import MAX_BLOB_DIGITS
 from processor.core.definitions import all_fields, all_types
 from processor.core.evidence import OFF_LEDGER_TYPES
 
@@ -33,6 +32,8 @@ FaultReason = Literal[
 MAX_DEPTH: Final = 8
 MAX_VALUES: Final = 512
 MAX_TEXT: Final = 4096
+MAX_SIGNED_TEXT: Final = 32 * 1024
+"""Of a blob that holds somebody's signature for a batch of eight transactions."""
 MAX_NAME: Final = 64
 MAX_FAULTS: Final = 10
 _MAX_INTEGER: Final = 2**32
@@ -141,7 +142,7 @@ def _walk(value: Any, place: str, room: _Room, depth: int = 1, *, signed: bool =
         for number, each in enumerate(value):
             yield from _walk(each, f"{place}.{number}", room, depth + 1, signed=signed)
     else:
-        yield from _plain(value, place, MAX_BLOB_DIGITS if signed else MAX_TEXT)
+        yield from _plain(value, place, MAX_SIGNED_TEXT if signed else MAX_TEXT)
 
 
 def _walk_object(value: Mapping[str, Any], place: str, room: _Room, depth: int, *, signed: bool) -> Iterator[Fault]:
