@@ -191,10 +191,11 @@ def channel_claim(wallet: Any = ALICE, **changes: Any) -> Claim:
     return replace(plain, **changes)
 
 
+@pytest.mark.parametrize("txid", [None, "AB" * 32])
 @pytest.mark.parametrize("wallet", [ALICE, BOB])
-def test_a_claim_on_a_payment_channel(wallet: Any) -> None:
-    """Its blob is the bare signature of what was asked, by the key that the API names."""
-    result = prove(channel_claim(wallet))
+def test_a_claim_on_a_payment_channel(wallet: Any, txid: str | None) -> None:
+    """Its blob is the bare signature of what was asked, by the key that the API names; it has no hash to compare."""
+    result = prove(channel_claim(wallet, txid=txid))
 
     assert isinstance(result, SignedTransaction)
     assert (wallet.address, wallet.address, None) == (
