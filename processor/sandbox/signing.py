@@ -12,7 +12,7 @@ from xrpl.core.binarycodec import decode
 from processor.sandbox.faults import TEC, Faults
 from processor.sandbox.network import Network, NetworkName
 from processor.sandbox.payload import CHANNEL_CLAIM, PSEUDO_TYPES, SIGN_IN, IllegalActionError, SignRequest
-from processor.sandbox.wallet import ALICE, OTHER_TYPES, SIGN_IN_ACCOUNT, SIGNED_SIGN_IN, check_writable, wallet_of
+from processor.sandbox.wallet import ALICE, BOB, OTHER_TYPES, SIGN_IN_ACCOUNT, SIGNED_SIGN_IN, check_writable, wallet_of
 from schemas.text import Account
 
 Json = dict[str, Any]
@@ -24,9 +24,12 @@ LEDGERS_TO_LIVE: Final = 20
 _RELATIVE_BELOW: Final = 32570
 """A lower ``LastLedgerSequence`` counts from the current ledger."""
 _BATCH: Final = "Batch"
+_PAYMENT: Final = "Payment"
 _FULLY_CANONICAL: Final = 0x80000000
 _FEE: Final = "12"
-_SIGNATURES: Final = frozenset({"SigningPubKey", "TxnSignature", "Signers"})
+_SIGNATURES: Final = frozenset({"SigningPubKey", "TxnSignature", "Signers", "BatchSigners"})
+_PATH: Final[Json] = {"currency": "USD", "issuer": BOB.address}
+"""What a user pays with who let the wallet look for a path."""
 
 
 class Signing(BaseModel):
@@ -109,7 +112,8 @@ class Wallets:
 
 def check_transaction(transaction: Mapping[str, Any]) -> None:
     """Raises ``ValueError`` for what no wallet could sign, as its binary form cannot say it."""
-    check_writable(_without_pseudo_type(transaction))
+    whole = _without_pseudo_type(transaction)
+    check_writable({name: value for name, value in whole.items() if name != "BatchSigners"})
 
 
 def read_blob(blob: str) -> Json:
@@ -142,9 +146,19 @@ def _filled(request: SignRequest, how: Signing, place: Place, *, account: str, s
         filled["LastLedgerSequence"] = _last_ledger(asked.get("LastLedgerSequence"), place.validated_index)
         if place.network.is_named:
             filled["NetworkID"] = asked.get("NetworkID", place.network.id)
+    elif "BatchSigners" in request.txjson:
+        filled["BatchSigners"] = _approvals(filled)
+    if request.pathfinding and request.tx_type == _PAYMENT:
+        filled |= {"SendMax": {**_PATH, "value": "1"}, "Paths": [[_PATH]]}
     if how.delivered is not None:
         filled["Flags"] |= PARTIAL_PAYMENT
     return filled
+
+
+def _approvals(batch: Json) -> list[Json]:
+    """The signatures of all others whose parts are in it. They were asked as payloads or blobs, which hold them."""
+    accounts = sorted({part["RawTransaction"]["Account"] for part in batch["RawTransactions"]} - {batch["Account"]})
+    return [wallet_of(account).approve(batch, account) for account in accounts]
 
 
 def _last_ledger(asked: int | None, validated_index: int) -> int:

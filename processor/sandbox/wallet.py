@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from xrpl.constants import CryptoAlgorithm, XRPLException
-from xrpl.core.binarycodec import encode, encode_for_multisigning, encode_for_signing, encode_for_signing_claim
+from xrpl.core.binarycodec import (
+    encode,
+    encode_for_multisigning,
+    encode_for_signing,
+    encode_for_signing_batch,
+    encode_for_signing_claim,
+)
 from xrpl.core.keypairs import derive_classic_address, derive_keypair, generate_seed
 from xrpl.core.keypairs import sign as sign_bytes
 
@@ -59,6 +65,26 @@ class Wallet:
         signature = sign_bytes(bytes.fromhex(message), self.private_key)
         signer = {"Account": account, "SigningPubKey": self.public_key, "TxnSignature": signature}
         return _written({**unsigned, "Signers": [{"Signer": signer}]}, encode)
+
+    def approve(self, batch: Mapping[str, Any], account: str) -> Json:
+        """What is put into ``BatchSigners`` where ``account`` agrees to its parts of ``batch``.
+
+        Source: https://xls.xrpl.org/xls/XLS-0056-batch.html
+        """
+        message = encode_for_signing_batch(
+            {
+                "account": batch["Account"],
+                "sequence": batch["Sequence"],
+                "flags": batch["Flags"],
+                "transaction_ids": [
+                    transaction_id(encode(each["RawTransaction"])) for each in batch["RawTransactions"]
+                ],
+                "batch_account": account,
+            }
+        )
+        signature = sign_bytes(bytes.fromhex(message), self.private_key)
+        signer = {"Account": account, "SigningPubKey": self.public_key, "TxnSignature": signature}
+        return {"BatchSigner": signer}
 
     def authorize(self, claim: Mapping[str, Any]) -> str:
         """The signature of a claim on a payment channel, which is no transaction."""

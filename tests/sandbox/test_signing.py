@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from xrpl.core.binarycodec import decode, encode, encode_for_multisigning, encode_for_signing
+from xrpl.core.binarycodec import (
+    decode,
+    encode,
+    encode_for_multisigning,
+    encode_for_signing,
+    encode_for_signing_batch,
+)
 from xrpl.core.keypairs import derive_classic_address, is_valid_message
 
 from processor.sandbox.network import NETWORKS
@@ -163,6 +169,38 @@ def test_a_batch_is_left_as_it_was_asked(sandbox: Sandbox) -> None:
 
     assert {"LastLedgerSequence", "NetworkID"}.isdisjoint(transaction)
     assert batch.items() <= transaction.items()
+
+
+def test_signers_of_a_batch_are_put_in_for_the_payloads_that_hold_them(sandbox: Sandbox) -> None:
+    """Asked by uuid, each becomes the signature of one whose part is in it."""
+    part = {**PAYMENT["txjson"], "Fee": "0", "Sequence": 6, "SigningPubKey": "", "Flags": 0x40000000}
+    parts = [{"RawTransaction": part | {"Account": account}} for account in (ALICE, CAROL, BOB)]
+    batch = {"TransactionType": "Batch", "Flags": 65536, "RawTransactions": parts, "BatchSigners": [SHOP.key, "AB"]}
+    transaction = decode(signature_of(sandbox.sign(sandbox.create({"txjson": batch}).uuid, account=ALICE)).hex)
+    signers = [each["BatchSigner"] for each in transaction["BatchSigners"]]
+
+    assert {BOB, CAROL} == {signer["Account"] for signer in signers}
+    assert all(
+        is_valid_message(
+            _approval(transaction, each["Account"]), bytes.fromhex(each["TxnSignature"]), each["SigningPubKey"]
+        )
+        for each in signers
+    )
+
+
+def _approval(batch: dict[str, Any], account: str) -> bytes:
+    ids = [transaction_id(encode(each["RawTransaction"])) for each in batch["RawTransactions"]]
+    asked: Any = {"account": ALICE, "sequence": 1, "flags": 65536, "transaction_ids": ids, "batch_account": account}
+    return bytes.fromhex(encode_for_signing_batch(asked))
+
+
+def test_a_path_is_what_the_user_chose(sandbox: Sandbox) -> None:
+    """With path finding on, the wallet says what is paid with, whatever was asked."""
+    request = {"txjson": {**PAYMENT["txjson"], "SendMax": "5"}, "options": {"pathfinding": True}}
+    transaction = decode(signature_of(sandbox.sign(sandbox.create(request).uuid)).hex)
+
+    assert ("USD", PAYMENT["txjson"]["Amount"]) == (transaction["SendMax"]["currency"], transaction["Amount"])
+    assert [[{"currency": "USD", "issuer": BOB}]] == transaction["Paths"]
 
 
 @pytest.mark.parametrize("tx_type", OTHER_TYPES)

@@ -69,6 +69,15 @@ def _request(tx_type: str, **options: Any) -> Json:
     return {"txjson": txjson, "options": {"expire": EXPIRY_MINUTES, **options}}
 
 
+def _batch() -> Json:
+    """As the wallet's help shows it: the signer of the second part by the payload that holds the signature."""
+    part = _request("Payment")["txjson"] | {"Fee": "0", "SigningPubKey": "", "Sequence": 5, "Flags": 1073741824}
+    parts = [{"RawTransaction": part | {"Account": account}} for account in (ALICE.address, STRANGER)]
+    batch = {"TransactionType": "Batch", "Flags": 65536, "RawTransactions": parts}
+    signers = ["8d9da6a3-ffdc-4e73-ae31-75ab74d290bd"]
+    return {"txjson": batch | {"BatchSigners": signers}, "options": {"expire": EXPIRY_MINUTES}}
+
+
 def _for_several_signers() -> Json:
     request = _request("Payment", multisign=True)
     return request | {"txjson": request["txjson"] | {"Account": STRANGER, "Sequence": 5}}
@@ -76,6 +85,7 @@ def _for_several_signers() -> Json:
 
 _PAYMENT: Final = _request("Payment")
 _SIGN_IN: Final = _request("SignIn")
+_BATCH: Final = _batch()
 _CLAIM: Final = {
     "txjson": {"TransactionType": "PaymentChannelAuthorize", "Channel": "AB" * 32, "Amount": "5"},
     "options": {"expire": EXPIRY_MINUTES},
@@ -113,6 +123,8 @@ OUTCOMES: Final[dict[str, Outcome]] = {
         deeds={ACTS_AT: _open, ACTS_AT + 1: _sign(delivered="17")},
     ),
     "dispatch result late": _signed_payment("validated", _PAID, faults=Faults(dispatch_late_by=20.0)),
+    "paid by a path": _signed_payment("validated", _PAID, request=_request("Payment", pathfinding=True)),
+    "batch of several": _signed_payment("validated", {"tx_type": "Batch", "proof": _PROVEN}, request=_BATCH),
     "signed in": _signed_off_ledger(_SIGN_IN, _BY_ALICE | {"tx_type": "SignIn", "proof": _BY_ALICE["proof"]}),
     "signed in on the other curve": _signed_off_ledger(
         _SIGN_IN,
