@@ -12,7 +12,16 @@ from processor.core.evidence import Doubt
 from processor.core.normalize import ledger_report, snapshot_report, status_report, webhook_report
 from processor.core.proof import transaction_id
 from tests.core.payloads import ACCOUNT, APPLICATION, NOW, PAYLOAD, SHOP, TXID
-from tests.wallets import ALICE, BOB, cosigned, payment, signed
+from tests.wallets import (
+    ALICE,
+    BOB,
+    KNOWN_XAHAU_ACCOUNT,
+    KNOWN_XAHAU_PAYMENT,
+    KNOWN_XAHAU_TXID,
+    cosigned,
+    payment,
+    signed,
+)
 
 OTHER = "8f5b1d3a-0000-4000-8000-00000000ffff"
 
@@ -250,6 +259,24 @@ def test_snapshot_of_a_cosignature(named: str, *, flagged: bool) -> None:
         snapshot.account, snapshot.signature.account, snapshot.signature.algorithm,
     )  # fmt: skip
     assert (True, False) == (snapshot.proven, snapshot.on_ledger)
+
+
+def test_snapshot_of_a_payment_on_another_chain() -> None:
+    """As Xumm's API told it of a wallet on the test network of Xahau."""
+    snapshot = snapshot_of(
+        response__hex=KNOWN_XAHAU_PAYMENT, response__txid=KNOWN_XAHAU_TXID, response__account=KNOWN_XAHAU_ACCOUNT,
+        response__signer=KNOWN_XAHAU_ACCOUNT, response__multisign_account="",
+        response__dispatched_nodetype="XAHAUTESTNET", response__environment_nodetype="XAHAUTESTNET",
+        response__environment_networkid=21338,
+        payload__request_json={
+            "TransactionType": "Payment", "Destination": "rM9J9GskMWkDEU5yarJzYkqgXPwLQw4QqQ", "Amount": "1",
+            "Account": KNOWN_XAHAU_ACCOUNT,
+        },
+    )  # fmt: skip
+
+    assert (True, "XAHAUTESTNET", False, 11_583_953) == (
+        snapshot.proven, snapshot.network, snapshot.networks_disagree, snapshot.last_ledger_sequence,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
