@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from xrpl.core import binarycodec
 from xrpl.core.keypairs import sign
@@ -56,6 +56,7 @@ def test_currencies_that_look_like_standard_ones(letters: str, *, spread: bool) 
     assert ("Amount", "differs") == verdict(blob, payment(Amount=amount | {"currency": other}))
 
 
+@settings(max_examples=25, deadline=None)
 @given(value=st.integers(0, 2**63 - 1), other=st.integers(0, 2**63 - 1))
 def test_amounts_of_tokens_are_decimal(value: int, other: int) -> None:
     """Also where the digits could be hexadecimal ones."""
@@ -78,6 +79,7 @@ BATCH = {
 }
 SIGNED_BATCH = BATCH | {"Account": ALICE.address, "Fee": "60", "Sequence": 5}
 BATCH_SIGNER = {"BatchSigner": {"Account": CAROL.address, "SigningPubKey": CAROL.public_key, "TxnSignature": "AB" * 64}}
+BATCH_BLOB = signed(SIGNED_BATCH)
 UUID = "8d9da6a3-ffdc-4e73-ae31-75ab74d290bd"
 
 
@@ -128,7 +130,7 @@ def test_a_flag_within_a_batch() -> None:
     """Must be there if it was asked for."""
     parts = [part(ALICE.address, Sequence=6, Flags=0x40020000), part(CAROL.address, Amount="7")]
 
-    assert ("Flags", "differs") == verdict(signed(SIGNED_BATCH), BATCH | {"RawTransactions": parts})
+    assert ("Flags", "differs") == verdict(BATCH_BLOB, BATCH | {"RawTransactions": parts})
 
 
 ISSUED = {"currency": "USD", "issuer": SHOP, "value": "1"}
@@ -264,6 +266,6 @@ NAMES = [
 def test_whatever_was_asked_is_judged(request: Json, *, force_account: bool) -> None:
     """No JSON raises, be it what no template could be."""
     whole = BATCH | request
-    result = prove(claim(signed(SIGNED_BATCH), whole, force_account=force_account))
+    result = prove(claim(BATCH_BLOB, whole, force_account=force_account))
 
     assert isinstance(result, SignedTransaction | Doubt)
