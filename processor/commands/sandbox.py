@@ -36,6 +36,7 @@ def run(
     webhook: Annotated[str, typer.Option(help="Where webhooks go; otherwise the service as configured.")] = "",
     factor: Annotated[float, typer.Option(help="Shortens the waits between attempts: 0.01 is 100 times faster.")] = 1.0,
     fault: Annotated[list[str] | None, typer.Option(help="What goes wrong, as for `fault`; repeatable.")] = None,
+    host: Annotated[list[str] | None, typer.Option(help="A name to answer to besides localhost; repeatable.")] = None,
 ) -> None:
     """Run a Xumm for development, until Ctrl-C.
 
@@ -56,11 +57,17 @@ def run(
 
     faults = _faults(fault or [])
     if not app:
-        program.run(port=port, webhook=webhook, factor=factor, faults=faults)
+        program.run(port=port, webhook=webhook, factor=factor, faults=faults, hosts=host or ())
         return
     owner = target(app, webhook)
     program.run(
-        port=port, application=owner.application, secret=owner.secret, webhook=owner.url, factor=factor, faults=faults
+        port=port,
+        application=owner.application,
+        secret=owner.secret,
+        webhook=owner.url,
+        factor=factor,
+        faults=faults,
+        hosts=host or (),
     )
 
 

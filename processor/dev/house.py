@@ -105,10 +105,10 @@ async def opened(
     try:
         async with AsyncExitStack() as stack:
             sandbox = await stack.enter_async_context(Sandbox([owner], sandbox_settings))
-            routes = Stage(sandbox, broker, live).routes
+            stage = Stage(sandbox, broker, live)
             settings = _settings(folder, sandbox, port)
             processor = await stack.enter_async_context(
-                Processor(settings, publisher=broker, commands=commands, routes=routes)
+                Processor(settings, publisher=broker, commands=commands, routes=stage.beside)
             )
             group = await stack.enter_async_context(asyncio.TaskGroup())
             serving = group.create_task(processor.serve(stop))

@@ -3,23 +3,23 @@
 ``POST /payloads`` takes the body of Xumm's ``POST payload``, and ``?application=<key>``; ``DELETE /payloads/<uuid>``
 cancels. ``PUT /faults`` sets what goes wrong for all, ``PUT /faults/<scope>`` for one payload's uuid or one
 application's key, in JSON such as ``{"webhook": "lost", "api": "limited"}``; `processor.sandbox.faults.Faults` names
-the switches. ``DELETE`` takes the faults back, and ``GET /faults`` tells them all.
+the switches. ``DELETE`` takes the faults back, and ``GET /faults`` tells them all. Pages of other origins are refused
+(`processor.sandbox.gate`).
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 from aiohttp import web
 from pydantic import ValidationError
 
 from processor.sandbox.faults import FaultTable, parse_faults
+from processor.sandbox.gate import Handler, own
 from processor.sandbox.javascript import stringify
 from processor.sandbox.payload import Application, Payload, SignRequest
 from processor.sandbox.request import parse_request
 from processor.sandbox.state import Cancellation, DuplicateIdentifierError, UnknownPayloadError
 from processor.sandbox.views import Json, cancelled, created
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Board(Protocol):
@@ -75,11 +75,11 @@ def control_routes(board: Board) -> list[web.RouteDef]:
         return _json(board.faults.as_json())
 
     return [
-        web.post("/payloads", _forgiving(create)),
-        web.delete("/payloads/{uuid}", _forgiving(cancel)),
+        web.post("/payloads", own(_forgiving(create))),
+        web.delete("/payloads/{uuid}", own(_forgiving(cancel))),
         web.get("/faults", show),
-        *(web.put(path, _forgiving(put)) for path in ("/faults", "/faults/{scope}")),
-        *(web.delete(path, clear) for path in ("/faults", "/faults/{scope}")),
+        *(web.put(path, own(_forgiving(put))) for path in ("/faults", "/faults/{scope}")),
+        *(web.delete(path, own(clear)) for path in ("/faults", "/faults/{scope}")),
     ]
 
 

@@ -1,7 +1,7 @@
 """The webhook sender, with Xumm's manners.
 
-Five attempts, each signed anew, as `processor.sandbox.attempt` says. Ten fifth attempts answered 404 within the past hour
-suspend a URL. What waits to be sent again is held in memory alone and dies with the sender.
+Five attempts, each signed anew, as `processor.sandbox.attempt` says. Ten fifth attempts answered 404 within the past
+hour suspend a URL. What waits to be sent again is held in memory alone and dies with the sender.
 
 Source: https://github.com/XRPL-Labs/XummAPI-Webhook-Proxy/blob/main/send.mjs
 """
@@ -64,7 +64,7 @@ class Suspensions:
 
     def holds(self, url: str, now: datetime) -> bool:
         """Whether nothing is sent to ``url`` at present."""
-        misses = self._misses.get(url[:KEPT_OF_URL], ())
+        misses = self._misses.get(url[:KEPT_OF_URL], deque())
         return len(misses) == SUSPEND_AT and misses[0] > now - SUSPEND_WITHIN
 
     def at(self, now: datetime) -> frozenset[str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -21,6 +22,7 @@ from processor.sandbox.attempt import Attempt
 from processor.sandbox.clock import Clock, NewId, Sleep, random_uuid, utc_now
 from processor.sandbox.control import control_routes
 from processor.sandbox.faults import Faults, FaultTable
+from processor.sandbox.gate import named
 from processor.sandbox.identity import Identity
 from processor.sandbox.ledger import Ledger, Pace, ledger_routes
 from processor.sandbox.limits import Limits
@@ -57,6 +59,8 @@ class SandboxSettings:
     """How often a status socket is told when its payload expires."""
     network: str = "MAINNET"
     """The network that wallets are on, a key of `NETWORKS`, and the one of the ledger on ``/ledger``."""
+    hosts: tuple[str, ...] = ()
+    """Names under which it answers besides those of this machine and the one of ``public_url``."""
     public_url: str | None = None
     """Where clients find the sandbox, if not on its port, such as ``https://…`` before a proxy; no slash at the end."""
 
@@ -216,7 +220,7 @@ class Sandbox:
         await self._stack.__aexit__(kind, error, trace)
 
     def _web(self) -> web.Application:
-        app = web.Application()
+        app = web.Application(middlewares=[named(*self._names())])
         app.add_routes(self._rest.routes())
         app.add_routes(phone_routes(self, self._clock, self.statuses.serve))
         app.add_routes(ledger_routes(self.ledger, self.ledgers, self.faults))
@@ -224,6 +228,10 @@ class Sandbox:
         app.add_routes(provider_routes(self))
         app.on_shutdown.append(self.statuses.close)
         return app
+
+    def _names(self) -> tuple[str, ...]:
+        told = (self.settings.host, urlsplit(self.base_url).hostname or "")
+        return tuple(name.lower() for name in (*self.settings.hosts, *told) if name)
 
     def _moved(self, payload: Payload) -> None:
         self.statuses.moved(payload)
