@@ -75,7 +75,7 @@ class Processor:
     """One running service: an async context manager whose body is its life.
 
     ``publisher`` and ``commands`` replace those that the settings call for, ``timing`` the time of day, ``budget``
-    what makes an application's budget of calls to Xumm's API; ``routes`` makes of the interface's routes what is served.
+    what makes an application's budget of calls to Xumm's API; ``routes`` tells what is served for the interface's.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ commands = typer.Typer(
 
 
 @commands.callback()
-def run(
+def run(  # noqa: PLR0913  a command's options
     context: typer.Context,
     *,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 for a free one.")] = 8600,

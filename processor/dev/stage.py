@@ -69,7 +69,7 @@ class Stage:
 
     def beside(self, service: Mapping[str, Handler]) -> Mapping[str, Handler]:
         """The routes of the service and of the page, under names of this machine alone."""
-        return {path: _local(handler) for path, handler in service.items()} | self.routes
+        return {**{path: _local(handler) for path, handler in service.items()}, **self.routes}
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """What happens, as server-sent events."""

@@ -44,7 +44,7 @@ async def serve(applications: Sequence[Application], settings: SandboxSettings, 
         await stop.wait()
 
 
-def run(
+def run(  # noqa: PLR0913  a command's options
     *,
     port: int = DEFAULT_PORT,
     application: str = "",
@@ -62,7 +62,7 @@ def run(
     asyncio.run(serve([owner], settings, faults or Faults()))
 
 
-def command(
+def command(  # noqa: PLR0913  likewise
     *,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 for a free one.")] = DEFAULT_PORT,
     application: Annotated[str, typer.Option(help="API key.", envvar="SANDBOX_API_KEY")] = "",

@@ -70,9 +70,10 @@ def _name(host: str) -> str | None:
     """The name in a ``Host`` header, without the port; None if it is none."""
     try:
         parts = urlsplit(f"//{host}")
-        return parts.hostname if parts.netloc == host and "@" not in host and parts.port != 0 else None
+        plain = parts.netloc == host and "@" not in host and parts.port != 0
     except ValueError:
         return None
+    return parts.hostname if plain else None
 
 
 def _is_local(name: str) -> bool:

@@ -167,7 +167,7 @@ async def test_a_hanging_call_does_not_hold_the_sandbox_up() -> None:
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group, Sandbox([SHOP]) as sandbox:
         sandbox.faults.set(Faults(api="hanging"))
         call = group.create_task(cut_off(World(sandbox, FakeClock(), session)))
-        await until(lambda: sandbox._rest._counters)
+        await until(lambda: sandbox.guard.counters)
 
     assert call.result() is True
 
