@@ -56,19 +56,10 @@ def run(  # noqa: PLR0913  a command's options
     from processor.sandbox import __main__ as program
 
     faults = _faults(fault or [])
-    if not app:
-        program.run(port=port, webhook=webhook, factor=factor, faults=faults, hosts=host or ())
-        return
-    owner = target(app, webhook)
-    program.run(
-        port=port,
-        application=owner.application,
-        secret=owner.secret,
-        webhook=owner.url,
-        factor=factor,
-        faults=faults,
-        hosts=host or (),
-    )
+    owner = target(app, webhook) if app else None
+    credentials = {"application": owner.application, "secret": owner.secret} if owner else {}
+    webhook = owner.url if owner else webhook
+    program.run(port=port, webhook=webhook, factor=factor, faults=faults, hosts=host or (), **credentials)
 
 
 @commands.command()

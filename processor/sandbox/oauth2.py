@@ -4,7 +4,7 @@ A code counts once, for ten minutes, and only for the client and the redirect UR
 query may differ). The client shows its secret or a verifier, which has to fit: Xumm's kits for browsers have no secret.
 
 Source: https://github.com/XRPL-Labs/XUMM-OAuth2-OpenID-Provider and, for what the published version does not have yet,
-the declarations of https://www.npmjs.com/package/xumm-oauth2-pkce and https://pypi.org/project/xumm-sdk-py
+the declarations of https://github.com/XRPL-Labs/XummPkce and https://github.com/XRPL-Labs/xumm-sdk-py
 """
 
 import base64

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from processor.sandbox.cors import open_to_pages
 from processor.sandbox.gate import Handler, own
+from processor.sandbox.javascript import stringify
 from processor.sandbox.oauth2 import REJECTED, Asked, OAuth2Error, Provider, discovery
 from processor.sandbox.wallet import ALICE, BOB
 
@@ -65,7 +66,10 @@ class House(Protocol):
 
 def provider_routes(house: House) -> list[web.RouteDef]:
     """Everything that Xumm has on a host of its own."""
+    return [*_consent_routes(house), *open_to_pages(_token_routes(house))]
 
+
+def _consent_routes(house: House) -> list[web.RouteDef]:
     async def show(request: web.Request) -> web.StreamResponse:
         page = sign_in_page(house.provider.asked(request.query))
         return web.Response(text=page, content_type="text/html", headers=_UNFRAMED)
@@ -73,10 +77,15 @@ def provider_routes(house: House) -> list[web.RouteDef]:
     async def press(request: web.Request) -> web.StreamResponse:
         asked, said = house.provider.asked(request.query), await _json(request)
         if said.get("deny"):
-            return web.json_response(outcome(asked, house.provider.deny(asked)))
+            return web.json_response(outcome(asked, house.provider.deny(asked)), dumps=stringify)
         account = str(said.get("account", (*asked.signers, ALICE.address)[0]))
-        return web.json_response(outcome(asked, house.provider.approve(asked, account, issuer=house.issuer)))
+        to = house.provider.approve(asked, account, issuer=house.issuer)
+        return web.json_response(outcome(asked, to), dumps=stringify)
 
+    return [web.get("/auth", _paged(show)), web.post("/auth", own(_paged(press)))]
+
+
+def _token_routes(house: House) -> list[web.RouteDef]:
     async def token(request: web.Request) -> web.StreamResponse:
         form = await _form(request)
         tokens = house.provider.redeem(form, request.headers.get("Authorization"), issuer=house.issuer)
@@ -98,16 +107,10 @@ def provider_routes(house: House) -> list[web.RouteDef]:
         return web.json_response(discovery(house.base_url, house.issuer))
 
     return [
-        web.get("/auth", _paged(show)),
-        web.post("/auth", own(_paged(press))),
-        *open_to_pages(
-            [
-                web.post("/token", _spoilt(house, _telling(token))),
-                web.get("/userinfo", userinfo),
-                web.get("/certs", _spoilt(house, certs)),
-                web.get("/.well-known/openid-configuration", configuration),
-            ]
-        ),
+        web.post("/token", _spoilt(house, _telling(token))),
+        web.get("/userinfo", userinfo),
+        web.get("/certs", _spoilt(house, certs)),
+        web.get("/.well-known/openid-configuration", configuration),
     ]
 
 

@@ -220,7 +220,7 @@ def test_a_transaction_id_is_the_hash_of_the_signed_blob() -> None:
 
 
 async def test_the_page_has_buttons_and_tells_what_became_of_it(world: World, service: Service) -> None:
-    """A person without a phone can resolve the payload. (A browser presses them in `tests.sdk`.)"""
+    """A person without a phone can resolve the payload, and sees what became of it."""
     payload = world.sandbox.create({**PAYMENT, "custom_meta": {"instruction": "<b>&"}})
     page = f"{world.sandbox.base_url}/sign/{payload.uuid}"
     async with world.session.get(page) as response:
