@@ -108,8 +108,8 @@ def check_payload(told: Told, messages: list[Any], sandbox: Sandbox, identifier:
     payload = sandbox.payloads.by_identifier(SHOP, identifier)
     assert payload.signature is not None
     assert SHOP.key == told["pong"]
-    assert f"ws://{urlsplit(sandbox.base_url).netloc}/sign/{payload.uuid}" == (
-        told["created"]["refs"]["websocket_status"]
+    assert (
+        f"ws://{urlsplit(sandbox.base_url).netloc}/sign/{payload.uuid}" == (told["created"]["refs"]["websocket_status"])
     )
     assert (False, "Payment") == (told["fetched"]["meta"]["signed"], told["fetched"]["payload"]["tx_type"])
     assert {"message", "expires_in_seconds", "opened", "pre_signed", "dispatched"} <= {

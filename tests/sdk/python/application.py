@@ -1,7 +1,7 @@
 """An application on Xumm's kit for Python, in an environment of its own.
 
-It walks through all that the kit offers, and tells each step on a line of standard output in JSON. Arguments: where Xumm
-is, API key, API secret, an account. The kit has Xumm's addresses built in, so it is moved from outside.
+It walks through all that the kit offers, and tells each step on a line of standard output in JSON. Arguments: where
+Xumm is, API key, API secret, an account. The kit has Xumm's addresses built in: it is moved from outside.
 """
 
 import asyncio
@@ -82,7 +82,12 @@ def walk(key: str, secret: str, account: str) -> None:
     try_("tokens", lambda: sdk.verify_user_tokens({"tokens": [token]}))
     request = XummPushEventRequest(user_token=token, body="Hey")
     tell("pushed", [sdk.push.push(request).to_dict(), sdk.push.event(request).to_dict()])
-    kept = [sdk.storage.set({"a": 1}).stored, sdk.storage.get().data, sdk.storage.delete().stored, sdk.storage.get().data]
+    kept = [
+        sdk.storage.set({"a": 1}).stored,
+        sdk.storage.get().data,
+        sdk.storage.delete().stored,
+        sdk.storage.get().data,
+    ]
     tell("stored", kept)
 
 
