@@ -202,7 +202,10 @@ class RestApi:
 
     def _told(self, payload: Payload) -> Json:
         self._on_fetched(payload.uuid)
-        return fetched(payload, now=self._clock())
+        told, signature = fetched(payload, now=self._clock()), payload.signature
+        if signature and not self._desk.tokens.follows(signature.user_token, payload.uuid):
+            told["application"]["issued_user_token"] = None
+        return told
 
     async def _cancel(self, request: web.Request, caller: Caller) -> Json:
         return cancelled(self._desk.cancel(self._own(request, caller).uuid))

@@ -190,6 +190,7 @@ class Sandbox:
         if signature.dispatch is not None:
             self.statuses.tell(uuid, DISPATCHED)
         resolved = self.payloads.sign(uuid, signature)
+        self.tokens.follow(signature.user_token, uuid)
         if signature.dispatch is not None and faults.ledger != "lost":
             self._submit(signature, signed, signing)
         self._webhooks.send(resolved)

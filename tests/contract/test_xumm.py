@@ -249,6 +249,14 @@ async def test_cancelling_says_whether_and_why_not(
     assert (await world.fetch(uuid))["meta"] == body["meta"]
 
 
+async def test_a_token_is_told_with_its_latest_payload_alone(world: World) -> None:
+    """It follows the user from payload to payload: the older one has none any more."""
+    uuids = [world.sandbox.sign(world.sandbox.create(SIGN_IN).uuid).uuid for _ in range(2)]
+    older, latest = [(await world.fetch(uuid))["application"]["issued_user_token"] for uuid in uuids]
+
+    assert (None, True) == (older, latest is not None)
+
+
 async def test_user_tokens_are_told_whether_they_are_in_force(world: World) -> None:
     """All that were asked for, in their order: in force, run out, another application's, unknown."""
     old = signature_of(world.sandbox.sign(world.sandbox.create(SIGN_IN).uuid, account=BOB)).user_token
