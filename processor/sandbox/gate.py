@@ -50,7 +50,7 @@ def misdirected(request: web.Request, names: Collection[str] = ()) -> web.Respon
     name = _name(request.headers.get(hdrs.HOST, ""))
     if name is not None and (_is_local(name) or name in names):
         return None
-    return web.Response(status=_MISDIRECTED, text="nothing here is called that: see --host")
+    return web.Response(status=_MISDIRECTED, text="this answers under names of its own machine")
 
 
 def foreign(request: web.Request) -> web.Response | None:

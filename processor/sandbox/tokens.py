@@ -1,4 +1,7 @@
-"""User tokens: one for each user of an application, valid for thirty days from the last signature with it."""
+"""User tokens: one for each user of an application, valid for thirty days from the last signature with it.
+
+Source: https://docs.xaman.dev/concepts/limitations/push-permission
+"""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta

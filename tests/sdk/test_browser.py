@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from processor.sandbox.server import Sandbox
 from tests.page.stand import launched
@@ -154,6 +154,17 @@ async def test_the_kit_signs_in_in_one_window(visitor: Visitor) -> None:
     await visitor.page.wait_for_url(f"{visitor.origin}/**")
 
     assert ALICE == await visitor.told("return (await signedIn).me.account")
+
+
+async def test_a_person_signs_on_the_sandbox_s_own_page(visitor: Visitor) -> None:
+    """Where the link of a payload leads, there are buttons for whoever has no phone at hand."""
+    payload = visitor.sandbox.create({"txjson": {"TransactionType": "SignIn"}})
+    await visitor.page.goto(f"{visitor.sandbox.base_url}/sign/{payload.uuid}")
+    await visitor.page.get_by_role("button", name="sign", exact=True).click()
+    await visitor.page.get_by_text("This payload is signed.").wait_for()
+    await visitor.page.get_by_role("button", name="reject", exact=True).click()
+
+    await expect(visitor.page.get_by_role("alert")).to_contain_text("cannot reject")
 
 
 async def test_the_universal_kit_does_in_a_browser_all_that_it_can(visitor: Visitor) -> None:
