@@ -14,7 +14,7 @@ from aiohttp import hdrs, web
 
 from processor.dev.broker import FragileBroker
 from processor.dev.live import Live
-from processor.sandbox.gate import Handler, foreign, misdirected
+from processor.sandbox.gate import Handler, refuse_foreign, refuse_misdirected
 from processor.sandbox.payload import IllegalActionError, Payload
 from processor.sandbox.server import Sandbox
 from processor.sandbox.state import UnknownPayloadError
@@ -170,7 +170,7 @@ def _file(text: str, kind: str) -> Handler:
 
 def _local(handle: Handler) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
-        return misdirected(request) or await handle(request)
+        return refuse_misdirected(request) or await handle(request)
 
     return answer
 
@@ -188,7 +188,7 @@ def _guarded(methods: Methods) -> Handler:
 
 
 async def _answer(request: web.Request, methods: Methods) -> web.StreamResponse:
-    if refusal := misdirected(request) or foreign(request):
+    if refusal := refuse_misdirected(request) or refuse_foreign(request):
         return _refused(refusal.status, str(refusal.text))
     handler = methods.get(request.method)
     return await handler(request) if handler is not None else _refused(405, "Not that way.")

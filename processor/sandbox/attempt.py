@@ -174,7 +174,7 @@ async def post(
             text = (await response.text(errors="replace")).strip()
     except (aiohttp.ClientError, OSError):
         return CutOff(status=response.status)
-    return Answered(status=response.status, reason=_named(text) or text[:_SHOWN], logged=_logged(response, text))
+    return Answered(status=response.status, reason=_named(text) or text[:_SHOWN], logged=_excerpt(response, text))
 
 
 def tell(outcome: Outcome) -> str:
@@ -194,7 +194,7 @@ def tell(outcome: Outcome) -> str:
             assert_never(outcome)
 
 
-def _logged(response: aiohttp.ClientResponse, text: str) -> str:
+def _excerpt(response: aiohttp.ClientResponse, text: str) -> str:
     headers = "\n".join(f"{name.lower()}: {value}" for name, value in response.headers.items())
     return f"{headers}\nBody:\n{text}"[:LOGGED]
 

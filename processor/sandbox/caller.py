@@ -14,7 +14,7 @@ from processor.sandbox.payload import Application
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+class ApiCaller:
     """For whom a call is answered."""
 
     application: Application
@@ -27,18 +27,18 @@ class Caller:
         return str(self.claims["sub"])
 
 
-ANYBODY = Caller(application=Application(key="", secret=""))
-Identify = Callable[[web.Request], Caller | None]
+ANYBODY = ApiCaller(application=Application(key="", secret=""))
+Identify = Callable[[web.Request], ApiCaller | None]
 
 
-class Callers:
+class ApiCallers:
     """Tells callers by what their requests bear. None for who bears nothing valid."""
 
     def __init__(self, applications: Mapping[str, Application], identity: Identity) -> None:
         self._applications = applications
         self._identity = identity
 
-    def by_secret(self, request: web.Request) -> Caller | None:
+    def by_secret(self, request: web.Request) -> ApiCaller | None:
         """The application whose key and secret the headers bear."""
         caller = self.by_key(request)
         offered = request.headers.get("x-api-secret", "")
@@ -46,19 +46,19 @@ class Callers:
             return None
         return caller
 
-    def by_key(self, request: web.Request) -> Caller | None:
+    def by_key(self, request: web.Request) -> ApiCaller | None:
         """The application whose key the headers bear: enough for who has a one-time token."""
         application = self._applications.get(request.headers.get("x-api-key", ""))
-        return Caller(application=application) if application else None
+        return ApiCaller(application=application) if application else None
 
-    def by_token(self, request: web.Request) -> Caller | None:
+    def by_token(self, request: web.Request) -> ApiCaller | None:
         """The user whose token is borne, be it of the provider or of an xApp."""
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         claims = self._identity.read(token) or self._identity.read_xapp(token, self._applications)
         application = self._applications.get(str(claims["client_id"])) if claims else None
-        return Caller(application=application, claims=claims or {}) if application else None
+        return ApiCaller(application=application, claims=claims or {}) if application else None
 
 
-def anybody(_request: web.Request) -> Caller | None:
+def anybody(_request: web.Request) -> ApiCaller | None:
     """What is public is told to everybody."""
     return ANYBODY

@@ -15,7 +15,7 @@ from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
 from processor.sandbox.faults import FaultTable, parse_faults
-from processor.sandbox.gate import Handler, own
+from processor.sandbox.gate import Handler, require_own_page
 from processor.sandbox.javascript import stringify
 from processor.sandbox.payload import Application, Payload, SignRequest
 from processor.sandbox.request import OversizedError, parse_request
@@ -83,12 +83,12 @@ def control_routes(board: Board) -> list[web.RouteDef]:
         return _json(board.faults.as_json())
 
     return [
-        web.post("/payloads", own(_forgiving(create))),
-        web.post("/xapps", own(_forgiving(launch))),
-        web.delete("/payloads/{uuid}", own(_forgiving(cancel))),
+        web.post("/payloads", require_own_page(_forgiving(create))),
+        web.post("/xapps", require_own_page(_forgiving(launch))),
+        web.delete("/payloads/{uuid}", require_own_page(_forgiving(cancel))),
         web.get("/faults", show),
-        *(web.put(path, own(_forgiving(put))) for path in ("/faults", "/faults/{scope}")),
-        *(web.delete(path, own(clear)) for path in ("/faults", "/faults/{scope}")),
+        *(web.put(path, require_own_page(_forgiving(put))) for path in ("/faults", "/faults/{scope}")),
+        *(web.delete(path, require_own_page(clear)) for path in ("/faults", "/faults/{scope}")),
     ]
 
 

@@ -20,12 +20,12 @@ _PREFLIGHT: Final = {
 
 def open_to_pages(routes: Iterable[web.RouteDef]) -> list[web.RouteDef]:
     """``routes`` for pages of any origin, with the preflight of each path."""
-    opened = [web.route(route.method, route.path, _readable(route.handler)) for route in routes]
+    opened = [web.route(route.method, route.path, _allow_reading(route.handler)) for route in routes]
     paths = dict.fromkeys(route.path for route in opened if route.method != hdrs.METH_ANY)
     return [web.options(path, _preflight) for path in paths] + opened
 
 
-def _readable(handle: Handler) -> Handler:
+def _allow_reading(handle: Handler) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
         response = await handle(request)
         response.headers.update(_ANY)

@@ -26,26 +26,26 @@ _FORBIDDEN: Final = 403
 _UNSUPPORTED: Final = 415
 
 
-def named(*names: str) -> Middleware:
+def check_names(*names: str) -> Middleware:
     """Answers nothing but under names of this machine and ``names``."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return misdirected(request, names) or await handler(request)
+        return refuse_misdirected(request, names) or await handler(request)
 
     return check
 
 
-def own(handle: Handler) -> Handler:
+def require_own_page(handle: Handler) -> Handler:
     """``handle``, for programs and for pages of the sandbox itself."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        return foreign(request) or await handle(request)
+        return refuse_foreign(request) or await handle(request)
 
     return answer
 
 
-def misdirected(request: web.Request, names: Collection[str] = ()) -> web.Response | None:
+def refuse_misdirected(request: web.Request, names: Collection[str] = ()) -> web.Response | None:
     """The refusal of what was asked under a foreign name; None if the name is one of this machine or of ``names``."""
     name = _name(request.headers.get(hdrs.HOST, ""))
     if name is not None and (_is_local(name) or name in names):
@@ -53,7 +53,7 @@ def misdirected(request: web.Request, names: Collection[str] = ()) -> web.Respon
     return web.Response(status=_MISDIRECTED, text="this answers under names of its own machine")
 
 
-def foreign(request: web.Request) -> web.Response | None:
+def refuse_foreign(request: web.Request) -> web.Response | None:
     """The refusal of what a page of another origin may have caused; None if it can't have, or changes nothing."""
     if request.method in _SAFE:
         return None

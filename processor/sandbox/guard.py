@@ -13,7 +13,7 @@ from typing import Final, assert_never
 
 from aiohttp import web
 
-from processor.sandbox.caller import Caller, Identify
+from processor.sandbox.caller import ApiCaller, Identify
 from processor.sandbox.clock import Clock, NewId
 from processor.sandbox.faults import ApiFault, FaultTable
 from processor.sandbox.gate import Handler
@@ -36,7 +36,7 @@ _STATUS: Final = {BAD_PAYLOAD: 400}
 """Where the status is not the code itself."""
 _HALF: Final = '{"meta":{"exists":true,"uuid'
 
-Answer = Callable[[web.Request, Caller], Awaitable[Json]]
+Answer = Callable[[web.Request, ApiCaller], Awaitable[Json]]
 
 
 class ApiError(Exception):
@@ -77,7 +77,7 @@ class ApiGuard:
 
         return handle
 
-    async def _answered(self, request: web.Request, caller: Caller, allowance: Allowance, answer: Answer) -> str:
+    async def _answered(self, request: web.Request, caller: ApiCaller, allowance: Allowance, answer: Answer) -> str:
         """The text of the answer. Raises `ApiError`."""
         if not allowance.granted:
             raise ApiError(TOO_MANY)
@@ -99,7 +99,7 @@ class ApiGuard:
         body = {"error": {"reference": self._new_id(), "code": code}}
         return _respond(stringify(body), allowance, status=status)
 
-    def _take(self, caller: Caller | None, *, creates: bool) -> Allowance:
+    def _take(self, caller: ApiCaller | None, *, creates: bool) -> Allowance:
         limit = self._limits.creations if creates else self._limits.calls
         owner = caller.application.key if caller else ""
         counter = self.counters.setdefault((owner, creates), RateLimit(limit=limit))

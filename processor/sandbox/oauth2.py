@@ -148,7 +148,7 @@ class Provider:
         form = {**_basic(authorization), **form} if "client_id" not in form and "client_secret" not in form else form
         self._check_client(form)
         code = form.get("code") or form.get("authorization_code", "")
-        grant = self._checked(form, self._grants.get(code))
+        grant = self._check_grant(form, self._grants.get(code))
         del self._grants[code]
         scope = grant.asked.scope
         answer = self._tokens(grant.asked, grant.account, issuer)
@@ -156,7 +156,7 @@ class Provider:
             answer["id_token"] = answer["access_token"]
         return {**answer, "refresh_token": "", **({} if scope is None else {"scope": scope})}
 
-    def user(self, claims: Mapping[str, Any]) -> dict[str, Any]:
+    def describe_user(self, claims: Mapping[str, Any]) -> dict[str, Any]:
         """What ``/userinfo`` says of the user of a token."""
         account = claims["sub"]
         return {
@@ -200,7 +200,7 @@ class Provider:
     def _code(self, asked: Asked) -> str:
         """As long as Xumm's, which holds what it is for, encrypted."""
         content = {"client_id": asked.application.key, "redirect_url": asked.redirect_uri}
-        return _encoded(json.dumps(content).encode()) + self._new_id().replace("-", "")
+        return _encode(json.dumps(content).encode()) + self._new_id().replace("-", "")
 
     def _check_client(self, form: Mapping[str, str]) -> None:
         if form.get("grant_type") != "authorization_code":
@@ -214,17 +214,17 @@ class Provider:
         if application is None or (secret and not hmac.compare_digest(application.secret.encode(), secret.encode())):
             raise OAuth2Error("access_denied", "Invalid client credentials.")
 
-    def _checked(self, form: Mapping[str, str], grant: _Grant | None) -> _Grant:
+    def _check_grant(self, form: Mapping[str, str], grant: _Grant | None) -> _Grant:
         if grant is None:
             raise OAuth2Error("access_denied", "Invalid authorization code.")
         if grant.asked.application.key != form["client_id"]:
             raise OAuth2Error("access_denied", "Client ID does not match the record.")
-        if _plain(grant.asked.redirect_uri) != _plain(form["redirect_uri"]):
+        if _strip(grant.asked.redirect_uri) != _strip(form["redirect_uri"]):
             raise OAuth2Error("access_denied", "Redirect URL does not match the record.")
         if self._clock() >= grant.expires_at:
             raise OAuth2Error("access_denied", "Authorization code expired.")
         verifier = form.get("code_verifier")
-        if verifier and _encoded(hashlib.sha256(verifier.encode()).digest()) != grant.asked.challenge:
+        if verifier and _encode(hashlib.sha256(verifier.encode()).digest()) != grant.asked.challenge:
             raise OAuth2Error("access_denied", "Code verifier does not match code challenge.")
         return grant
 
@@ -236,8 +236,8 @@ def may_return(application: Application, uri: str) -> bool:
     """
     if not application.redirect_uris:
         return uri != ""
-    registered = [_plain(each) for each in application.redirect_uris if _REGISTRABLE.match(each)]
-    return any(_fits_wildcard(each, uri) if "*." in each else _plain(uri).startswith(each) for each in registered)
+    registered = [_strip(each) for each in application.redirect_uris if _REGISTRABLE.match(each)]
+    return any(_fits_wildcard(each, uri) if "*." in each else _strip(uri).startswith(each) for each in registered)
 
 
 def discovery(base_url: str, issuer: str) -> dict[str, Any]:
@@ -264,7 +264,7 @@ def _back(asked: Asked, **answer: Any) -> str:
     return f"{base}{'&' if parts.query else '?'}{query}{'#' + parts.fragment if parts.fragment else ''}"
 
 
-def _plain(uri: str) -> str:
+def _strip(uri: str) -> str:
     """``uri`` as it is compared: without query, fragment, and slashes at its end."""
     return re.sub(r"/+$", "", re.sub(r"^([a-z0-9]+://[^?#]+)[?#].*$", r"\1", uri, flags=re.DOTALL))
 
@@ -272,7 +272,7 @@ def _plain(uri: str) -> str:
 def _fits_wildcard(registered: str, uri: str) -> bool:
     scheme, _, domains = registered.partition("://")
     pattern = _SUBDOMAIN.join(map(re.escape, domains.split("*")))
-    found = re.match(r"([a-z0-9]+)://([^/]+)", _plain(uri))
+    found = re.match(r"([a-z0-9]+)://([^/]+)", _strip(uri))
     return found is not None and found[1] == scheme and re.fullmatch(pattern, found[2]) is not None
 
 
@@ -285,5 +285,5 @@ def _basic(authorization: str | None) -> dict[str, str]:
     return {"client_id": unquote(key), "client_secret": unquote(secret)} if colon else {}
 
 
-def _encoded(data: bytes) -> str:
+def _encode(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

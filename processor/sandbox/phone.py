@@ -13,7 +13,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from processor.sandbox.clock import Clock
-from processor.sandbox.gate import own
+from processor.sandbox.gate import require_own_page
 from processor.sandbox.javascript import stringify
 from processor.sandbox.payload import IllegalActionError, Payload
 from processor.sandbox.signing import ACCOUNT as ACCOUNT
@@ -89,7 +89,7 @@ def phone_routes(owner: Owner, clock: Clock, watch: Watch) -> list[web.RouteDef]
 
     return [
         web.get("/sign/{uuid}", page),
-        web.post(f"/sign/{{uuid}}/{{action:{'|'.join(_ACTIONS)}}}", own(press)),
+        web.post(f"/sign/{{uuid}}/{{action:{'|'.join(_ACTIONS)}}}", require_own_page(press)),
     ]
 
 

@@ -18,7 +18,7 @@ from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
 from processor.sandbox.cors import open_to_pages
-from processor.sandbox.gate import Handler, own
+from processor.sandbox.gate import Handler, require_own_page
 from processor.sandbox.javascript import stringify
 from processor.sandbox.oauth2 import REJECTED, Asked, OAuth2Error, Provider, discovery
 from processor.sandbox.wallet import ALICE, BOB
@@ -77,12 +77,12 @@ def _consent_routes(house: House) -> list[web.RouteDef]:
     async def press(request: web.Request) -> web.StreamResponse:
         asked, said = house.provider.asked(request.query), await _json(request)
         if said.get("deny"):
-            return web.json_response(outcome(asked, house.provider.deny(asked)), dumps=stringify)
+            return web.json_response(describe_outcome(asked, house.provider.deny(asked)), dumps=stringify)
         account = str(said.get("account", (*asked.signers, ALICE.address)[0]))
         to = house.provider.approve(asked, account, issuer=house.issuer)
-        return web.json_response(outcome(asked, to), dumps=stringify)
+        return web.json_response(describe_outcome(asked, to), dumps=stringify)
 
-    return [web.get("/auth", _paged(show)), web.post("/auth", own(_paged(press)))]
+    return [web.get("/auth", _paged(show)), web.post("/auth", require_own_page(_paged(press)))]
 
 
 def _token_routes(house: House) -> list[web.RouteDef]:
@@ -98,7 +98,7 @@ def _token_routes(house: House) -> list[web.RouteDef]:
         claims = house.provider.identity.read(authorization.split(" ")[-1])
         if claims is None:
             return _refusal(_FORBIDDEN, "jwt_auth_error", "invalid token")
-        return web.json_response(house.provider.user(claims))
+        return web.json_response(house.provider.describe_user(claims))
 
     async def certs(_request: web.Request) -> web.StreamResponse:
         return web.json_response(house.provider.identity.published())
@@ -125,7 +125,7 @@ def sign_in_page(asked: Asked) -> str:
     return _PAGE.format(name=html.escape(asked.application.name), buttons=buttons)
 
 
-def outcome(asked: Asked, to: str) -> dict[str, Any]:
+def describe_outcome(asked: Asked, to: str) -> dict[str, Any]:
     """Where the browser goes, and what the window hears that opened the page, if Xumm's kit did so."""
     if not asked.by_kit:
         return {"to": to, "message": None}

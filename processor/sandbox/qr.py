@@ -16,7 +16,7 @@ from processor.sandbox.state import Payloads, UnknownPayloadError
 _SCALE: Final = 8
 
 
-class Desk(Protocol):
+class PayloadLinks(Protocol):
     """What the codes lead to."""
 
     @property
@@ -30,15 +30,15 @@ class Desk(Protocol):
         ...
 
 
-def qr_routes(desk: Desk) -> list[web.RouteDef]:
+def qr_routes(links: PayloadLinks) -> list[web.RouteDef]:
     """The codes of all payloads."""
 
     async def show(request: web.Request) -> web.Response:
         try:
-            payload = desk.payloads.get(request.match_info["uuid"])
+            payload = links.payloads.get(request.match_info["uuid"])
         except UnknownPayloadError:
             return web.Response(status=404, text="no such payload")
-        link = f"{desk.base_url}/sign/{payload.uuid}"
+        link = f"{links.base_url}/sign/{payload.uuid}"
         code = segno.make(link, error=request.match_info["level"], micro=False, boost_error=False)
         if request.match_info["form"] == "json":
             return web.json_response([[bool(module) for module in row] for row in code.matrix])

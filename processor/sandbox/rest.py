@@ -12,7 +12,7 @@ from aiohttp import web
 from pydantic import TypeAdapter
 
 from processor.sandbox import facts
-from processor.sandbox.caller import Caller, Callers, anybody
+from processor.sandbox.caller import ApiCaller, ApiCallers, anybody
 from processor.sandbox.clock import Clock, NewId
 from processor.sandbox.cors import open_to_pages
 from processor.sandbox.gate import Handler
@@ -81,7 +81,7 @@ class RestApi:
     def __init__(
         self,
         desk: Desk,
-        callers: Callers,
+        callers: ApiCallers,
         guard: ApiGuard,
         *,
         clock: Clock,
@@ -164,7 +164,7 @@ class RestApi:
             web.get(_path("xrpl-tx/{key}", prefix), guarded(_answer(self._transaction))),
         ]
 
-    async def _ping(self, _request: web.Request, caller: Caller) -> Json:
+    async def _ping(self, _request: web.Request, caller: ApiCaller) -> Json:
         application = caller.application
         return {
             "pong": True,
@@ -181,23 +181,23 @@ class RestApi:
             },
         }
 
-    async def _ping_user(self, _request: web.Request, caller: Caller) -> Json:
+    async def _ping_user(self, _request: web.Request, caller: ApiCaller) -> Json:
         return {"pong": True, **caller.claims}
 
-    async def _authorize(self, request: web.Request, caller: Caller) -> Json:
+    async def _authorize(self, request: web.Request, caller: ApiCaller) -> Json:
         token = request.headers.get("x-api-ott", "")
         return self._desk.xapps.authorize(caller.application, token, issuer=self._desk.issuer)
 
-    async def _create(self, request: web.Request, caller: Caller) -> Json:
+    async def _create(self, request: web.Request, caller: ApiCaller) -> Json:
         asked = parse_request(await request.read())
         if asked.user_token is None and caller.claims:
             asked = replace(asked, user_token=str(caller.claims["usertoken_uuidv4"]))
         return created(self._desk.create(asked, application=caller.application), base_url=self._desk.base_url)
 
-    async def _get(self, request: web.Request, caller: Caller) -> Json:
+    async def _get(self, request: web.Request, caller: ApiCaller) -> Json:
         return self._told(self._own(request, caller))
 
-    async def _by_identifier(self, request: web.Request, caller: Caller) -> Json:
+    async def _by_identifier(self, request: web.Request, caller: ApiCaller) -> Json:
         return self._told(self._desk.payloads.by_identifier(caller.application, request.match_info["identifier"]))
 
     def _told(self, payload: Payload) -> Json:
@@ -207,64 +207,64 @@ class RestApi:
             told["application"]["issued_user_token"] = None
         return told
 
-    async def _cancel(self, request: web.Request, caller: Caller) -> Json:
+    async def _cancel(self, request: web.Request, caller: ApiCaller) -> Json:
         return cancelled(self._desk.cancel(self._own(request, caller).uuid))
 
-    async def _check_tokens(self, request: web.Request, caller: Caller) -> Json:
+    async def _check_tokens(self, request: web.Request, caller: ApiCaller) -> Json:
         asked = _tokens.validate_json(await request.read()).get("tokens")
         if asked is None:
             raise ApiError(BAD_PAYLOAD)
         return {"tokens": [self._validity(caller, token) for token in asked]}
 
-    async def _check_token(self, request: web.Request, caller: Caller) -> Json:
+    async def _check_token(self, request: web.Request, caller: ApiCaller) -> Json:
         return {"tokens": [self._validity(caller, request.match_info["token"])]}
 
-    def _validity(self, caller: Caller, token: str) -> Json:
+    def _validity(self, caller: ApiCaller, token: str) -> Json:
         return validity(token, self._desk.tokens.get(caller.application.key, token), now=self._clock())
 
-    async def _kyc_of_user(self, request: web.Request, caller: Caller) -> Json:
+    async def _kyc_of_user(self, request: web.Request, caller: ApiCaller) -> Json:
         token = str(_object.validate_json(await request.read()).get("user_token"))
         return facts.kyc_of_user(self._desk.tokens.get(caller.application.key, token))
 
     def _transaction(self, txid: str) -> Json:
         return facts.transaction(txid, self._desk.ledger)
 
-    async def _one_time_token(self, request: web.Request, caller: Caller) -> Json:
+    async def _one_time_token(self, request: web.Request, caller: ApiCaller) -> Json:
         return self._desk.xapps.fetch(caller.application, request.match_info["ott"])
 
-    async def _push(self, request: web.Request, caller: Caller) -> Json:
+    async def _push(self, request: web.Request, caller: ApiCaller) -> Json:
         token = str(_object.validate_json(await request.read()).get("user_token"))
         return {"pushed": self._desk.tokens.active(caller.application.key, token)}
 
-    async def _push_event(self, request: web.Request, caller: Caller) -> Json:
+    async def _push_event(self, request: web.Request, caller: ApiCaller) -> Json:
         return {**await self._push(request, caller), "uuid": self._new_id()}
 
-    async def _get_storage(self, _request: web.Request, caller: Caller) -> Json:
+    async def _get_storage(self, _request: web.Request, caller: ApiCaller) -> Json:
         return self._storage.get(caller.application)
 
-    async def _set_storage(self, request: web.Request, caller: Caller) -> Json:
+    async def _set_storage(self, request: web.Request, caller: ApiCaller) -> Json:
         return self._storage.set(caller.application, _object.validate_json(await request.read()))
 
-    async def _delete_storage(self, _request: web.Request, caller: Caller) -> Json:
+    async def _delete_storage(self, _request: web.Request, caller: ApiCaller) -> Json:
         return self._storage.delete(caller.application)
 
-    async def _list_userdata(self, _request: web.Request, caller: Caller) -> Json:
+    async def _list_userdata(self, _request: web.Request, caller: ApiCaller) -> Json:
         return self._userdata.list(caller.application, caller.account)
 
-    async def _get_userdata(self, request: web.Request, caller: Caller) -> Json:
+    async def _get_userdata(self, request: web.Request, caller: ApiCaller) -> Json:
         return self._userdata.get(caller.application, caller.account, request.match_info["key"])
 
-    async def _set_userdata(self, request: web.Request, caller: Caller) -> Json:
+    async def _set_userdata(self, request: web.Request, caller: ApiCaller) -> Json:
         data = _object.validate_json(await request.read())
         return self._userdata.set(caller.application, caller.account, request.match_info["key"], data)
 
-    async def _delete_userdata(self, request: web.Request, caller: Caller) -> Json:
+    async def _delete_userdata(self, request: web.Request, caller: ApiCaller) -> Json:
         return self._userdata.delete(caller.application, caller.account, request.match_info["key"])
 
-    async def _unknown(self, _request: web.Request, _caller: Caller) -> Json:
+    async def _unknown(self, _request: web.Request, _caller: ApiCaller) -> Json:
         raise ApiError(NOT_FOUND)
 
-    def _own(self, request: web.Request, caller: Caller) -> Payload:
+    def _own(self, request: web.Request, caller: ApiCaller) -> Payload:
         """The payload in the path; another application's is as unknown as none. Raises `UnknownPayloadError`."""
         payload = self._desk.payloads.get(request.match_info["uuid"])
         if payload.application.key != caller.application.key:
@@ -280,7 +280,7 @@ def _path(path: str, prefix: str = PREFIX) -> str:
 def _answer(look: Callable[[str], Json]) -> Answer:
     """The answer that depends on nothing but the end of the path."""
 
-    async def answer(request: web.Request, _caller: Caller) -> Json:
+    async def answer(request: web.Request, _caller: ApiCaller) -> Json:
         return look(request.match_info.get("key", ""))
 
     return answer

@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from processor.sandbox.attempt import Attempt
-from processor.sandbox.caller import Callers
+from processor.sandbox.caller import ApiCallers
 from processor.sandbox.clock import Clock, NewId, Sleep, random_uuid, utc_now
 from processor.sandbox.control import control_routes
 from processor.sandbox.faults import Faults, FaultTable
-from processor.sandbox.gate import named
+from processor.sandbox.gate import check_names
 from processor.sandbox.guard import ApiGuard
 from processor.sandbox.identity import Identity
 from processor.sandbox.ledger import Ledger, Pace, ledger_routes
@@ -108,7 +108,7 @@ class Sandbox:
         self.guard = ApiGuard(limits=self.settings.limits, faults=self.faults, clock=clock, new_id=new_id)
         self._rest = RestApi(
             self,
-            Callers(self.applications, self.provider.identity),
+            ApiCallers(self.applications, self.provider.identity),
             self.guard,
             clock=clock,
             new_id=new_id,
@@ -237,7 +237,7 @@ class Sandbox:
         await self._stack.__aexit__(kind, error, trace)
 
     def _web(self) -> web.Application:
-        app = web.Application(middlewares=[named(*self._names())])
+        app = web.Application(middlewares=[check_names(*self._names())])
         app.add_routes(self._rest.routes())
         app.add_routes(qr_routes(self))
         app.add_routes(phone_routes(self, self._clock, self.statuses.serve))

@@ -328,6 +328,17 @@ async def test_every_answer_tells_what_is_left_and_429_follows(world: World) -> 
     assert 200 == (await world.call("GET", "ping"))[0]
 
 
+async def test_the_minute_of_the_limit_slides(world: World) -> None:
+    """What was called half a minute ago still counts when the next minute begins."""
+    for _ in range(2):
+        for _ in range(10):
+            await world.call("GET", "ping")
+        world.clock.advance(seconds=30)
+    statuses = [(await world.call("GET", "ping"))[0] for _ in range(11)]
+
+    assert [200] * 10 + [429] == statuses
+
+
 async def test_creations_have_a_lower_limit_of_their_own(world: World) -> None:
     """Creating too much is refused while other calls, and other applications, go on."""
     statuses = [(await world.call("POST", "payload", SIGN_IN))[0] for _ in range(6)]
