@@ -1,5 +1,6 @@
-"""Who calls Xumm's API: an application with its secret, a user of one with a token, an xApp with its one-time token, or
-anybody.
+"""Who calls Xumm's API: an application with its secret, its user with a token, its xApp with a one-time token, anybody.
+
+Source: https://github.com/XRPL-Labs/XUMM-SDK/blob/main/src/Meta.ts
 """
 
 import hmac

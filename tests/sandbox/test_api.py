@@ -318,3 +318,13 @@ async def test_a_payload_s_code_holds_its_link(world: World, level: str) -> None
     assert [[bool(module) for module in row] for row in due.matrix] == rows
     async with world.session.get(f"{world.sandbox.base_url}/sign/{UNKNOWN}_{level}.png") as response:
         assert 404 == response.status
+
+
+async def test_who_got_no_push_message_finds_a_code(world: World) -> None:
+    """Where ``next.no_push_msg_received`` leads, a page has the picture."""
+    token = signature_of(world.sandbox.sign(world.sandbox.create(SIGN_IN).uuid)).user_token.token
+    created = (await world.call("POST", "payload", {**SIGN_IN, "user_token": token}))[1]
+    async with world.session.get(created["next"]["no_push_msg_received"]) as response:
+        page = await response.text()
+
+    assert (True, 200, True) == (created["pushed"], response.status, created["refs"]["qr_png"] in page)
