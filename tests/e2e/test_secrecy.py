@@ -148,7 +148,7 @@ async def test_canaries_are_seen_nowhere(
     service: ServiceProcess,
     consumers: list[ConsumerProcess],
 ) -> None:
-    """No log line, event, HTTP answer, record of Xumm's or command shows a secret, a token or a body that was refused."""
+    """No log line, event, HTTP answer, record of Xumm's or command shows a secret, a token or a refused body."""
     await play(stand, api, sender, service)
     await until(lambda: service.logged("task.failed"), 30)
     await until(lambda: all(len(consumer.logged("event.handled")) >= 2 for consumer in consumers), 30)
