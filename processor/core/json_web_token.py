@@ -147,6 +147,10 @@ def _proof(claims: Claims, now: datetime, on_network: bool) -> Proof:  # noqa: F
     return Proof(account=account, expires_at=expires_at, user_token=user_token if isinstance(user_token, str) else None)
 
 
+def _names_of(issuer: str) -> tuple[str, ...]:
+    return _RENAMED if issuer in _RENAMED else (issuer,)
+
+
 def _parsed(token: str) -> Mapping[str, Any]:
     """Header and payload, with nothing verified. Raises `Unproven`."""
     if len(token) > MAX_TOKEN or not _SHAPE.fullmatch(token):
@@ -191,7 +195,3 @@ def _networks(claims: Claims) -> list[str]:
             raise Unproven("network")
         number = int(number)
     return network_names([name or None], [number])
-
-
-def _names_of(issuer: str) -> tuple[str, ...]:
-    return _RENAMED if issuer in _RENAMED else (issuer,)
