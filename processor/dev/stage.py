@@ -5,7 +5,7 @@ user's phone, which is the sandbox's wallet, what goes wrong, and what happens, 
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from importlib.resources import files
 from typing import Any, Final
@@ -38,9 +38,10 @@ Methods = Mapping[str, Handler]
 
 
 class Stage:
-    """The handlers."""
+    """The handlers, which answer to the names of this machine and to ``hosts``."""
 
-    def __init__(self, sandbox: Sandbox, broker: FragileBroker, live: Live) -> None:
+    def __init__(self, sandbox: Sandbox, broker: FragileBroker, live: Live, hosts: Collection[str] = ()) -> None:
+        self._hosts = frozenset(host.lower() for host in hosts)
         self._sandbox = sandbox
         self._broker = broker
         self._live = live
@@ -65,11 +66,11 @@ class Stage:
         }
         pages = {f"{PATH}/{name}": {hdrs.METH_GET: _file(body, kind)} for name, (body, kind) in _files().items()}
         pages[PATH] = pages.pop(f"{PATH}/index.html")
-        return {path: _guarded(each) for path, each in (methods | pages).items()}
+        return {path: _guarded(each, self._hosts) for path, each in (methods | pages).items()}
 
     def beside(self, service: Mapping[str, Handler]) -> Mapping[str, Handler]:
-        """The routes of the service and of the page, under names of this machine alone."""
-        return {**{path: _local(handler) for path, handler in service.items()}, **self.routes}
+        """The routes of the service, which answer to the same names, and those of the page."""
+        return {**{path: _local(handler, self._hosts) for path, handler in service.items()}, **self.routes}
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """What happens, as server-sent events."""
@@ -168,18 +169,18 @@ def _file(text: str, kind: str) -> Handler:
     return serve
 
 
-def _local(handle: Handler) -> Handler:
+def _local(handle: Handler, hosts: Collection[str]) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
-        return refuse_misdirected(request) or await handle(request)
+        return refuse_misdirected(request, hosts) or await handle(request)
 
     return answer
 
 
-def _guarded(methods: Methods) -> Handler:
+def _guarded(methods: Methods, hosts: Collection[str]) -> Handler:
     """For the page itself alone: another page in the same browser may not press a button here."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        response = await _answer(request, methods)
+        response = await _answer(request, methods, hosts)
         if not response.prepared:
             response.headers.update(HEADERS)
         return response
@@ -187,8 +188,8 @@ def _guarded(methods: Methods) -> Handler:
     return handle
 
 
-async def _answer(request: web.Request, methods: Methods) -> web.StreamResponse:
-    if refusal := refuse_misdirected(request) or refuse_foreign(request):
+async def _answer(request: web.Request, methods: Methods, hosts: Collection[str]) -> web.StreamResponse:
+    if refusal := refuse_misdirected(request, hosts) or refuse_foreign(request):
         return _refused(refusal.status, str(refusal.text))
     handler = methods.get(request.method)
     return await handler(request) if handler is not None else _refused(405, "Not that way.")

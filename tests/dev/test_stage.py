@@ -188,9 +188,12 @@ async def test_only_json_of_the_page_itself_changes_something(
 
 async def test_the_service_behind_the_page_answers_to_no_foreign_name_either(tmp_path: Path) -> None:
     """What the page asks of the service's own interface, a rebound page could ask as well."""
-    async with opened(tmp_path, asyncio.Event(), port=free_port(), sandbox_port=0) as run:
-        url = f"{run.processor.url}/v1/sign-in"
-        async with aiohttp.ClientSession() as session:
-            told = [(await session.post(url, json={}, headers=host)).status for host in ({}, {"Host": "evil.example"})]
+    hosts = ("127.0.0.1", "tunnel.example", "evil.example")
+    async with (
+        opened(tmp_path, asyncio.Event(), port=free_port(), sandbox_port=0, hosts=("Tunnel.example",)) as run,
+        aiohttp.ClientSession() as session,
+    ):
+        places = [f"{run.processor.url}/v1/me", f"{run.processor.url}{PATH}", f"{run.sandbox.base_url}/faults"]
+        told = [[(await session.get(url, headers={"Host": host})).status for host in hosts] for url in places]
 
-    assert told[1] == 421 != told[0]
+    assert told == [[401, 401, 421], [200, 200, 421], [200, 200, 421]]
