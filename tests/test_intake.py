@@ -347,7 +347,7 @@ async def test_health(service: Service) -> None:
         assert (200, {"status": "ok"}) == (response.status, await response.json())
     async with service.session.get(service.processor.url + "/readyz") as response:
         assert response.status == 200
-        assert {"status", "store", "outbox", "unpublished"} == set(await response.json())
+        assert {"status", "store", "outbox", "unpublished", "refusing"} == set(await response.json())
 
 
 async def test_nothing_is_told_of_the_software(service: Service) -> None:

@@ -105,6 +105,14 @@ class Store:
         """Begin a transaction that what follows is part of, until `commit` or `rollback`."""
         self._database.begin()
 
+    def begin_at_once(self) -> bool:
+        """`begin` where that takes no waiting, so that the event loop may try; False where it takes some."""
+        return self._database.begin_at_once()
+
+    def interrupt(self) -> None:
+        """Let what another thread waits for fail with `StoreUnavailable`. A disk that hangs cannot be interrupted."""
+        self._database.interrupt()
+
     def commit(self) -> None:
         """Make it durable. This is what waits for the disk, and may be done in another thread."""
         self._database.commit()
