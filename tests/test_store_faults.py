@@ -144,7 +144,7 @@ async def test_sqlite_file_that_another_process_holds(tmp_path: Path) -> None:
         mended = await asked_of(service)
 
     assert answers[0][:3] == ((503, "store_unavailable"),) * 3
-    assert answers[0].ready == (503, "locked")
+    assert answers[0].ready in {(503, "locked"), (503, "slow")}
     assert silence < 1
     assert [status for status, _ in mended] == [200] * 4
 

@@ -32,7 +32,7 @@ class Postgres(Server):
         super().__init__("postgres")
         self._port = free_port()
         self._durable = durable
-        self._user = _unprivileged_user() if os.geteuid() == 0 else None
+        self._user = unprivileged_user() if os.geteuid() == 0 else None
 
     @property
     def port(self) -> int:
@@ -140,6 +140,7 @@ def _programs() -> Path:
     return max(versions, key=lambda path: float(path.parent.name))
 
 
-def _unprivileged_user() -> str:
+def unprivileged_user() -> str:
+    """Whom a server runs as that refuses to run as root."""
     names = {entry.pw_name for entry in pwd.getpwall()}
     return "postgres" if "postgres" in names else "nobody"
