@@ -3,12 +3,10 @@
 import asyncio
 import json
 import os
-import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +15,7 @@ import pytest
 from processor.store.readiness import FRESH
 from tests.api.stand import KEYS as ALL_KEYS
 from tests.consumers.broker import until
+from tests.servers.disk import injected
 from tests.servers.postgres import Postgres
 from tests.test_express import answer, connect, request_of
 from tests.test_intake import Service, running
@@ -209,29 +208,9 @@ def any_disk(folder: Path) -> Iterator[Path]:
     yield folder
 
 
-@contextmanager
-def failing_syncs(folder: Path) -> Iterator[None]:
+def failing_syncs(folder: Path) -> AbstractContextManager[None]:
     """Each fsync of this process fails meanwhile, as that of a disk does that is dying."""
-    strace = shutil.which("strace")
-    if strace is None:
-        pytest.fail("strace is missing: apt-get install strace", pytrace=False)
-    calls = "fsync,fdatasync"
-    command = [strace, "-f", "-p", str(os.getpid()), "-e", f"trace={calls}", "-e", f"inject={calls}:error=EIO"]
-    with (folder / "strace.log").open("wb") as log:
-        child = subprocess.Popen([*command, "-o", str(folder / "trace")], stderr=log)
-    try:
-        _wait_for(lambda: b"attached" in (folder / "strace.log").read_bytes())
-        yield
-    finally:
-        child.send_signal(signal.SIGINT)
-        child.wait()
-
-
-def _wait_for(condition: Callable[[], bool]) -> None:
-    deadline = 1000
-    while not condition() and deadline:
-        deadline -= 1
-        os.sched_yield()
+    return injected(os.getpid(), "fsync,fdatasync", "error=EIO", folder=folder)
 
 
 WALLS: Mapping[str, Callable[[Path], Any]] = {"full": small_disk, "io_error": any_disk}
