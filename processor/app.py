@@ -164,9 +164,7 @@ class Processor:
             self._stopping = True
             self.streams.end()
             longest = self.settings.shutdown_timeout
-            await wind_down(
-                longest, writer=self.writer, runner=self._runner, loops=loops, relay=self.relay, outbox=self._outbox
-            )
+            await wind_down(longest, self.writer, self._runner, loops, relay=self.relay, resign=self._outbox.resign)
             relay.cancel()
 
     def _committed(self, messages: Sequence[OutboxMessage]) -> None:

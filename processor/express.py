@@ -223,7 +223,8 @@ def _written(response: web.Response, *, close: bool) -> bytes:
 
 
 def _message(status: str, headers: Mapping[str, str], body: bytes, date: str, *, close: bool) -> bytes:
-    own = {hdrs.CONTENT_LENGTH: str(len(body)), hdrs.DATE: date, hdrs.SERVER: SERVER}
-    lines = {**headers, **own, **({hdrs.CONNECTION: "close"} if close else {})}
-    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    own: dict[str, str] = {hdrs.CONTENT_LENGTH: str(len(body)), hdrs.DATE: date, hdrs.SERVER: SERVER}
+    if close:
+        own[hdrs.CONNECTION] = "close"
+    head = "".join(f"{name}: {value}\r\n" for name, value in (*headers.items(), *own.items()))
     return f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body

@@ -1,7 +1,7 @@
 """How the service ends: no new webhooks, then what is in flight, each step within its share of the time for it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -9,7 +9,6 @@ import structlog
 from aiohttp import web
 
 from processor.relay import Relay
-from processor.store.facade import StoredOutbox
 from processor.store.writer import Writer
 
 INTAKE: Final = 0.4
@@ -26,14 +25,17 @@ log = structlog.get_logger()
 
 async def wind_down(
     longest: timedelta,
-    *,
     writer: Writer,
     runner: web.AppRunner,
     loops: Sequence[asyncio.Task[None]],
+    *,
     relay: Relay,
-    outbox: StoredOutbox,
+    resign: Callable[[], Awaitable[None]],
 ) -> None:
-    """End all but the relay, which publishes what it can, and the store, which is to be closed next."""
+    """End all but the relay, which publishes what it can, and the store, which is to be closed next.
+
+    ``resign`` lets another instance publish.
+    """
     began = asyncio.get_running_loop().time()
     log.info("service.stopping", waiting=writer.waiting)
     writer.hasten(longest * _ANSWERS)
@@ -51,5 +53,4 @@ async def wind_down(
     except TimeoutError:
         log.warning("service.drain_cut", hint="the outbox keeps what was not published")
     writer.hasten(longest * _CLOSING)
-    if outbox.shared:
-        await outbox.resign()
+    await resign()

@@ -7,14 +7,16 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from processor.store.readiness import FRESH
 from tests.api.stand import KEYS as ALL_KEYS
-from tests.consumers.broker import until
 from tests.servers.disk import injected
 from tests.servers.postgres import Postgres
 from tests.test_express import answer, connect, request_of
@@ -127,6 +129,45 @@ async def test_postgresql_that_hangs(tmp_path: Path, postgres: Postgres, postgre
     assert (again[0][0], again[1]) == (200, (200, "duplicate"))
 
 
+@pytest.mark.postgres
+@pytest.mark.parametrize(("wound", "fault"), [("gone", "unreachable"), ("read_only", "read_only")])
+async def test_postgresql_that_takes_nothing(
+    tmp_path: Path, postgres: Postgres, postgres_url: str, wound: str, fault: str
+) -> None:
+    """A server that is not there, or takes no writes, is told by the probe before any webhook meets it."""
+    hurt, heal = {
+        "gone": (postgres.kill, postgres.start),
+        "read_only": (partial(be_read_only, postgres_url, "on"), partial(be_read_only, postgres_url, "off")),
+    }[wound]
+    async with running(tmp_path, database_url=postgres_url, service_keys=KEYS) as service:
+        await until_ready(service)
+        await asyncio.to_thread(hurt)
+        quiet = await until_not_ready(service)
+        lane = await on_the_lane(service)
+        await asyncio.to_thread(heal)
+        await until_ready(service)
+        mended = await asked_of(service)
+
+    assert (quiet, lane) == ((503, fault), (503, "store_unavailable"))
+    assert [status for status, _ in mended] == [200] * 4
+
+
+def be_read_only(url: str, how: str) -> None:
+    """Let new sessions on a database write nothing, or write, and end those that there are."""
+    name = url.rpartition("/")[2]
+    own = {"autocommit": True, "options": "-c default_transaction_read_only=off"}
+    with psycopg.connect(url.replace("+psycopg", ""), **own) as database:
+        database.execute(
+            sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}").format(
+                sql.Identifier(name), sql.Literal(how)
+            )
+        )
+        database.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
+            [name],
+        )
+
+
 async def test_sqlite_file_that_another_process_holds(tmp_path: Path) -> None:
     """Everybody is answered 503 in time while the file is locked, the event loop goes on meanwhile, and so does all
     when the lock is gone."""
@@ -170,7 +211,7 @@ async def test_disk_that_takes_nothing(tmp_path: Path, wall: str) -> None:
 async def until_not_ready(service: Service) -> tuple[int, str]:
     """What the probe says when it has noticed by itself: nothing else is written."""
     async with asyncio.timeout(10):
-        while (said := await ready(service))[0] == 200:
+        while (said := await ready(service))[0] == 200:  # noqa: ASYNC110  only asking tells
             await asyncio.sleep(0.05)
     return said
 

@@ -74,7 +74,9 @@ class StoreError(ProcessorError):
     """The store could not do what was asked; what was to be stored is not."""
 
 
-StoreFault = Literal["locked", "disk_full", "disk_failed", "read_only", "unreachable", "slow", "crowded", "closed", "failed"]
+StoreFault = Literal[
+    "locked", "disk_full", "disk_failed", "read_only", "unreachable", "slow", "crowded", "closed", "failed"
+]
 
 
 class StoreUnavailable(StoreError):

@@ -24,7 +24,7 @@ _ADDRESS: Final = {
     "application_name": "xumm-webhook-processor",
 }
 _BEGIN: Final = (
-    "BEGIN ISOLATION LEVEL READ COMMITTED {mode};"  # after a wait for a row lock, the newest row is read
+    "BEGIN ISOLATION LEVEL READ COMMITTED{mode};"  # after a wait for a row lock, the newest row is read
     "SET LOCAL statement_timeout = '8s'; SET LOCAL lock_timeout = '5s';"
     "SET LOCAL idle_in_transaction_session_timeout = '20s'"
 )
@@ -46,7 +46,7 @@ class PostgresqlLine:
     """The connection to the server. Its socket is held twice, so that another thread can cut it off at any time."""
 
     def __init__(self, *, writes: bool) -> None:
-        self._begin = _BEGIN.format(mode="READ WRITE" if writes else "READ ONLY")
+        self._begin = _BEGIN.format(mode="" if writes else " READ ONLY")
         self._socket: socket.socket | None = None
         self._changing = Lock()
 
@@ -93,8 +93,6 @@ class PostgresqlLine:
 
 def postgresql_engine(url: URL, line: PostgresqlLine) -> Engine:
     """An engine of one connection to ``url``, whose own options count first."""
-    engine = create_engine(
-        url.set(query={**_ADDRESS, **url.query}), pool_size=1, max_overflow=0, hide_parameters=True
-    )
+    engine = create_engine(url.set(query={**_ADDRESS, **url.query}), pool_size=1, max_overflow=0, hide_parameters=True)
     event.listen(engine, "connect", lambda connection, _record: line.opened(connection), insert=True)
     return engine

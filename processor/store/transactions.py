@@ -45,8 +45,6 @@ class Transactions:
         """Record ``entries``, then do ``jobs``, in one transaction if all goes well. Never raises what they raise."""
         try:
             done = await self._transact(entries, jobs)
-            self._failing = False
-            return done
         except StoreUnavailable as error:
             self._miscounted = self._failing = True
             if entries:
@@ -57,6 +55,8 @@ class Transactions:
             if len(entries) + len(jobs) == 1:
                 return [_failed(error) for _ in entries], [error for _ in jobs]
             return await self._do_apart(entries, jobs)
+        self._failing = False
+        return done
 
     async def recount_if_due(self) -> None:
         """Keep up with an outbox that others write to, and with what became of a transaction that failed."""
@@ -76,7 +76,9 @@ class Transactions:
         """Do all of it in the thread; of an exclusive store, entries on the event loop and the rest in the thread."""
         store = self._store
         if not store.exclusive or not entries:
-            return await self._in_thread(lambda: store.in_transaction(lambda: (self._record(entries), _done(jobs, store))))
+            return await self._in_thread(
+                lambda: store.in_transaction(lambda: (self._record(entries), _done(jobs, store)))
+            )
         if not store.begin_at_once():
             await self._in_thread(store.begin)
         try:

@@ -7,8 +7,8 @@ memory, and a second thread would have to wait for the interpreter's lock after 
 disk or for a lock, runs in a thread: the commit, jobs, and the beginning where another process has the file locked. A
 database behind a network (PostgreSQL) is left to the thread altogether.
 
-Nobody waits for longer than `Bounds.patience`: then they hear `StoreUnavailable`, though an entry that was under way may
-be committed after all, and the transaction is interrupted.
+Nobody waits for longer than `Bounds.patience`: then they hear `StoreUnavailable`, though an entry that was under way
+may be committed after all, and the transaction is interrupted.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""A private PgBouncer in front of a PostgreSQL server, in the mode in which each transaction gets a session of its own."""
+"""A private PgBouncer in front of a PostgreSQL server; by default each transaction gets a session of the server."""
 
 import os
 import shutil
@@ -49,9 +49,7 @@ class PgBouncer(Server):
         config = self.home / "pgbouncer.ini"
         config.write_text(_CONFIG.format(server=self._postgres.port, port=self._port, mode=self._mode))
         log = self.home / "pgbouncer.log"
-        self._server = Child(
-            [program, str(config)], log=log, directory=self.home, env={"PATH": os.defpath}, user=user
-        )
+        self._server = Child([program, str(config)], log=log, directory=self.home, env={"PATH": os.defpath}, user=user)
         self._server.wait_ready(self._accepts, timeout=_START_SECONDS)
 
     def url_of(self, direct: str) -> str:
