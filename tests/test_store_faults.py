@@ -11,14 +11,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import aiohttp
 import psycopg
 import pytest
 from psycopg import sql
 
+from processor.app import Processor
 from processor.store.readiness import FRESH
 from tests.api.stand import KEYS as ALL_KEYS
 from tests.servers.disk import injected
 from tests.servers.postgres import Postgres
+from tests.settings import settings_for
 from tests.test_express import answer, connect, request_of
 from tests.test_intake import Service, running
 from tests.webhooks import body_of, headers_of, new_payload
@@ -288,7 +291,8 @@ def pages_of(folder: Path) -> int:
 
 async def test_unpublished_is_counted_from_the_table(tmp_path: Path) -> None:
     """What the probe tells of the outbox is what stands in it, however it got there."""
-    async with running(tmp_path, amqp_url="amqp://127.0.0.1:9") as service:
+    async with Processor(settings_for(tmp_path)) as processor, aiohttp.ClientSession() as session:
+        service = Service(processor, session, [])  # nothing is published before it serves
         for _ in range(3):
             await on_the_lane(service)
         await until_unpublished(service, 3)
