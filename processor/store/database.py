@@ -36,6 +36,10 @@ class Line(Protocol):
         """Let what the connection waits for fail. For a thread other than the one that waits."""
         ...
 
+    def is_broken(self, connection: Any) -> bool:
+        """Whether a connection of the driver can be used no more."""
+        ...
+
     def close(self) -> None:
         """Let go of what it holds."""
         ...
@@ -88,10 +92,10 @@ class Database:
         with self._translated():
             connection, self._idle = self._idle or self._engine.connect(), None
             try:
-                self._line.begin(connection.connection.dbapi_connection)
+                self._line.begin(_raw(connection))
                 connection.begin()
             except BaseException:
-                connection.close()
+                self._give_up(connection)
                 raise
         self._current, self._spoiled = connection, False
         return connection
@@ -101,7 +105,7 @@ class Database:
         if self._idle is None:
             return False
         with suppress(self._driver.Error):
-            self._line.begin_at_once(self._idle.connection.dbapi_connection)
+            self._line.begin_at_once(_raw(self._idle))
             self._idle.begin()
             self._current, self._idle = self._idle, None
             return True
@@ -129,10 +133,13 @@ class Database:
         try:
             yield connection
         finally:
-            if self._spoiled:
-                connection.invalidate()
             if self._idle is not connection:
-                connection.close()
+                self._give_up(connection)
+
+    def _give_up(self, connection: Connection) -> None:
+        if not connection.invalidated and (self._spoiled or self._line.is_broken(_raw(connection))):
+            connection.invalidate()
+        connection.close()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -220,6 +227,11 @@ def _locked(path: Path) -> Iterator[None]:
         raise StoreLocked(f"{path.with_suffix('')} is in use by process {holder}; only one may write to it") from None
     finally:
         os.close(descriptor)
+
+
+def _raw(connection: Connection) -> Any:
+    """The driver's own."""
+    return connection.connection.dbapi_connection
 
 
 def _first_line(error: object) -> str:

@@ -72,6 +72,11 @@ class PostgresqlLine:
             if self._socket is not None:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
+    @staticmethod
+    def is_broken(connection: Any) -> bool:
+        """Whether a connection of the driver leads nowhere any more."""
+        return bool(connection is None or connection.closed)
+
     def close(self) -> None:
         """Hold the socket no longer."""
         with self._changing:

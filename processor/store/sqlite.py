@@ -76,6 +76,11 @@ class SqliteLine:
         if self._connection is not None:
             self._connection.interrupt()
 
+    @staticmethod
+    def is_broken(_connection: Any) -> bool:
+        """A file is there or not, whatever became of a connection."""
+        return False
+
     def close(self) -> None:
         """Let go of the connection, which the engine closed."""
         self._connection = None

@@ -22,6 +22,8 @@ Done = tuple[Sequence[Outcome], Sequence[Any]]
 
 DEPTH_AGE: Final = 10.0
 """Seconds after which the depth of an outbox that others write to is counted again."""
+_SLOW: Final = 1.0
+"""Seconds after which a disk is one that may keep a mere statement waiting next time."""
 _INSIST: Final = 1.0
 """Seconds after which a transaction that goes on is interrupted once more."""
 
@@ -39,10 +41,11 @@ class Transactions:
         self._clock = clock
         self._longest = longest
         self._counted_at = monotonic()
-        self._miscounted = self._failing = False
+        self._miscounted = self._failing = self._slow = False
 
     async def do(self, entries: Sequence[Entry], jobs: Sequence[Job]) -> Done:
         """Record ``entries``, then do ``jobs``, in one transaction if all goes well. Never raises what they raise."""
+        began = monotonic()
         try:
             done = await self._transact(entries, jobs)
         except StoreUnavailable as error:
@@ -55,7 +58,7 @@ class Transactions:
             if len(entries) + len(jobs) == 1:
                 return [_failed(error) for _ in entries], [error for _ in jobs]
             return await self._do_apart(entries, jobs)
-        self._failing = False
+        self._failing, self._slow = False, monotonic() - began > _SLOW
         return done
 
     async def recount_if_due(self) -> None:
@@ -73,9 +76,9 @@ class Transactions:
         return [each for outcomes, _ in done for each in outcomes], [each for _, answers in done for each in answers]
 
     async def _transact(self, entries: Sequence[Entry], jobs: Sequence[Job]) -> Done:
-        """Do all of it in the thread; of an exclusive store, entries on the event loop and the rest in the thread."""
+        """Do all of it in the thread; of an exclusive store that is well, entries on the event loop."""
         store = self._store
-        if not store.exclusive or not entries:
+        if not store.exclusive or not entries or self._failing or self._slow:
             return await self._in_thread(
                 lambda: store.in_transaction(lambda: (self._record(entries), _done(jobs, store)))
             )

@@ -327,8 +327,10 @@ async def test_cannot_open(writer: Writer, url: str) -> None:
 
 
 @pytest.mark.postgres
-async def test_connection_lost(postgres: Postgres, postgres_url: str) -> None:
-    """When the database goes away the entry fails and the outbox is to be looked at; when it is back all goes on."""
+async def test_connection_lost(postgres: Postgres, postgres_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """When the database goes away the entry fails and the outbox is to be looked at; when it is back all goes on. No
+    library has more to tell of it.
+    """
     async with Writer(lambda: Store.open(postgres_url)) as writer:
         groups = collect(writer)
         await writer.record(status(1, "opened"))
@@ -342,3 +344,4 @@ async def test_connection_lost(postgres: Postgres, postgres_url: str) -> None:
 
         assert [1, 0, len(recorded.messages)] == [len(group) for group in groups]
         assert writer.depth == 1 + len(recorded.messages)
+        assert caplog.records == []
