@@ -350,6 +350,19 @@ async def test_health(service: Service) -> None:
         assert {"status", "store", "outbox", "unpublished", "refusing"} == set(await response.json())
 
 
+async def test_ready_until_intake_stops(tmp_path: Path) -> None:
+    """From the moment in which it takes no more webhooks it is not ready, though its store is well."""
+    stop = asyncio.Event()
+    async with Processor(settings_for(tmp_path), publisher=EmbeddedPublisher()) as processor:
+        serving = asyncio.create_task(processor.serve(stop))
+        before = (await processor.health())["status"]
+        stop.set()
+        await serving
+        after = await processor.health()
+
+    assert (before, after["status"], after["store"]) == ("ok", "stopping", "ok")
+
+
 async def test_nothing_is_told_of_the_software(service: Service) -> None:
     """Neither versions nor names of what runs underneath are in an answer."""
     _, _, headers = await service.post(b"", {})
