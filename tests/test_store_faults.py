@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
-import psycopg
 import pytest
-from psycopg import sql
 
 from processor.app import Processor
 from processor.store.readiness import FRESH
 from tests.api.stand import KEYS as ALL_KEYS
 from tests.servers.disk import injected
-from tests.servers.postgres import Postgres
+from tests.servers.postgres import Postgres, be_read_only
 from tests.settings import settings_for
 from tests.test_express import answer, connect, request_of
 from tests.test_intake import Service, running
@@ -158,22 +156,6 @@ async def test_postgresql_that_takes_nothing(
 
     assert lane == (503, "store_unavailable")
     assert [status for status, _ in mended] == [200] * 4
-
-
-def be_read_only(url: str, how: str) -> None:
-    """Let new sessions on a database write nothing, or write, and end those that there are."""
-    name = url.rpartition("/")[2]
-    own = {"autocommit": True, "options": "-c default_transaction_read_only=off"}
-    with psycopg.connect(url.replace("+psycopg", ""), **own) as database:
-        database.execute(
-            sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}").format(
-                sql.Identifier(name), sql.Literal(how)
-            )
-        )
-        database.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
-            [name],
-        )
 
 
 async def test_sqlite_file_that_another_process_holds(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from threading import Lock
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, ExceptionContext
 
 _ADDRESS: Final = {
     "connect_timeout": "5",
@@ -22,6 +22,9 @@ _BEGIN: Final = (
     "SET LOCAL idle_in_transaction_session_timeout = '60s'; SET LOCAL timezone = 'UTC'"
 )
 """One round trip. What is set for the transaction is gone with it, so that a pooler can pass the session on."""
+
+_READ_ONLY: Final = "25006"
+"""SQLSTATE of a write on a server that takes none."""
 
 
 class Interruption:
@@ -62,5 +65,11 @@ def postgresql_engine(url: URL, interruption: Interruption) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql(_BEGIN)
+
+    @event.listens_for(engine, "handle_error")
+    def leave_read_only(context: ExceptionContext) -> None:
+        """Another server may be the one to write to by now."""
+        if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+            context.is_disconnect = True
 
     return engine

@@ -16,7 +16,7 @@ from consumers.runtime.database import Database
 from consumers.runtime.errors import DatabaseUnavailable, SchemaTooNew
 from consumers.runtime.inbox import SqlInbox, inbox
 from consumers.runtime.upsert import insert_into
-from tests.servers.postgres import Postgres
+from tests.servers.postgres import Postgres, be_read_only
 
 METADATA = MetaData()
 numbers = Table("numbers", METADATA, Column("number", Integer, primary_key=True))
@@ -141,6 +141,20 @@ async def test_server_that_hangs_is_reported_as_unavailable(
         await database.write(upsert(4))
 
         assert {1, 4} <= set(await database.read(all_numbers))
+
+
+@pytest.mark.postgres
+async def test_server_that_takes_no_writes_is_reported_as_unavailable(postgres_url: str) -> None:
+    """What a server refuses because it is read-only, as one that another took over from, is tried again elsewhere."""
+    async with Database(postgres_url) as database:
+        await database.create(METADATA, name="numbers", version=1)
+        await asyncio.to_thread(be_read_only, postgres_url, "on")
+        with pytest.raises(DatabaseUnavailable):
+            await database.write(add(1))
+        await asyncio.to_thread(be_read_only, postgres_url, "off", end_sessions=False)
+        await database.write(add(2))
+
+        assert await database.read(all_numbers) == [2]
 
 
 @pytest.mark.postgres
