@@ -179,7 +179,7 @@ class ExpressConnection(RequestHandler):
         elif self.transport is not None:  # otherwise the sender left; its webhook is stored all the same
             result = self._lane.intake.conclude(admitted, outcome)
             self._write(_response(result, rfc822_formatted_time(), close=self._closes))
-        if self._handler_waiter is not None:
+        if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)
         if self._held and self.transport is not None:
             self._release()

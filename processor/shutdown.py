@@ -15,9 +15,9 @@ INTAKE: Final = 0.4
 """Share of the time after which no request is served any more."""
 _ANSWERS: Final = 0.3
 """How long a webhook under way may still wait for the store."""
-_WORK: Final = 0.8
+_WORK: Final = 0.7
 """When tasks, watches and publishing have ended."""
-_CLOSING: Final = 0.05
+_CLOSING: Final = 0.04
 """How long each step of closing the store may take."""
 
 log = structlog.get_logger()

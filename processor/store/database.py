@@ -12,8 +12,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from processor.core.errors import StoreError, StoreFault, StoreLocked, StoreUnavailable
-from processor.store.postgresql import PostgresqlLine, postgresql_engine
-from processor.store.sqlite import SqliteLine, make_private, path_of, sqlite_engine
+from processor.store.postgresql import PostgresqlBackend, postgresql_engine
+from processor.store.sqlite import SqliteBackend, make_private, path_of, sqlite_engine
 
 _REJECTIONS: Final = ("DataError", "IntegrityError", "NotSupportedError", "ProgrammingError")
 """What was sent is at fault, not the database."""
@@ -21,7 +21,7 @@ _SPOILING: Final = ("unreachable", "read_only")
 """After these another connection is made: it may lead to another server, the one to write to by now."""
 
 
-class Line(Protocol):
+class Backend(Protocol):
     """What each kind of database does in a way of its own, on the driver's connection."""
 
     def begin(self, connection: Any) -> None:
@@ -55,11 +55,11 @@ class Database:
     ``exclusive`` tells whether this process is the only one that writes to it: an SQLite file, held by a lock.
     """
 
-    def __init__(self, engine: Engine, line: Line, *, exclusive: bool, lock: ExitStack | None = None) -> None:
+    def __init__(self, engine: Engine, backend: Backend, *, exclusive: bool, lock: ExitStack | None = None) -> None:
         self.exclusive = exclusive
         self.dialect = engine.dialect
         self._engine = engine
-        self._line = line
+        self._backend = backend
         self._driver: Any = engine.dialect.loaded_dbapi
         self._rejections = tuple(getattr(self._driver, name) for name in _REJECTIONS)
         self._lock = lock or ExitStack()
@@ -92,7 +92,7 @@ class Database:
         with self._translated():
             connection, self._idle = self._idle or self._engine.connect(), None
             try:
-                self._line.begin(_raw(connection))
+                self._backend.begin(_raw(connection))
                 connection.begin()
             except BaseException:
                 self._give_up(connection)
@@ -105,7 +105,7 @@ class Database:
         if self._idle is None:
             return False
         with suppress(self._driver.Error):
-            self._line.begin_at_once(_raw(self._idle))
+            self._backend.begin_at_once(_raw(self._idle))
             self._idle.begin()
             self._current, self._idle = self._idle, None
             return True
@@ -113,7 +113,7 @@ class Database:
 
     def interrupt(self) -> None:
         """Let what another thread waits for on the connection fail with `StoreUnavailable`."""
-        self._line.interrupt()
+        self._backend.interrupt()
 
     def commit(self) -> None:
         """Commit, and return when it is on the disk."""
@@ -137,7 +137,7 @@ class Database:
                 self._give_up(connection)
 
     def _give_up(self, connection: Connection) -> None:
-        if not connection.invalidated and (self._spoiled or self._line.is_broken(_raw(connection))):
+        if not connection.invalidated and (self._spoiled or self._backend.is_broken(_raw(connection))):
             connection.invalidate()
         connection.close()
 
@@ -155,7 +155,7 @@ class Database:
             raise StoreUnavailable("the connection is in use") from error
 
     def _unavailable(self, error: object) -> StoreUnavailable:
-        fault = self._line.fault_of(error)
+        fault = self._backend.fault_of(error)
         self._spoiled = fault in _SPOILING
         return StoreUnavailable(_first_line(error), fault)
 
@@ -165,7 +165,7 @@ class Database:
             if self._idle is not None:
                 self._idle.close()
             self._engine.dispose()
-            self._line.close()
+            self._backend.close()
 
 
 def open_database(url: str) -> Database:
@@ -177,8 +177,8 @@ def open_database(url: str) -> Database:
         path = path_of(parsed)
         make_private(path)
         lock.enter_context(_locked(path.with_name(f"{path.name}.lock")))
-        line = SqliteLine(writes=True)
-        return Database(sqlite_engine(path, line, mode="rwc"), line, exclusive=True, lock=lock.pop_all())
+        backend = SqliteBackend(writes=True)
+        return Database(sqlite_engine(path, backend, mode="rwc"), backend, exclusive=True, lock=lock.pop_all())
     raise AssertionError  # ExitStack swallows nothing here, which the type checker cannot know
 
 
@@ -190,8 +190,8 @@ def open_read_only(url: str) -> Database:
     path = path_of(parsed)
     if not path.exists():
         raise StoreUnavailable(f"there is no database at {path}")
-    line = SqliteLine(writes=False)
-    return Database(sqlite_engine(path, line, mode="ro"), line, exclusive=False)
+    backend = SqliteBackend(writes=False)
+    return Database(sqlite_engine(path, backend, mode="ro"), backend, exclusive=False)
 
 
 def _parsed(url: str) -> URL:
@@ -209,8 +209,8 @@ def _parsed(url: str) -> URL:
 
 
 def _postgresql(url: URL, *, writes: bool) -> Database:
-    line = PostgresqlLine(writes=writes)
-    return Database(postgresql_engine(url, line), line, exclusive=False)
+    backend = PostgresqlBackend(writes=writes)
+    return Database(postgresql_engine(url, backend), backend, exclusive=False)
 
 
 @contextmanager

@@ -42,7 +42,7 @@ _UNREACHABLE: Final = ("08", "57P")
 """Classes of SQLSTATE: the connection failed, the server shuts down or is not up yet."""
 
 
-class PostgresqlLine:
+class PostgresqlBackend:
     """The connection to the server. Its socket is held twice, so that another thread can cut it off at any time."""
 
     def __init__(self, *, writes: bool) -> None:
@@ -96,8 +96,8 @@ class PostgresqlLine:
         return _FAULTS.get(state, "failed")
 
 
-def postgresql_engine(url: URL, line: PostgresqlLine) -> Engine:
+def postgresql_engine(url: URL, backend: PostgresqlBackend) -> Engine:
     """An engine of one connection to ``url``, whose own options count first."""
     engine = create_engine(url.set(query={**_ADDRESS, **url.query}), pool_size=1, max_overflow=0, hide_parameters=True)
-    event.listen(engine, "connect", lambda connection, _record: line.opened(connection), insert=True)
+    event.listen(engine, "connect", lambda connection, _record: backend.opened(connection), insert=True)
     return engine

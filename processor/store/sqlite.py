@@ -27,7 +27,7 @@ _FOR_WRITING: Final = (
     "journal_size_limit = 33554432",  # what the log grew to beside a long reader is given back after it
     "cache_size = -16000",  # 16 MiB
     "cache_spill = 65536",  # pages: until then only a commit writes to the disk
-    "busy_timeout = 0",  # the event loop begins transactions, and must not wait: see `SqliteLine.begin`
+    "busy_timeout = 0",  # the event loop begins transactions, and must not wait: see `SqliteBackend.begin`
 )
 _FAULTS: Final[dict[int, StoreFault]] = {
     sqlite3.SQLITE_BUSY: "locked",
@@ -40,7 +40,7 @@ _FAULTS: Final[dict[int, StoreFault]] = {
 }
 
 
-class SqliteLine:
+class SqliteBackend:
     """The connection of the driver. ``writes`` unless it is for reading only."""
 
     def __init__(self, *, writes: bool) -> None:
@@ -91,7 +91,7 @@ class SqliteLine:
         return _FAULTS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "failed")
 
 
-def sqlite_engine(path: Path, line: SqliteLine, *, mode: str) -> Engine:
+def sqlite_engine(path: Path, backend: SqliteBackend, *, mode: str) -> Engine:
     """An engine of one connection to the file at ``path``; ``mode`` is that of SQLite's URI: ``ro``, ``rwc``."""
     engine = create_engine(
         URL.create("sqlite", database=f"file:{_quoted(path)}?mode={mode}", query={"uri": "true"}),
@@ -101,7 +101,7 @@ def sqlite_engine(path: Path, line: SqliteLine, *, mode: str) -> Engine:
         connect_args=_OPTIONS,
         hide_parameters=True,
     )
-    event.listen(engine, "connect", lambda connection, _record: line.opened(connection))
+    event.listen(engine, "connect", lambda connection, _record: backend.opened(connection))
     return engine
 
 

@@ -23,7 +23,7 @@ from processor.store.entry import (
     Watch,
 )
 from processor.store.knowledge import STATE, UNKNOWN, state_of
-from processor.store.migrations import upgrade
+from processor.store.migrations import refuse_newer, upgrade
 from processor.store.outcomes import Outcomes
 from processor.store.recording import Recording
 from processor.store.retention import Retention
@@ -56,19 +56,24 @@ class Store:
         Without a ``keyring`` no user tokens are kept. Raises `StoreLocked` if another process has the SQLite file.
         """
         store = cls(open_database(url), keyring)
-        try:
-            with store.transaction() as connection:
-                upgrade(connection)
-            store.outbox_depth()
-        except BaseException:
-            store.close()
-            raise
+        store._prepare(upgrade)
         return store
 
     @classmethod
     def open_read_only(cls, url: str) -> Self:
         """Open a database that exists for looking at it, also while the service runs."""
-        return cls(open_read_only(url))
+        store = cls(open_read_only(url))
+        store._prepare(refuse_newer)
+        return store
+
+    def _prepare(self, step: Callable[[Connection], None]) -> None:
+        try:
+            with self.transaction() as connection:
+                step(connection)
+            self.outbox_depth()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def exclusive(self) -> bool:

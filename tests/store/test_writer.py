@@ -3,7 +3,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
 
@@ -264,6 +264,24 @@ async def test_closing_beside_a_database_that_hangs(url: str) -> None:
 
     assert isinstance(entry.exception(), StoreUnavailable)
     assert ["store.abandoned"] == [line["event"] for line in lines]
+
+
+async def test_disk_that_was_slow(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a transaction that took long not even a statement runs on the event loop, which it could keep waiting."""
+    threads: list[int] = []
+
+    def clock() -> datetime:
+        threads.append(threading.get_ident())
+        return NOW
+
+    async with Writer(lambda: Store.open(url), clock=clock) as writer:
+        await writer.record(webhook(1))
+        monkeypatch.setattr("processor.store.transactions._SLOW", 0.0)
+        await writer.record(webhook(2))
+        await writer.record(webhook(3))
+
+    here = threading.get_ident()
+    assert [each == here for each in threads] == [True, True, False]
 
 
 async def test_miscounted_outbox(writer: Writer) -> None:

@@ -25,15 +25,15 @@ def upgrade(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(_UNHURRIED)
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADING})
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    refuse_newer(connection)
+    config = _config()
     config.attributes["connection"] = connection
-    _refuse_newer(connection, ScriptDirectory.from_config(config))
     command.upgrade(config, "head")
 
 
-def _refuse_newer(connection: Connection, steps: ScriptDirectory) -> None:
-    """An older version knows neither the tables of a newer one nor the way back to its own."""
+def refuse_newer(connection: Connection) -> None:
+    """Raise `StoreError` if a newer version has been there, whose tables this one does not know."""
+    steps = ScriptDirectory.from_config(_config())
     known = {step.revision for step in steps.walk_revisions()}
     found = MigrationContext.configure(connection).get_current_heads()
     if unknown := sorted(set(found) - known):
@@ -42,3 +42,9 @@ def _refuse_newer(connection: Connection, steps: ScriptDirectory) -> None:
             f"this version knows none after {steps.get_current_head()}. Run that version or a newer one; or, to go "
             "back, restore the backup that was made before the upgrade"
         )
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    return config
