@@ -198,13 +198,17 @@ async def test_store_that_fails_on_the_lane(service: Service, monkeypatch: pytes
 
     monkeypatch.setattr(store, "commit", fail)
     writer.write(request_of(body_of(new_payload())))
-    broken, _ = await answer(reader)
+    head = await reader.readuntil(b"\r\n\r\n")
+    names = [line.split(b":")[0].lower() for line in head.split(b"\r\n")[1:-2]]
+    told = json.loads(await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split()[0])))
     monkeypatch.undo()
     writer.write(request_of(body_of(new_payload())))
     mended, _ = await answer(reader)
     writer.close()
 
-    assert (503, 200) == (broken, mended)
+    assert (told["status"], told["reason"], mended) == (503, "store_unavailable", 200)
+    assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert sorted(names) == [b"content-length", b"content-type", b"date", b"retry-after", b"server"]
 
 
 async def test_store_that_takes_longer_than_a_connection_rests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

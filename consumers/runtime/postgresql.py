@@ -51,7 +51,12 @@ class Interruption:
 def postgresql_engine(url: URL, interruption: Interruption) -> Engine:
     """An engine of one connection, which ``interruption`` cuts off."""
     engine = create_engine(
-        url.set(query={**_ADDRESS, **url.query}), pool_size=1, max_overflow=0, pool_pre_ping=True, hide_parameters=True
+        url.set(query={**_ADDRESS, **url.query}),
+        pool_size=1,
+        pool_timeout=5.0,
+        max_overflow=0,
+        pool_pre_ping=True,
+        hide_parameters=True,
     )
 
     @event.listens_for(engine, "connect", insert=True)

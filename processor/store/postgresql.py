@@ -98,6 +98,8 @@ class PostgresqlBackend:
 
 def postgresql_engine(url: URL, backend: PostgresqlBackend) -> Engine:
     """An engine of one connection to ``url``, whose own options count first."""
-    engine = create_engine(url.set(query={**_ADDRESS, **url.query}), pool_size=1, max_overflow=0, hide_parameters=True)
+    engine = create_engine(
+        url.set(query={**_ADDRESS, **url.query}), pool_size=1, pool_timeout=5.0, max_overflow=0, hide_parameters=True
+    )
     event.listen(engine, "connect", lambda connection, _record: backend.opened(connection), insert=True)
     return engine

@@ -97,6 +97,7 @@ def sqlite_engine(path: Path, backend: SqliteBackend, *, mode: str) -> Engine:
         URL.create("sqlite", database=f"file:{_quoted(path)}?mode={mode}", query={"uri": "true"}),
         poolclass=QueuePool,
         pool_size=1,
+        pool_timeout=5.0,
         max_overflow=0,
         connect_args=_OPTIONS,
         hide_parameters=True,
