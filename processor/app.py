@@ -1,7 +1,7 @@
 """The service put together: the one place that names concrete adapters.
 
-It starts with the broker down, and stops in the order in which nothing is lost: no new webhooks, then what is in
-flight, then the connections, the store last.
+It starts with the broker down, and stops in the order in which nothing is lost: `shutdown`, then the connections, the
+store last.
 """
 
 import asyncio
@@ -37,11 +37,13 @@ from processor.registrations import Registrations
 from processor.registry import Registry
 from processor.relay import Relay
 from processor.settings import Settings, applications_of, keyring_of
+from processor.shutdown import INTAKE, wind_down
 from processor.sign_requests import SignRequests
 from processor.sockets import StatusSockets
 from processor.store.desk import StoredRequests, StoredSessions, StoredSpent, StoredTokens
 from processor.store.entry import OutboxMessage
 from processor.store.facade import StoredOutbox, StoredTasks, StoredWatches
+from processor.store.readiness import Readiness
 from processor.store.store import Store
 from processor.store.waiting import Bounds
 from processor.store.writer import Writer
@@ -97,17 +99,19 @@ class Processor:
         self.commands = commands or _publisher(settings, COMMANDS, kept=0)
         self.writer = Writer(
             partial(Store.open, settings.database_url, keyring_of(settings)),
-            bounds=Bounds(outbox=settings.outbox_high_water),
+            bounds=Bounds(outbox=settings.outbox_high_water, patience=settings.store_timeout),
             clock=clock,
         )
         instance = f"{socket.gethostname()}:{os.getpid()}"
         self._outbox = StoredOutbox(self.writer, instance=instance, clock=clock)
         self._task_store = StoredTasks(self.writer, instance=instance, clock=clock)
         self._watch_store = StoredWatches(self.writer, instance=instance, clock=clock)
+        self.readiness = Readiness(self.writer, instance=instance, clock=clock)
         self.feed = Feed()
         self.sessions = StoredSessions(self.writer, clock=clock)
         self._apis: dict[str, XummApi] = {}
         self._stack = AsyncExitStack()
+        self._stopping = False
         self._addresses: list[tuple[str, int]] = []
 
     @property
@@ -156,13 +160,10 @@ class Processor:
             loops.append(group.create_task(pruning, name="pruning"))
             loops.append(group.create_task(keep_summarizing(self.writer, clock=self._clock), name="summaries"))
             await stop.wait()
-            log.info("service.stopping", waiting=self.writer.waiting)
+            self._stopping = True
             self.streams.end()
-            await self._runner.cleanup()
-            for loop in loops:
-                loop.cancel()
-            await asyncio.wait(loops, timeout=self.settings.shutdown_timeout.total_seconds())
-            await self._drain()
+            longest = self.settings.shutdown_timeout
+            await wind_down(longest, self.writer, self._runner, loops, relay=self.relay, resign=self._outbox.resign)
             relay.cancel()
 
     def _committed(self, messages: Sequence[OutboxMessage]) -> None:
@@ -188,15 +189,6 @@ class Processor:
 
     def _registrations(self) -> Registrations:
         return Registrations(self.settings.amqp_urls, self.registry, time=self._timing.time, chance=self._timing.chance)
-
-    async def _drain(self) -> None:
-        try:
-            async with asyncio.timeout(self.settings.shutdown_timeout.total_seconds()):
-                await self.relay.drain()
-        except TimeoutError:
-            log.warning("service.drain_cut", hint="the outbox keeps what was not published")
-        if self._outbox.shared:
-            await self._outbox.resign()
 
     async def _sources(self, stack: AsyncExitStack) -> Sources:
         base = URL(self.settings.xumm_url.rstrip("/") + API_PATH)
@@ -225,8 +217,8 @@ class Processor:
         )
         interface = self._interface(limits, users)
         self.streams = interface.streams
-        routes = self._routes(interface.routes())
-        runner = runner_of(web_application(intake, limits, self.health, routes), intake)
+        app = web_application(intake, limits, self.health, self._routes(interface.routes()))
+        runner = runner_of(app, intake, shutdown=settings.shutdown_timeout * INTAKE)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
         await web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024).start()
@@ -266,15 +258,22 @@ class Processor:
             on_created=self.watcher.wake,
         )
 
-    def health(self) -> dict[str, object]:
-        """For ``/readyz``: whether webhooks can be taken, and what is behind."""
-        full = self.writer.depth >= self.settings.outbox_high_water
+    async def health(self) -> dict[str, object]:
+        """For ``/readyz``: ``ok`` if a webhook sent now would be stored, and what is behind."""
+        fault, unpublished = await asyncio.gather(self.readiness.fault(), self.readiness.unpublished())
+        full = unpublished >= self.settings.outbox_high_water
         return {
-            "status": "ok" if self.writer.running and not full else "unavailable",
-            "store": "ok" if self.writer.running else "closed",
+            "status": "stopping" if self._stopping else "unavailable" if fault or full else "ok",
+            "store": fault or "ok",
             "outbox": "full" if full else "live" if self.relay.live else "behind",
-            "unpublished": self.writer.depth,
+            "unpublished": unpublished,
+            "refusing": _refusing(self.relay),
         }
+
+
+def _refusing(relay: Relay) -> list[str]:
+    """The queues that do not take what is published."""
+    return sorted(getattr(relay, "refused", ()))
 
 
 def _publisher(settings: Settings, exchange: str, *, kept: int = 1000) -> Publisher:
@@ -288,7 +287,7 @@ async def _run(settings: Settings) -> None:
     async with Processor(settings) as processor:
         prepare()
         spare_the_collector()
-        await processor.serve(stop_on_signals())
+        await processor.serve(stop_on_signals(settings.shutdown_timeout))
 
 
 def run(settings: Settings) -> None:

@@ -2,20 +2,21 @@
 object, task or router.
 
 Whatever is out of the ordinary (another path, a body in pieces, a refusal, a full outbox) is left to aiohttp, from its
-first byte on. The lane saves three quarters of what aiohttp costs for a webhook.
+first byte on; but what waited for the store in vain is answered here, since it has no time to wait again. The lane
+saves three quarters of what aiohttp costs for a webhook.
 
 It stands on a few internals of aiohttp's `RequestHandler`, which the tests of the endpoint would show to have changed.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 from time import perf_counter
 from typing import Any, Final
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.web_protocol import RequestHandler
 
@@ -128,7 +129,7 @@ class ExpressConnection(RequestHandler):
         """Have ``data`` recorded if it was admitted; whatever else it is, aiohttp takes it from its first byte on."""
         self._open = request is not None
         self._data = data
-        if request is None or admitted is None or not self._lane.intake.submit(admitted, self._recorded):
+        if request is None or admitted is None or not self._lane.intake.submit(admitted, self._end_of_lane):
             self._end_of_lane(None)
             return
         self._admitted, self._closes = admitted, request.closes
@@ -161,18 +162,24 @@ class ExpressConnection(RequestHandler):
         waits = self._request_count == 0 if waiter is None else not waiter.done()
         return waits and not self._messages and not self._close
 
-    def _recorded(self, outcome: Recorded | StoreError) -> None:
-        self._end_of_lane(None if isinstance(outcome, StoreError) else outcome)
+    def _process_keepalive(self) -> None:
+        """A webhook under way is no idle connection, whatever aiohttp's own task waits for."""
+        if self._under_way:
+            self._keep_alive_from_now()
+        super()._process_keepalive()
 
-    def _end_of_lane(self, recorded: Recorded | None) -> None:
+    def _end_of_lane(self, outcome: Recorded | StoreError | None) -> None:
         admitted, self._admitted = self._admitted, None
         data, self._data = self._data, b""
         self._under_way = self._request_in_progress = False
-        if admitted is None or recorded is None:
+        if admitted is None or outcome is None:
             self._take_the_ordinary_way(data)
+        elif isinstance(outcome, StoreError):
+            self._write(_written(problem_response(self._lane.intake.defer(admitted, outcome)), close=self._closes))
         elif self.transport is not None:  # otherwise the sender left; its webhook is stored all the same
-            self._answer(self._lane.intake.conclude(admitted, recorded), close=self._closes)
-        if self._handler_waiter is not None:
+            result = self._lane.intake.conclude(admitted, outcome)
+            self._write(_response(result, rfc822_formatted_time(), close=self._closes))
+        if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)
         if self._held and self.transport is not None:
             self._release()
@@ -181,10 +188,12 @@ class ExpressConnection(RequestHandler):
         if self.transport is not None and self._parser is not None:
             super().data_received(data)
 
-    def _answer(self, result: Result, *, close: bool) -> None:
-        self.transport.write(_response(result, rfc822_formatted_time(), close=close))  # type: ignore[union-attr]  # asked above
+    def _write(self, response: bytes) -> None:
+        if self.transport is None:
+            return
+        self.transport.write(response)
         self._keep_alive_from_now()
-        if close:
+        if self._closes:
             self.force_close()
 
     def _release(self) -> None:
@@ -203,10 +212,19 @@ def _log_defect(error: Exception, *, requests: int) -> None:
 
 @lru_cache(maxsize=8)
 def _response(result: Result, date: str, *, close: bool) -> bytes:
-    body = RESULT_BODIES[result]
-    connection = "Connection: close\r\n" if close else ""
-    head = (
-        f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        f"Date: {date}\r\nServer: {SERVER}\r\n{connection}\r\n"
-    )
-    return head.encode() + body
+    return _message("200 OK", {hdrs.CONTENT_TYPE: "application/json"}, RESULT_BODIES[result], date, close=close)
+
+
+def _written(response: web.Response, *, close: bool) -> bytes:
+    """The bytes of a response that was made for aiohttp."""
+    status = f"{response.status} {response.reason}"
+    body = response.body if isinstance(response.body, bytes) else b""
+    return _message(status, response.headers, body, rfc822_formatted_time(), close=close)
+
+
+def _message(status: str, headers: Mapping[str, str], body: bytes, date: str, *, close: bool) -> bytes:
+    own: dict[str, str] = {hdrs.CONTENT_LENGTH: str(len(body)), hdrs.DATE: date, hdrs.SERVER: SERVER}
+    if close:
+        own[hdrs.CONNECTION] = "close"
+    head = "".join(f"{name}: {value}\r\n" for name, value in (*headers.items(), *own.items()))
+    return f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body

@@ -134,6 +134,10 @@ class Intake:
         """What the sender is told of a delivery that was recorded. Logs it."""
         return self._accepted(admitted.entry, recorded, admitted.started)
 
+    def defer(self, admitted: "Admitted", error: StoreError) -> Problem:
+        """What the sender is told of a delivery that could not be recorded. Logs it."""
+        return _deferred(admitted.entry.report.app, error)
+
     def _delivery(self, request: WholeRequest, now: datetime) -> Delivery | None:
         app, headers, body, _ = request
         application = self._applications.get(app)
@@ -167,9 +171,7 @@ class Intake:
         try:
             recorded = await self._recorder.record(entry)
         except StoreError as error:
-            reason: Reason = "outbox_full" if isinstance(error, StoreFull) else "store_unavailable"
-            log.error("delivery.deferred", app=arrival.app, reason=reason, error=str(error))
-            return problem_response(Problem(reason))
+            return problem_response(_deferred(arrival.app, error))
         if isinstance(entry, Quarantined):
             log.error("delivery.quarantined", app=arrival.app, payload=entry.delivery.payload, reason=entry.reason)
             return _response("quarantined")
@@ -234,6 +236,12 @@ class Admitted(NamedTuple):
     entry: Reported
     started: float
     """When it came, as `perf_counter` tells it."""
+
+
+def _deferred(app: str, error: StoreError) -> Problem:
+    reason: Reason = "outbox_full" if isinstance(error, StoreFull) else "store_unavailable"
+    log.error("delivery.deferred", app=app, reason=reason, error=str(error))
+    return Problem(reason)
 
 
 def _report(delivery: Delivery) -> WebhookReport | None:

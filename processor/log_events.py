@@ -17,6 +17,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
         "info", "The consumer finished what it had in hand; `unfinished` messages return to their queue."
     ),
     "consumer.started": LogEvent("info", "The consumer takes messages as soon as its source has any."),
+    "database.abandoned": LogEvent("error", "A consumer's database did not answer while it stopped, so it was left."),
     "database.unavailable": LogEvent(
         "warning", "A consumer's database is locked, full or unreachable; it is waited for."
     ),
@@ -110,7 +111,9 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "service.files_limited": LogEvent(
         "warning", "The system allows fewer open files than there may be sockets; some may not open."
     ),
+    "service.requests_cut": LogEvent("warning", "Shutdown took too long; requests that were under way got no answer."),
     "service.started": LogEvent("info", "The service takes webhooks."),
+    "service.stop_forced": LogEvent("error", "Shutdown did not end in time, so the process ended itself."),
     "service.stopped": LogEvent("info", "The service has ended in good order."),
     "service.stopping": LogEvent("info", "A signal asked the service to end; it takes no more webhooks."),
     "session.created": LogEvent("info", "A user proved to hold an account and got a session."),
@@ -127,6 +130,9 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "source.connected": LogEvent("info", "The consumer is connected to its queue."),
     "source.lost": LogEvent("warning", "The consumer lost its queue and connects again."),
     "source.unavailable": LogEvent("warning", "The broker or the queue is not there; it is tried again."),
+    "store.abandoned": LogEvent(
+        "error", "The database did not answer while the service stopped, so it was left; nothing acknowledged is lost."
+    ),
     "store.callback_failed": LogEvent(
         "error", "Who was to hear of a commit failed on it; committed events are found in the outbox all the same."
     ),

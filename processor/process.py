@@ -5,7 +5,9 @@ import gc
 import os
 import resource
 import signal
+import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -15,18 +17,29 @@ _YOUNG_OBJECTS: Final = 20_000
 log = structlog.get_logger()
 
 
-def stop_on_signals() -> asyncio.Event:
-    """An event that SIGTERM or SIGINT sets; a second one ends the process at once."""
+def stop_on_signals(within: timedelta) -> asyncio.Event:
+    """An event that SIGTERM or SIGINT sets; a second one ends the process at once, and so does the end of ``within``.
+
+    What hangs then, be it a thread that waits for a database, holds nothing that was acknowledged and is not stored.
+    """
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def ask(number: signal.Signals) -> None:
         if stop.is_set():
             os._exit(128 + number)
         stop.set()
+        deadline = threading.Timer(within.total_seconds(), _give_up)
+        deadline.daemon = True
+        deadline.start()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ask, number)
     return stop
+
+
+def _give_up() -> None:
+    log.error("service.stop_forced", hint="something did not end; what was acknowledged is stored")
+    os._exit(1)
 
 
 def allow_files(wanted: int) -> None:

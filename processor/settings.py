@@ -110,6 +110,9 @@ class Settings(BaseSettings):
     """How long a webhook's body may take to arrive."""
     max_body_bytes: Annotated[int, Field(ge=1024, le=2**24)] = 65536
     """How long a webhook's body may be."""
+    store_timeout: Annotated[Duration, Field(le=timedelta(seconds=12))] = timedelta(seconds=10)
+    """How long a webhook, or whatever else is asked, waits for the database before the answer is 503. Xumm's sender
+    itself waits for 15 s."""
     shutdown_timeout: Duration = timedelta(seconds=25)
     """How long open work may take after SIGTERM; keep it below the platform's own limit."""
     database_url: Annotated[str, Field(pattern=r"^(?:sqlite|postgresql)(?:\+[a-z0-9_]+)?://", repr=False)] = (

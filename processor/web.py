@@ -1,6 +1,7 @@
 """The HTTP server: which path leads where, and the bounds that hold for every request."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from typing import Final
 
 from aiohttp import hdrs, http_parser, web
@@ -12,8 +13,8 @@ KEEPALIVE_SECONDS: Final = 15.0
 """Also what cuts off a client whose headers never finish."""
 _HANDSHAKE_BYTES: Final = 8190
 
-Health = Callable[[], Mapping[str, object]]
-"""The state of the service's parts; ``status`` is ``ok`` if it can take webhooks."""
+Health = Callable[[], Awaitable[Mapping[str, object]]]
+"""The state of the service's parts, in bounded time; ``status`` is ``ok`` if a webhook sent now would be stored."""
 
 
 def assert_fast_parser() -> None:
@@ -41,8 +42,11 @@ def web_application(intake: Intake, limits: Limits, health: Health, api: Mapping
     return app
 
 
-def runner_of(app: web.Application, intake: Intake) -> web.AppRunner:
-    """A server for ``app`` with the bounds that hold for all of it. It leaves signals to its caller."""
+def runner_of(app: web.Application, intake: Intake, *, shutdown: timedelta) -> web.AppRunner:
+    """A server for ``app`` with the bounds that hold for all of it. It leaves signals to its caller.
+
+    When it is closed, requests under way have ``shutdown`` to end.
+    """
     return ExpressRunner(
         app,
         intake=intake,
@@ -53,6 +57,7 @@ def runner_of(app: web.Application, intake: Intake) -> web.AppRunner:
         max_line_size=_HANDSHAKE_BYTES,
         max_field_size=_HANDSHAKE_BYTES,
         lingering_time=2.0,
+        shutdown_timeout=shutdown.total_seconds(),
     )
 
 
@@ -67,7 +72,7 @@ async def _healthz(_request: web.Request) -> web.Response:
 
 def _readyz(health: Health) -> Handler:
     async def handle(_request: web.Request) -> web.StreamResponse:
-        state = health()
+        state = await health()
         return web.json_response(dict(state), status=200 if state["status"] == "ok" else 503)
 
     return handle

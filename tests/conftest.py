@@ -6,10 +6,11 @@ from typing import TypeVar
 import pytest
 
 from tests.servers.child import ServerNotInstalled
+from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgres import Postgres
 from tests.servers.rabbitmq import RabbitMQ
 
-Server = TypeVar("Server", RabbitMQ, Postgres)
+Server = TypeVar("Server", RabbitMQ, Postgres, PgBouncer)
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +43,18 @@ def postgres_url(postgres: Postgres) -> Iterator[str]:
     yield url
     postgres.heal()
     postgres.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres: Postgres) -> Iterator[PgBouncer]:
+    """A pooler in front of the session's PostgreSQL, which pools transactions."""
+    yield from _started(PgBouncer(postgres))
+
+
+@pytest.fixture
+def pooled_url(pgbouncer: PgBouncer, postgres_url: str) -> str:
+    """A database of one's own, by way of the pooler."""
+    return pgbouncer.url_of(postgres_url)
 
 
 def _started(server: Server) -> Iterator[Server]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -197,13 +198,34 @@ async def test_store_that_fails_on_the_lane(service: Service, monkeypatch: pytes
 
     monkeypatch.setattr(store, "commit", fail)
     writer.write(request_of(body_of(new_payload())))
-    broken, _ = await answer(reader)
+    head = await reader.readuntil(b"\r\n\r\n")
+    names = [line.split(b":")[0].lower() for line in head.split(b"\r\n")[1:-2]]
+    told = json.loads(await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split()[0])))
     monkeypatch.undo()
     writer.write(request_of(body_of(new_payload())))
     mended, _ = await answer(reader)
     writer.close()
 
-    assert (503, 200) == (broken, mended)
+    assert (told["status"], told["reason"], mended) == (503, "store_unavailable", 200)
+    assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert sorted(names) == [b"content-length", b"content-type", b"date", b"retry-after", b"server"]
+
+
+async def test_store_that_takes_longer_than_a_connection_rests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A webhook that waits for the store longer than an idle connection is kept gets its answer all the same."""
+    monkeypatch.setattr("processor.web.KEEPALIVE_SECONDS", 0.2)
+    gate = threading.Event()
+    async with running(tmp_path) as service:
+        reader, writer = await connect(service)
+        busy = service.processor.writer._thread.call(lambda: gate.wait(10))
+        writer.write(request_of(body_of(new_payload())))
+        await asyncio.sleep(0.6)
+        gate.set()
+        status, _ = await answer(reader)
+        writer.close()
+        await busy
+
+    assert status == 200
 
 
 async def test_shutdown_lets_a_webhook_finish(tmp_path: Path) -> None:

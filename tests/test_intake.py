@@ -347,7 +347,20 @@ async def test_health(service: Service) -> None:
         assert (200, {"status": "ok"}) == (response.status, await response.json())
     async with service.session.get(service.processor.url + "/readyz") as response:
         assert response.status == 200
-        assert {"status", "store", "outbox", "unpublished"} == set(await response.json())
+        assert {"status", "store", "outbox", "unpublished", "refusing"} == set(await response.json())
+
+
+async def test_ready_until_intake_stops(tmp_path: Path) -> None:
+    """From the moment in which it takes no more webhooks it is not ready, though its store is well."""
+    stop = asyncio.Event()
+    async with Processor(settings_for(tmp_path), publisher=EmbeddedPublisher()) as processor:
+        serving = asyncio.create_task(processor.serve(stop))
+        before = (await processor.health())["status"]
+        stop.set()
+        await serving
+        after = await processor.health()
+
+    assert (before, after["status"], after["store"]) == ("ok", "stopping", "ok")
 
 
 async def test_nothing_is_told_of_the_software(service: Service) -> None:

@@ -10,21 +10,23 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
+import structlog
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import StaticPool
 
 from consumers.runtime.errors import DatabaseUnavailable
+from consumers.runtime.postgresql import Interruption, postgresql_engine
 from consumers.runtime.reason import clean
 from consumers.runtime.schema import ensure
+from consumers.runtime.worker import Worker
 
 T = TypeVar("T")
 Job = Callable[[Connection], Any]
@@ -44,7 +46,14 @@ SQLITE_UNAVAILABLE: Final = frozenset(
         sqlite3.SQLITE_READONLY,
     }
 )
-POSTGRES_OPTIONS: Final = "-c statement_timeout=30000 -c lock_timeout=10000 -c timezone=UTC"
+LONGEST_SECONDS: Final = 35.0
+"""After which a database that does not answer is cut off: longer than a statement may take."""
+CLOSING_SECONDS: Final = 5.0
+"""How long closing waits for what is under way, and then for the database."""
+INSIST_SECONDS: Final = 1.0
+"""After which it is cut off again, in the middle of something else perhaps."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +76,9 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = _engine(make_url(url))
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="consumer-database")
+        self._interruption = Interruption()
+        self._engine = _engine(make_url(url), self._interruption)
+        self._worker = Worker("consumer-database")
         self._pending: deque[_Pending] = deque()
         self._flusher: asyncio.Task[None] | None = None
 
@@ -97,10 +107,13 @@ class Database:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._flusher is not None:
-            await asyncio.wait([self._flusher])
-        await self._off_loop(self._engine.dispose)
-        self._worker.shutdown()
+        """Finish what is under way, then close. A database that does not answer even then is left behind."""
+        if self._flusher is not None and not await _ends(self._flusher):
+            self._interruption.now()
+        if not await _ends(self._worker.call(self._engine.dispose)):
+            log.error("database.abandoned")
+        self._interruption.take(None)
+        self._worker.stop()
 
     async def _flush(self) -> None:
         while self._pending:
@@ -111,7 +124,21 @@ class Database:
                 _resolve(pending.outcome, outcome)
 
     async def _off_loop(self, function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, function)
+        """What ``function`` returns; what waits for too long is cut off."""
+        self._alarm = asyncio.get_running_loop().call_later(LONGEST_SECONDS, self._cut_off)
+        try:
+            return await self._worker.call(function)
+        finally:
+            self._alarm.cancel()
+
+    def _cut_off(self) -> None:
+        self._interruption.now()
+        self._alarm = asyncio.get_running_loop().call_later(INSIST_SECONDS, self._cut_off)
+
+
+async def _ends(what: "asyncio.Future[Any]") -> bool:
+    done, _ = await asyncio.wait([what], timeout=CLOSING_SECONDS)
+    return bool(done)
 
 
 def _run_group(engine: Engine, jobs: Sequence[Job]) -> list[_Done]:
@@ -178,13 +205,8 @@ def _resolve(future: "asyncio.Future[Any]", done: _Done) -> None:
         future.set_result(done.result)
 
 
-def _engine(url: URL) -> Engine:
-    if url.get_backend_name() == "sqlite":
-        return _sqlite_engine(url)
-    options = {"options": POSTGRES_OPTIONS} if url.get_backend_name() == "postgresql" else {}
-    return create_engine(
-        url, pool_size=1, max_overflow=0, pool_pre_ping=True, hide_parameters=True, connect_args=options
-    )
+def _engine(url: URL, interruption: Interruption) -> Engine:
+    return _sqlite_engine(url) if url.get_backend_name() == "sqlite" else postgresql_engine(url, interruption)
 
 
 def _sqlite_engine(url: URL) -> Engine:

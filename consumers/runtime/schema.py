@@ -40,7 +40,11 @@ def ensure(engine: Engine, tables: MetaData, *, name: str, version: int) -> None
         METADATA.create_all(transaction)
         found = transaction.scalar(select(versions.c.version).where(versions.c.name == name))
         if found is not None and found > version:
-            raise SchemaTooNew(f"the database of {name} has version {found}, this program knows {version}")
+            raise SchemaTooNew(
+                f"a newer version of the consumers made the database of {name}: its tables are of version {found}, and "
+                f"this one knows none after version {version}. Run that version or a newer one; or, to go back, "
+                "restore the backup that was made before the upgrade"
+            )
         tables.create_all(transaction)
         _note(transaction, name, version, found)
 

@@ -19,6 +19,7 @@
 """
 
 from datetime import timedelta
+from typing import Literal
 
 
 class ProcessorError(Exception):
@@ -73,8 +74,17 @@ class StoreError(ProcessorError):
     """The store could not do what was asked; what was to be stored is not."""
 
 
+StoreFault = Literal[
+    "locked", "disk_full", "disk_failed", "read_only", "unreachable", "slow", "crowded", "closed", "failed"
+]
+
+
 class StoreUnavailable(StoreError):
-    """The database did not commit."""
+    """The database did not commit. ``fault`` says why in a word that may be shown to anybody."""
+
+    def __init__(self, message: str, fault: StoreFault = "failed") -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
 class StoreFull(StoreError):

@@ -38,6 +38,7 @@ log = structlog.get_logger()
 
 SERVICE_PORT: Final = 8000
 SANDBOX_PORT: Final = 8600
+_LONGEST_STOP: Final = timedelta(seconds=30)
 API_KEY: Final = "5a4db0c5-0000-4000-8000-000000000001"
 API_SECRET: Final = "5a4db0c5-5ec7-4e70-9000-000000000001"  # noqa: S105  the sandbox's own: it opens nothing else
 RETURN_URL: Final = "demo-shop://signed"
@@ -66,7 +67,7 @@ def run(port: int = SERVICE_PORT, sandbox_port: int = SANDBOX_PORT, hosts: tuple
 
 
 async def _run(port: int, sandbox_port: int, hosts: tuple[str, ...]) -> None:
-    story, stop = Story(), stop_on_signals()
+    story, stop = Story(), stop_on_signals(_LONGEST_STOP)
     # The stream takes the place of a file: only what logging calls is there.
     logs.configure("json", "info", secrets=[API_SECRET], stream=cast("Any", story))
     with tempfile.TemporaryDirectory(prefix="xumm-dev-") as folder:

@@ -5,39 +5,48 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.pool import QueuePool
 
-from processor.core.errors import StoreError, StoreLocked, StoreUnavailable
-from processor.store.rows import driver
+from processor.core.errors import StoreError, StoreFault, StoreLocked, StoreUnavailable
+from processor.store.postgresql import PostgresqlBackend, postgresql_engine
+from processor.store.sqlite import SqliteBackend, make_private, path_of, sqlite_engine
 
 _REJECTIONS: Final = ("DataError", "IntegrityError", "NotSupportedError", "ProgrammingError")
 """What was sent is at fault, not the database."""
-_SQLITE: Final = {
-    "isolation_level": None,  # transactions are begun below, not guessed by the driver
-    "check_same_thread": False,
-    "cached_statements": 256,
-    "timeout": 5.0,
-}
-_PRAGMAS: Final = (
-    "journal_mode = WAL",
-    "synchronous = FULL",  # a commit is on the disk before it is acknowledged
-    "wal_autocheckpoint = 4000",  # 16 MiB: a page that changes often is copied into the file less often
-    "cache_size = -16000",  # 16 MiB
-)
-_POSTGRESQL: Final = {
-    "connect_timeout": "5",
-    "keepalives_idle": "10",
-    "keepalives_interval": "5",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "20000",
-    "application_name": "xumm-webhook-processor",
-    "options": "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
-}
+_SPOILING: Final = ("unreachable", "read_only")
+"""After these another connection is made: it may lead to another server, the one to write to by now."""
+
+
+class Backend(Protocol):
+    """What each kind of database does in a way of its own, on the driver's connection."""
+
+    def begin(self, connection: Any) -> None:
+        """Begin a transaction. May wait."""
+        ...
+
+    def begin_at_once(self, connection: Any) -> None:
+        """Begin a transaction, or raise an error of the driver if that takes waiting for others."""
+        ...
+
+    def interrupt(self) -> None:
+        """Let what the connection waits for fail. For a thread other than the one that waits."""
+        ...
+
+    def is_broken(self, connection: Any) -> bool:
+        """Whether a connection of the driver can be used no more."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+        ...
+
+    def fault_of(self, error: object) -> StoreFault:
+        """What an error of the driver tells of the database."""
+        ...
 
 
 class Database:
@@ -46,15 +55,17 @@ class Database:
     ``exclusive`` tells whether this process is the only one that writes to it: an SQLite file, held by a lock.
     """
 
-    def __init__(self, engine: Engine, *, exclusive: bool, lock: ExitStack | None = None) -> None:
+    def __init__(self, engine: Engine, backend: Backend, *, exclusive: bool, lock: ExitStack | None = None) -> None:
         self.exclusive = exclusive
         self.dialect = engine.dialect
         self._engine = engine
+        self._backend = backend
         self._driver: Any = engine.dialect.loaded_dbapi
         self._rejections = tuple(getattr(self._driver, name) for name in _REJECTIONS)
         self._lock = lock or ExitStack()
         self._idle: Connection | None = None
         self._current: Connection | None = None
+        self._spoiled = False
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -81,12 +92,28 @@ class Database:
         with self._translated():
             connection, self._idle = self._idle or self._engine.connect(), None
             try:
+                self._backend.begin(_raw(connection))
                 connection.begin()
             except BaseException:
-                connection.close()
+                self._give_up(connection)
                 raise
-        self._current = connection
+        self._current, self._spoiled = connection, False
         return connection
+
+    def begin_at_once(self) -> bool:
+        """`begin` where that takes no waiting, which is why the event loop may try; False where it takes some."""
+        if self._idle is None:
+            return False
+        with suppress(self._driver.Error):
+            self._backend.begin_at_once(_raw(self._idle))
+            self._idle.begin()
+            self._current, self._idle = self._idle, None
+            return True
+        return False
+
+    def interrupt(self) -> None:
+        """Let what another thread waits for on the connection fail with `StoreUnavailable`."""
+        self._backend.interrupt()
 
     def commit(self) -> None:
         """Commit, and return when it is on the disk."""
@@ -107,7 +134,12 @@ class Database:
             yield connection
         finally:
             if self._idle is not connection:
-                connection.close()
+                self._give_up(connection)
+
+    def _give_up(self, connection: Connection) -> None:
+        if not connection.invalidated and (self._spoiled or self._backend.is_broken(_raw(connection))):
+            connection.invalidate()
+        connection.close()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -118,9 +150,14 @@ class Database:
             error = raised.orig if isinstance(raised, DBAPIError) else raised
             if isinstance(error, self._rejections):  # the cause would quote what was refused
                 raise StoreError(f"the database refused it: {type(error).__name__}") from None
-            raise StoreUnavailable(_first_line(error)) from raised
+            raise self._unavailable(error) from raised
         except PoolTimeoutError as error:
             raise StoreUnavailable("the connection is in use") from error
+
+    def _unavailable(self, error: object) -> StoreUnavailable:
+        fault = self._backend.fault_of(error)
+        self._spoiled = fault in _SPOILING
+        return StoreUnavailable(_first_line(error), fault)
 
     def close(self) -> None:
         """Close the connection, then let others have the database."""
@@ -128,19 +165,20 @@ class Database:
             if self._idle is not None:
                 self._idle.close()
             self._engine.dispose()
+            self._backend.close()
 
 
 def open_database(url: str) -> Database:
     """Open for reading and writing. Raises `StoreLocked` if another process has the SQLite file."""
     parsed = _parsed(url)
     if parsed.get_backend_name() == "postgresql":
-        return Database(_postgresql(parsed), exclusive=False)
+        return _postgresql(parsed, writes=True)
     with ExitStack() as lock:
-        path = _path(parsed)
-        _make_private(path)
+        path = path_of(parsed)
+        make_private(path)
         lock.enter_context(_locked(path.with_name(f"{path.name}.lock")))
-        engine = _sqlite(f"file:{_quoted(path)}?mode=rwc", "BEGIN IMMEDIATE")
-        return Database(engine, exclusive=True, lock=lock.pop_all())
+        backend = SqliteBackend(writes=True)
+        return Database(sqlite_engine(path, backend, mode="rwc"), backend, exclusive=True, lock=lock.pop_all())
     raise AssertionError  # ExitStack swallows nothing here, which the type checker cannot know
 
 
@@ -148,12 +186,12 @@ def open_read_only(url: str) -> Database:
     """Open for looking at it while the service runs."""
     parsed = _parsed(url)
     if parsed.get_backend_name() == "postgresql":
-        engine = _postgresql(parsed, " -c default_transaction_read_only=on")
-        return Database(engine, exclusive=False)
-    path = _path(parsed)
+        return _postgresql(parsed, writes=False)
+    path = path_of(parsed)
     if not path.exists():
         raise StoreUnavailable(f"there is no database at {path}")
-    return Database(_sqlite(f"file:{_quoted(path)}?mode=ro", "BEGIN"), exclusive=False)
+    backend = SqliteBackend(writes=False)
+    return Database(sqlite_engine(path, backend, mode="ro"), backend, exclusive=False)
 
 
 def _parsed(url: str) -> URL:
@@ -170,59 +208,9 @@ def _parsed(url: str) -> URL:
             raise StoreError(f"the store runs on sqlite or postgresql, not on {other}")
 
 
-def _postgresql(url: URL, options: str = "") -> Engine:
-    defaults = _POSTGRESQL | {"options": _POSTGRESQL["options"] + options}
-    return create_engine(
-        url.set(query={**defaults, **url.query}),
-        isolation_level="READ COMMITTED",  # after a wait for a row lock, the newest row is read
-        pool_size=1,
-        max_overflow=0,
-        hide_parameters=True,
-    )
-
-
-def _sqlite(address: str, begin: str) -> Engine:
-    engine = create_engine(
-        URL.create("sqlite", database=address, query={"uri": "true"}),
-        poolclass=QueuePool,
-        pool_size=1,
-        max_overflow=0,
-        connect_args=_SQLITE,
-        hide_parameters=True,
-    )
-
-    @event.listens_for(engine, "connect")
-    def set_up(connection: Any, _record: object) -> None:
-        if begin == "BEGIN":
-            connection.execute("PRAGMA query_only = ON")
-            return
-        for pragma in _PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def begin_transaction(connection: Connection) -> None:
-        driver(connection).execute(begin)
-
-    return engine
-
-
-def _path(url: URL) -> Path:
-    if not url.database or url.database == ":memory:":
-        raise StoreError("an SQLite store needs a file: sqlite:////path/to/file.db")
-    return Path(url.database).absolute()
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-
-
-def _make_private(path: Path) -> None:
-    """The directory and the file, readable by nobody else: SQLite gives its other files the same mode."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise StoreUnavailable(f"cannot open {path}: {error.strerror}") from error
+def _postgresql(url: URL, *, writes: bool) -> Database:
+    backend = PostgresqlBackend(writes=writes)
+    return Database(postgresql_engine(url, backend), backend, exclusive=False)
 
 
 @contextmanager
@@ -239,6 +227,11 @@ def _locked(path: Path) -> Iterator[None]:
         raise StoreLocked(f"{path.with_suffix('')} is in use by process {holder}; only one may write to it") from None
     finally:
         os.close(descriptor)
+
+
+def _raw(connection: Connection) -> Any:
+    """The driver's own."""
+    return connection.connection.dbapi_connection
 
 
 def _first_line(error: object) -> str:

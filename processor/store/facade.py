@@ -50,6 +50,8 @@ class StoredOutbox:
 
     async def resign(self) -> None:
         """Let another instance publish at once. For shutdown: a store that is gone needs no telling."""
+        if not self.shared:
+            return
         try:
             await self._writer.run(lambda store: store.release_lease(RELAY_LEASE, self._instance))
         except StoreError:

@@ -23,7 +23,7 @@ from processor.store.entry import (
     Watch,
 )
 from processor.store.knowledge import STATE, UNKNOWN, state_of
-from processor.store.migrations import upgrade
+from processor.store.migrations import refuse_newer, upgrade
 from processor.store.outcomes import Outcomes
 from processor.store.recording import Recording
 from processor.store.retention import Retention
@@ -56,19 +56,24 @@ class Store:
         Without a ``keyring`` no user tokens are kept. Raises `StoreLocked` if another process has the SQLite file.
         """
         store = cls(open_database(url), keyring)
-        try:
-            with store.transaction() as connection:
-                upgrade(connection)
-            store.outbox_depth()
-        except BaseException:
-            store.close()
-            raise
+        store._prepare(upgrade)
         return store
 
     @classmethod
     def open_read_only(cls, url: str) -> Self:
         """Open a database that exists for looking at it, also while the service runs."""
-        return cls(open_read_only(url))
+        store = cls(open_read_only(url))
+        store._prepare(refuse_newer)
+        return store
+
+    def _prepare(self, step: Callable[[Connection], None]) -> None:
+        try:
+            with self.transaction() as connection:
+                step(connection)
+            self.outbox_depth()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def exclusive(self) -> bool:
@@ -104,6 +109,14 @@ class Store:
     def begin(self) -> None:
         """Begin a transaction that what follows is part of, until `commit` or `rollback`."""
         self._database.begin()
+
+    def begin_at_once(self) -> bool:
+        """`begin` where that takes no waiting, so that the event loop may try; False where it takes some."""
+        return self._database.begin_at_once()
+
+    def interrupt(self) -> None:
+        """Let what another thread waits for fail with `StoreUnavailable`. A disk that hangs cannot be interrupted."""
+        self._database.interrupt()
 
     def commit(self) -> None:
         """Make it durable. This is what waits for the disk, and may be done in another thread."""

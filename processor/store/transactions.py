@@ -1,5 +1,6 @@
 """One transaction after the other, and what becomes of those who share one: where one fails, its neighbours do not."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -10,7 +11,7 @@ import structlog
 
 from processor.core.errors import StoreError, StoreUnavailable
 from processor.redaction import frames_of
-from processor.store.entry import Entry
+from processor.store.entry import Entry, Recorded
 from processor.store.store import Store
 from processor.store.thread import WorkerThread
 from processor.store.waiting import Job, Outcome
@@ -21,42 +22,50 @@ Done = tuple[Sequence[Outcome], Sequence[Any]]
 
 DEPTH_AGE: Final = 10.0
 """Seconds after which the depth of an outbox that others write to is counted again."""
+_SLOW: Final = 1.0
+"""Seconds after which a disk is one that may keep a mere statement waiting next time."""
+_INSIST: Final = 1.0
+"""Seconds after which a transaction that goes on is interrupted once more."""
 
 log = structlog.get_logger()
 
 
 class Transactions:
-    """Those of one store. To be used by one task, one at a time."""
+    """Those of one store, none of which lasts for longer than ``longest``. To be used by one task, one at a time."""
 
-    def __init__(self, store: Store, thread: WorkerThread, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: Store, thread: WorkerThread, clock: Callable[[], datetime], *, longest: Callable[[], float]
+    ) -> None:
         self._store = store
         self._thread = thread
         self._clock = clock
+        self._longest = longest
         self._counted_at = monotonic()
+        self._miscounted = self._failing = self._slow = False
 
     async def do(self, entries: Sequence[Entry], jobs: Sequence[Job]) -> Done:
         """Record ``entries``, then do ``jobs``, in one transaction if all goes well. Never raises what they raise."""
+        began = monotonic()
         try:
-            return await self._transact(lambda: self._done(entries, jobs))
+            done = await self._transact(entries, jobs)
         except StoreUnavailable as error:
+            self._miscounted = self._failing = True
             if entries:
-                log.error("store.unavailable", entries=len(entries), error=str(error))
-            await self._recount()
-            return [StoreUnavailable(str(error)) for _ in entries], [error for _ in jobs]
+                log.error("store.unavailable", entries=len(entries), fault=error.fault, error=str(error))
+            return [StoreUnavailable(str(error), error.fault) for _ in entries], [error for _ in jobs]
         except Exception as error:  # noqa: BLE001  told to each caller
-            await self._recount()
+            self._miscounted = True
             if len(entries) + len(jobs) == 1:
                 return [_failed(error) for _ in entries], [error for _ in jobs]
             return await self._do_apart(entries, jobs)
+        self._failing, self._slow = False, monotonic() - began > _SLOW
+        return done
 
-    async def recount_now_and_then(self) -> None:
-        """Keep up with an outbox that others write to."""
-        if not self._store.exclusive and monotonic() - self._counted_at > DEPTH_AGE:
+    async def recount_if_due(self) -> None:
+        """Keep up with an outbox that others write to, and with what became of a transaction that failed."""
+        aged = not self._store.exclusive and monotonic() - self._counted_at > DEPTH_AGE
+        if not self._failing and (aged or self._miscounted):
             await self._recount()
-
-    def _done(self, entries: Sequence[Entry], jobs: Sequence[Job]) -> Done:
-        recorded = self._store.record(entries, self._clock()) if entries else []
-        return recorded, [job.function(self._store) for job in jobs]
 
     async def _do_apart(self, entries: Sequence[Entry], jobs: Sequence[Job]) -> Done:
         """The jobs each by itself, and the entries too if it was no job that failed."""
@@ -66,23 +75,58 @@ class Transactions:
         done = [await self.do(*part) for part in parts]
         return [each for outcomes, _ in done for each in outcomes], [each for _, answers in done for each in answers]
 
-    async def _transact(self, work: Callable[[], T]) -> T:
-        """Do ``work`` in a transaction: all of it in the thread, or only its commit."""
-        if not self._store.exclusive:
-            return await self._thread.call(lambda: self._store.in_transaction(work))
-        self._store.begin()
+    async def _transact(self, entries: Sequence[Entry], jobs: Sequence[Job]) -> Done:
+        """Do all of it in the thread; of an exclusive store that is well, entries on the event loop."""
+        store = self._store
+        if not store.exclusive or not entries or self._failing or self._slow:
+            return await self._in_thread(
+                lambda: store.in_transaction(lambda: (self._record(entries), _done(jobs, store)))
+            )
+        if not store.begin_at_once():
+            await self._in_thread(store.begin)
         try:
-            outcome = work()
-        except BaseException:
-            self._store.rollback()
+            recorded = self._record(entries)
+        except Exception:
+            await self._in_thread(store.rollback)
             raise
-        await self._thread.call(self._store.commit)
-        return outcome
+        return recorded, await self._in_thread(lambda: _finished(jobs, store))
+
+    def _record(self, entries: Sequence[Entry]) -> list[Recorded]:
+        return self._store.record(entries, self._clock()) if entries else []
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Do what may wait where nobody else does; interrupt it when it lasts too long."""
+        self._alarm = asyncio.get_running_loop().call_later(self._longest(), self._interrupt)
+        try:
+            return await self._thread.call(work)
+        finally:
+            self._alarm.cancel()
+
+    def _interrupt(self) -> None:
+        """Again and again: what runs next in the thread may take as long."""
+        self._store.interrupt()
+        self._alarm = asyncio.get_running_loop().call_later(_INSIST, self._interrupt)
 
     async def _recount(self) -> None:
         self._counted_at = monotonic()
         with suppress(StoreError):
-            await self._thread.call(self._store.outbox_depth)
+            await self._in_thread(self._store.outbox_depth)
+            self._miscounted = False
+
+
+def _done(jobs: Sequence[Job], store: Store) -> list[Any]:
+    return [job.function(store) for job in jobs]
+
+
+def _finished(jobs: Sequence[Job], store: Store) -> list[Any]:
+    """Do ``jobs`` in the transaction that is open, and commit it."""
+    try:
+        answers = _done(jobs, store)
+    except BaseException:
+        store.rollback()
+        raise
+    store.commit()
+    return answers
 
 
 def _failed(error: Exception) -> StoreError:

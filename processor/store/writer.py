@@ -2,29 +2,34 @@
 
 Entries queue up while a commit runs, and share the next one: the busier it is, the less each costs.
 
-Where this process is the only one that writes (SQLite), statements run right on the event loop: they touch memory,
-and a second thread would have to wait for the interpreter's lock after each of them. Only the commit, which waits for
-the disk, runs in a thread. A database behind a network (PostgreSQL) is left to the thread altogether.
+Where this process is the only one that writes (SQLite), entries are recorded right on the event loop: that touches
+memory, and a second thread would have to wait for the interpreter's lock after each statement. What may wait, for the
+disk or for a lock, runs in a thread: the commit, jobs, and the beginning where another process has the file locked. A
+database behind a network (PostgreSQL) is left to the thread altogether.
+
+Nobody waits for longer than `Bounds.patience`: then they hear `StoreUnavailable`, though an entry that was under way
+may be committed after all, and the transaction is interrupted.
 """
 
 import asyncio
+import itertools
 from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import structlog
 
-from processor.core.errors import StoreError, StoreFull, StoreUnavailable
+from processor.core.errors import StoreError, StoreFault, StoreFull, StoreUnavailable
 from processor.store.entry import OutboxMessage, Quarantined, Recorded, Refused, Reported
 from processor.store.recording import GROUP_LIMIT
 from processor.store.store import Store
 from processor.store.thread import WorkerThread
 from processor.store.transactions import Transactions
-from processor.store.waiting import Batch, Bounds, Job, Outcome, Settle, Waiting, settle
+from processor.store.waiting import Batch, Bounds, Job, Outcome, Patience, Settle, Waiting, Work, overdue, settle
 
 T = TypeVar("T")
 
@@ -60,13 +65,16 @@ class Writer:
     ) -> None:
         self.on_committed: Callable[[Sequence[OutboxMessage]], None] = lambda _messages: None
         """To be set before the first entry comes."""
+        self.on_write: Callable[[StoreFault | None], None] = lambda _fault: None
+        """Hears what each attempt to write shows of the database."""
         self.dropped_log_lines = 0
         self._open_store = open_store
         self._bounds = bounds or Bounds()
         self._clock = clock
         self._thread = WorkerThread("store")
         self._queue: deque[Waiting | Job] = deque()
-        self._at_hand: Sequence[Waiting | Job] = []
+        self._at_hand: Sequence[Work] = []
+        self._patience = Patience(self._bounds.patience, self._expire)
         self._log_lines: deque[Refused] = deque()
         self._work = asyncio.Event()
         self._waiting = 0
@@ -83,6 +91,11 @@ class Writer:
     def waiting(self) -> int:
         """How many entries wait for their commit."""
         return self._waiting
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many wait that no more entries are taken."""
+        return self._waiting >= self._bounds.entries
 
     @property
     def depth(self) -> int:
@@ -106,11 +119,11 @@ class Writer:
         Raises at once, and then never calls it: `StoreFull` for a delivery while too many events wait in the outbox
         (what lookups say goes on), and `StoreUnavailable` while too many entries wait for their commit.
         """
-        if self._waiting >= self._bounds.entries:
-            raise StoreUnavailable(f"{self._waiting} entries wait for the database")
+        if self.crowded:
+            raise StoreUnavailable(f"{self._waiting} entries wait for the database", "crowded")
         if isinstance(entry, Reported) and entry.delivery is not None and self._store.depth >= self._bounds.outbox:
             raise StoreFull(f"{self._store.depth} events wait for the broker")
-        self._put(Waiting(entry, settle))
+        self._put(Waiting(settle, self._patience.begin(), entry))
         self._waiting += 1
 
     def log(self, entry: Refused) -> None:
@@ -125,14 +138,21 @@ class Writer:
     def run(self, function: Callable[[Store], T]) -> "Future[T]":
         """Do something else with the store, in one short transaction. Raises what ``function`` raises."""
         future: Future[T] = self._loop.create_future()
-        self._put(Job(function, partial(settle, future)))
+        self._put(Job(partial(settle, future), self._patience.begin(), function))
         return future
+
+    def hasten(self, patience: timedelta) -> None:
+        """Let nobody wait for longer than this any more: for shutdown."""
+        self._patience.shorten(patience)
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._thread.start(self._loop)
+        self._patience.start(self._loop)
         self._store = await self._thread.call(self._open_store)
-        self._transactions = Transactions(self._store, self._thread, self._clock)
+        self._transactions = Transactions(
+            self._store, self._thread, self._clock, longest=lambda: self._patience.longest
+        )
         self._running = True
         self._serving = asyncio.create_task(self._serve(), name="store")
         self._serving.add_done_callback(self._ended)
@@ -141,16 +161,24 @@ class Writer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Commit what waits, then close."""
+        """Commit what waits, then close. A database that does not answer even then is left behind."""
         self._running = False
         self._work.set()
-        await asyncio.wait([self._serving])
-        await self._thread.call(self._store.close)
+        if not await self._ends(self._serving):
+            self._store.interrupt()
+        if not (await self._ends(self._serving) and await self._ends(self._thread.call(self._store.close))):
+            log.error("store.abandoned")
+        self._serving.cancel()
+        self._patience.stop()
         self._thread.stop()
+
+    async def _ends(self, what: "Future[Any]") -> bool:
+        done, _ = await asyncio.wait([what], timeout=self._patience.longest)
+        return bool(done)
 
     def _put(self, work: Waiting | Job) -> None:
         if not self._running:
-            raise StoreUnavailable("the store is closed")
+            raise StoreUnavailable("the store is closed", "closed")
         self._queue.append(work)
         if len(self._queue) >= self._enough:
             self._work.set()
@@ -162,7 +190,7 @@ class Writer:
             self._at_hand = [*batch.waiting, *batch.jobs]
             await self._write(batch)
             self._at_hand = []
-            await self._transactions.recount_now_and_then()
+            await self._transactions.recount_if_due()
 
     async def _gather(self) -> None:
         """Wait for work, and for company if there is some to be had."""
@@ -212,7 +240,20 @@ class Writer:
         if error is not None:
             log.error("store.failed", exc_info=error)
         for work in (*self._at_hand, *self._queue):
-            self._settled(work.settle, StoreUnavailable("the store is closed"))
+            work.tell(StoreUnavailable("the store is closed", "closed"))
+
+    def _expire(self, before: float) -> float | None:
+        """Tell those who came ``before`` that they waited for too long; since when the next one waits, if one does."""
+        late: list[Work] = [work for work in self._at_hand if work.since <= before]
+        while self._queue and self._queue[0].since <= before:
+            self._waiting -= isinstance(self._queue[0], Waiting)
+            late.append(self._queue.popleft())
+        if late:
+            self.on_write("slow")
+        for work in late:
+            work.tell(overdue(self._patience.longest))
+        next_ones = [*self._at_hand, *itertools.islice(self._queue, 1)]
+        return min((work.since for work in next_ones if work.since > before), default=None)
 
     def _take_log_lines(self, batch: Batch) -> None:
         room = min(LOG_SHARE, GROUP_LIMIT - len(batch.waiting)) if batch.waiting else GROUP_LIMIT
@@ -228,19 +269,18 @@ class Writer:
         self._waiting -= len(waiting)
         self._last_group = len(waiting)
         self._at_hand = []
+        self._show([*outcomes[: len(waiting)][-1:], *answers])
         self._tell(outcomes)
         for each, outcome in zip(waiting, outcomes, strict=False):  # the lines of the log come last
-            self._settled(each.settle, outcome)
+            each.tell(outcome)
         for job, answer in zip(jobs, answers, strict=True):
-            self._settled(job.settle, answer)
+            job.tell(answer)
 
-    @staticmethod
-    def _settled(settle: Settle, outcome: Outcome) -> None:
-        """Tell one; what goes wrong there is no reason not to tell the next."""
-        try:
-            settle(outcome)
-        except Exception:
-            log.exception("store.callback_failed")
+    def _show(self, outcomes: Sequence[Any]) -> None:
+        """Tell what outcomes show of the database: that of the latest entry, and those of jobs, which may only read."""
+        faults = [each.fault for each in outcomes if isinstance(each, StoreUnavailable)]
+        if faults or any(isinstance(each, Recorded) for each in outcomes):
+            self.on_write(faults[0] if faults else None)
 
     def _tell(self, outcomes: Sequence[Outcome]) -> None:
         messages = [message for each in outcomes if isinstance(each, Recorded) for message in each.messages]

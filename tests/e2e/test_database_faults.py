@@ -1,14 +1,16 @@
-"""What becomes of webhooks while the database is away."""
+"""What becomes of webhooks, and of the service, while the database is away."""
 
 import asyncio
 
 import pytest
 
 from tests.consumers.broker import until
-from tests.e2e.service import Stage
+from tests.e2e.service import ServiceProcess, Stage
 from tests.e2e.tap import ambiguous, disordered
-from tests.e2e.traffic import TYPES, Load
+from tests.e2e.traffic import TYPES, Load, Sender
+from tests.servers.child import wait_until
 from tests.servers.postgres import Postgres
+from tests.webhooks import body_of, new_payload
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.postgres]
 
@@ -30,3 +32,26 @@ async def test_a_database_killed_under_load_loses_nothing(stage: Stage, postgres
 
     assert (set(load.statuses), code) == ({200, 503}, 0)
     assert (ambiguous(events), disordered(events)) == ([], [])
+
+
+async def test_sigterm_while_the_database_hangs(
+    stage: Stage, sender: Sender, postgres: Postgres, postgres_url: str
+) -> None:
+    """Asked to end while the database does not answer, it answers what is under way and ends in good order."""
+    service = stage.service(shutdown_timeout="6s", database_url=postgres_url)
+    await service.start()
+    before = await sender.send(service.webhook_url, body_of(new_payload()))
+    postgres.pause()
+    waiting = asyncio.create_task(sender.send(service.webhook_url, body_of(new_payload())))
+    await asyncio.to_thread(until_unready, service)
+    code = await service.stop()
+    answer = await waiting
+
+    assert before is not None
+    assert answer is not None
+    assert (before.status, answer.status, code) == (200, 503, 0)
+
+
+def until_unready(service: ServiceProcess) -> None:
+    """The probe finds that the store is slow, so the webhook that came before waits."""
+    wait_until(lambda: not service.ready(), timeout=20, otherwise=lambda: AssertionError("it calls itself ready"))

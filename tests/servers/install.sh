@@ -6,6 +6,7 @@ set -eu
 missing=""
 [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] && command -v epmd >/dev/null || missing="$missing rabbitmq-server"
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postgresql"
+[ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null || missing="$missing pgbouncer"
 command -v setpriv >/dev/null || missing="$missing util-linux"
 for tool in strace curl openssl; do
     command -v "$tool" >/dev/null || missing="$missing $tool"

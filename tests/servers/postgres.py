@@ -32,7 +32,7 @@ class Postgres(Server):
         super().__init__("postgres")
         self._port = free_port()
         self._durable = durable
-        self._user = _unprivileged_user() if os.geteuid() == 0 else None
+        self._user = unprivileged_user() if os.geteuid() == 0 else None
 
     @property
     def port(self) -> int:
@@ -132,6 +132,20 @@ class Postgres(Server):
             connection.execute(statement)
 
 
+def be_read_only(url: str, how: str, *, end_sessions: bool = True) -> None:
+    """Let new sessions on a database write nothing (``on``), or write (``off``); and end those that there are."""
+    name = url.rpartition("/")[2]
+    own = "-c default_transaction_read_only=off"
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True, options=own) as database:
+        change = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}")
+        database.execute(change.format(sql.Identifier(name), sql.Literal(how)))
+        if end_sessions:
+            ended = (
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+            )
+            database.execute(ended, [name])
+
+
 def _programs() -> Path:
     """The directory with the newest installed server's programs."""
     versions = [path for path in _INSTALLED.glob("*/bin") if (path / "postgres").exists()]
@@ -140,6 +154,7 @@ def _programs() -> Path:
     return max(versions, key=lambda path: float(path.parent.name))
 
 
-def _unprivileged_user() -> str:
+def unprivileged_user() -> str:
+    """Whom a server runs as that refuses to run as root."""
     names = {entry.pw_name for entry in pwd.getpwall()}
     return "postgres" if "postgres" in names else "nobody"

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import pytest
 
 from processor.core.errors import StoreError, StoreLocked, StoreUnavailable
 from processor.store.store import Store
-from tests.store.samples import APP, NOW, payload, webhook
+from tests.store.samples import APP, NOW, payload, quarantined, webhook
 
 
 def test_one_process_only(tmp_path: Path) -> None:
@@ -35,6 +36,24 @@ def test_durable(tmp_path: Path) -> None:
         pragmas = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")]
 
     assert pragmas == ["wal", 2]
+
+
+def test_log_beside_a_long_reader(tmp_path: Path) -> None:
+    """The write-ahead log grows while somebody reads, and gives its room back when they are gone."""
+    url, log = f"sqlite:///{tmp_path}/s.db", tmp_path / "s.db-wal"
+    bodies = [replace(quarantined(number), body=b"x" * 65_536) for number in range(256)]
+    with Store.open(url) as store:
+        with Store.open_read_only(url) as reader, reader.transaction():
+            reader.quarantined()
+            for _ in range(3):
+                store.record(bodies, NOW)
+            beside_reader = log.stat().st_size
+        for number in range(3):
+            store.record([webhook(number)], NOW)
+        after = log.stat().st_size
+
+    assert beside_reader > 48 << 20
+    assert after <= 32 << 20
 
 
 @pytest.mark.parametrize("name", ["s.db", "what?.db", "50%20.db", "a#b.db", "ä b.db"])

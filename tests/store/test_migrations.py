@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,16 @@ def test_opening_again(url: str) -> None:
         assert store.unpublished(10) == []
 
 
+@pytest.mark.parametrize("opened", [Store.open, Store.open_read_only])
+def test_newer_version(url: str, opened: Callable[[str], Store]) -> None:
+    """A database that a newer version of the service has changed is left alone, and what to do is said."""
+    with Store.open(url) as store, store.transaction() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+
+    with pytest.raises(StoreError, match=r"newer version .* revision 9999, .* none after \d+\. Run that version or"):
+        opened(url)
+
+
 @pytest.mark.postgres
 def test_instances_that_start_together(postgres_url: str) -> None:
     """Several instances that start on an empty database at once all start."""
@@ -72,15 +83,6 @@ def test_instances_that_start_together(postgres_url: str) -> None:
         stores = list(threads.map(Store.open, [postgres_url] * 4))
     for store in stores:
         store.close()
-
-
-def test_newer_version(url: str) -> None:
-    """A database that a newer version of the service has changed is left alone."""
-    with Store.open(url) as store, store.transaction() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-
-    with pytest.raises(StoreError, match="9999"):
-        Store.open(url)
 
 
 def test_what_waited_for_the_broker_still_waits(url: str) -> None:

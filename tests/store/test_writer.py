@@ -3,6 +3,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
 
@@ -233,6 +234,71 @@ async def test_writing_ends(writer: Writer) -> None:
     assert not writer.running
 
 
+async def test_nobody_waits_for_ever(url: str) -> None:
+    """Entries and jobs that the database keeps waiting fail in time, under way or not; what was under way may be
+    stored after all.
+    """
+    async with Writer(lambda: Store.open(url), bounds=Bounds(patience=timedelta(milliseconds=300))) as writer:
+        groups = collect(writer)
+        async with held(writer):
+            under_way = writer.record(webhook(1))
+            await asyncio.sleep(0.01)
+            later, job = writer.record(webhook(2)), writer.run(lambda store: store.outbox_depth())
+            told = await asyncio.gather(under_way, later, job, return_exceptions=True)
+            waiting = writer.waiting
+        again = await writer.record(webhook(1))
+
+    assert [("slow", StoreUnavailable)] * 3 == [(getattr(each, "fault", None), type(each)) for each in told]
+    assert waiting == 1
+    assert (again.messages, len(groups)) == ((), 1)
+
+
+async def test_closing_beside_a_database_that_hangs(url: str) -> None:
+    """A thread that never comes back keeps no service from ending."""
+    gate = threading.Event()
+    with structlog.testing.capture_logs() as lines:
+        async with Writer(lambda: Store.open(url), bounds=Bounds(patience=timedelta(milliseconds=100))) as writer:
+            writer._thread.call(lambda: gate.wait(PATIENCE))
+            entry = writer.record(webhook(1))
+    gate.set()
+
+    assert isinstance(entry.exception(), StoreUnavailable)
+    assert ["store.abandoned"] == [line["event"] for line in lines]
+
+
+async def test_disk_that_was_slow(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a transaction that took long not even a statement runs on the event loop, which it could keep waiting."""
+    threads: list[int] = []
+
+    def clock() -> datetime:
+        threads.append(threading.get_ident())
+        return NOW
+
+    async with Writer(lambda: Store.open(url), clock=clock) as writer:
+        await writer.record(webhook(1))
+        monkeypatch.setattr("processor.store.transactions._SLOW", 0.0)
+        await writer.record(webhook(2))
+        await writer.record(webhook(3))
+
+    here = threading.get_ident()
+    assert [each == here for each in threads] == [True, True, False]
+
+
+async def test_miscounted_outbox(writer: Writer) -> None:
+    """What a transaction that failed did to the depth of the outbox is undone with the next one that does not."""
+
+    def fail(store: Store) -> None:
+        store.record([webhook(1)], NOW)
+        raise StoreUnavailable("the disk is gone")
+
+    with pytest.raises(StoreUnavailable):
+        await writer.run(fail)
+    recorded = await writer.record(webhook(2))
+    await writer.run(lambda _store: None)
+
+    assert writer.depth == len(recorded.messages)
+
+
 async def test_log_lines(writer: Writer) -> None:
     """A log line goes with the next group, or after a while without one."""
     writer.log(refused(1))
@@ -279,8 +345,10 @@ async def test_cannot_open(writer: Writer, url: str) -> None:
 
 
 @pytest.mark.postgres
-async def test_connection_lost(postgres: Postgres, postgres_url: str) -> None:
-    """When the database goes away the entry fails and the outbox is to be looked at; when it is back all goes on."""
+async def test_connection_lost(postgres: Postgres, postgres_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """When the database goes away the entry fails and the outbox is to be looked at; when it is back all goes on. No
+    library has more to tell of it.
+    """
     async with Writer(lambda: Store.open(postgres_url)) as writer:
         groups = collect(writer)
         await writer.record(status(1, "opened"))
@@ -294,3 +362,4 @@ async def test_connection_lost(postgres: Postgres, postgres_url: str) -> None:
 
         assert [1, 0, len(recorded.messages)] == [len(group) for group in groups]
         assert writer.depth == 1 + len(recorded.messages)
+        assert caplog.records == []

@@ -1,16 +1,20 @@
 """The steps from an empty database to the tables of this version. They run when the service starts."""
 
 from pathlib import Path
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
-from alembic.util import CommandError
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from processor.core.errors import StoreError
 
-_UPGRADING = 7_405_123
-"""PostgreSQL advisory lock: instances that start together upgrade one after the other."""
+_UPGRADING: Final = 7_405_123
+"""PostgreSQL advisory lock of the transaction: instances that start together upgrade one after the other."""
+_UNHURRIED: Final = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'"
+"""A step may rewrite a large table, and whoever starts meanwhile waits for it."""
 
 
 def upgrade(connection: Connection) -> None:
@@ -19,11 +23,28 @@ def upgrade(connection: Connection) -> None:
     Raises `StoreError` if a newer version of the service has been there.
     """
     if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(_UNHURRIED)
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADING})
+    refuse_newer(connection)
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def refuse_newer(connection: Connection) -> None:
+    """Raise `StoreError` if a newer version has been there, whose tables this one does not know."""
+    steps = ScriptDirectory.from_config(_config())
+    known = {step.revision for step in steps.walk_revisions()}
+    found = MigrationContext.configure(connection).get_current_heads()
+    if unknown := sorted(set(found) - known):
+        raise StoreError(
+            f"a newer version of the service made the database: its tables are of revision {', '.join(unknown)}, and "
+            f"this version knows none after {steps.get_current_head()}. Run that version or a newer one; or, to go "
+            "back, restore the backup that was made before the upgrade"
+        )
+
+
+def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
-    config.attributes["connection"] = connection
-    try:
-        command.upgrade(config, "head")
-    except CommandError as error:
-        raise StoreError(f"the database cannot be brought to this version's tables: {error}") from error
+    return config

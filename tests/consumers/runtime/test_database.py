@@ -16,6 +16,7 @@ from consumers.runtime.database import Database
 from consumers.runtime.errors import DatabaseUnavailable, SchemaTooNew
 from consumers.runtime.inbox import SqlInbox, inbox
 from consumers.runtime.upsert import insert_into
+from tests.servers.postgres import Postgres, be_read_only
 
 METADATA = MetaData()
 numbers = Table("numbers", METADATA, Column("number", Integer, primary_key=True))
@@ -119,6 +120,57 @@ async def test_unreachable_server_is_reported_as_unavailable(postgres: Any, post
         assert await database.read(all_numbers) == [2]
 
 
+@pytest.mark.postgres
+async def test_server_that_hangs_is_reported_as_unavailable(
+    postgres: Postgres, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that stands still is given up in time, closing does not wait for it, and when it goes on all works."""
+    monkeypatch.setattr("consumers.runtime.database.LONGEST_SECONDS", 0.5)
+    monkeypatch.setattr("consumers.runtime.database.CLOSING_SECONDS", 0.5)
+    async with Database(postgres_url) as database:
+        await database.create(METADATA, name="numbers", version=1)
+        async with Database(postgres_url) as other:
+            await other.write(upsert(1))
+            postgres.pause()
+            closing = asyncio.create_task(other.write(upsert(2)))
+            with pytest.raises(DatabaseUnavailable):
+                await database.write(upsert(3))
+        postgres.resume()
+        with pytest.raises(DatabaseUnavailable):
+            await closing
+        await database.write(upsert(4))
+
+        assert {1, 4} <= set(await database.read(all_numbers))
+
+
+@pytest.mark.postgres
+async def test_server_that_takes_no_writes_is_reported_as_unavailable(postgres_url: str) -> None:
+    """What a server refuses because it is read-only, as one that another took over from, is tried again elsewhere."""
+    async with Database(postgres_url) as database:
+        await database.create(METADATA, name="numbers", version=1)
+        await asyncio.to_thread(be_read_only, postgres_url, "on")
+        with pytest.raises(DatabaseUnavailable):
+            await database.write(add(1))
+        await asyncio.to_thread(be_read_only, postgres_url, "off", end_sessions=False)
+        await database.write(add(2))
+
+        assert await database.read(all_numbers) == [2]
+
+
+@pytest.mark.postgres
+async def test_behind_a_pooler(pooled_url: str) -> None:
+    """Two instances work on sessions that a pooler gives them in turn, however often they ask the same."""
+    async with Database(pooled_url) as one, Database(pooled_url) as other:
+        await one.create(METADATA, name="numbers", version=1)
+        await other.create(METADATA, name="numbers", version=1)
+        for number in range(12):
+            await asyncio.gather(one.write(add(number)), one.write(upsert(number)), other.write(add(100 + number)))
+        limits = await one.read(lambda db: db.exec_driver_sql("SHOW statement_timeout").scalar())
+
+        assert len(await other.read(all_numbers)) == 24
+        assert limits == "30s"
+
+
 async def test_error_does_not_show_parameters(database_url: str) -> None:
     """Rows hold device tokens and accounts, and exceptions end in logs."""
     async with Database(database_url) as database:
@@ -134,7 +186,7 @@ async def test_database_of_a_later_version_is_refused(database_url: str) -> None
     """An older program must not write into tables that it does not know."""
     async with Database(database_url) as database:
         await database.create(METADATA, name="numbers", version=2)
-        with pytest.raises(SchemaTooNew, match="version 2"):
+        with pytest.raises(SchemaTooNew, match=r"newer version .* version 2, .* Run that version or"):
             await database.create(METADATA, name="numbers", version=1)
 
 
