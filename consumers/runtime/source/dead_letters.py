@@ -15,21 +15,18 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 
 from consumers.runtime.errors import SettleFailed, SourceUnavailable
 from consumers.runtime.reason import MASK, describe
-from consumers.runtime.source.port import attempts_in
-from consumers.runtime.source.republisher import Republisher, copy_of
+from consumers.runtime.source.port import OWN_HEADERS, Headers, attempts_in
+from consumers.runtime.source.republisher import Republisher
 from consumers.runtime.source.session import CALL_TIMEOUT, address_of, connect
 from schemas.commands import DEVICE_COMMANDS
 from schemas.topology import (
-    HEADER_ATTEMPTS,
     HEADER_FIRST_SEEN,
-    HEADER_QUEUE,
     HEADER_REASON,
     dead_letter_queue,
 )
 
 RETURN_TIMEOUT: Final = timedelta(seconds=3)
 RETURN_POLL: Final = timedelta(milliseconds=20)
-OWN_HEADERS: Final = (HEADER_ATTEMPTS, HEADER_QUEUE, HEADER_REASON, HEADER_FIRST_SEEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +109,7 @@ class DeadLetters:
             async with self._messages(None) as messages:
                 async for message in messages:
                     if event_id in {None, message.message_id}:
-                        await republisher.publish("", self._queue, _fresh_copy(message))
+                        await republisher.publish("", self._queue, message, _fresh_headers(message))
                         await message.ack()
                         redriven += 1
         except SettleFailed as error:
@@ -167,9 +164,8 @@ class DeadLetters:
                     await asyncio.sleep(RETURN_POLL.total_seconds())
 
 
-def _fresh_copy(message: AbstractIncomingMessage) -> Any:
-    kept = {name: value for name, value in message.headers.items() if name not in OWN_HEADERS}
-    return copy_of(message, kept)
+def _fresh_headers(message: AbstractIncomingMessage) -> Headers:
+    return {name: value for name, value in message.headers.items() if name not in OWN_HEADERS}
 
 
 def _reason(headers: Mapping[str, Any]) -> str:

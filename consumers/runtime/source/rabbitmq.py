@@ -19,7 +19,7 @@ from consumers.runtime.backoff import Backoff
 from consumers.runtime.errors import DeliveryLost, SourceUnavailable
 from consumers.runtime.reason import describe
 from consumers.runtime.source.port import Delivery, attempts_in, first_seen_in, settlement_headers
-from consumers.runtime.source.republisher import Republisher, copy_of
+from consumers.runtime.source.republisher import Republisher
 from consumers.runtime.source.session import CALL_TIMEOUT, RabbitDelivery, Session
 from schemas.topology import DEAD_LETTERS, RETRIES, retry_queue
 
@@ -122,7 +122,7 @@ class RabbitSource:
         held = _claim(delivery)
         headers = settlement_headers(delivery, queue=self._queue, reason=reason)
         try:
-            await self._republisher.publish(exchange, key, copy_of(held.message, headers))
+            await self._republisher.publish(exchange, key, held.message, headers)
         except BaseException:
             held.session.return_claim(held)
             raise

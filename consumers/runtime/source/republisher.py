@@ -3,19 +3,19 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractMessage
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from consumers.runtime.errors import SettleFailed
 from consumers.runtime.reason import describe
-from consumers.runtime.source.port import Headers
+from consumers.runtime.source.port import OWN_HEADERS, Headers
 from consumers.runtime.source.session import close, connect
+from processor.publisher.sanitizer import DEFAULT_FRAME, SanitizedConnection, carriable
+from schemas.topology import HEADER_TRACEPARENT
 
 PUBLISH_TIMEOUT: Final = timedelta(seconds=15)
-BROKER_HEADERS: Final = ("x-death", "x-delivery-count", "x-acquired-count")
-BROKER_PREFIXES: Final = ("x-first-death-", "x-last-death-")
 
 
 class Republisher:
@@ -29,15 +29,20 @@ class Republisher:
         self._name = name
         self._turn = 0
         self._one_in_flight = asyncio.Lock()
-        self._connection: AbstractConnection | None = None
+        self._connection: SanitizedConnection | None = None
         self._channel: AbstractChannel | None = None
 
-    async def publish(self, exchange: str, routing_key: str, message: AbstractMessage) -> None:
-        """Return once the broker holds ``message`` in a queue. Raises `SettleFailed`: it may or may not hold it."""
+    async def publish(
+        self, exchange: str, routing_key: str, message: AbstractIncomingMessage, headers: Headers
+    ) -> None:
+        """Return once the broker holds a copy in a queue, with ``headers`` as far as a copy can carry them.
+
+        Raises `SettleFailed`: the broker may or may not hold it.
+        """
         async with self._one_in_flight:
             try:
                 async with asyncio.timeout(PUBLISH_TIMEOUT.total_seconds()):
-                    await self._publish(exchange, routing_key, message)
+                    await self._publish(exchange, routing_key, message, headers)
             except asyncio.CancelledError as error:
                 await self._drop()
                 task = asyncio.current_task()
@@ -54,10 +59,14 @@ class Republisher:
         """Close the connection, if there is one."""
         await self._drop()
 
-    async def _publish(self, exchange: str, routing_key: str, message: AbstractMessage) -> None:
+    async def _publish(
+        self, exchange: str, routing_key: str, message: AbstractIncomingMessage, headers: Headers
+    ) -> None:
         channel = self._channel or await self._open()
+        frame_size = DEFAULT_FRAME if self._connection is None else self._connection.frame_size
+        copy = _copy_of(message, headers, frame_size)
         target = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
-        await target.publish(message, routing_key, mandatory=True)
+        await target.publish(copy, routing_key, mandatory=True)
 
     async def _open(self) -> AbstractChannel:
         url = self._urls[self._turn % len(self._urls)]
@@ -77,16 +86,11 @@ class Republisher:
             await close(connection)
 
 
-def copy_of(message: AbstractIncomingMessage, headers: Headers) -> aio_pika.Message:
-    """A persistent copy with ``headers``, less what the broker notes in them for itself."""
-    kept: dict[str, Any] = {
-        name: value
-        for name, value in headers.items()
-        if name not in BROKER_HEADERS and not name.startswith(BROKER_PREFIXES)
-    }
+def _copy_of(message: AbstractIncomingMessage, headers: Headers, frame_size: int) -> aio_pika.Message:
+    """A persistent copy, with what it can carry of ``headers``."""
     return aio_pika.Message(
         message.body,
-        headers=kept,
+        headers=carriable(headers, OWN_HEADERS | {HEADER_TRACEPARENT}, frame_size=frame_size),
         content_type=message.content_type,
         content_encoding=message.content_encoding,
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,

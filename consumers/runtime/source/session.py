@@ -8,7 +8,6 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self
 
-import aio_pika
 import aiormq.abc
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
@@ -17,6 +16,7 @@ from yarl import URL
 from consumers.runtime.errors import SourceUnavailable
 from consumers.runtime.reason import describe
 from consumers.runtime.source.port import Delivery
+from processor.publisher.sanitizer import SanitizedConnection
 
 CALL_TIMEOUT: Final = timedelta(seconds=10)
 CLOSE_TIMEOUT: Final = timedelta(seconds=10)
@@ -170,10 +170,10 @@ class Session:
         self.lose(f"connection closed: {describe(error)}" if error else "connection closed")
 
 
-async def connect(url: str, *, name: str) -> AbstractConnection:
+async def connect(url: str, *, name: str) -> SanitizedConnection:
     """A plain connection that does not restore itself, with a heartbeat that notices a dead peer within a minute."""
     options = {} if "heartbeat" in URL(url).query else {"heartbeat": str(HEARTBEAT_SECONDS)}
-    connection = aio_pika.Connection(URL(url).update_query(options), client_properties={"connection_name": name})
+    connection = SanitizedConnection(URL(url).update_query(options), client_properties={"connection_name": name})
     try:
         await connection.connect(timeout=CALL_TIMEOUT.total_seconds())
     except BaseException:
