@@ -18,7 +18,8 @@ from yarl import URL
 
 from processor.core.errors import StoreError
 from processor.core.retry import CONNECT
-from processor.publisher.sanitizer import SanitizedConnection, carriable
+from processor.publisher.copies import carriable
+from processor.publisher.receiving import SanitizedConnection
 from processor.registry import Registry, UnknownApplication
 from schemas.commands import WatchCommand
 from schemas.topology import DEAD_LETTERS, HEADER_ATTEMPTS, HEADER_FIRST_SEEN, HEADER_QUEUE, HEADER_REASON, WATCHES

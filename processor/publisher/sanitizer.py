@@ -1,45 +1,32 @@
-"""Messages of anybody, received and copied with aio-pika whatever stands in their properties.
+"""Frames of anybody's messages, such that a client library can decode them whatever stands in their properties.
 
-A client library that cannot decode a frame gives its connection up, and the message that it stood in comes again. So
-what cannot be decoded is taken out of a frame before the library sees it, and what cannot be encoded is left out of a
-copy; the names of headers that went stand in `schemas.topology.HEADER_DROPPED`.
+A library that cannot decode a frame gives its connection up, and the message that the frame belongs to comes again. So
+what cannot be decoded is taken out before; the names of headers that went stand in `schemas.topology.HEADER_DROPPED`.
 
 Sources: AMQP 0-9-1, sections 4.2.3 (frames), 4.2.5 (field tables) and 4.2.6 (content header);
 https://www.rabbitmq.com/docs/specification#table-fields-and-types (tags of field values).
 """
 
-import asyncio
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
-import aio_pika
 import pamqp.frame
-from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 from pamqp import decode, encode
 from pamqp.header import ContentHeader
-from yarl import URL
 
+from processor.publisher.copies import listed
 from schemas.topology import HEADER_DROPPED
 
-DEFAULT_FRAME: Final = 131_072
-"""Bytes of RabbitMQ's frames, unless it is told otherwise."""
-MAX_NAMES: Final = 200
-"""Characters of the list of dropped names."""
-MAX_NAME: Final = 128
-"""Bytes of a header's name that pamqp writes."""
-BROKER_HEADERS: Final = frozenset({"x-death", "x-delivery-count", "x-acquired-count", "CC", "BCC"})
-"""What the broker notes for itself, or would take for further routing keys of a copy."""
-BROKER_PREFIXES: Final = ("x-first-death-", "x-last-death-")
-
-_HEAD: Final = struct.Struct(">BHI")
+HEAD: Final = struct.Struct(">BHI")
 """Type, channel and length of a frame."""
 _CONTENT: Final = struct.Struct(">HHQH")
 """Class, weight, size of the body and flags of a content header."""
 _END: Final = b"\xce"
 _METHOD: Final = 1
 _HEADER: Final = 2
-_FRAMES: Final = frozenset(b"\x01\x02\x03\x08")
+FRAMES: Final = frozenset(b"\x01\x02\x03\x08")
+"""First bytes of all frames there are."""
 _MODES: Final = frozenset(b"\x01\x02")
 _TEXT: Final = -1
 _ASCII: Final = 128
@@ -54,93 +41,16 @@ _FIXED: Final[Mapping[bytes, int]] = {
 }
 """Bytes of the values of each tag; those in `_SIZED` say themselves how many."""
 _UNDECODABLE: Final = (ValueError, ArithmeticError, OSError, RecursionError, struct.error)
-_UNENCODABLE: Final = (TypeError, *_UNDECODABLE)
-
-
-class SanitizedConnection(aio_pika.Connection):
-    """An aio-pika connection that no message can break."""
-
-    def __init__(self, url: URL, **options: Any) -> None:
-        super().__init__(url, **options)
-        self.kwargs["transport_factory"] = _Transport()
-
-    @property
-    def frame_size(self) -> int:
-        """Bytes of a frame, as agreed on with the broker."""
-        tune = getattr(getattr(self.transport, "connection", None), "connection_tune", None)
-        return getattr(tune, "frame_max", 0) or DEFAULT_FRAME
-
-
-def carriable(headers: Mapping[str, object], own: frozenset[str], *, frame_size: int = DEFAULT_FRAME) -> dict[str, Any]:
-    """What a copy can carry of ``headers``: first ``own``, then the smallest; nothing that is the broker's own.
-
-    They fill three quarters of a frame at most. The rest is for other properties, and for what the broker adds.
-    """
-    plain = {
-        name: bytearray(value) if isinstance(value, bytes) else value
-        for name, value in headers.items()
-        if name not in BROKER_HEADERS and not name.startswith(BROKER_PREFIXES)
-    }
-    room = frame_size * 3 // 4 - 2 * MAX_NAMES
-    kept: dict[str, Any] = {}
-    dropped = _names(headers.get(HEADER_DROPPED))
-    sizes = {name: _size(name, value) for name, value in plain.items() if name != HEADER_DROPPED}
-    for name in sorted(sizes, key=lambda name: (name not in own, sizes[name] or 0)):
-        size = sizes[name]
-        if size is None or size > room:
-            dropped.append(name)
-            continue
-        kept[name] = plain[name]
-        room -= size
-    return kept | ({HEADER_DROPPED: _listed(dropped)} if dropped else {})
 
 
 def sanitized(frame: bytes) -> bytes:
     """``frame``, less what cannot be decoded. One that has nothing of the kind comes back as it is."""
     if frame[0] not in {_METHOD, _HEADER} or _is_decodable(frame):
         return frame
-    kind, channel, _ = _HEAD.unpack_from(frame)
-    payload = frame[_HEAD.size : -1]
+    kind, channel, _ = HEAD.unpack_from(frame)
+    payload = frame[HEAD.size : -1]
     mended = _with_plain_names(payload) if kind == _METHOD else _with_plain_properties(payload)
-    return _HEAD.pack(kind, channel, len(mended)) + mended + _END
-
-
-class _Transport(TransportFactory):
-    """The library's own transports, with frames sanitized on their way in."""
-
-    async def create(self, url: URL, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        factory = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
-        reader, writer = await factory.create(url, **options)
-        return _Frames(reader), writer
-
-
-class _Frames(asyncio.StreamReader):
-    """A reader that serves whole frames, in whatever portions they are asked for."""
-
-    def __init__(self, source: asyncio.StreamReader) -> None:
-        super().__init__()
-        self._source = source
-        self._frame = b""
-
-    async def readexactly(self, n: int) -> bytes:
-        """As the library asks: the first byte of a frame, the rest of its head, its payload."""
-        if not self._frame:
-            self._frame = await self._next()
-        if len(self._frame) < n:
-            self._frame += await self._source.readexactly(n - len(self._frame))
-        served, self._frame = self._frame[:n], self._frame[n:]
-        return served
-
-    def at_eof(self) -> bool:
-        """Whether nothing will ever come again."""
-        return not self._frame and self._source.at_eof()
-
-    async def _next(self) -> bytes:
-        first = await self._source.readexactly(1)
-        if first[0] not in _FRAMES:
-            return first  # a protocol header of the broker, which says what versions it has
-        head = first + await self._source.readexactly(_HEAD.size - 1)
-        return sanitized(head + await self._source.readexactly(_HEAD.unpack(head)[2] + 1))
+    return HEAD.pack(kind, channel, len(mended)) + mended + _END
 
 
 def _is_decodable(frame: bytes) -> bool:
@@ -275,8 +185,7 @@ def _table(cursor: _Cursor) -> bytes:
         else:
             dropped.append(name[1:].decode())
     if dropped:
-        listed = _listed(dropped).encode()
-        kept += encode.short_string(HEADER_DROPPED) + b"S" + len(listed).to_bytes(4) + listed
+        kept += encode.short_string(HEADER_DROPPED) + encode.encode_table_value(listed(dropped))
     return len(kept).to_bytes(4) + kept
 
 
@@ -295,23 +204,3 @@ def _plain(text: bytes) -> bytes:
     except UnicodeDecodeError:
         return bytes(byte if byte < _ASCII else ord("?") for byte in text)
     return text
-
-
-def _size(name: str, value: object) -> int | None:
-    """Bytes of a header; None if it cannot be written as it is."""
-    length = len(name.encode())
-    if length > MAX_NAME:
-        return None
-    try:
-        return 1 + length + len(encode.encode_table_value(value))  # type: ignore[arg-type]  # it may be anything
-    except _UNENCODABLE:
-        return None
-
-
-def _names(value: object) -> list[str]:
-    return value.split(", ") if isinstance(value, str) and value else []
-
-
-def _listed(names: list[str]) -> str:
-    whole = ", ".join(dict.fromkeys(name or "(no name)" for name in names))
-    return whole if len(whole) <= MAX_NAMES else f"{whole[: MAX_NAMES - 1]}…"

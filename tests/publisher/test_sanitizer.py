@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pamqp import commands, encode
 from pamqp.header import ContentHeader
 
-from processor.publisher.sanitizer import carriable, sanitized
+from processor.publisher.copies import carriable
+from processor.publisher.sanitizer import sanitized
 from schemas.topology import HEADER_DROPPED
 from tests.consumers.raw_publisher import PROPERTIES, field, long, nested, short
 

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
@@ -12,7 +13,8 @@ from consumers.runtime.errors import SettleFailed
 from consumers.runtime.reason import describe
 from consumers.runtime.source.port import OWN_HEADERS, Headers
 from consumers.runtime.source.session import close, connect
-from processor.publisher.sanitizer import DEFAULT_FRAME, SanitizedConnection, carriable
+from processor.publisher.copies import DEFAULT_FRAME, carriable
+from processor.publisher.receiving import SanitizedConnection
 from schemas.topology import HEADER_TRACEPARENT
 
 PUBLISH_TIMEOUT: Final = timedelta(seconds=15)
@@ -54,6 +56,14 @@ class Republisher:
                 raise SettleFailed(
                     f"not published to {exchange or 'queue'} {routing_key}: {describe(error)}"
                 ) from error
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._drop()
 
     async def close(self) -> None:
         """Close the connection, if there is one."""

@@ -16,7 +16,7 @@ from yarl import URL
 from consumers.runtime.errors import SourceUnavailable
 from consumers.runtime.reason import describe
 from consumers.runtime.source.port import Delivery
-from processor.publisher.sanitizer import SanitizedConnection
+from processor.publisher.receiving import SanitizedConnection
 
 CALL_TIMEOUT: Final = timedelta(seconds=10)
 CLOSE_TIMEOUT: Final = timedelta(seconds=10)
@@ -97,7 +97,7 @@ class Session:
                 await self._open()
         except asyncio.CancelledError as error:
             await self._close()
-            _raise_if_wanted(error)
+            raise_if_wanted(error)
             raise SourceUnavailable(f"{self.address}: gave no answer") from error
         except ChannelNotFoundEntity as error:
             await self._close()
@@ -135,7 +135,7 @@ class Session:
         try:
             answer = await self._channel.queue_declare(self._queue, passive=True, timeout=self._patience)
         except asyncio.CancelledError as error:
-            _raise_if_wanted(error)
+            raise_if_wanted(error)
             self.lose("the broker gave no answer")
             return
         except Exception as error:  # noqa: BLE001  however it failed, the session is of no use any more
@@ -197,7 +197,7 @@ def address_of(url: str) -> str:
     return f"{parsed.host}:{parsed.port}"
 
 
-def _raise_if_wanted(error: asyncio.CancelledError) -> None:
+def raise_if_wanted(error: asyncio.CancelledError) -> None:
     """Raise ``error`` if somebody cancelled this task; a hung broker makes one that nobody asked for."""
     task = asyncio.current_task()
     if task is None or task.cancelling():
