@@ -5,6 +5,8 @@ import json
 import math
 import os
 import signal
+import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -288,6 +290,32 @@ def test_unreachable_broker_is_told_without_its_password(monkeypatch: pytest.Mon
 
     assert "127.0.0.1:1" in shown
     assert "pa55word" not in shown
+
+
+def test_silent_database_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that takes the connection and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("CONSUMERS_DATABASE_URL", f"postgresql://user:pa55word@{place}/devices?connect_timeout=1")
+        shown = run("devices", "list", code=1)
+
+    assert "timeout" in shown
+    assert "pa55word" not in shown
+
+
+def test_command_that_nothing_stops_ends_all_the_same() -> None:
+    """A driver that waits in a thread of its own for ever costs a minute and no more."""
+    program = """
+import datetime, threading
+from consumers.commands.outcome import bounded
+with bounded(datetime.timedelta(seconds=0.2)):
+    threading.Event().wait()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (1, "the database gave no answer within 0.2 s\n")
 
 
 @pytest.mark.rabbitmq
