@@ -1,8 +1,9 @@
 """Web Push: encrypted messages to browsers, signed with the application server's key.
 
 Sources: RFC 8030 (protocol), RFC 8291 (encryption), RFC 8292 (VAPID). What the push services answer beyond them:
-https://developer.apple.com/documentation/usernotifications/sending-web-push-notifications-in-web-apps-and-browsers and
-https://autopush.readthedocs.io/en/latest/http.html.
+https://developer.apple.com/documentation/usernotifications/sending-web-push-notifications-in-web-apps-and-browsers,
+https://autopush.readthedocs.io/en/latest/http.html and
+https://learn.microsoft.com/windows/apps/design/shell/tiles-and-notifications/push-request-response-headers (406).
 """
 
 import asyncio
@@ -44,6 +45,9 @@ _TAKEN: Final = range(200, 300)
 _DEAD: Final = frozenset({404, 410})
 _TOO_LARGE: Final = 413
 _DENIED: Final = frozenset({401, 403})
+"""To all subscriptions where the key or the contact is wrong; to some, where they were made for another key."""
+_THROTTLED: Final = 406
+"""Windows' word for it."""
 _CREDENTIALS: Final = "check CONSUMERS_WEBPUSH_KEY, which browsers subscribed to, and CONSUMERS_WEBPUSH_CONTACT"
 
 
@@ -157,8 +161,8 @@ def _check(host: str, status: int, headers: Mapping[str, str]) -> None:
     told = f"{host} answered {status}"
     if status in _DEAD:
         raise Unregistered(told)
-    if status in RETRYABLE:
+    if status in RETRYABLE or status == _THROTTLED:
         raise Retry(told, after=retry_after(headers))
     if status in _DENIED:
-        raise Fatal(f"{told}: {_CREDENTIALS}")
+        raise Unregistered(f"{told}: {_CREDENTIALS}", certain=False)
     raise Fatal(f"{told}: the message is too large" if status == _TOO_LARGE else told)

@@ -9,7 +9,7 @@ Source: https://sqlite.org/wal.html#walresetbug
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -45,14 +45,6 @@ SQLITE_UNAVAILABLE: Final = frozenset(
     }
 )
 POSTGRES_OPTIONS: Final = "-c statement_timeout=30000 -c lock_timeout=10000 -c timezone=UTC"
-POSTGRES_PATIENCE: Final[Mapping[str, int]] = {
-    "connect_timeout": 10,
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 60_000,
-}
-"""After what a server that says nothing is given up, unless the address says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,10 +181,7 @@ def _resolve(future: "asyncio.Future[Any]", done: _Done) -> None:
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url)
-    options: dict[str, Any] = {}
-    if url.get_backend_name() == "postgresql":
-        patience = {name: value for name, value in POSTGRES_PATIENCE.items() if name not in url.query}
-        options = {"options": POSTGRES_OPTIONS, **patience}
+    options = {"options": POSTGRES_OPTIONS} if url.get_backend_name() == "postgresql" else {}
     return create_engine(
         url, pool_size=1, max_overflow=0, pool_pre_ping=True, hide_parameters=True, connect_args=options
     )

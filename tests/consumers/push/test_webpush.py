@@ -152,13 +152,26 @@ async def test_subscription_that_ended_is_told(service: PushService, tmp_path: P
             await push.push(device_of(browser), notification())
 
 
-async def test_other_key_is_a_mistake_of_the_operator(service: PushService, tmp_path: Path) -> None:
+async def test_other_key_is_doubted(service: PushService, tmp_path: Path) -> None:
     """Browsers subscribed to a key; with another the service lets nobody push, and the setting is named."""
     browser = service.subscribe("one")
     other = key_file(tmp_path / "other.pem", ec.generate_private_key(ec.SECP256R1()))
     async with channel(service, tmp_path, webpush_key=other) as push:
-        with pytest.raises(Fatal, match="CONSUMERS_WEBPUSH_KEY"):
+        with pytest.raises(Unregistered, match="CONSUMERS_WEBPUSH_KEY") as raised:
             await push.push(device_of(browser), notification())
+
+    assert not raised.value.certain
+
+
+async def test_throttled_service_is_waited_for(service: PushService, tmp_path: Path) -> None:
+    """Windows says so with 406, which others have no use for, and how long with Retry-After."""
+    browser = service.subscribe("one")
+    service.refusals[browser.endpoint] = [Refusal(status=406, headers={"Retry-After": "600"})]
+    async with channel(service, tmp_path) as push:
+        with pytest.raises(Retry) as raised:
+            await push.push(device_of(browser), notification())
+
+    assert raised.value.after == timedelta(minutes=10)
 
 
 async def test_name_that_leads_into_the_own_network_is_not_followed(service: PushService, tmp_path: Path) -> None:
