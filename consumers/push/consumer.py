@@ -52,6 +52,7 @@ class Push(Consumer):
         """Channels whose provider took something since the start."""
 
     async def __aenter__(self) -> Self:
+        await self.resources.database.write(devices.renew_hashes)
         if not self._channels:
             self._channels = await self._held_open.enter_async_context(open_channels(self.resources.settings))
         return self

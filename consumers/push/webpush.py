@@ -89,7 +89,7 @@ class WebPushChannel:
         endpoint = endpoint_of(device.token)
         host = endpoint.host or ""
         if device.keys is None or not serves(self._services, host):
-            raise Fatal(f"{host} is no push service that CONSUMERS_WEBPUSH_SERVICES names")
+            raise Unregistered(f"{host} is no push service that CONSUMERS_WEBPUSH_SERVICES names", certain=False)
         keys = device.keys
         body = encrypt(body_for(notification), p256dh=decoded(keys.p256dh), auth=decoded(keys.auth))
         headers = {**headers_for(notification), "Authorization": self._vapid.authorization(str(endpoint.origin()))}

@@ -22,7 +22,7 @@ from consumers.push.resolver import PublicResolver, is_public
 from consumers.push.signing_key import SigningKey
 from consumers.push.subscription import decoded, encoded, endpoint_of, parse
 from consumers.push.webpush import AUDIENCES, Vapid, WebPushChannel, open_webpush, topic
-from consumers.runtime.errors import Fatal, Retry
+from consumers.runtime.errors import Retry
 from consumers.runtime.settings import WEB_PUSH_SERVICES, Settings
 from tests.consumers.events import USER
 from tests.consumers.push.authority import key_file
@@ -186,13 +186,13 @@ async def test_name_that_leads_into_the_own_network_is_not_followed(service: Pus
 
 
 async def test_service_that_is_not_named_is_not_spoken_to(service: PushService, tmp_path: Path) -> None:
-    """What was registered under a wider list stays unserved under a narrower one."""
+    """What was registered under a wider list stays unserved under a narrower one, and is doubted."""
     browser = service.subscribe("one")
     async with channel(service, tmp_path, webpush_services="fcm.googleapis.com") as push:
-        with pytest.raises(Fatal, match="CONSUMERS_WEBPUSH_SERVICES"):
+        with pytest.raises(Unregistered, match="CONSUMERS_WEBPUSH_SERVICES") as raised:
             await push.push(device_of(browser), notification())
 
-    assert service.authorizations == []
+    assert (service.authorizations, raised.value.certain) == ([], False)
 
 
 async def test_own_resolver_is_guarded(service: PushService, tmp_path: Path) -> None:
@@ -346,7 +346,7 @@ async def test_device_without_keys_is_not_pushed_to(service: PushService, tmp_pa
     browser = service.subscribe("one")
     bare = Device(owner=USER, token=browser.endpoint, platform="web", channel="webpush")
     async with channel(service, tmp_path) as push:
-        with pytest.raises(Fatal):
+        with pytest.raises(Unregistered):
             await push.push(bare, notification())
 
     assert service.authorizations == []
