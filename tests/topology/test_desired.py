@@ -83,10 +83,7 @@ def test_no_event_queue_gets_device_tokens() -> None:
 
 
 def test_no_queue_drops_what_is_looked_at() -> None:
-    """Whatever the broker's default is, a queue that dead-letters nothing has no delivery limit that anybody reaches.
-
-    From 4.0 the default is 20, and -1 is refused by 3.10 and not obeyed in policies of some 4.x.
-    """
+    """A queue that dead-letters nothing has no delivery limit that anybody reaches, whatever the broker's default is."""
     limits = {
         policy.name: policy.definition.get("delivery-limit", 0)
         for policy in desired().policies
