@@ -83,7 +83,7 @@ def test_no_event_queue_gets_device_tokens() -> None:
 
 
 def test_no_queue_drops_what_is_looked_at() -> None:
-    """Whatever the broker's default is, a queue that dead-letters nothing has no delivery limit that anybody reaches."""
+    """A queue that dead-letters nothing has no delivery limit that anybody reaches, whatever the broker has."""
     limits = {
         policy.name: policy.definition.get("delivery-limit", 0)
         for policy in desired().policies
