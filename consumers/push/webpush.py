@@ -21,7 +21,7 @@ from typing import Final
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from consumers.push.answer import RETRYABLE, retry_after
+from consumers.push.answer import RETRYABLE, json_object, read_up, retry_after
 from consumers.push.channel import Unregistered
 from consumers.push.devices import Device
 from consumers.push.encryption import CODING, encrypt
@@ -46,6 +46,8 @@ _DEAD: Final = frozenset({404, 410})
 _TOO_LARGE: Final = 413
 _DENIED: Final = frozenset({401, 403})
 """To all subscriptions where the key or the contact is wrong; to some, where they were made for another key."""
+_OTHER_KEY: Final = "VapidPkHashMismatch"
+"""Apple's word for the latter, with 400: https://github.com/vjt/grappa-irc/issues/1323 has the answer."""
 _THROTTLED: Final = 406
 """Windows' word for it."""
 _CREDENTIALS: Final = "check CONSUMERS_WEBPUSH_KEY, which browsers subscribed to, and CONSUMERS_WEBPUSH_CONTACT"
@@ -98,10 +100,11 @@ class WebPushChannel:
                 endpoint, data=body, headers=headers, timeout=self._timeout, allow_redirects=False
             ) as answer:
                 status, received = answer.status, answer.headers
+                reason = json_object(await read_up(answer.content.iter_any())).get("reason")
         except (aiohttp.ClientError, TimeoutError) as error:
             problem = "its address is not public" if isinstance(error.__cause__, NotPublic) else type(error).__name__
         else:
-            return _check(host, status, received)
+            return _check(host, status, received, reason)
         raise Retry(f"{host} cannot be reached: {problem}")  # unchained: aiohttp keeps the address, which is secret
 
 
@@ -154,8 +157,11 @@ def topic(name: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(name.encode()).digest()[:TOPIC_BYTES]).decode()
 
 
-def _check(host: str, status: int, headers: Mapping[str, str]) -> None:
-    """Return if the service took the message; else raise what the protocol says of the answer."""
+def _check(host: str, status: int, headers: Mapping[str, str], reason: object) -> None:
+    """Return if the service took the message; else raise what the protocol says of the answer.
+
+    ``reason`` is what Apple's says of a refusal.
+    """
     if status in _TAKEN:
         return
     told = f"{host} answered {status}"
@@ -163,6 +169,6 @@ def _check(host: str, status: int, headers: Mapping[str, str]) -> None:
         raise Unregistered(told)
     if status in RETRYABLE or status == _THROTTLED:
         raise Retry(told, after=retry_after(headers))
-    if status in _DENIED:
+    if status in _DENIED or reason == _OTHER_KEY:
         raise Unregistered(f"{told}: {_CREDENTIALS}", certain=False)
     raise Fatal(f"{told}: the message is too large" if status == _TOO_LARGE else told)

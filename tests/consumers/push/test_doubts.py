@@ -160,17 +160,20 @@ async def test_fcm_blames_a_device_and_no_message(tmp_path: Path, fcm: FcmServer
     assert fcm.tokens_served == [healthy.token] * 5
 
 
-@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(401, ""), (403, ""), (403, '{"reason":"BadJwtToken"}'), (400, '{"reason":"VapidPkHashMismatch"}')],
+)
 async def test_push_service_blames_a_subscription_and_no_message(
-    database_url: str, tmp_path: Path, service: PushService, status: int
+    tmp_path: Path, service: PushService, status: int, body: str
 ) -> None:
     """A browser that subscribed to an earlier key costs the others nothing."""
     healthy, stale = (service.subscribe(name) for name in ("one", "two"))
-    service.refusals[stale.endpoint] = [push_service.Refusal(status=status)] * 9
+    service.refusals[stale.endpoint] = [push_service.Refusal(status=status, body=body)] * 9
     settings = Settings(**service.options(tmp_path), _env_file=None)
     async with (
         open_webpush(settings, Directory(service.port)) as webpush,
-        consuming(database_url, {"webpush": webpush}) as push,
+        consuming(f"sqlite:///{tmp_path}/push.db", {"webpush": webpush}) as push,
     ):
         await push.register(device_of(healthy))
         await hear_of(push, 1)
