@@ -10,7 +10,8 @@ https://github.com/rabbitmq/rabbitmq-server/pull/11937 (the limit), https://gith
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, NoReturn, Self
@@ -21,7 +22,7 @@ from consumers.runtime.errors import SettleFailed, SourceUnavailable
 from consumers.runtime.reason import MASK
 from consumers.runtime.source.port import OWN_HEADERS, Headers, attempts_in
 from consumers.runtime.source.reading import Reading
-from consumers.runtime.source.republisher import Republisher
+from consumers.runtime.source.republisher import Republisher, TooLarge
 from consumers.runtime.source.session import CALL_TIMEOUT
 from schemas.commands import DEVICE_COMMANDS
 from schemas.topology import HEADER_FIRST_SEEN, HEADER_REASON, PUSH_DEVICES, dead_letter_queue
@@ -85,20 +86,18 @@ class DeadLetters:
 
         Which ones those are is up to the broker: looking at quorum queues mixes up their order.
         """
-        async with self._reading() as reading:
+        async with self._look() as (reading, _):
             found = [DeadLetter.parse(message, self._queue) async for message in reading.messages(limit)]
-            await self._put_back(reading)
         return sorted(found, key=lambda letter: letter.first_seen_at or "")
 
     async def find(self, event_id: str) -> DeadLetter | None:
         """The one with that event id. Raises `SourceUnavailable`."""
         found = None
-        async with self._reading() as reading:
+        async with self._look() as (reading, _):
             async for message in reading.messages():
                 if message.message_id == event_id:
                     found = DeadLetter.parse(message, self._queue)
                     break
-            await self._put_back(reading)
         return found
 
     async def redrive(self, event_id: str | None = None) -> int:
@@ -107,41 +106,46 @@ class DeadLetters:
         Attempts start over. Each is published, confirmed, and only then removed here. Raises `SourceUnavailable`.
         """
         redriven = 0
-        async with self._reading() as reading:
-            async with self._republishing() as republisher:
+        try:
+            async with self._look() as (reading, republisher):
                 async for message in reading.messages():
                     if event_id in {None, message.message_id}:
-                        await _republish(republisher, self._queue, message, _fresh_headers(message), done=redriven)
+                        await republisher.publish("", self._queue, message, _fresh_headers(message))
                         await reading.remove(message)
                         redriven += 1
-            await self._put_back(reading)
+        except SourceUnavailable as error:
+            raise SourceUnavailable(f"{redriven} redriven, then: {error}") from error
         return redriven
 
-    def _reading(self) -> Reading:
-        return Reading(self._url, dead_letter_queue(self._queue), patience=self._patience)
+    @asynccontextmanager
+    async def _look(self) -> AsyncIterator[tuple[Reading, Republisher]]:
+        """The dead letters, and a way to publish copies. Those not removed are back when the context ends."""
+        name = f"consumers dead letters {self._queue}"
+        try:
+            async with (
+                Reading(self._url, dead_letter_queue(self._queue), patience=self._patience) as reading,
+                Republisher([self._url], name=name) as republisher,
+            ):
+                yield reading, republisher
+                renewed = [await self._renew(reading, republisher, message) for message in _worn(reading.held)]
+                await reading.put_back(sum(renewed))
+        except SettleFailed as error:
+            raise SourceUnavailable(str(error)) from error
 
-    def _republishing(self) -> Republisher:
-        return Republisher([self._url], name=f"consumers dead letters {self._queue}")
-
-    async def _put_back(self, reading: Reading) -> None:
-        """Return what was looked at, as a copy where it was returned often."""
-        worn = [message for message in reading.held if _returns(message.headers) >= RENEW_AFTER]
-        if worn:
-            async with self._republishing() as republisher:
-                for message in worn:
-                    headers = {**message.headers, HEADER_REASON: _reason(message.headers)}
-                    await _republish(republisher, dead_letter_queue(self._queue), message, headers)
-                    await reading.remove(message)
-        await reading.put_back(len(worn))
+    async def _renew(self, reading: Reading, republisher: Republisher, message: AbstractIncomingMessage) -> bool:
+        """Put a copy in the place of ``message``. False if it is too large for one by now: then it stays itself."""
+        headers = {**message.headers, HEADER_REASON: _reason(message.headers)}
+        try:
+            await republisher.publish("", dead_letter_queue(self._queue), message, headers)
+        except TooLarge:
+            return False
+        await reading.remove(message)
+        return True
 
 
-async def _republish(
-    republisher: Republisher, queue: str, message: AbstractIncomingMessage, headers: Headers, *, done: int = 0
-) -> None:
-    try:
-        await republisher.publish("", queue, message, headers)
-    except SettleFailed as error:
-        raise SourceUnavailable(f"{done} redriven, then: {error}" if done else str(error)) from error
+def _worn(messages: Iterable[AbstractIncomingMessage]) -> list[AbstractIncomingMessage]:
+    """Those that were returned so often that a copy has to take their place."""
+    return [message for message in messages if _returns(message.headers) >= RENEW_AFTER]
 
 
 def _fresh_headers(message: AbstractIncomingMessage) -> Headers:

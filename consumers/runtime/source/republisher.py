@@ -8,16 +8,21 @@ from typing import Final, Self
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.exceptions import ChannelPreconditionFailed
 
 from consumers.runtime.errors import SettleFailed
 from consumers.runtime.reason import describe
 from consumers.runtime.source.port import OWN_HEADERS, Headers
 from consumers.runtime.source.session import close, connect
-from processor.publisher.copies import DEFAULT_FRAME, carriable
+from processor.publisher.copies import DEFAULT_FRAME, carriable, listed
 from processor.publisher.receiving import SanitizedConnection
-from schemas.topology import HEADER_TRACEPARENT
+from schemas.topology import HEADER_DROPPED, HEADER_TRACEPARENT
 
 PUBLISH_TIMEOUT: Final = timedelta(seconds=15)
+
+
+class TooLarge(SettleFailed):
+    """The broker takes no message of this size, though it took this one once: its limit was higher then."""
 
 
 class Republisher:
@@ -35,16 +40,23 @@ class Republisher:
         self._channel: AbstractChannel | None = None
 
     async def publish(
-        self, exchange: str, routing_key: str, message: AbstractIncomingMessage, headers: Headers
+        self,
+        exchange: str,
+        routing_key: str,
+        message: AbstractIncomingMessage,
+        headers: Headers,
+        *,
+        longest: int | None = None,
     ) -> None:
         """Return once the broker holds a copy in a queue, with ``headers`` as far as a copy can carry them.
 
-        Raises `SettleFailed`: the broker may or may not hold it.
+        A body is cut after ``longest`` bytes. Raises `SettleFailed`: the broker may or may not hold the copy; or
+        `TooLarge`: it does not.
         """
         async with self._one_in_flight:
             try:
                 async with asyncio.timeout(PUBLISH_TIMEOUT.total_seconds()):
-                    await self._publish(exchange, routing_key, message, headers)
+                    await self._publish(exchange, routing_key, message, headers, longest)
             except asyncio.CancelledError as error:
                 await self._drop()
                 task = asyncio.current_task()
@@ -53,9 +65,8 @@ class Republisher:
                 raise SettleFailed(f"publishing to {exchange or 'queue'} {routing_key} was cut off") from error
             except Exception as error:
                 await self._drop()
-                raise SettleFailed(
-                    f"not published to {exchange or 'queue'} {routing_key}: {describe(error)}"
-                ) from error
+                kind = TooLarge if isinstance(error, ChannelPreconditionFailed) else SettleFailed
+                raise kind(f"not published to {exchange or 'queue'} {routing_key}: {describe(error)}") from error
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,11 +81,17 @@ class Republisher:
         await self._drop()
 
     async def _publish(
-        self, exchange: str, routing_key: str, message: AbstractIncomingMessage, headers: Headers
+        self,
+        exchange: str,
+        routing_key: str,
+        message: AbstractIncomingMessage,
+        headers: Headers,
+        longest: int | None,
     ) -> None:
         channel = self._channel or await self._open()
         frame_size = DEFAULT_FRAME if self._connection is None else self._connection.frame_size
-        copy = _copy_of(message, headers, frame_size)
+        copy = _copy_of(message, headers if longest is None else _with_cut(headers, longest), frame_size)
+        copy.body = copy.body[:longest]
         target = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
         await target.publish(copy, routing_key, mandatory=True)
 
@@ -94,6 +111,11 @@ class Republisher:
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
             await close(connection)
+
+
+def _with_cut(headers: Headers, longest: int) -> Headers:
+    names = (headers.get(HEADER_DROPPED), f"(body after {longest} bytes)")
+    return {**headers, HEADER_DROPPED: listed(name for name in names if isinstance(name, str))}
 
 
 def _copy_of(message: AbstractIncomingMessage, headers: Headers, frame_size: int) -> aio_pika.Message:

@@ -20,6 +20,7 @@ from tests.consumers.events import event, message
 from tests.consumers.orders import Orders
 from tests.consumers.raw_publisher import RawPublisher, field, long, nested, short
 from tests.consumers.runtime.source.test_rabbitmq_faults import consuming, effect_count
+from tests.servers.rabbitmq import RabbitMQ
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -146,6 +147,26 @@ async def test_body_of_16_mebibytes_is_dead_lettered_whole(broker: Broker, sqlit
         dead = await until(partial(broker.take, "orders.dead"))
 
     assert dead.body == body
+
+
+async def test_body_that_the_broker_takes_no_more_is_dead_lettered_cut(
+    broker: Broker, rabbitmq: RabbitMQ, sqlite_url: str
+) -> None:
+    """A queue outlives the limit under which its messages came: 4.0 takes 16 MiB, where 3.10 took 128."""
+    await asyncio.to_thread(publish, broker.url, b"orders", bytes(2_000_000), {"message_id": short(b"m1")})
+    before = await asyncio.to_thread(rabbitmq.ctl, "eval", "application:get_env(rabbit, max_message_size).")
+    await asyncio.to_thread(rabbitmq.ctl, "eval", "application:set_env(rabbit, max_message_size, 1000000).")
+    try:
+        async with consuming(broker.url, sqlite_url) as consumer:
+            await broker.publish(message(event("resolve.validated")))
+            await until(partial(effect_count, consumer))
+            dead = await until(partial(broker.take, "orders.dead"))
+    finally:
+        size = before.strip().removeprefix("{ok,").removesuffix("}")
+        await asyncio.to_thread(rabbitmq.ctl, "eval", f"application:set_env(rabbit, max_message_size, {size}).")
+
+    assert (dead.message_id, dead.body, await broker.count()) == ("m1", bytes(65_536), 0)
+    assert dead.headers[HEADER_DROPPED] == "(body after 65536 bytes)"
 
 
 async def _has(broker: Broker, count: int) -> bool:
