@@ -122,3 +122,10 @@ def test_names_of_earlier_copies_are_kept() -> None:
     kept = carriable({HEADER_DROPPED: "first", "second": 2**63}, frozenset())
 
     assert kept == {HEADER_DROPPED: "first, second"}
+
+
+def test_what_the_broker_says_in_headers_stays_with_the_message() -> None:
+    """A copy neither repeats what happened to another message, nor goes to more queues than it is sent to."""
+    theirs: dict[str, object] = {name: ["elsewhere"] for name in ("CC", "BCC", "x-death", "x-delivery-count")}
+
+    assert carriable({**theirs, "x-first-death-queue": "q", "tenant": "north"}, frozenset()) == {"tenant": "north"}
