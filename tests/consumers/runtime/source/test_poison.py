@@ -3,11 +3,17 @@
 import asyncio
 import struct
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from consumers.runtime.composition import opened
+from consumers.runtime.discovery import Found
+from consumers.runtime.loop import Limits, Runtime
+from consumers.runtime.settings import Settings
+from consumers.runtime.source.rabbitmq import RabbitSource
 from schemas.topology import (
     HEADER_ATTEMPTS,
     HEADER_DROPPED,
@@ -167,6 +173,29 @@ async def test_body_that_the_broker_takes_no_more_is_dead_lettered_cut(
 
     assert (dead.message_id, dead.body, await broker.count()) == ("m1", bytes(65_536), 0)
     assert dead.headers[HEADER_DROPPED] == "(body after 65536 bytes)"
+
+
+async def test_message_that_cannot_be_put_off_is_dead_lettered(broker: Broker, sqlite_url: str) -> None:
+    """A retry queue that is missing does not have failing messages hold the places of good ones."""
+    await broker.channel.queue_delete("orders.retry.10s")
+    source = RabbitSource([broker.url], "orders", prefetch=1)
+    settings = Settings(database_url=sqlite_url, _env_file=None)
+    async with opened(Found(name="orders", consumer=Orders), settings) as (consumer, inbox), source:
+        assert isinstance(consumer, Orders)
+        consumer.failures = [OSError("the shop is closed")]
+        await broker.publish(message(event("resolve.validated", 1)))
+        await broker.publish(message(event("resolve.validated", 2)))
+        limits = Limits(put_off_timeout=timedelta(seconds=1))
+        running = asyncio.create_task(
+            Runtime(consumer=consumer, source=source, inbox=inbox, limits=limits).run(consumer.stop)
+        )
+        dead = await until(partial(broker.take, "orders.dead"))
+        await until(partial(effect_count, consumer))
+        consumer.stop.set()
+        await running
+
+    assert dead.message_id == event("resolve.validated", 1).id
+    assert dead.headers[HEADER_REASON] == "OSError: the shop is closed; and it could not be put off"
 
 
 async def _has(broker: Broker, count: int) -> bool:
