@@ -1,8 +1,9 @@
 """Whatever stands in a message, it is settled: handled if its body is an event, dead-lettered if not."""
 
 import asyncio
+import itertools
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -44,7 +45,7 @@ HEADERS = {
     "large double": field(b"d", b"d" + struct.pack(">d", 1e300)),
     "decimal of 2 to the 32": field(b"D", b"D\xff" + b"\xff" * 4),
     "nested tables": field(b"deep", nested(b"F", 10_000)),
-    "nested arrays": field(b"deep", nested(b"A", 10_000)),
+    "nested arrays": field(b"deep", nested(b"A", 1000)),
     "timestamp after all time": field(b"T", b"T" + FULL),
     "name that is no text": field(b"\xff\xfe", b"V"),
     "long name": field(b"n" * 255, b"V"),
@@ -76,15 +77,21 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/orders.db"
 
 
-def publish(url: str, routing_key: bytes, body: bytes, properties: dict[str, bytes]) -> None:
+def publish(url: str, *messages: tuple[bytes, dict[str, bytes]]) -> None:
     with RawPublisher(url) as raw:
-        raw.publish(routing_key, body, **properties)
+        for body, properties in messages:
+            raw.publish(b"orders", body, **properties)
+
+
+def events_among(strange: Iterable[dict[str, bytes]]) -> list[tuple[bytes, dict[str, bytes]]]:
+    """A good event for each of these properties."""
+    bodies = (message(event("resolve.validated", number)).body for number in itertools.count())
+    return list(zip(bodies, strange, strict=False))
 
 
 async def test_junk_is_dead_lettered_whatever_its_properties_are(broker: Broker, sqlite_url: str) -> None:
     """Each strange property and header, on a body that is no event: a dead letter, and what comes after is handled."""
-    for properties in POISON.values():
-        await asyncio.to_thread(publish, broker.url, b"orders", JUNK, properties)
+    await asyncio.to_thread(publish, broker.url, *((JUNK, properties) for properties in POISON.values()))
     await broker.publish(message(event("resolve.validated")))
     async with consuming(broker.url, sqlite_url, prefetch=len(POISON)) as consumer:
         await until(partial(effect_count, consumer))
@@ -97,9 +104,7 @@ async def test_junk_is_dead_lettered_whatever_its_properties_are(broker: Broker,
 
 async def test_events_are_handled_whatever_their_properties_are(broker: Broker, sqlite_url: str) -> None:
     """The body is what counts: an event among strange properties is handled like any other."""
-    for number, properties in enumerate(POISON.values()):
-        body = message(event("resolve.validated", number)).body
-        await asyncio.to_thread(publish, broker.url, b"orders", body, properties)
+    await asyncio.to_thread(publish, broker.url, *events_among(POISON.values()))
     async with consuming(broker.url, sqlite_url) as consumer:
         await until(partial(_reaches, consumer, len(POISON)))
 
@@ -109,9 +114,7 @@ async def test_events_are_handled_whatever_their_properties_are(broker: Broker, 
 async def test_events_are_retried_whatever_their_properties_are(broker: Broker, sqlite_url: str) -> None:
     """The copy that waits in the retry queue comes back and is handled, unless its attempts are used up."""
     retried = [properties for name, properties in POISON.items() if name != "attempts at the limit"]
-    for number, properties in enumerate(retried):
-        body = message(event("resolve.validated", number)).body
-        await asyncio.to_thread(publish, broker.url, b"orders", body, properties)
+    await asyncio.to_thread(publish, broker.url, *events_among(retried))
     async with consuming(broker.url, sqlite_url, prefetch=len(retried)) as consumer:
         consumer.failures = [OSError("the shop is closed") for _ in retried]
         await until(partial(_reaches, consumer, len(retried)))
@@ -125,7 +128,7 @@ async def test_dead_letter_names_what_it_could_not_keep(broker: Broker, sqlite_u
     table = field(b"big", b"S" + long(b"x" * 80_000)) + field(b"deep", nested(b"A", 5_000))
     table += field(b"tenant", b"S" + long(b"north")) + field(HEADER_TRACEPARENT.encode(), b"S" + long(trace.encode()))
     properties = {"headers": long(table), "message_id": short(b"m\xff")}
-    await asyncio.to_thread(publish, broker.url, b"orders", JUNK, properties)
+    await asyncio.to_thread(publish, broker.url, (JUNK, properties))
     async with consuming(broker.url, sqlite_url):
         dead = await until(partial(broker.take, "orders.dead"))
 
@@ -148,7 +151,7 @@ async def test_routing_key_that_is_no_text_stops_nothing(broker: Broker, sqlite_
 async def test_body_of_16_mebibytes_is_dead_lettered_whole(broker: Broker, sqlite_url: str) -> None:
     """Size alone keeps no message in the queue."""
     body = bytes(16 * 1024 * 1024)
-    await asyncio.to_thread(publish, broker.url, b"orders", body, {"message_id": short(b"m1")})
+    await asyncio.to_thread(publish, broker.url, (body, {"message_id": short(b"m1")}))
     async with consuming(broker.url, sqlite_url):
         dead = await until(partial(broker.take, "orders.dead"))
 
@@ -159,7 +162,7 @@ async def test_body_that_the_broker_takes_no_more_is_dead_lettered_cut(
     broker: Broker, rabbitmq: RabbitMQ, sqlite_url: str
 ) -> None:
     """A queue outlives the limit under which its messages came: 4.0 takes 16 MiB, where 3.10 took 128."""
-    await asyncio.to_thread(publish, broker.url, b"orders", bytes(2_000_000), {"message_id": short(b"m1")})
+    await asyncio.to_thread(publish, broker.url, (bytes(2_000_000), {"message_id": short(b"m1")}))
     before = await asyncio.to_thread(rabbitmq.ctl, "eval", "application:get_env(rabbit, max_message_size).")
     await asyncio.to_thread(rabbitmq.ctl, "eval", "application:set_env(rabbit, max_message_size, 1000000).")
     try:
