@@ -10,7 +10,7 @@ https://github.com/rabbitmq/rabbitmq-server/pull/11937 (the limit), https://gith
 """
 
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -127,25 +127,26 @@ class DeadLetters:
                 Republisher([self._url], name=name) as republisher,
             ):
                 yield reading, republisher
-                renewed = [await self._renew(reading, republisher, message) for message in _worn(reading.held)]
-                await reading.put_back(sum(renewed))
+                await reading.put_back(await self._renew(reading, republisher))
         except SettleFailed as error:
             raise SourceUnavailable(str(error)) from error
 
-    async def _renew(self, reading: Reading, republisher: Republisher, message: AbstractIncomingMessage) -> bool:
-        """Put a copy in the place of ``message``. False if it is too large for one by now: then it stays itself."""
-        headers = {**message.headers, HEADER_REASON: _reason(message.headers)}
-        try:
-            await republisher.publish("", dead_letter_queue(self._queue), message, headers)
-        except TooLarge:
-            return False
-        await reading.remove(message)
-        return True
-
-
-def _worn(messages: Iterable[AbstractIncomingMessage]) -> list[AbstractIncomingMessage]:
-    """Those that were returned so often that a copy has to take their place."""
-    return [message for message in messages if _returns(message.headers) >= RENEW_AFTER]
+    async def _renew(self, reading: Reading, republisher: Republisher) -> int:
+        """Put copies in the place of what was returned often; how many. What the broker takes no copy of stays."""
+        renewed = 0
+        for message in reading.held:
+            if _returns(message.headers) < RENEW_AFTER:
+                continue
+            headers = {**message.headers, HEADER_REASON: _reason(message.headers)}
+            try:
+                await republisher.publish("", dead_letter_queue(self._queue), message, headers)
+            except TooLarge:
+                continue
+            except SettleFailed:
+                break
+            await reading.remove(message)
+            renewed += 1
+        return renewed
 
 
 def _fresh_headers(message: AbstractIncomingMessage) -> Headers:
