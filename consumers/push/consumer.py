@@ -105,7 +105,8 @@ class Push(Consumer):
         """Through the device's channel. What a channel does not expect itself is worth another try."""
         channel = self._channels.get(device.channel)
         if channel is None:
-            raise Fatal(f"CONSUMERS_PUSH_CHANNEL does not name {device.channel}, which a device is registered for")
+            told = f"CONSUMERS_PUSH_CHANNEL does not name {device.channel}, which a device is registered for"
+            raise Unregistered(told, certain=False)
         try:
             await channel.push(device, notification)
         except (Unregistered, Retry, Fatal):
