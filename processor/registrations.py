@@ -11,13 +11,15 @@ from typing import Any, Final
 
 import aio_pika
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
 from pydantic import ValidationError
 from yarl import URL
 
 from processor.core.errors import StoreError
 from processor.core.retry import CONNECT
+from processor.publisher.copies import carriable
+from processor.publisher.receiving import SanitizedConnection
 from processor.registry import Registry, UnknownApplication
 from schemas.commands import WatchCommand
 from schemas.topology import DEAD_LETTERS, HEADER_ATTEMPTS, HEADER_FIRST_SEEN, HEADER_QUEUE, HEADER_REASON, WATCHES
@@ -31,6 +33,8 @@ EXAMINE_EVERY: Final = timedelta(seconds=30)
 _HEARTBEAT_SECONDS: Final = 20
 _MAX_BODY: Final = 16 * 1024
 _MAX_PROBLEMS: Final = 3
+_MAX_REASON: Final = 200
+"""Characters: where a command is wrong, it may say anything."""
 
 log = structlog.get_logger()
 
@@ -83,7 +87,7 @@ class _Session:
         self._url = URL(url)
         self._registry = registry
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._connection: AbstractConnection | None = None
+        self._connection: SanitizedConnection | None = None
         self._channel: AbstractChannel | None = None
 
     async def run(self) -> str:
@@ -111,7 +115,7 @@ class _Session:
 
     async def _open(self) -> aio_pika.abc.AbstractQueue:
         options = {} if "heartbeat" in self._url.query else {"heartbeat": str(_HEARTBEAT_SECONDS)}
-        self._connection = aio_pika.Connection(
+        self._connection = SanitizedConnection(
             self._url.update_query(options), client_properties={"connection_name": "processor registrations"}
         )
         await self._connection.connect(timeout=PATIENCE.total_seconds())
@@ -154,6 +158,7 @@ class _Session:
 
     async def _bury(self, message: AbstractIncomingMessage, reason: str) -> None:
         assert self._channel is not None  # noqa: S101  a message came through it
+        assert self._connection is not None  # noqa: S101  likewise
         log.error("registrations.dead_lettered", message_id=message.message_id, reason=reason)
         now = datetime.now(UTC).isoformat()
         headers: dict[str, Any] = {
@@ -164,7 +169,9 @@ class _Session:
         }
         copy = aio_pika.Message(
             message.body,
-            headers=dict(message.headers) | headers,
+            headers=carriable(
+                dict(message.headers) | headers, frozenset(headers), frame_size=self._connection.frame_size
+            ),
             content_type=message.content_type,
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
             message_id=message.message_id,
@@ -179,4 +186,4 @@ def _problems(error: ValidationError) -> str:
         f"{'.'.join(map(str, problem['loc'])) or 'body'} ({problem['type']})"
         for problem in error.errors(include_url=False, include_context=False, include_input=False)
     ]
-    return "; ".join(problems[:_MAX_PROBLEMS])
+    return "; ".join(problems[:_MAX_PROBLEMS])[:_MAX_REASON]

@@ -72,8 +72,8 @@ class TopologySettings(Section):
 
     queue_max_length: Annotated[int, Field(ge=1)] = 1_000_000
     """Messages in a consumer's queue; beyond, the broker refuses and events wait in the outbox."""
-    delivery_limit: Annotated[int, Field(ge=1)] = 20
-    """Deliveries of one message without an answer before it is dead-lettered."""
+    delivery_limit: Annotated[int, Field(ge=1)] = 1000
+    """Returns of one message by consumers that crash or lose their connection, before it is dead-lettered."""
     dead_max_length: Annotated[int, Field(ge=1)] = 100_000
     """Dead letters of one queue."""
     dead_ttl: Duration = timedelta(days=30)

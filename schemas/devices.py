@@ -4,6 +4,7 @@ Sources: RFC 5646 section 2.1 (languages), RFC 8291 section 3 and https://www.w3
 https://developer.apple.com/documentation/usernotifications (device tokens are binary and of variable length).
 """
 
+import hashlib
 import re
 from typing import Annotated, Final, Literal
 
@@ -26,6 +27,7 @@ PRIVATE_DOMAINS: Final = frozenset(
 )
 """Last labels that name nothing public: RFC 6761, 6762, 7686, 8375, 9476, and what private networks use."""
 
+_hexadecimal: Final = re.compile(r"(?:[0-9a-fA-F]{2}){16,100}")
 _endpoint: Final = re.compile(r"https://((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*)/[!\"$-~]*")
 
 Token = Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"^[!-~]+$")]
@@ -36,6 +38,15 @@ Locale = Annotated[
     str, StringConstraints(max_length=35, pattern=r"^[A-Za-z]{2,3}(?:-[A-Za-z]{4})?(?:-(?:[A-Za-z]{2}|[0-9]{3}))?$")
 ]
 """A language, perhaps with script and region, such as ``de-CH``."""
+
+
+def digest_of_token(token: str) -> str:
+    """What names a device in keys, notes and commands: SHA-256 of its token, in hexadecimal.
+
+    A token that is hexadecimal itself, as APNs' are, has one whatever its case: apps write both.
+    """
+    plain = token.lower() if _hexadecimal.fullmatch(token) else token
+    return hashlib.sha256(plain.encode()).hexdigest()
 
 
 def _public(endpoint: str) -> str:

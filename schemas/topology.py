@@ -46,6 +46,8 @@ HEADER_FIRST_SEEN: Final = "x-first-seen"
 """When a consumer first met the message, ISO 8601 UTC."""
 HEADER_QUEUE: Final = "x-queue"
 """The queue whose consumer retried or dead-lettered the message."""
+HEADER_DROPPED: Final = "x-dropped"
+"""Names of the headers that the message came with and that its copy could not carry, with commas."""
 
 
 def routing_key(app: str, family: str, name: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import struct
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from processor.registry import Registry
 from processor.store.store import Store
 from processor.store.writer import Writer
 from schemas.topology import DEAD_LETTERS, HEADER_QUEUE, HEADER_REASON, WATCHES, dead_letter_queue
+from tests.consumers.raw_publisher import RawPublisher, field, long, nested, short
 from tests.core.payloads import PAYLOAD, SHOP
 from tests.servers.rabbitmq import RabbitMQ
 from tests.watching import until
@@ -93,7 +95,11 @@ async def _reaches(writer: Writer, number: int) -> bool:
 
 
 async def _holds_one(channel: AbstractChannel) -> bool:
-    return await ready(channel, DEAD) == 1
+    return await _holds(channel, 1)
+
+
+async def _holds(channel: AbstractChannel, number: int) -> bool:
+    return await ready(channel, DEAD) == number
 
 
 @pytest.mark.parametrize(
@@ -120,6 +126,26 @@ async def test_what_can_never_be_done_is_put_aside(
     assert letter.body == (command if isinstance(command, bytes) else json.dumps(command).encode())
     assert (letter.headers[HEADER_REASON], letter.headers[HEADER_QUEUE]) == (reason, WATCHES)
     assert letter.message_id == "m"
+
+
+async def test_nothing_in_a_command_holds_up_the_others(
+    tmp_path: Path, amqp_url: str, channel: AbstractChannel
+) -> None:
+    """Strange properties, headers and names of fields: each is put aside, or done if its body is a command."""
+    await declare(channel)
+    table = {"headers": long(field(b"x-attempts", b"l" + b"\x7f" + b"\xff" * 7) + field(b"deep", nested(b"F", 10_000)))}
+    large = {"headers": long(field(b"big", b"S" + long(b"x" * 130_000)) + field(b"d", b"d" + struct.pack(">d", 1e300)))}
+    strange: Any = json.dumps(COMMAND | {"\x1b[2J" * 2000: 1}).encode()
+    with RawPublisher(amqp_url) as raw:
+        for properties in (table, large, {"timestamp": b"\xff" * 8, "message_id": short(b"\xff")}):
+            raw.publish(WATCHES.encode(), b"nonsense", **properties)
+            raw.publish(WATCHES.encode(), strange, **properties)
+            raw.publish(WATCHES.encode(), json.dumps(COMMAND | {"payload": str(uuid4())}).encode(), **properties)
+    async with consuming(tmp_path, amqp_url) as writer:
+        await until(lambda: _reaches(writer, 3))
+        await until(lambda: _holds(channel, 6))
+
+    assert await ready(channel, WATCHES) == 0
 
 
 async def test_waits_for_the_queue(tmp_path: Path, amqp_url: str, channel: AbstractChannel) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from consumers.commands.outcome import NOT_FOUND, USAGE, exits, fail
+from consumers.commands.outcome import NOT_FOUND, USAGE, exits, fail, printable, say
+from consumers.runtime.reason import clean
 from consumers.runtime.settings import load
 from consumers.runtime.source.dead_letters import DeadLetter, DeadLetters
 
@@ -22,6 +23,9 @@ Queue = Annotated[
     str, typer.Argument(help="The consumer's queue, such as app-state; its dead letters are in app-state.dead.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+KEPT: Final = (
+    "The broker drops dead letters that are older than PROCESSOR_TOPOLOGY__DEAD_TTL, 30 days unless set otherwise."
+)
 
 
 @dead_letters.command("list")
@@ -32,13 +36,16 @@ def list_letters(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """List dead letters: event, attempts and reason."""
+    """List dead letters: event, attempts and reason. How long the broker keeps them is PROCESSOR_TOPOLOGY__DEAD_TTL."""
     found = asyncio.run(_of(queue).first(limit))
     if as_json:
         typer.echo(json.dumps([_summary(each) for each in found], indent=2))
         return
     for each in found:
-        typer.echo(f"{each.event_id}  {each.type}  attempts {each.attempts}  {each.reason}")
+        fields = (each.event_id, each.type, f"attempts {each.attempts}", clean(each.reason))
+        say("  ".join(printable(str(field)) for field in fields))
+    if found:
+        say(KEPT, err=True)
 
 
 @dead_letters.command()
@@ -58,7 +65,7 @@ def show(
         typer.echo(json.dumps(whole, indent=2))
         return
     for name, value in whole.items():
-        typer.echo(f"{name}: {json.dumps(value, indent=2) if isinstance(value, dict) else value}")
+        say(f"{name}: {json.dumps(value, indent=2) if isinstance(value, dict) else printable(str(value))}")
 
 
 @dead_letters.command()
@@ -85,4 +92,4 @@ def _of(queue: str) -> DeadLetters:
 
 def _summary(letter: DeadLetter) -> dict[str, Any]:
     whole = asdict(letter)
-    return {name: whole[name] for name in whole if name not in {"headers", "body"}}
+    return {name: whole[name] for name in whole if name not in {"queue", "headers", "body"}}

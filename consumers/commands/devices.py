@@ -9,7 +9,7 @@ from typing import Annotated, Final, TypeVar
 import typer
 from sqlalchemy import Connection
 
-from consumers.commands.outcome import NOT_FOUND, USAGE, exits, fail
+from consumers.commands.outcome import NOT_FOUND, USAGE, bounded, exits, fail, say
 from consumers.push import devices as registry
 from consumers.push.devices import ChannelName, Device, Platform, masked
 from consumers.push.subscription import parse
@@ -69,7 +69,7 @@ def add(
         _in_registry(lambda connection: registry.add(connection, device))
     except ValueError as error:
         fail(str(error), USAGE)
-    typer.echo(f"registered {masked(device.token)} for {owner}")
+    say(f"registered {masked(device.token)} for {owner}")
 
 
 @devices.command("list")
@@ -96,7 +96,7 @@ def list_devices(
         typer.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
-        typer.echo(f"{row['owner']:36}  {row['token']}  {row['channel']:8} {row['platform']:8} {row['locale'] or ''}")
+        say(f"{row['owner']:36}  {row['token']}  {row['channel']:8} {row['platform']:8} {row['locale'] or ''}")
 
 
 @devices.command()
@@ -109,7 +109,7 @@ def remove(
     wanted = _token(token)
     if not _in_registry(lambda connection: registry.remove(connection, wanted, owner=owner)):
         fail("no such device", NOT_FOUND)
-    typer.echo(f"removed {masked(wanted)}")
+    say(f"removed {masked(wanted)}")
 
 
 @devices.command("subscription-key")
@@ -138,4 +138,5 @@ def _in_registry(job: Callable[[Connection], T]) -> T:
         async with open_database(discovery.find("push"), load()) as database:
             return await database.write(job)
 
-    return asyncio.run(run())
+    with bounded():
+        return asyncio.run(run())

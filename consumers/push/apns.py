@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import httpx
 
-from consumers.push.answer import RETRYABLE, json_object, retry_after
+from consumers.push.answer import RETRYABLE, json_object, read_up, retry_after
 from consumers.push.channel import Unregistered
 from consumers.push.devices import Device
 from consumers.push.notification import Notification, Urgency
@@ -103,12 +103,14 @@ class ApnsChannel:
         headers = {"authorization": f"bearer {token}", "apns-topic": self._topic, **headers_for(notification)}
         path = f"/3/device/{quote(device.token, safe='')}"
         try:
-            async with asyncio.timeout(self._timeout.total_seconds()):
-                answer = await self._client.post(path, json=body_for(notification), headers=headers)
+            async with (
+                asyncio.timeout(self._timeout.total_seconds()),
+                self._client.stream("POST", path, json=body_for(notification), headers=headers) as answer,
+            ):
+                body = json_object(await read_up(answer.aiter_raw()))
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             problem = type(error).__name__
         else:
-            body = json_object(answer.content)
             if _reason(body) == EXPIRED:
                 self._tokens.discard(token)
             return answer, body
@@ -184,6 +186,6 @@ def _reason(body: Mapping[str, Any]) -> str:
 
 def _moment(milliseconds: object) -> datetime | None:
     """Since when the token is dead, by APNs' clock."""
-    if not isinstance(milliseconds, int) or not 0 < milliseconds < time.time() * 2000:
+    if type(milliseconds) is not int or not 0 < milliseconds < time.time() * 2000:
         return None
     return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -52,6 +52,7 @@ class Push(Consumer):
         """Channels whose provider took something since the start."""
 
     async def __aenter__(self) -> Self:
+        await self.resources.database.write(devices.renew_hashes)
         if not self._channels:
             self._channels = await self._held_open.enter_async_context(open_channels(self.resources.settings))
         return self
@@ -104,7 +105,8 @@ class Push(Consumer):
         """Through the device's channel. What a channel does not expect itself is worth another try."""
         channel = self._channels.get(device.channel)
         if channel is None:
-            raise Fatal(f"CONSUMERS_PUSH_CHANNEL does not name {device.channel}, which a device is registered for")
+            told = f"CONSUMERS_PUSH_CHANNEL does not name {device.channel}, which a device is registered for"
+            raise Unregistered(told, certain=False)
         try:
             await channel.push(device, notification)
         except (Unregistered, Retry, Fatal):

@@ -1,6 +1,5 @@
 """The device registry: which devices hear of which user or account, and which heard of which event."""
 
-import hashlib
 import re
 import time
 from collections.abc import Iterable, Mapping
@@ -8,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, Row, Table, and_, delete, exists, or_, select
+from sqlalchemy import Connection, Row, Table, and_, delete, exists, or_, select, update
 
 from consumers.push.subscription import Keys, checked, endpoint_of
 from consumers.push.tables import claims, devices, doubts, pushes, routes, users
 from consumers.runtime.upsert import insert_into
+from schemas.devices import digest_of_token
 
 Platform = Literal["android", "ios", "web"]
 ChannelName = Literal["fcm", "apns", "webpush"]
@@ -132,9 +132,30 @@ def forget(
     return gone
 
 
+def renew_hashes(connection: Connection) -> int:
+    """Have what was noted under another hash of a token stand under today's, where that says nothing yet; how many.
+
+    Before, APNs' tokens had one for each way of writing them.
+    """
+    pairs = {(row.token_hash, hash_of(row.token)) for row in connection.execute(select(devices))}
+    changed = [(old, new) for old, new in pairs if old != new]
+    for old, new in changed:
+        for table in (devices, routes, claims, users, doubts, pushes):
+            _rename(connection, table, old, new)
+    return len(changed)
+
+
+def _rename(connection: Connection, table: Table, old: str, new: str) -> None:
+    other = table.alias()
+    rest = [other.c[key.name] == table.c[key.name] for key in table.primary_key if key.name != "token_hash"]
+    is_there = exists().where(other.c.token_hash == new, *rest).correlate(table)
+    connection.execute(delete(table).where(table.c.token_hash == old, is_there))
+    connection.execute(update(table).where(table.c.token_hash == old).values(token_hash=new))
+
+
 def hash_of(token: str) -> str:
     """What names a token in keys and notes."""
-    return hashlib.sha256(token.encode()).hexdigest()
+    return digest_of_token(token)
 
 
 def _put_user(connection: Connection, device: Device) -> None:

@@ -1,7 +1,8 @@
 """Firebase Cloud Messaging, HTTP v1.
 
 Sources: https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages,
-https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode and
+https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode,
+https://firebase.google.com/docs/cloud-messaging/manage-tokens (which of them speak of a token) and
 https://firebase.google.com/docs/cloud-messaging/scale-fcm (how to wait after 429 and 503).
 """
 
@@ -16,7 +17,7 @@ from typing import Any, Final, Protocol
 
 import aiohttp
 
-from consumers.push.answer import MAX_ANSWER, RETRYABLE, json_object, mapping, retry_after
+from consumers.push.answer import RETRYABLE, json_object, mapping, objects, read_up, retry_after
 from consumers.push.channel import Unregistered
 from consumers.push.devices import Device
 from consumers.push.notification import Notification
@@ -26,6 +27,10 @@ from consumers.runtime.settings import Settings
 SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
 DEFAULT_WAIT: Final = timedelta(seconds=60)
 """After 429 without Retry-After, as documented."""
+
+TOKEN_FIELD: Final = "message.token"  # noqa: S105  the name of a field
+DOUBTFUL: Final = frozenset({(400, "INVALID_ARGUMENT"), (403, "SENDER_ID_MISMATCH")})
+"""What FCM says of a token that is none, or that is another project's; and the first one of other faults as well."""
 
 UNAUTHORIZED: Final = 401
 NOT_FOUND: Final = 404
@@ -105,7 +110,7 @@ class FcmChannel:
                 timeout=self._timeout,
                 allow_redirects=False,
             ) as response:
-                answer = json_object(await response.content.read(MAX_ANSWER))
+                answer = json_object(await read_up(response.content.iter_any()))
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Retry(f"FCM cannot be reached: {type(error).__name__}") from error
         if response.status == UNAUTHORIZED:
@@ -161,8 +166,11 @@ def _check(status: int, headers: Mapping[str, str], answer: Any) -> None:
         return
     code = _error_code(answer)
     reason = f"FCM answered {status}{f' {code}' if code else ''}"
-    if code == "UNREGISTERED" or (status == BAD_REQUEST and _names_token(answer)):
+    fields = _violations(answer)
+    if code == "UNREGISTERED" or (status == BAD_REQUEST and fields == [TOKEN_FIELD]):
         raise Unregistered(reason)
+    if (status, code) in DOUBTFUL and not fields:
+        raise Unregistered(reason, certain=False)
     if status in RETRYABLE:
         after = retry_after(headers) or (DEFAULT_WAIT if code == "QUOTA_EXCEEDED" else None)
         raise Retry(reason, after=after)
@@ -174,26 +182,17 @@ def _check(status: int, headers: Mapping[str, str], answer: Any) -> None:
 def _error_code(answer: Any) -> str | None:
     """FCM's own code, such as ``UNREGISTERED``; else the status of the Google API, such as ``NOT_FOUND``."""
     error = mapping(mapping(answer).get("error"))
-    for detail in _details(error):
+    for detail in objects(error.get("details")):
         if isinstance(detail.get("errorCode"), str):
             return str(detail["errorCode"])
     status = error.get("status")
     return status if isinstance(status, str) else None
 
 
-def _names_token(answer: Any) -> bool:
-    """Whether the one thing wrong with the request is the registration token."""
-    violations = [
-        mapping(violation).get("field")
-        for detail in _details(mapping(mapping(answer).get("error")))
-        for violation in detail.get("fieldViolations") or ()
-    ]
-    return violations == ["message.token"]
-
-
-def _details(error: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    details = error.get("details")
-    return [mapping(detail) for detail in details] if isinstance(details, list) else []
+def _violations(answer: Any) -> list[object]:
+    """The fields of the request that FCM finds at fault."""
+    details = objects(mapping(mapping(answer).get("error")).get("details"))
+    return [violation.get("field") for detail in details for violation in objects(detail.get("fieldViolations"))]
 
 
 def _read_key(path: Path) -> Mapping[str, Any]:

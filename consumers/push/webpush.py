@@ -1,8 +1,9 @@
 """Web Push: encrypted messages to browsers, signed with the application server's key.
 
 Sources: RFC 8030 (protocol), RFC 8291 (encryption), RFC 8292 (VAPID). What the push services answer beyond them:
-https://developer.apple.com/documentation/usernotifications/sending-web-push-notifications-in-web-apps-and-browsers and
-https://autopush.readthedocs.io/en/latest/http.html.
+https://developer.apple.com/documentation/usernotifications/sending-web-push-notifications-in-web-apps-and-browsers,
+https://autopush.readthedocs.io/en/latest/http.html and
+https://learn.microsoft.com/windows/apps/design/shell/tiles-and-notifications/push-request-response-headers (406).
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from typing import Final
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from consumers.push.answer import RETRYABLE, retry_after
+from consumers.push.answer import RETRYABLE, json_object, read_up, retry_after
 from consumers.push.channel import Unregistered
 from consumers.push.devices import Device
 from consumers.push.encryption import CODING, encrypt
@@ -44,6 +45,11 @@ _TAKEN: Final = range(200, 300)
 _DEAD: Final = frozenset({404, 410})
 _TOO_LARGE: Final = 413
 _DENIED: Final = frozenset({401, 403})
+"""To all subscriptions where the key or the contact is wrong; to some, where they were made for another key."""
+_OTHER_KEY: Final = "VapidPkHashMismatch"
+"""Apple's word for the latter, with 400: https://github.com/vjt/grappa-irc/issues/1323 has the answer."""
+_THROTTLED: Final = 406
+"""Windows' word for it."""
 _CREDENTIALS: Final = "check CONSUMERS_WEBPUSH_KEY, which browsers subscribed to, and CONSUMERS_WEBPUSH_CONTACT"
 
 
@@ -85,7 +91,7 @@ class WebPushChannel:
         endpoint = endpoint_of(device.token)
         host = endpoint.host or ""
         if device.keys is None or not serves(self._services, host):
-            raise Fatal(f"{host} is no push service that CONSUMERS_WEBPUSH_SERVICES names")
+            raise Unregistered(f"{host} is no push service that CONSUMERS_WEBPUSH_SERVICES names", certain=False)
         keys = device.keys
         body = encrypt(body_for(notification), p256dh=decoded(keys.p256dh), auth=decoded(keys.auth))
         headers = {**headers_for(notification), "Authorization": self._vapid.authorization(str(endpoint.origin()))}
@@ -94,10 +100,11 @@ class WebPushChannel:
                 endpoint, data=body, headers=headers, timeout=self._timeout, allow_redirects=False
             ) as answer:
                 status, received = answer.status, answer.headers
+                reason = json_object(await read_up(answer.content.iter_any())).get("reason")
         except (aiohttp.ClientError, TimeoutError) as error:
             problem = "its address is not public" if isinstance(error.__cause__, NotPublic) else type(error).__name__
         else:
-            return _check(host, status, received)
+            return _check(host, status, received, reason)
         raise Retry(f"{host} cannot be reached: {problem}")  # unchained: aiohttp keeps the address, which is secret
 
 
@@ -150,15 +157,18 @@ def topic(name: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(name.encode()).digest()[:TOPIC_BYTES]).decode()
 
 
-def _check(host: str, status: int, headers: Mapping[str, str]) -> None:
-    """Return if the service took the message; else raise what the protocol says of the answer."""
+def _check(host: str, status: int, headers: Mapping[str, str], reason: object) -> None:
+    """Return if the service took the message; else raise what the protocol says of the answer.
+
+    ``reason`` is what Apple's says of a refusal.
+    """
     if status in _TAKEN:
         return
     told = f"{host} answered {status}"
     if status in _DEAD:
         raise Unregistered(told)
-    if status in RETRYABLE:
+    if status in RETRYABLE or status == _THROTTLED:
         raise Retry(told, after=retry_after(headers))
-    if status in _DENIED:
-        raise Fatal(f"{told}: {_CREDENTIALS}")
+    if status in _DENIED or reason == _OTHER_KEY:
+        raise Unregistered(f"{told}: {_CREDENTIALS}", certain=False)
     raise Fatal(f"{told}: the message is too large" if status == _TOO_LARGE else told)

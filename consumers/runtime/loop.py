@@ -35,6 +35,8 @@ class Limits:
     """How long handlers may finish after a stop; the rest returns to the queue."""
     inbox_retention: timedelta = timedelta(days=30)
     """How long handled events are remembered; longer than anything can stay in a queue."""
+    put_off_timeout: timedelta = timedelta(minutes=1)
+    """How long putting a message off may fail before it is dead-lettered instead: it holds the place of others."""
 
 
 class Runtime:
@@ -169,6 +171,8 @@ class Runtime:
     async def _settle(self, delivery: Delivery, verdict: Verdict) -> None:
         """Settle as ``verdict`` says, however often that takes, unless the delivery is lost."""
         backoff = Backoff()
+        clock = asyncio.get_running_loop().time
+        began = clock()
         while True:
             try:
                 await self._settle_once(delivery, verdict)
@@ -176,6 +180,8 @@ class Runtime:
                 delay = backoff.next_delay()
                 log.warning("settlement.failed", reason=describe(error), wait=delay.total_seconds())
                 await asyncio.sleep(delay.total_seconds())
+                if isinstance(verdict, TryLater) and clock() - began >= self._limits.put_off_timeout.total_seconds():
+                    verdict = GiveUp(reason=f"{verdict.reason}; and it could not be put off")
             except DeliveryLost as error:
                 log.warning("delivery.lost", reason=describe(error))
                 return

@@ -26,6 +26,8 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 from yarl import URL
 
+from schemas.devices import PRIVATE_DOMAINS
+
 PREFIX: Final = "CONSUMERS_"
 CONFIG_VARIABLE: Final = "CONSUMERS_CONFIG_FILE"
 DEFAULT_CONFIG: Final = "consumers.toml"
@@ -136,7 +138,7 @@ class Settings(BaseSettings):
     webpush_key: Path | None = None
     """PEM file of the private key (P-256) that browsers subscribe to. Needed for ``webpush``, with the next one."""
     webpush_contact: Annotated[str, Field(pattern=r"^(mailto:[^\s@]+@[^\s@]+|https://\S+)$")] | None = None
-    """``mailto:`` or ``https:`` address at which push services reach the operator."""
+    """``mailto:`` or ``https:`` address at which push services reach the operator; Apple takes none on this machine."""
     webpush_services: str = ",".join(WEB_PUSH_SERVICES)
     """Hosts that subscriptions may be on, with commas; ``*.name`` for all below a name."""
 
@@ -180,6 +182,13 @@ class Settings(BaseSettings):
             raise ValueError(f"give one or several of {', '.join(sorted(PUSH_CHANNELS))}, with commas")
         return value
 
+    @field_validator("webpush_contact")
+    @classmethod
+    def _check_contact(cls, value: str | None) -> str | None:
+        if value is not None and not _is_public(value):
+            raise ValueError("name a public host: Apple refuses every message of a contact at localhost and the like")
+        return value
+
     @field_validator("webpush_services")
     @classmethod
     def _check_services(cls, value: str) -> str:
@@ -214,6 +223,16 @@ class Settings(BaseSettings):
         urls = [URL(url) for url in (*self.brokers, self.database_of("consumer"))]
         found = [password for url in urls for password in (url.password, url.raw_password) if password]
         return tuple(dict.fromkeys(found))
+
+
+def _is_public(contact: str) -> bool:
+    """Whether the host of a ``mailto:`` or ``https:`` address may be one that others can reach."""
+    try:
+        host = URL(contact).host if contact.startswith("https:") else contact.partition("?")[0].rpartition("@")[2]
+    except ValueError:
+        return False
+    labels = (host or "").strip("[]").lower().rstrip(".").split(".")
+    return len(labels) > 1 and labels[-1] not in PRIVATE_DOMAINS - {"example"} and not labels[-1].isdecimal()
 
 
 def load() -> Settings:

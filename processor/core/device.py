@@ -24,13 +24,13 @@ from schemas.commands import (
     DeviceRemoved,
     DeviceRemovedData,
 )
-from schemas.devices import Channel, Keys, Platform
+from schemas.devices import Channel, Keys, Platform, digest_of_token
 
 PATH_PATTERN: Final = r"^[A-Za-z0-9_:.~-]{8,2048}$"
 """What a path can name a device by, whatever its channel."""
 _PATHS: Final[Mapping[Channel, re.Pattern[str]]] = {
     "fcm": re.compile(r"[A-Za-z0-9_:.~-]{8,2048}"),
-    "apns": re.compile(r"(?:[0-9a-f]{2}){16,100}"),
+    "apns": re.compile(r"(?:[0-9a-fA-F]{2}){16,100}"),
     "webpush": re.compile(r"[A-Za-z0-9_-]{43}"),
 }
 _PLATFORMS: Final[Mapping[Channel, Platform]] = {"fcm": "android", "apns": "ios", "webpush": "web"}
@@ -89,7 +89,7 @@ def removal(owner: Owner, named: str) -> AnyDeviceCommand:
 
 def digest_of(named: str) -> str:
     """What names a device everywhere else: SHA-256 of its token or endpoint in hexadecimal."""
-    return decoded(named).hex() if _is_digest(named) else hashlib.sha256(named.encode()).hexdigest()
+    return decoded(named).hex() if _is_digest(named) else digest_of_token(named)
 
 
 def path_of(endpoint: str) -> str:

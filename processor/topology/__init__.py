@@ -1,7 +1,7 @@
 """RabbitMQ's exchanges, queues, bindings and policies as code: what there should be, what there is, what to change.
 
 Everything goes through the management API, because policies are to be had nowhere else. Nothing is ever deleted.
-Holds on RabbitMQ 3.10 and on 4.x.
+Holds on RabbitMQ 3.10, 4.0 and 4.3.
 """
 
 from processor.topology.desired import TopologyOptions, desired

@@ -14,7 +14,8 @@ Only a queue's type is an argument. Everything else is policy, one for each obje
 policy and because arguments cannot change without deleting the queue.
 
 Sources: https://www.rabbitmq.com/docs/quorum-queues#dead-lettering (at-least-once needs ``reject-publish``),
-https://www.rabbitmq.com/docs/ae, https://www.rabbitmq.com/docs/streams#retention, https://www.rabbitmq.com/docs/policies.
+https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling (delivery limits), https://www.rabbitmq.com/docs/ae,
+https://www.rabbitmq.com/docs/streams#retention, https://www.rabbitmq.com/docs/policies.
 """
 
 import re
@@ -45,6 +46,10 @@ _SAFE_DEAD_LETTERING: Final[Mapping[str, Setting]] = {
     "dead-letter-strategy": "at-least-once",
     "overflow": "reject-publish",
 }
+_NO_DELIVERY_LIMIT: Final[Mapping[str, Setting]] = {"delivery-limit": 1_000_000_000}
+"""A limit that nobody reaches, the one way to have none that every version obeys: from 4.0 a queue without a limit has
+one of 20, 3.10 refuses -1, and 4.1 does not take it from a policy (https://github.com/rabbitmq/rabbitmq-server/pull/14458).
+"""
 _DEFAULT_EXCHANGE: Final = ""
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,199}")
 
@@ -55,8 +60,9 @@ class TopologyOptions:
 
     queue_max_length: int = 1_000_000
     """Messages in a consumer's queue; beyond, the broker refuses and events wait in the outbox."""
-    delivery_limit: int = 20
-    """Deliveries of one message without an answer, as by a crashing consumer, before it is dead-lettered."""
+    delivery_limit: int = 1000
+    """Returns of one message before the broker dead-letters it. Consumers count their attempts themselves: this is for
+    what they cannot count, and so high because a crash returns all that was delivered, guilty or not."""
     dead_max_length: int = 100_000
     """Dead letters of one queue; beyond, consumers cannot dead-letter and wait."""
     dead_ttl: timedelta = timedelta(days=30)
@@ -115,6 +121,7 @@ def _backbone(options: TopologyOptions) -> Topology:
             _policy(
                 UNROUTED,
                 {
+                    **_NO_DELIVERY_LIMIT,
                     "max-length": options.unrouted_max_length,
                     "message-ttl": _milliseconds(options.unrouted_ttl),
                     "overflow": "drop-head",
@@ -167,6 +174,7 @@ def _consumer_limits(name: str, options: TopologyOptions) -> Mapping[str, Settin
 
 def _dead_limits(options: TopologyOptions) -> Mapping[str, Setting]:
     return {
+        **_NO_DELIVERY_LIMIT,
         "max-length": options.dead_max_length,
         "message-ttl": _milliseconds(options.dead_ttl),
         "overflow": "reject-publish",
@@ -176,6 +184,7 @@ def _dead_limits(options: TopologyOptions) -> Mapping[str, Setting]:
 def _waits(queue: str, delay_seconds: int) -> Mapping[str, Setting]:
     return {
         **_SAFE_DEAD_LETTERING,
+        **_NO_DELIVERY_LIMIT,
         "dead-letter-exchange": _DEFAULT_EXCHANGE,
         "dead-letter-routing-key": queue,
         "message-ttl": delay_seconds * 1000,
@@ -188,7 +197,7 @@ def _commands(options: TopologyOptions) -> Topology:
     return Topology(
         policies=(
             _policy(dead, _dead_limits(options), options),
-            _policy(WATCHES, _consumer_limits(WATCHES, options), options),
+            _policy(WATCHES, {**_consumer_limits(WATCHES, options), **_NO_DELIVERY_LIMIT}, options),
         ),
         queues=(Queue(name=dead, arguments=_QUORUM), Queue(name=WATCHES, arguments=_QUORUM)),
         bindings=(Binding(exchange=DEAD_LETTERS, queue=dead, routing_key=WATCHES),),

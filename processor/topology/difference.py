@@ -1,13 +1,17 @@
 """What separates the topology that is from the one that should be, as values that read well and turn into JSON."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from processor.topology.objects import Actual, Binding, Exchange, Policy, Queue, Setting, Topology
 
 Object = Exchange | Queue | Binding | Policy
 _MARKS: Mapping[str, str] = {"create": "+", "update": "~", "conflict": "!", "surplus": "?"}
+_FOR_ANY: Final = frozenset({"all"})
+_FOR_QUORUM: Final = frozenset({"all", "quorum_queues"})
+"""What else policies of queues may say that they apply to; the latter from 3.12."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +99,26 @@ def _policies(wanted: Topology, actual: Actual) -> Iterator[Change]:
 def _overridden(policy: Policy, actual: Actual) -> Iterator[Change]:
     """Our policies bear the names of what they are for."""
     governed = actual.policy_of_queue if policy.apply_to == "queues" else actual.policy_of_exchange
-    ruler = governed.get(policy.name)
+    ruler = governed.get(policy.name) or _ruler(policy, actual)
     if ruler is not None and ruler != policy.name:
         detail = f"RabbitMQ applies policy {ruler!r} to it instead; lower that one's priority below {policy.priority}"
         yield Change(action="conflict", kind="policy", name=policy.name, details=(detail,), target=policy)
+
+
+def _ruler(policy: Policy, actual: Actual) -> str | None:
+    """Which policy RabbitMQ applies in place of ``policy``, where it does not say so itself: that of most priority."""
+    rivals = [each for each in actual.topology.policies if each.priority > policy.priority and _governs(each, policy)]
+    return max(rivals, key=lambda each: each.priority).name if rivals else None
+
+
+def _governs(rival: Policy, policy: Policy) -> bool:
+    """Whether ``rival`` is for what ``policy`` is for, too. A pattern that cannot be read here may be."""
+    if rival.apply_to not in {policy.apply_to, *(_FOR_QUORUM if policy.apply_to == "queues" else _FOR_ANY)}:
+        return False
+    try:
+        return re.search(rival.pattern, policy.name) is not None
+    except re.error:
+        return True
 
 
 def _exchanges(wanted: Topology, actual: Actual) -> Iterator[Change]:

@@ -79,10 +79,16 @@ class Management:
 
     async def read(self) -> Actual:
         """Everything there is."""
-        exchanges = await self._call("GET", f"exchanges/{self._vhost}?{_LIGHT}")
-        queues = await self._call("GET", f"queues/{self._vhost}?{_LIGHT}")
-        bindings = await self._call("GET", f"bindings/{self._vhost}")
-        policies = await self._call("GET", f"policies/{self._vhost}")
+        try:
+            return await self._read()
+        except (KeyError, TypeError) as exc:
+            raise TopologyError(f"management API at {self._access.url}: an answer of another form: {exc!r}") from exc
+
+    async def _read(self) -> Actual:
+        exchanges = await self._list(f"exchanges/{self._vhost}?{_LIGHT}")
+        queues = await self._list(f"queues/{self._vhost}?{_LIGHT}")
+        bindings = await self._list(f"bindings/{self._vhost}")
+        policies = await self._list(f"policies/{self._vhost}")
         return Actual(
             topology=Topology(
                 policies=tuple(map(_read_policy, policies)),
@@ -112,6 +118,12 @@ class Management:
             case _:
                 assert_never(target)
 
+    async def _list(self, path: str) -> list[Any]:
+        found = await self._call("GET", path)
+        if not isinstance(found, list):
+            raise TypeError(f"{path.partition('/')[0]} are no list")
+        return found
+
     async def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         assert self._session is not None  # noqa: S101 - used as a context manager
         url = URL(f"{self._access.url}/api/{path}", encoded=True)
@@ -120,7 +132,7 @@ class Management:
                 if response.ok:
                     return await response.json() if method == "GET" else None
                 raise TopologyError(f"{method} {url.path}: {response.status} {await _reason(response)}")
-        except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
+        except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError) as exc:
             raise TopologyError(f"management API at {self._access.url}: {exc or type(exc).__name__}") from exc
 
 

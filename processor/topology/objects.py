@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 Setting = str | int | bool | None
 """A value in arguments and in policy definitions."""
@@ -43,7 +42,8 @@ class Policy:
 
     name: str
     pattern: str
-    apply_to: Literal["exchanges", "queues"]
+    apply_to: str
+    """``queues`` or ``exchanges``; those of others may say more."""
     definition: Mapping[str, Setting]
     priority: int
 
@@ -65,4 +65,4 @@ class Actual:
     topology: Topology
     policy_of_exchange: Mapping[str, str | None]
     policy_of_queue: Mapping[str, str | None]
-    """The policy that RabbitMQ really applies, by name of the object."""
+    """The policy that RabbitMQ really applies, by name of the object; None where it says none, or does not say."""

@@ -17,6 +17,7 @@ from processor.publisher.embedded import EmbeddedPublisher
 from processor.publisher.port import Message
 from processor.sandbox import wallet
 from schemas.commands import DEVICE_COMMANDS, DeviceRegistered, DeviceRemoved
+from schemas.devices import digest_of_token
 from schemas.topology import PUSH_DEVICES
 from tests.api.stand import KEYS, Answer, Stand, standing
 from tests.consumers.push.push_service import Browser
@@ -119,6 +120,17 @@ async def test_browser_is_named_by_the_hash_of_its_endpoint(stand: Stand, queue:
     )
 
 
+async def test_apple_token_is_one_whatever_its_case(stand: Stand, queue: Queue, user: str) -> None:
+    """Apps print its bytes with `%02X` as well as with `%02x`: what registers and what removes name one device."""
+    answers = [await put(stand, user, APNS.upper(), {"channel": "apns"})]
+    answers += [await stand.call("DELETE", f"/v1/devices/{named}", bearer=user) for named in (APNS, APNS.upper())]
+    registered, *removed = queue.commands
+
+    assert [answer.status for answer in answers] == [204] * 3
+    assert {each.subject for each in removed} == {registered.subject}
+    assert {each.data.device for each in removed} == {digest_of_token(registered.data.token)}
+
+
 async def test_service_acts_for_an_account(stand: Stand, queue: Queue) -> None:
     """If its key has the scope, and for the applications that the key covers."""
     whose = f"?app=shop&account={wallet.BOB.address}"
@@ -164,7 +176,6 @@ async def test_user_acts_for_nobody_else(stand: Stand, queue: Queue, user: str) 
         ("slash/slash/slash", "fcm"),
         ("ünicode-ünicode", "fcm"),
         ("A" * 43, "fcm"),
-        (APNS.upper(), "apns"),
         (APNS[:-1], "apns"),
         ("ab" * 15, "apns"),
         ("ab" * 101, "apns"),

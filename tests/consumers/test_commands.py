@@ -2,10 +2,15 @@
 
 import asyncio
 import json
+import math
 import os
 import signal
+import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,16 +18,21 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import select
 from typer.testing import CliRunner
+from yarl import URL
 
 from consumers.__main__ import app
 from consumers.app_state import sign_requests
 from consumers.push.subscription import decoded
 from consumers.runtime.database import Database
+from consumers.runtime.errors import SourceUnavailable
+from consumers.runtime.source.dead_letters import DeadLetters
 from schemas.topology import HEADER_ATTEMPTS, HEADER_FIRST_SEEN, HEADER_REASON
 from tests.consumers.broker import Broker, until
-from tests.consumers.events import USER, event, message
+from tests.consumers.events import USER, Message, event, message
 from tests.consumers.push.authority import key_file
 from tests.consumers.push.push_service import Browser
+from tests.consumers.raw_publisher import RawPublisher, field, long, nested, short
+from tests.servers.rabbitmq import RabbitMQ
 
 TOKEN = "phone-registration-token-000001"
 ROOT = Path(__file__).parents[2]
@@ -153,6 +163,86 @@ async def test_looking_at_dead_letters_leaves_them_where_they_are(broker: Broker
 
 
 @pytest.mark.rabbitmq
+async def test_looking_often_destroys_nothing(broker: Broker, rabbitmq: RabbitMQ) -> None:
+    """The limit here is RabbitMQ 4's for a queue without a policy: one return more drops a message without a word."""
+    # https://github.com/rabbitmq/rabbitmq-server/pull/11937
+    policy = {"pattern": "^orders\\.dead$", "apply-to": "queues", "definition": {"delivery-limit": 20}}
+    vhost = URL(broker.url).path.removeprefix("/")
+    await asyncio.to_thread(rabbitmq.api, "PUT", f"policies/{vhost}/as-in-4", policy)
+    letters = DeadLetters(broker.url, "orders")
+    wanted = event("sign.opened", 2).id
+    seen = [len(await letters.first(100)) for _ in range(12)]
+    found = [await letters.find(wanted) for _ in range(12)]
+    missed = [await letters.redrive("no such event") for _ in range(12)]
+    left = await letters.first(100)
+
+    assert (seen, [letter is not None for letter in found], missed) == ([3] * 12, [True] * 12, [0] * 12)
+    assert [(letter.event_id, letter.reason) for letter in left] == [
+        (event("sign.opened", number).id, f"shop {number} is closed") for number in (1, 2, 3)
+    ]
+
+
+@pytest.mark.rabbitmq
+async def test_dead_letters_are_shown_whatever_stands_in_them(broker: Broker) -> None:
+    """Nothing that a terminal obeys is printed as it is, and no body, header or property stops a command."""
+    hostile = b"\x1b]0;owned\x07\x1b[2J\xe2\x80\xae"
+    bodies = (b"\xff\xfe\x00", b"[" * 100_000, b'{"a": NaN}', b'"\\ud800"', b"9" * 5000, hostile, b"", b"x" * 2_000_000)
+    with RawPublisher(broker.url) as raw:
+        for number, body in enumerate(bodies):
+            table = field(b"x-reason", b"S" + long(hostile)) + field(b"deep", nested(b"A", 1000))
+            names = {"message_id": short(hostile + b"%d" % number), "type": short(hostile)}
+            raw.publish(b"orders.dead", body, headers=long(table), **names)
+    letters = {letter.body: letter for letter in await DeadLetters(broker.url, "orders").first(100)}
+    shown = await run_async("dead-letters", "list", "orders")
+    rows = json.loads(await run_async("dead-letters", "list", "orders", "--json"))
+    for body in bodies:
+        event_id = letters[body].event_id
+        assert event_id is not None
+        shown += await run_async("dead-letters", "show", "orders", event_id)
+        whole = json.loads(await run_async("dead-letters", "show", "orders", event_id, "--json"), parse_constant=fail)
+        assert whole["event_id"] == event_id
+
+    assert len(rows) == len(bodies) + 3
+    assert "\\x1b]0;owned\\x07" in shown
+    assert not {char for char in shown if not char.isprintable()} - {"\n"}
+
+
+@pytest.mark.rabbitmq
+async def test_token_stays_hidden_in_a_command_that_cannot_be_read(broker: Broker) -> None:
+    """What was sent to register a device is a command also where it is cut short or strangely wrapped."""
+    for number, body in enumerate((b'{"data": {"token": "s3cret"', b'[{"token": "s3cret"}]')):
+        letter = Message(id=f"m{number}", type="xumm.device.registered", payload="p", routing_key="", body=body)
+        await broker.publish_to("orders.dead", letter, {})
+    shown = "".join([await run_async("dead-letters", "show", "orders", f"m{number}") for number in range(2)])
+
+    assert "s3cret" not in shown
+
+
+@pytest.mark.rabbitmq
+async def test_listing_says_what_drops_dead_letters(broker: Broker) -> None:
+    """How long they are kept is the operator's setting."""
+    assert "PROCESSOR_TOPOLOGY__DEAD_TTL" in await run_async("dead-letters", "list", "orders")
+
+
+@pytest.mark.rabbitmq
+async def test_broker_that_falls_silent_is_given_up(broker: Broker) -> None:
+    """At whatever step: each has its time, and then the command ends with one error of ours."""
+
+    async def look(chunks: int) -> bool:
+        async with silent_after(chunks, broker.url) as url:
+            try:
+                await DeadLetters(url, "orders", patience=timedelta(seconds=0.5)).first(100)
+            except SourceUnavailable:
+                return True
+            return False
+
+    async with asyncio.timeout(45):
+        gave_up = [await look(1), *await asyncio.gather(*(look(chunks) for chunks in range(2, 8)))]
+
+    assert gave_up == [True] * 7
+
+
+@pytest.mark.rabbitmq
 async def test_redriving_one_dead_letter_leaves_the_others(broker: Broker) -> None:
     """It returns to its queue with its attempts forgotten."""
     wanted = event("sign.opened", 2)
@@ -202,6 +292,32 @@ def test_unreachable_broker_is_told_without_its_password(monkeypatch: pytest.Mon
     assert "pa55word" not in shown
 
 
+def test_silent_database_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that takes the connection and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("CONSUMERS_DATABASE_URL", f"postgresql://user:pa55word@{place}/devices?connect_timeout=1")
+        shown = run("devices", "list", code=1)
+
+    assert "timeout" in shown
+    assert "pa55word" not in shown
+
+
+def test_command_that_nothing_stops_ends_all_the_same() -> None:
+    """A driver that waits in a thread of its own for ever costs a minute and no more."""
+    program = """
+import datetime, threading
+from consumers.commands.outcome import bounded
+with bounded(datetime.timedelta(seconds=0.2)):
+    threading.Event().wait()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (1, "the database gave no answer within 0.2 s\n")
+
+
 @pytest.mark.rabbitmq
 async def test_run_consumes_until_sigterm(amqp_url: str, tmp_path: Path) -> None:
     """The real process: an event becomes state, logs are JSON lines, and SIGTERM ends it in good order."""
@@ -225,6 +341,34 @@ async def test_run_consumes_until_sigterm(amqp_url: str, tmp_path: Path) -> None
 
 async def run_async(*arguments: str, code: int = 0) -> str:
     return await asyncio.to_thread(run, *arguments, code=code)
+
+
+@asynccontextmanager
+async def silent_after(chunks: int, url: str) -> AsyncIterator[str]:
+    """An address of the broker's that passes on so many of its answers and then, on every connection, no more."""
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: float = math.inf) -> None:
+        while left and (data := await reader.read(65536)):
+            writer.write(data)
+            left -= 1
+        if not left:
+            await ended.wait()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_broker, to_broker = await asyncio.open_connection(URL(url).host, URL(url).port)
+        with suppress(OSError):
+            await asyncio.gather(carry(reader, to_broker), carry(from_broker, writer, chunks))
+        for each in (writer, to_broker):
+            each.close()
+
+    ended = asyncio.Event()
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
+        yield str(URL(url).with_port(server.sockets[0].getsockname()[1]))
+        ended.set()
+
+
+def fail(constant: str) -> None:
+    pytest.fail(f"{constant} is not JSON")
 
 
 async def _bury(broker: Broker, number: int) -> None:

@@ -82,6 +82,22 @@ def test_no_event_queue_gets_device_tokens() -> None:
     assert "xumm.commands" not in {policy.name for policy in topology.policies}
 
 
+def test_no_queue_drops_what_is_looked_at() -> None:
+    """A queue that dead-letters nothing has no delivery limit that anybody reaches, whatever the broker has."""
+    limits = {
+        policy.name: policy.definition.get("delivery-limit", 0)
+        for policy in desired().policies
+        if policy.apply_to == "queues" and policy.name != "xumm.log"
+    }
+    parking = {
+        name: limit for name, limit in limits.items() if name.endswith((".dead", "0s")) or name == "xumm.unrouted"
+    }
+
+    assert (len(limits), len(parking)) == (18, 14)
+    assert set(parking.values()) == {1_000_000_000}
+    assert limits["xumm.watch"] == 1_000_000_000
+
+
 def test_options_become_policies() -> None:
     """Limits and durations show in the definitions, in the broker's units."""
     options = TopologyOptions(

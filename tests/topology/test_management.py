@@ -1,6 +1,7 @@
 import pytest
+from aiohttp import web
 
-from processor.topology import ManagementAccess, parse_access
+from processor.topology import ManagementAccess, TopologyError, desired, parse_access, plan
 
 
 @pytest.mark.parametrize(
@@ -40,3 +41,26 @@ def test_a_bad_management_url_is_refused_without_its_password(url: str) -> None:
 def test_the_password_does_not_show() -> None:
     """Access can be logged."""
     assert "hunter2" not in repr(ManagementAccess(url="http://b", user="u", password="hunter2"))
+
+
+@pytest.mark.parametrize("answer", ["{}", "[{}]", "[5]", "null", '[{"name": "x"}]', "<html>", "[" * 5000])
+async def test_an_answer_of_another_form_is_told(answer: str) -> None:
+    """What stands between may answer anything; the error is ours, and tells no password."""
+
+    async def say(_: web.Request) -> web.Response:
+        return web.Response(text=answer, content_type="application/json")
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", say)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    access = ManagementAccess(url=f"http://{host}:{port}", user="u", password="hunter2")
+    try:
+        with pytest.raises(TopologyError) as raised:
+            await plan(access, desired())
+    finally:
+        await runner.cleanup()
+
+    assert "hunter2" not in str(raised.value)

@@ -123,7 +123,8 @@ async def test_drift_is_noticed_and_mended(
     await apply(access, applied)
 
     assert [str(change) for change in drift.changes] == [
-        "~ update policy app-state.dead\n"  # noqa: ISC004 - one text of five lines
+        "~ update policy app-state.dead\n"  # noqa: ISC004 - one text of six lines
+        "      delivery-limit: unset -> 1000000000\n"
         "      max-length: 5 -> 100000\n"
         "      message-ttl: unset -> 2592000000\n"
         "      overflow: unset -> 'reject-publish'\n"
@@ -163,6 +164,19 @@ async def test_a_full_queue_refuses_instead_of_dropping(
 
     assert (outcomes[0], outcomes[-1]) == (None, Refused)
     assert first.message_id == a_message(0).id
+
+
+async def test_looking_at_dead_letters_costs_none(
+    access: ManagementAccess, applied: Topology, amqp_url: str, channel: AbstractChannel
+) -> None:
+    """The queue takes its policy, and a message that is returned more often than any default allows is still there."""
+    await _publish(channel, "xumm.dead", "app-state")
+    for _ in range(25):
+        async with await aio_pika.connect(amqp_url) as connection:
+            await _next(await connection.channel(), "app-state.dead")
+    left = await _next(channel, "app-state.dead")
+
+    assert (left.message_id, left.headers["x-delivery-count"]) == ("m1", 25)
 
 
 async def test_another_queue_type_is_a_conflict(

@@ -1,41 +1,41 @@
 """Looking at dead letters without consuming them, and giving them back to their queue.
 
-A dead letter is looked at by getting it and letting the closing channel return it, the one way that AMQP has.
+A dead letter is looked at by getting it and returning it, the one way that AMQP has. Quorum queues count returns, and
+from RabbitMQ 4.0 they drop what was returned twenty times, unless a policy says otherwise. So letters are returned by
+``basic.nack``, which counts for nothing from 4.3, and one that was looked at often is replaced by a copy.
+
+Sources: https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling,
+https://github.com/rabbitmq/rabbitmq-server/pull/11937 (the limit), https://github.com/rabbitmq/rabbitmq-server/pull/15387
+(what counts from 4.3).
 """
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractIncomingMessage
 
 from consumers.runtime.errors import SettleFailed, SourceUnavailable
-from consumers.runtime.reason import MASK, describe
-from consumers.runtime.source.port import attempts_in
-from consumers.runtime.source.republisher import Republisher, copy_of
-from consumers.runtime.source.session import CALL_TIMEOUT, address_of, connect
+from consumers.runtime.reason import MASK
+from consumers.runtime.source.port import OWN_HEADERS, Headers, attempts_in
+from consumers.runtime.source.reading import Reading
+from consumers.runtime.source.republisher import Republisher, TooLarge
+from consumers.runtime.source.session import CALL_TIMEOUT
 from schemas.commands import DEVICE_COMMANDS
-from schemas.topology import (
-    HEADER_ATTEMPTS,
-    HEADER_FIRST_SEEN,
-    HEADER_QUEUE,
-    HEADER_REASON,
-    dead_letter_queue,
-)
+from schemas.topology import HEADER_FIRST_SEEN, HEADER_REASON, PUSH_DEVICES, dead_letter_queue
 
-RETURN_TIMEOUT: Final = timedelta(seconds=3)
-RETURN_POLL: Final = timedelta(milliseconds=20)
-OWN_HEADERS: Final = (HEADER_ATTEMPTS, HEADER_QUEUE, HEADER_REASON, HEADER_FIRST_SEEN)
+RENEW_AFTER: Final = 10
+"""Returns after which a letter is replaced by a copy: half of what RabbitMQ 4 allows by default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
     """A message that failed for good."""
 
+    queue: str
     event_id: str | None
     type: str | None
     payload: str | None
@@ -46,10 +46,11 @@ class DeadLetter:
     body: bytes
 
     @classmethod
-    def parse(cls, message: AbstractIncomingMessage) -> Self:
+    def parse(cls, message: AbstractIncomingMessage, queue: str) -> Self:
         """What ``message`` says of itself; one that the broker dead-lettered says it in ``x-death``."""
         headers = dict(message.headers)
         return cls(
+            queue=queue,
             event_id=message.message_id,
             type=message.type,
             payload=message.correlation_id,
@@ -63,113 +64,99 @@ class DeadLetter:
     @property
     def event(self) -> Any:
         """The body as JSON, device tokens masked; as text where it is none."""
+        is_command = self.queue == PUSH_DEVICES or self.type in DEVICE_COMMANDS
         text = self.body.decode(errors="replace")
         try:
-            found = json.loads(text)
-        except ValueError:
-            return text
-        return _without_tokens(found) if self.type in DEVICE_COMMANDS else found
-
-
-def _without_tokens(command: Any) -> Any:
-    if isinstance(command, dict):
-        return {name: MASK if name in {"token", "keys"} else _without_tokens(value) for name, value in command.items()}
-    return command
+            found = json.loads(text, parse_constant=_refuse)
+            return _without_tokens(found) if is_command else found
+        except (ValueError, RecursionError):
+            return f"{MASK} {len(self.body)} bytes that are no JSON" if is_command else text
 
 
 class DeadLetters:
-    """The dead letters of one queue."""
+    """The dead letters of one queue. ``patience`` is how long the broker may take for each answer."""
 
-    def __init__(self, url: str, queue: str) -> None:
+    def __init__(self, url: str, queue: str, *, patience: timedelta = CALL_TIMEOUT) -> None:
         self._url = url
         self._queue = queue
+        self._patience = patience
 
     async def first(self, limit: int) -> list[DeadLetter]:
         """At most ``limit``, in the order in which consumers first met them. Raises `SourceUnavailable`.
 
         Which ones those are is up to the broker: looking at quorum queues mixes up their order.
         """
-        async with self._messages(limit) as messages:
-            found = [DeadLetter.parse(message) async for message in messages]
+        async with self._look() as (reading, _):
+            found = [DeadLetter.parse(message, self._queue) async for message in reading.messages(limit)]
         return sorted(found, key=lambda letter: letter.first_seen_at or "")
 
     async def find(self, event_id: str) -> DeadLetter | None:
         """The one with that event id. Raises `SourceUnavailable`."""
-        async with self._messages(None) as messages:
-            async for message in messages:
+        found = None
+        async with self._look() as (reading, _):
+            async for message in reading.messages():
                 if message.message_id == event_id:
-                    return DeadLetter.parse(message)
-        return None
+                    found = DeadLetter.parse(message, self._queue)
+                    break
+        return found
 
     async def redrive(self, event_id: str | None = None) -> int:
         """Give the one with that event id, or all that lie there now, back to the queue; how many.
 
         Attempts start over. Each is published, confirmed, and only then removed here. Raises `SourceUnavailable`.
         """
-        republisher = Republisher([self._url], name=f"consumers redrive {self._queue}")
         redriven = 0
         try:
-            async with self._messages(None) as messages:
-                async for message in messages:
+            async with self._look() as (reading, republisher):
+                async for message in reading.messages():
                     if event_id in {None, message.message_id}:
-                        await republisher.publish("", self._queue, _fresh_copy(message))
-                        await message.ack()
+                        await republisher.publish("", self._queue, message, _fresh_headers(message))
+                        await reading.remove(message)
                         redriven += 1
-        except SettleFailed as error:
+        except SourceUnavailable as error:
             raise SourceUnavailable(f"{redriven} redriven, then: {error}") from error
-        finally:
-            await republisher.close()
         return redriven
 
     @asynccontextmanager
-    async def _messages(self, limit: int | None) -> AsyncIterator[AsyncIterator[AbstractIncomingMessage]]:
-        """At most ``limit`` of the messages there now; those not acknowledged are back when the context ends."""
+    async def _look(self) -> AsyncIterator[tuple[Reading, Republisher]]:
+        """The dead letters, and a way to publish copies. Those not removed are back when the context ends."""
+        name = f"consumers dead letters {self._queue}"
         try:
-            connection = await connect(self._url, name=f"consumers dead letters {self._queue}")
-        except Exception as error:
-            raise SourceUnavailable(f"{address_of(self._url)}: {describe(error)}") from error
-        async with connection:
-            there = await self._count(connection)
-            taken: list[AbstractIncomingMessage] = []
-            channel = await connection.channel(publisher_confirms=False)
+            async with (
+                Reading(self._url, dead_letter_queue(self._queue), patience=self._patience) as reading,
+                Republisher([self._url], name=name) as republisher,
+            ):
+                yield reading, republisher
+                await reading.put_back(await self._renew(reading, republisher))
+        except SettleFailed as error:
+            raise SourceUnavailable(str(error)) from error
+
+    async def _renew(self, reading: Reading, republisher: Republisher) -> int:
+        """Put copies in the place of what was returned often; how many. What the broker takes no copy of stays."""
+        renewed = 0
+        for message in reading.held:
+            if _returns(message.headers) < RENEW_AFTER:
+                continue
+            headers = {**message.headers, HEADER_REASON: _reason(message.headers)}
             try:
-                yield self._get(channel, there if limit is None else min(limit, there), taken)
-            finally:
-                await channel.close()
-            await self._await_return(connection, there - sum(message.processed for message in taken))
-
-    async def _get(
-        self, channel: AbstractChannel, count: int, taken: list[AbstractIncomingMessage]
-    ) -> AsyncIterator[AbstractIncomingMessage]:
-        queue = await channel.get_queue(dead_letter_queue(self._queue), ensure=False)
-        for _ in range(count):
-            message = await queue.get(fail=False, timeout=CALL_TIMEOUT.total_seconds())
-            if message is None:
-                return
-            taken.append(message)
-            yield message
-
-    async def _count(self, connection: AbstractConnection) -> int:
-        """Messages ready. Raises `SourceUnavailable` if there is no such queue."""
-        name = dead_letter_queue(self._queue)
-        try:
-            async with connection.channel(publisher_confirms=False) as channel:
-                queue = await channel.declare_queue(name, passive=True, timeout=CALL_TIMEOUT.total_seconds())
-        except Exception as error:
-            raise SourceUnavailable(f"{name}: {describe(error)}") from error
-        return queue.declaration_result.message_count or 0
-
-    async def _await_return(self, connection: AbstractConnection, expected: int) -> None:
-        """Wait a little for the broker to have put back what was looked at, so that the next look sees it."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(RETURN_TIMEOUT.total_seconds()):
-                while await self._count(connection) < expected:  # noqa: ASYNC110  a broker sends no notice of it
-                    await asyncio.sleep(RETURN_POLL.total_seconds())
+                await republisher.publish("", dead_letter_queue(self._queue), message, headers)
+            except TooLarge:
+                continue
+            except SettleFailed:
+                break
+            await reading.remove(message)
+            renewed += 1
+        return renewed
 
 
-def _fresh_copy(message: AbstractIncomingMessage) -> Any:
-    kept = {name: value for name, value in message.headers.items() if name not in OWN_HEADERS}
-    return copy_of(message, kept)
+def _fresh_headers(message: AbstractIncomingMessage) -> Headers:
+    return {name: value for name, value in message.headers.items() if name not in OWN_HEADERS}
+
+
+def _returns(headers: Mapping[str, Any]) -> int:
+    """How often a message was returned, by whichever count of the broker is higher."""
+    counts = [headers.get(name) for name in ("x-delivery-count", "x-acquired-count")]
+    return max((count for count in counts if isinstance(count, int)), default=0)
 
 
 def _reason(headers: Mapping[str, Any]) -> str:
@@ -184,3 +171,19 @@ def _reason(headers: Mapping[str, Any]) -> str:
 
 def _text_or_none(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _without_tokens(command: Any) -> Any:
+    match command:
+        case dict():
+            return {
+                name: MASK if name in {"token", "keys"} else _without_tokens(value) for name, value in command.items()
+            }
+        case list():
+            return [_without_tokens(each) for each in command]
+        case _:
+            return command

@@ -4,12 +4,17 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from consumers.runtime.reason import clean
 from schemas.topology import HEADER_ATTEMPTS, HEADER_FIRST_SEEN, HEADER_QUEUE, HEADER_REASON
 
 Headers = Mapping[str, object]
+
+OWN_HEADERS: Final = frozenset({HEADER_ATTEMPTS, HEADER_FIRST_SEEN, HEADER_QUEUE, HEADER_REASON})
+"""What a consumer says of a message that it retried or dead-lettered."""
+MOST_ATTEMPTS: Final = 1_000_000
+"""More are not counted: a header of a stranger may say any number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,7 +78,7 @@ class Source(Protocol):
 def attempts_in(headers: Headers) -> int:
     """How often handling was tried, from `HEADER_ATTEMPTS`; 0 without it or if it makes no sense."""
     value = headers.get(HEADER_ATTEMPTS)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return min(value, MOST_ATTEMPTS) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def first_seen_in(headers: Headers, now: datetime) -> datetime:
@@ -83,9 +88,9 @@ def first_seen_in(headers: Headers, now: datetime) -> datetime:
         return now
     try:
         seen_at = datetime.fromisoformat(value)
-    except ValueError:
+        return seen_at.astimezone(UTC) if seen_at.tzinfo else seen_at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return now
-    return seen_at if seen_at.tzinfo else seen_at.replace(tzinfo=UTC)
 
 
 def settlement_headers(delivery: Delivery, *, queue: str, reason: str) -> Headers:

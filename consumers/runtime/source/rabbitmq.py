@@ -19,12 +19,14 @@ from consumers.runtime.backoff import Backoff
 from consumers.runtime.errors import DeliveryLost, SourceUnavailable
 from consumers.runtime.reason import describe
 from consumers.runtime.source.port import Delivery, attempts_in, first_seen_in, settlement_headers
-from consumers.runtime.source.republisher import Republisher, copy_of
+from consumers.runtime.source.republisher import Republisher, TooLarge
 from consumers.runtime.source.session import CALL_TIMEOUT, RabbitDelivery, Session
 from schemas.topology import DEAD_LETTERS, RETRIES, retry_queue
 
 log = structlog.get_logger()
 
+BEGINNING: Final = 64 * 1024
+"""Bytes that are kept of a body that the broker takes no more."""
 STEADY_AFTER: Final = timedelta(seconds=30)
 """A session that lasted this long resets the backoff; one that merely began does not."""
 
@@ -118,11 +120,17 @@ class RabbitSource:
             raise DeliveryLost(f"not acknowledged: {describe(error)}") from error
 
     async def _replace(self, delivery: Delivery, exchange: str, key: str, reason: str) -> None:
-        """Publish the copy, wait for its confirm, and only then acknowledge the original."""
+        """Publish the copy, wait for its confirm, and only then acknowledge the original.
+
+        What is too large for a copy is dead-lettered with the beginning of its body.
+        """
         held = _claim(delivery)
         headers = settlement_headers(delivery, queue=self._queue, reason=reason)
         try:
-            await self._republisher.publish(exchange, key, copy_of(held.message, headers))
+            try:
+                await self._republisher.publish(exchange, key, held.message, headers)
+            except TooLarge:
+                await self._republisher.publish(DEAD_LETTERS, self._queue, held.message, headers, longest=BEGINNING)
         except BaseException:
             held.session.return_claim(held)
             raise

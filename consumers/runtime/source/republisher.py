@@ -3,19 +3,26 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from types import TracebackType
+from typing import Final, Self
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractMessage
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.exceptions import ChannelPreconditionFailed
 
 from consumers.runtime.errors import SettleFailed
 from consumers.runtime.reason import describe
-from consumers.runtime.source.port import Headers
+from consumers.runtime.source.port import OWN_HEADERS, Headers
 from consumers.runtime.source.session import close, connect
+from processor.publisher.copies import DEFAULT_FRAME, carriable, listed
+from processor.publisher.receiving import SanitizedConnection
+from schemas.topology import HEADER_DROPPED, HEADER_TRACEPARENT
 
 PUBLISH_TIMEOUT: Final = timedelta(seconds=15)
-BROKER_HEADERS: Final = ("x-death", "x-delivery-count", "x-acquired-count")
-BROKER_PREFIXES: Final = ("x-first-death-", "x-last-death-")
+
+
+class TooLarge(SettleFailed):
+    """The broker takes no message of this size, though it took this one once: its limit was higher then."""
 
 
 class Republisher:
@@ -29,15 +36,27 @@ class Republisher:
         self._name = name
         self._turn = 0
         self._one_in_flight = asyncio.Lock()
-        self._connection: AbstractConnection | None = None
+        self._connection: SanitizedConnection | None = None
         self._channel: AbstractChannel | None = None
 
-    async def publish(self, exchange: str, routing_key: str, message: AbstractMessage) -> None:
-        """Return once the broker holds ``message`` in a queue. Raises `SettleFailed`: it may or may not hold it."""
+    async def publish(
+        self,
+        exchange: str,
+        routing_key: str,
+        message: AbstractIncomingMessage,
+        headers: Headers,
+        *,
+        longest: int | None = None,
+    ) -> None:
+        """Return once the broker holds a copy in a queue, with ``headers`` as far as a copy can carry them.
+
+        A body is cut after ``longest`` bytes. Raises `SettleFailed`: the broker may or may not hold the copy; or
+        `TooLarge`: it does not.
+        """
         async with self._one_in_flight:
             try:
                 async with asyncio.timeout(PUBLISH_TIMEOUT.total_seconds()):
-                    await self._publish(exchange, routing_key, message)
+                    await self._publish(exchange, routing_key, message, headers, longest)
             except asyncio.CancelledError as error:
                 await self._drop()
                 task = asyncio.current_task()
@@ -46,18 +65,35 @@ class Republisher:
                 raise SettleFailed(f"publishing to {exchange or 'queue'} {routing_key} was cut off") from error
             except Exception as error:
                 await self._drop()
-                raise SettleFailed(
-                    f"not published to {exchange or 'queue'} {routing_key}: {describe(error)}"
-                ) from error
+                kind = TooLarge if isinstance(error, ChannelPreconditionFailed) else SettleFailed
+                raise kind(f"not published to {exchange or 'queue'} {routing_key}: {describe(error)}") from error
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._drop()
 
     async def close(self) -> None:
         """Close the connection, if there is one."""
         await self._drop()
 
-    async def _publish(self, exchange: str, routing_key: str, message: AbstractMessage) -> None:
+    async def _publish(
+        self,
+        exchange: str,
+        routing_key: str,
+        message: AbstractIncomingMessage,
+        headers: Headers,
+        longest: int | None,
+    ) -> None:
         channel = self._channel or await self._open()
+        frame_size = DEFAULT_FRAME if self._connection is None else self._connection.frame_size
+        copy = _copy_of(message, headers if longest is None else _with_cut(headers, longest), frame_size)
+        copy.body = copy.body[:longest]
         target = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
-        await target.publish(message, routing_key, mandatory=True)
+        await target.publish(copy, routing_key, mandatory=True)
 
     async def _open(self) -> AbstractChannel:
         url = self._urls[self._turn % len(self._urls)]
@@ -77,16 +113,16 @@ class Republisher:
             await close(connection)
 
 
-def copy_of(message: AbstractIncomingMessage, headers: Headers) -> aio_pika.Message:
-    """A persistent copy with ``headers``, less what the broker notes in them for itself."""
-    kept: dict[str, Any] = {
-        name: value
-        for name, value in headers.items()
-        if name not in BROKER_HEADERS and not name.startswith(BROKER_PREFIXES)
-    }
+def _with_cut(headers: Headers, longest: int) -> Headers:
+    names = (headers.get(HEADER_DROPPED), f"(body after {longest} bytes)")
+    return {**headers, HEADER_DROPPED: listed(name for name in names if isinstance(name, str))}
+
+
+def _copy_of(message: AbstractIncomingMessage, headers: Headers, frame_size: int) -> aio_pika.Message:
+    """A persistent copy, with what it can carry of ``headers``."""
     return aio_pika.Message(
         message.body,
-        headers=kept,
+        headers=carriable(headers, OWN_HEADERS | {HEADER_TRACEPARENT}, frame_size=frame_size),
         content_type=message.content_type,
         content_encoding=message.content_encoding,
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,

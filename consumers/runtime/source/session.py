@@ -8,7 +8,6 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self
 
-import aio_pika
 import aiormq.abc
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
@@ -17,6 +16,7 @@ from yarl import URL
 from consumers.runtime.errors import SourceUnavailable
 from consumers.runtime.reason import describe
 from consumers.runtime.source.port import Delivery
+from processor.publisher.receiving import SanitizedConnection
 
 CALL_TIMEOUT: Final = timedelta(seconds=10)
 CLOSE_TIMEOUT: Final = timedelta(seconds=10)
@@ -97,7 +97,7 @@ class Session:
                 await self._open()
         except asyncio.CancelledError as error:
             await self._close()
-            _raise_if_wanted(error)
+            raise_if_wanted(error)
             raise SourceUnavailable(f"{self.address}: gave no answer") from error
         except ChannelNotFoundEntity as error:
             await self._close()
@@ -135,7 +135,7 @@ class Session:
         try:
             answer = await self._channel.queue_declare(self._queue, passive=True, timeout=self._patience)
         except asyncio.CancelledError as error:
-            _raise_if_wanted(error)
+            raise_if_wanted(error)
             self.lose("the broker gave no answer")
             return
         except Exception as error:  # noqa: BLE001  however it failed, the session is of no use any more
@@ -170,10 +170,10 @@ class Session:
         self.lose(f"connection closed: {describe(error)}" if error else "connection closed")
 
 
-async def connect(url: str, *, name: str) -> AbstractConnection:
+async def connect(url: str, *, name: str) -> SanitizedConnection:
     """A plain connection that does not restore itself, with a heartbeat that notices a dead peer within a minute."""
     options = {} if "heartbeat" in URL(url).query else {"heartbeat": str(HEARTBEAT_SECONDS)}
-    connection = aio_pika.Connection(URL(url).update_query(options), client_properties={"connection_name": name})
+    connection = SanitizedConnection(URL(url).update_query(options), client_properties={"connection_name": name})
     try:
         await connection.connect(timeout=CALL_TIMEOUT.total_seconds())
     except BaseException:
@@ -197,7 +197,7 @@ def address_of(url: str) -> str:
     return f"{parsed.host}:{parsed.port}"
 
 
-def _raise_if_wanted(error: asyncio.CancelledError) -> None:
+def raise_if_wanted(error: asyncio.CancelledError) -> None:
     """Raise ``error`` if somebody cancelled this task; a hung broker makes one that nobody asked for."""
     task = asyncio.current_task()
     if task is None or task.cancelling():

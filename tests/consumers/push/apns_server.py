@@ -1,4 +1,7 @@
-"""Apple's push service of our own: HTTP/2 over TLS, device tokens, and provider tokens that it verifies."""
+"""Apple's push service of our own: HTTP/2 over TLS, device tokens, and provider tokens that it verifies.
+
+Answers: https://developer.apple.com/documentation/usernotifications/handling-notification-responses-from-apns.
+"""
 
 import asyncio
 import json

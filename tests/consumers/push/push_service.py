@@ -1,4 +1,9 @@
-"""A browser's push service of our own, and the browser: it verifies who sends, and reads what was encrypted for it."""
+"""A browser's push service of our own, and the browser: it verifies who sends, and reads what was encrypted for it.
+
+Answers: RFC 8030 section 5 and 7.2 (201, 410, 413), RFC 8292 section 4.2 (403); what tests have it say beyond is of
+https://developer.apple.com/documentation/usernotifications/sending-web-push-notifications-in-web-apps-and-browsers and
+https://autopush.readthedocs.io/en/latest/http.html.
+"""
 
 import asyncio
 import json

@@ -7,12 +7,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from consumers.push.answer import retry_after
+from consumers.push.apns import ApnsChannel, ProviderTokens
 from consumers.push.channel import Channel, Unregistered
 from consumers.push.channels import open_channels
 from consumers.push.devices import Device
 from consumers.push.fcm import open_fcm
+from consumers.push.signing_key import SigningKey
 from consumers.push.webpush import open_webpush
 from consumers.runtime.errors import ConsumerError, Fatal, Retry
 from consumers.runtime.settings import Settings
@@ -56,7 +61,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "dead": push_service.Refusal(status=410),
         "busy": push_service.Refusal(status=503, headers=WAIT),
         "limited": push_service.Refusal(status=429, headers=WAIT),
-        "misconfigured": push_service.Refusal(status=403),
+        "misconfigured": push_service.Refusal(status=400),
         "too large": push_service.Refusal(status=413),
         "silent": push_service.Refusal(status=201, silent=True),
         "garbage error": push_service.Refusal(status=502, body=GARBAGE),
@@ -163,6 +168,69 @@ async def test_answer_becomes_an_outcome(
     assert getattr(raised, "after", None) == (None if after is None else timedelta(seconds=after))
     assert provided.device.token[-12:] not in str(raised)
     assert provided.served() == [provided.device.token]
+
+
+ODD = (
+    "5", "null", "[]", '"x"', "{", "", GARBAGE, "[" * 50_000, "9" * 5000, '{"error": 5}', '{"error": {"details": 5}}',
+    '{"error": {"details": [5, {"fieldViolations": 5}]}}', '{"error": {"details": [{"fieldViolations": [5, null]}]}}',
+    '{"error": {"status": [], "details": [{"errorCode": {}, "fieldViolations": {"field": "message.token"}}]}}',
+    '{"reason": 5}', '{"reason": {"a": [1]}, "timestamp": "x"}', '{"reason": "Unregistered", "timestamp": 1e400}',
+    '{"timestamp": true}', '{"timestamp": -99999999999999999999}', '{"timestamp": NaN}', '{"error": {"details": [[]]}}',
+)  # fmt: skip
+"""Bodies that a proxy, a mistake or a new version brings."""
+
+
+async def test_body_of_any_kind_is_an_answer(provided: Provided) -> None:
+    """What stands in it raises nothing: the status says what to do, whatever it is."""
+    statuses = (400, 403, 404, 410, 429, 500)
+    outcomes = []
+    for status in statuses:
+        for body in ODD:
+            provided.answers.append(odd_answer(provided.name, status, body))
+            outcomes.append(await provided.outcome())
+
+    assert {type(outcome) for outcome in outcomes} <= {Unregistered, Retry, Fatal}
+    assert await provided.outcome() is None
+
+
+def odd_answer(name: str, status: int, body: str) -> Any:
+    match name:
+        case "fcm":
+            return fcm_server.Refusal(status=status, api_status="", text=body)
+        case "apns":
+            return apns_server.Refusal(status=status, body=body.encode()[:16_000])
+        case _:
+            return push_service.Refusal(status=status, body=body)
+
+
+@pytest.mark.parametrize(
+    "wait",
+    ["", "x", "-1", "9" * 999, "1e9", "Wed, 99 Foo 2026 25:61:61 GMT", "Mon, 1 Jan 0001 00:00:00 +2359", "\x00", "²"],
+)
+def test_wait_of_any_kind_is_one(wait: str) -> None:
+    """A header that makes no sense is none, and a long one is a day."""
+    found = retry_after({"Retry-After": wait})
+
+    assert found is None or timedelta(0) <= found <= timedelta(days=1)
+
+
+async def test_endless_body_is_not_read_to_its_end() -> None:
+    """As much as an answer can need, and no more."""
+    sent = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            sent.append(1)
+            yield b"x" * 10_000
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(400, content=endless()))
+    key = SigningKey(ec.generate_private_key(ec.SECP256R1()))
+    async with httpx.AsyncClient(transport=transport, base_url="https://localhost") as client:
+        tokens = ProviderTokens(key, key_id="K", team_id="T")
+        with pytest.raises(Fatal, match="400"):
+            await ApnsChannel(client, tokens, topic="t", timeout=timedelta(seconds=5)).push(PHONE, notification())
+
+    assert len(sent) < 10
 
 
 @pytest.mark.parametrize(

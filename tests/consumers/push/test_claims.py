@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -334,3 +335,40 @@ async def test_browser_on_no_known_service_is_refused_without_a_dead_letter(tmp_
     assert tokens == [known.endpoint]
     assert [line["event"] for line in lines] == ["device.refused", "device.registered"]
     assert [each for each in (known, strange) if each.endpoint in str(lines)] == []
+
+
+UPPER = "AB" * 32
+
+
+def apple(token: str) -> Device:
+    return Device(owner=ACCOUNT, token=token, platform="ios", channel="apns", application=APPLICATION)
+
+
+async def test_apple_token_is_one_device_whatever_its_case(database_url: str) -> None:
+    """It is registered once, pushed to once and removed at once."""
+    async with Database(database_url.replace("postgresql://", "postgresql+psycopg://")) as database:
+        await database.create(METADATA, name="push", version=Push.schema_version)
+        for second, token in enumerate((UPPER, UPPER.lower())):
+            at = NOON + timedelta(seconds=second)
+            await database.write(lambda db, token=token, at=at: claims.register(db, apple(token), at=at))
+        waiting = await database.read(lambda db: devices.unserved(db, "e", [ACCOUNT], APPLICATION))
+        gone = await database.write(lambda db: devices.remove(db, UPPER))
+
+    assert ([device.token for device in waiting], gone) == ([UPPER.lower()], 1)
+
+
+async def test_registry_of_an_earlier_version_is_renewed(database_url: str) -> None:
+    """Where both ways of writing a token had a device each, one is left, with what was noted of it."""
+    old = sha256(UPPER.encode()).hexdigest()
+    async with Database(database_url.replace("postgresql://", "postgresql+psycopg://")) as database:
+        await database.create(METADATA, name="push", version=Push.schema_version)
+        await database.write(lambda db: claims.register(db, apple(UPPER), at=NOON))
+        await database.write(lambda db: devices.note_served(db, "e", apple(UPPER)))
+        for table in ("devices", "routes", "claims", "pushes"):
+            await database.write(lambda db, table=table: db.execute(text(f"UPDATE {table} SET token_hash = '{old}'")))  # noqa: S608  names of ours
+        await database.write(lambda db: devices.add(db, apple(UPPER.lower())))
+        renewed = [await database.write(devices.renew_hashes) for _ in range(2)]
+        found = await database.read(devices.list_of)
+        waiting = await database.read(lambda db: devices.unserved(db, "e", [ACCOUNT], APPLICATION))
+
+    assert (renewed, [device.application for device in found], waiting) == ([1, 0], [APPLICATION], [])

@@ -12,10 +12,14 @@ from consumers.push.channel import Channel, Unregistered
 from consumers.push.devices import Device
 from consumers.push.notification import Notification
 from consumers.push.tables import doubts as doubts_table
+from consumers.push.webpush import open_webpush
+from consumers.runtime.settings import Settings
 from tests.consumers.events import USER, event
-from tests.consumers.push import apns_server
+from tests.consumers.push import apns_server, fcm_server, push_service
 from tests.consumers.push.apns_server import ApnsServer
-from tests.consumers.push.notifications import PHONE
+from tests.consumers.push.fcm_server import FcmServer
+from tests.consumers.push.notifications import PHONE, device_of
+from tests.consumers.push.push_service import Directory, PushService
 from tests.consumers.push.test_delivery import Consuming, consuming
 
 HEALTHY = Device(owner=USER, token="cd" * 32, platform="ios", channel="apns")
@@ -128,3 +132,53 @@ async def test_apns_itself_is_not_believed_at_once(tmp_path: Path, apns: ApnsSer
         left = await push.registered()
 
     assert ("devices.disowned" in names, "device.removed" in names, left) == (True, False, {PHONE.token})
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        fcm_server.Refusal(status=400, api_status="INVALID_ARGUMENT", error_code="INVALID_ARGUMENT"),
+        fcm_server.Refusal(status=403, api_status="PERMISSION_DENIED", error_code="SENDER_ID_MISMATCH"),
+    ],
+    ids=["argument", "sender"],
+)
+async def test_fcm_blames_a_device_and_no_message(tmp_path: Path, fcm: FcmServer, refusal: fcm_server.Refusal) -> None:
+    """What it says of one token is doubted: each event is handled, and after a day the token goes."""
+    healthy, dead = (Device(owner=USER, token=f"registration-token-{name}", platform="android") for name in "ab")
+    fcm.refusals[dead.token] = [refusal] * 9
+    options = {"push_channel": "fcm", "fcm_credentials": fcm.key_file(tmp_path), "fcm_url": fcm.url}
+    async with consuming(f"sqlite:///{tmp_path}/push.db", **options) as push:
+        await push.register(healthy)
+        await hear_of(push, 1)
+        await push.register(dead)
+        early = await hear_of(push, 2, 3, 4)
+        await age(push)
+        late = await hear_of(push, 5)
+        left = await push.registered()
+
+    assert (early, late, left) == (["device.doubted"] * 3, ["device.removed"], {healthy.token})
+    assert fcm.tokens_served == [healthy.token] * 5
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(401, ""), (403, ""), (403, '{"reason":"BadJwtToken"}'), (400, '{"reason":"VapidPkHashMismatch"}')],
+)
+async def test_push_service_blames_a_subscription_and_no_message(
+    tmp_path: Path, service: PushService, status: int, body: str
+) -> None:
+    """A browser that subscribed to an earlier key costs the others nothing."""
+    healthy, stale = (service.subscribe(name) for name in ("one", "two"))
+    service.refusals[stale.endpoint] = [push_service.Refusal(status=status, body=body)] * 9
+    settings = Settings(**service.options(tmp_path), _env_file=None)
+    async with (
+        open_webpush(settings, Directory(service.port)) as webpush,
+        consuming(f"sqlite:///{tmp_path}/push.db", {"webpush": webpush}) as push,
+    ):
+        await push.register(device_of(healthy))
+        await hear_of(push, 1)
+        await push.register(device_of(stale))
+        names = await hear_of(push, 2, 3)
+
+    assert names == ["device.doubted"] * 2
+    assert service.tokens_served == [healthy.endpoint] * 3

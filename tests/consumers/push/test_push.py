@@ -117,9 +117,11 @@ async def test_retry_after_a_partial_failure_serves_only_the_others(tmp_path: Pa
     "refusal",
     [
         Refusal(status=404, api_status="NOT_FOUND", error_code="UNREGISTERED"),
+        Refusal(status=404, api_status="NOT_FOUND", error_code="UNREGISTERED", in_pieces=True),
         Refusal(status=400, api_status="INVALID_ARGUMENT", bad_field="message.token"),
+        Refusal(status=400, api_status="INVALID_ARGUMENT", error_code="INVALID_ARGUMENT", bad_field="message.token"),
     ],
-    ids=["unregistered", "invalid token"],
+    ids=["unregistered", "in pieces", "invalid token", "invalid token and code"],
 )
 async def test_device_that_the_provider_does_not_know_is_removed(
     tmp_path: Path, fcm: FcmServer, refusal: Refusal
@@ -139,13 +141,12 @@ async def test_device_that_the_provider_does_not_know_is_removed(
         (Refusal(status=429, api_status="RESOURCE_EXHAUSTED", error_code="QUOTA_EXCEEDED"), Retry, 60),
         (UNAVAILABLE, Retry, 30),
         (Refusal(status=500, api_status="INTERNAL", error_code="INTERNAL"), Retry, None),
-        (Refusal(status=400, api_status="INVALID_ARGUMENT", error_code="INVALID_ARGUMENT"), Fatal, None),
         (Refusal(status=400, api_status="INVALID_ARGUMENT", bad_field="message.data"), Fatal, None),
         (Refusal(status=401, api_status="UNAUTHENTICATED", error_code="THIRD_PARTY_AUTH_ERROR"), Fatal, None),
-        (Refusal(status=403, api_status="PERMISSION_DENIED", error_code="SENDER_ID_MISMATCH"), Fatal, None),
+        (Refusal(status=403, api_status="PERMISSION_DENIED"), Fatal, None),
         (Refusal(status=404, api_status="NOT_FOUND"), Fatal, None),
     ],
-    ids=["quota", "unavailable", "internal", "argument", "field", "apns key", "sender", "wrong project"],
+    ids=["quota", "unavailable", "internal", "field", "apns key", "no permission", "wrong project"],
 )
 async def test_refusal_means_what_the_provider_documents(
     tmp_path: Path, fcm: FcmServer, refusal: Refusal, error: type[Exception], after: int | None

@@ -22,7 +22,7 @@ from consumers.push.resolver import PublicResolver, is_public
 from consumers.push.signing_key import SigningKey
 from consumers.push.subscription import decoded, encoded, endpoint_of, parse
 from consumers.push.webpush import AUDIENCES, Vapid, WebPushChannel, open_webpush, topic
-from consumers.runtime.errors import Fatal, Retry
+from consumers.runtime.errors import Retry
 from consumers.runtime.settings import WEB_PUSH_SERVICES, Settings
 from tests.consumers.events import USER
 from tests.consumers.push.authority import key_file
@@ -152,13 +152,26 @@ async def test_subscription_that_ended_is_told(service: PushService, tmp_path: P
             await push.push(device_of(browser), notification())
 
 
-async def test_other_key_is_a_mistake_of_the_operator(service: PushService, tmp_path: Path) -> None:
+async def test_other_key_is_doubted(service: PushService, tmp_path: Path) -> None:
     """Browsers subscribed to a key; with another the service lets nobody push, and the setting is named."""
     browser = service.subscribe("one")
     other = key_file(tmp_path / "other.pem", ec.generate_private_key(ec.SECP256R1()))
     async with channel(service, tmp_path, webpush_key=other) as push:
-        with pytest.raises(Fatal, match="CONSUMERS_WEBPUSH_KEY"):
+        with pytest.raises(Unregistered, match="CONSUMERS_WEBPUSH_KEY") as raised:
             await push.push(device_of(browser), notification())
+
+    assert not raised.value.certain
+
+
+async def test_throttled_service_is_waited_for(service: PushService, tmp_path: Path) -> None:
+    """Windows says so with 406, which others have no use for, and how long with Retry-After."""
+    browser = service.subscribe("one")
+    service.refusals[browser.endpoint] = [Refusal(status=406, headers={"Retry-After": "600"})]
+    async with channel(service, tmp_path) as push:
+        with pytest.raises(Retry) as raised:
+            await push.push(device_of(browser), notification())
+
+    assert raised.value.after == timedelta(minutes=10)
 
 
 async def test_name_that_leads_into_the_own_network_is_not_followed(service: PushService, tmp_path: Path) -> None:
@@ -173,13 +186,13 @@ async def test_name_that_leads_into_the_own_network_is_not_followed(service: Pus
 
 
 async def test_service_that_is_not_named_is_not_spoken_to(service: PushService, tmp_path: Path) -> None:
-    """What was registered under a wider list stays unserved under a narrower one."""
+    """What was registered under a wider list stays unserved under a narrower one, and is doubted."""
     browser = service.subscribe("one")
     async with channel(service, tmp_path, webpush_services="fcm.googleapis.com") as push:
-        with pytest.raises(Fatal, match="CONSUMERS_WEBPUSH_SERVICES"):
+        with pytest.raises(Unregistered, match="CONSUMERS_WEBPUSH_SERVICES") as raised:
             await push.push(device_of(browser), notification())
 
-    assert service.authorizations == []
+    assert (service.authorizations, raised.value.certain) == ([], False)
 
 
 async def test_own_resolver_is_guarded(service: PushService, tmp_path: Path) -> None:
@@ -333,7 +346,7 @@ async def test_device_without_keys_is_not_pushed_to(service: PushService, tmp_pa
     browser = service.subscribe("one")
     bare = Device(owner=USER, token=browser.endpoint, platform="web", channel="webpush")
     async with channel(service, tmp_path) as push:
-        with pytest.raises(Fatal):
+        with pytest.raises(Unregistered):
             await push.push(bare, notification())
 
     assert service.authorizations == []

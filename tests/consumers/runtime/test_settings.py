@@ -74,6 +74,13 @@ def test_plain_postgresql_address_gets_the_driver_that_is_there(monkeypatch: pyt
         ("CONSUMERS_APNS_KEY_ID", "pa55word"),
         ("CONSUMERS_APNS_TOPIC", "com example\n"),
         ("CONSUMERS_WEBPUSH_CONTACT", "pa55word"),
+        ("CONSUMERS_WEBPUSH_CONTACT", "mailto:pa55word@localhost"),
+        ("CONSUMERS_WEBPUSH_CONTACT", "mailto:pa55word@shop.local?subject=a@b.example"),
+        ("CONSUMERS_WEBPUSH_CONTACT", "https://localhost/pa55word"),
+        ("CONSUMERS_WEBPUSH_CONTACT", "https://LOCALHOST.:8443"),
+        ("CONSUMERS_WEBPUSH_CONTACT", "https://127.0.0.1"),
+        ("CONSUMERS_WEBPUSH_CONTACT", "https://[::1]/"),
+        ("CONSUMERS_WEBPUSH_CONTACT", "https://"),
         ("CONSUMERS_WEBPUSH_SERVICES", "*"),
         ("CONSUMERS_WEBPUSH_SERVICES", "fcm.googleapis.com,127.0.0.1"),
         ("CONSUMERS_PREFECTH", "3"),
@@ -87,6 +94,16 @@ def test_wrong_setting_is_named_without_its_value(monkeypatch: pytest.MonkeyPatc
 
     assert str(raised.value).startswith(f"{variable}: ")
     assert "pa55word" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "contact", ["mailto:push@shop.example", "https://shop.example/push", "https://push.shop.co.uk"]
+)
+def test_contact_that_others_reach_is_taken(monkeypatch: pytest.MonkeyPatch, contact: str) -> None:
+    """By mail or on the web. Apple takes no other: https://github.com/web-push-libs/web-push/issues/947."""
+    monkeypatch.setenv("CONSUMERS_WEBPUSH_CONTACT", contact)
+
+    assert load().webpush_contact == contact
 
 
 def test_every_wrong_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,66 @@
+"""What a copy of anybody's message can carry of its headers."""
+
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from pamqp import encode
+
+from schemas.topology import HEADER_DROPPED
+
+DEFAULT_FRAME: Final = 131_072
+"""Bytes of RabbitMQ's frames, unless it is told otherwise."""
+MAX_NAMES: Final = 200
+"""Characters of the list of dropped names."""
+MAX_NAME: Final = 128
+"""Bytes of a header's name that pamqp writes."""
+BROKER_HEADERS: Final = frozenset({"x-death", "x-delivery-count", "x-acquired-count", "CC", "BCC"})
+"""What the broker notes for itself, or would take for further routing keys of a copy."""
+BROKER_PREFIXES: Final = ("x-first-death-", "x-last-death-")
+
+_UNENCODABLE: Final = (TypeError, ValueError, ArithmeticError, OSError, RecursionError, struct.error)
+
+
+def carriable(headers: Mapping[str, object], own: frozenset[str], *, frame_size: int = DEFAULT_FRAME) -> dict[str, Any]:
+    """What a copy can carry of ``headers``: first ``own``, then the smallest; nothing that is the broker's own.
+
+    They fill three quarters of a frame at most. The rest is for other properties, and for what the broker adds.
+    """
+    plain = {
+        name: bytearray(value) if isinstance(value, bytes) else value
+        for name, value in headers.items()
+        if name not in BROKER_HEADERS and not name.startswith(BROKER_PREFIXES)
+    }
+    room = frame_size * 3 // 4 - 2 * MAX_NAMES
+    kept: dict[str, Any] = {}
+    dropped = _names(headers.get(HEADER_DROPPED))
+    sizes = {name: _size(name, value) for name, value in plain.items() if name != HEADER_DROPPED}
+    for name in sorted(sizes, key=lambda name: (name not in own, sizes[name] or 0)):
+        size = sizes[name]
+        if size is None or size > room:
+            dropped.append(name)
+            continue
+        kept[name] = plain[name]
+        room -= size
+    return kept | ({HEADER_DROPPED: listed(dropped)} if dropped else {})
+
+
+def listed(names: Iterable[str]) -> str:
+    """The value of `schemas.topology.HEADER_DROPPED`."""
+    whole = ", ".join(dict.fromkeys(name or "(no name)" for name in names))
+    return whole if len(whole) <= MAX_NAMES else f"{whole[: MAX_NAMES - 1]}…"
+
+
+def _size(name: str, value: object) -> int | None:
+    """Bytes of a header; None if it cannot be written as it is."""
+    length = len(name.encode())
+    if length > MAX_NAME:
+        return None
+    try:
+        return 1 + length + len(encode.encode_table_value(value))  # type: ignore[arg-type]  # it may be anything
+    except _UNENCODABLE:
+        return None
+
+
+def _names(value: object) -> list[str]:
+    return value.split(", ") if isinstance(value, str) and value else []
