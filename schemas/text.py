@@ -45,6 +45,18 @@ Whole = Annotated[int, Field(strict=True, ge=0, lt=2**32), BeforeValidator(_whol
 """A number as ledgers count: sequences, tags, networks. Decimal text is read too; fractions and booleans are none."""
 
 
+_NOTHING: Final = frozenset({"", "null", "undefined"})
+
+
+def nothing_is_none(value: object) -> object:
+    """None for a text that stands for nothing: Xumm's own is empty, JavaScript's names what it does not have."""
+    return None if isinstance(value, str) and value in _NOTHING else value
+
+
+NothingIsNone: Final = BeforeValidator(nothing_is_none)
+"""For optional fields: a text that stands for nothing is absent, not wrong."""
+
+
 def is_uuid(text: str) -> bool:
     """Whether ``text`` is a UUID in its canonical form."""
     return _uuid.fullmatch(text) is not None

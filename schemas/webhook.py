@@ -18,7 +18,7 @@ from typing import (
 from pydantic import JsonValue, StrictBool, TypeAdapter
 from typing_extensions import TypedDict
 
-from schemas.text import Instant, Lenient, TransactionHash, Uuid
+from schemas.text import Instant, Lenient, NothingIsNone, TransactionHash, Uuid
 
 
 class Meta(TypedDict):
@@ -34,7 +34,7 @@ class PayloadResponse(TypedDict):
 
     payload_uuidv4: Uuid
     signed: StrictBool
-    txid: NotRequired[TransactionHash | None]
+    txid: NotRequired[Annotated[TransactionHash | None, NothingIsNone]]
 
 
 class CustomMeta(TypedDict):

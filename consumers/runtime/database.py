@@ -7,6 +7,8 @@ Source: https://sqlite.org/wal.html#walresetbug
 """
 
 import asyncio
+import json
+import re
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -44,6 +46,8 @@ SQLITE_UNAVAILABLE: Final = frozenset(
         sqlite3.SQLITE_READONLY,
     }
 )
+REPLACEMENT: Final = "\ufffd"
+"""Stands for each character that no column holds: PostgreSQL takes no NUL, and no driver half a surrogate pair."""
 POSTGRES_OPTIONS: Final = "-c statement_timeout=30000 -c lock_timeout=10000 -c timezone=UTC"
 
 
@@ -179,11 +183,21 @@ def _resolve(future: "asyncio.Future[Any]", done: _Done) -> None:
 
 
 def _engine(url: URL) -> Engine:
-    if url.get_backend_name() == "sqlite":
-        return _sqlite_engine(url)
+    engine = _sqlite_engine(url) if url.get_backend_name() == "sqlite" else _server_engine(url)
+    event.listen(engine, "before_cursor_execute", _replace_unstorable, retval=True)
+    return engine
+
+
+def _server_engine(url: URL) -> Engine:
     options = {"options": POSTGRES_OPTIONS} if url.get_backend_name() == "postgresql" else {}
     return create_engine(
-        url, pool_size=1, max_overflow=0, pool_pre_ping=True, hide_parameters=True, connect_args=options
+        url,
+        pool_size=1,
+        max_overflow=0,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args=options,
+        json_serializer=_json,
     )
 
 
@@ -195,10 +209,44 @@ def _sqlite_engine(url: URL) -> Engine:
         poolclass=StaticPool,
         hide_parameters=True,
         connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS},
+        json_serializer=_json,
     )
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_immediate)
     return engine
+
+
+def _replace_unstorable(
+    _connection: Connection,
+    _cursor: Any,
+    statement: str,
+    parameters: Any,
+    _context: Any,
+    _many: bool,  # noqa: FBT001
+) -> tuple[str, Any]:
+    """Whoever wrote a text, and whichever consumer keeps it: an event is not lost over a character."""
+    return statement, _storable(parameters)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(_storable(value))
+
+
+def _storable(value: Any) -> Any:
+    match value:
+        case str():
+            return _unstorable.sub(REPLACEMENT, value)
+        case dict():
+            return {_storable(name): _storable(part) for name, part in value.items()}
+        case list():
+            return [_storable(part) for part in value]
+        case tuple():
+            return tuple([_storable(part) for part in value])
+        case _:
+            return value
+
+
+_unstorable: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 def _make_private(path: Path) -> None:

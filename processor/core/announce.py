@@ -191,6 +191,7 @@ def _validated_data(ledger: Ledger | None) -> dict[str, Any]:
     assert ledger is not None  # noqa: S101  SETTLEMENT validates nothing without a ledger
     return {
         "delivered_amount": ledger.delivered_amount,
+        "amount_unavailable": ledger.amount_unavailable,
         "destination": ledger.destination,
         "destination_tag": ledger.destination_tag,
         "fee": ledger.fee,

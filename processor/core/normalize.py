@@ -30,6 +30,8 @@ _MAX_NESTING: Final = 100
 _FINAL_RESULT: Final = re.compile(r"tesSUCCESS|tec[A-Z0-9_]{1,60}")
 """Source: https://xrpl.org/docs/references/protocol/transactions/transaction-results"""
 _DELIVERING: Final = (None, "Payment")
+_UNAVAILABLE: Final = "unavailable"
+"""Source: https://xrpl.org/docs/concepts/payment-types/partial-payments#the-delivered_amount-field"""
 _ENVELOPE: Final = b"[[[[%b]]]]"
 """Deeper than an event nests what it carries. pydantic reads about 200 levels."""
 Model = TypeVar("Model", bound=BaseModel)
@@ -192,18 +194,18 @@ def _claim(answer: Payload) -> Claim:
 
 
 def _outcome(answer: Payload) -> SnapshotOutcome:
+    """The flags are not exclusive: a late signature or rejection leaves those before it standing, and counts."""
     meta = answer.meta
-    if meta.signed and (meta.cancelled or not meta.resolved):
-        raise NormalizeError("meta.signed contradicts meta.resolved or meta.cancelled")
+    if meta.signed and not meta.resolved:
+        raise NormalizeError("meta.signed contradicts meta.resolved")
     if meta.signed:
         return "signed"
+    over = meta.cancelled or meta.expired
+    if meta.resolved and (answer.response.resolved_at is not None or not over):
+        return "rejected"
     if meta.cancelled:
         return "cancelled"
-    if meta.resolved and not meta.expired:
-        return "rejected"
-    if meta.resolved:
-        return "rejected" if answer.response.resolved_at is not None else "expired"
-    return "expired" if meta.expired else "open"
+    return "expired" if over else "open"
 
 
 def _ledger(transaction: Transaction, *, node: str, at: datetime) -> Ledger:
@@ -216,6 +218,7 @@ def _ledger(transaction: Transaction, *, node: str, at: datetime) -> Ledger:
         raise NormalizeError("meta.TransactionResult is none that a validated transaction can have")
     if meta.delivered_amount is None and meta.result == "tesSUCCESS" and transaction.transaction_type in _DELIVERING:
         raise NormalizeError("meta.delivered_amount is missing from a payment")
+    unavailable = meta.delivered_amount == _UNAVAILABLE
     return Ledger(
         checked_at=at,
         node=node,
@@ -223,7 +226,8 @@ def _ledger(transaction: Transaction, *, node: str, at: datetime) -> Ledger:
         txid=transaction.hash,
         ledger_index=transaction.ledger_index,
         result=meta.result,
-        delivered_amount=_delivered(meta.delivered_amount),
+        delivered_amount=None if unavailable else _delivered(meta.delivered_amount),
+        amount_unavailable=unavailable,
         destination=transaction.destination,
         destination_tag=transaction.destination_tag,
         fee=transaction.fee,
