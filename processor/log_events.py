@@ -29,7 +29,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "delivery.quarantined": LogEvent("error", "An authentic webhook makes no sense; its body is kept."),
     "delivery.refused": LogEvent("warning", "A webhook is not to be believed, or not acceptable."),
     "delivery.unnoted": LogEvent(
-        "warning", "A webhook with a right signature and a wrong time could not make its payload looked up."
+        "warning", "A webhook with a right signature that is stale or makes no sense did not make a payload looked up."
     ),
     "device.asked": LogEvent("info", "An app registered or removed a push device; the broker holds the command."),
     "device.doubted": LogEvent(

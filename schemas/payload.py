@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StrictBool
 
-from schemas.text import Account, CustomMeta, Instant, Lenient, NothingIsNone, TransactionHash, Uuid, Whole
+from schemas.text import Account, Attached, Instant, Lenient, NothingIsNone, TransactionHash, Uuid, Whole
 
 
 def _result(value: object) -> object:
@@ -80,4 +80,4 @@ class Payload(_Wire):
     application: PayloadApplication
     payload: PayloadRequest
     response: PayloadAnswer
-    custom_meta: Annotated[CustomMeta | None, Lenient] = None
+    custom_meta: Attached = None

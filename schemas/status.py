@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StrictBool
 
-from schemas.text import CustomMeta, Lenient, NothingIsNone, TransactionHash, Uuid
+from schemas.text import Attached, NothingIsNone, TransactionHash, Uuid
 
 
 class Status(BaseModel):
@@ -32,4 +32,4 @@ class Status(BaseModel):
     """Set on the message that resolves the payload."""
     payload_uuidv4: Uuid | None = None
     txid: Annotated[TransactionHash | None, NothingIsNone] = None
-    custom_meta: Annotated[CustomMeta | None, Lenient] = None
+    custom_meta: Attached = None

@@ -84,6 +84,20 @@ Lenient: Final = _Lenient()
 """For fields that merely accompany an outcome: what makes no sense turns into ``None``."""
 
 
+_TEXT_OR_NULL: Final = {"type": ["string", "null"]}
+Attached = Annotated[
+    JsonValue,
+    WithJsonSchema(
+        {
+            "type": ["object", "null"],
+            "description": "What the application attached to the payload when it created it.",
+            "properties": {"identifier": _TEXT_OR_NULL, "blob": {}, "instruction": _TEXT_OR_NULL},
+        }
+    ),
+]
+"""``custom_meta`` as Xumm sends it: what of it can be carried is decided apart from what it came with."""
+
+
 class CustomMeta(BaseModel):
     """What the application attached to the payload when it created it; carried as it is."""
 
@@ -95,3 +109,6 @@ class CustomMeta(BaseModel):
     """Any JSON value."""
     instruction: str | None = None
     """What the user was told."""
+    dropped: tuple[str, ...] = ()
+    """Which of these could not be carried, since not every reader of JSON would take them; ``custom_meta`` if it was no
+    object at all. What is named here is null, and was not."""

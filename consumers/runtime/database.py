@@ -217,12 +217,7 @@ def _sqlite_engine(url: URL) -> Engine:
 
 
 def _replace_unstorable(
-    _connection: Connection,
-    _cursor: Any,
-    statement: str,
-    parameters: Any,
-    _context: Any,
-    _many: bool,  # noqa: FBT001
+    _connection: Connection, _cursor: Any, statement: str, parameters: Any, *_rest: Any
 ) -> tuple[str, Any]:
     """Whoever wrote a text, and whichever consumer keeps it: an event is not lost over a character."""
     return statement, _storable(parameters)

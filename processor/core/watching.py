@@ -10,6 +10,7 @@ from processor.core.application import Policy
 from processor.core.knowledge import STATUS_FACTS
 from processor.core.report import StatusReport
 from processor.core.retry import Backoff
+from processor.core.salvage import salvaged
 from processor.core.state import ANSWERED, Fact, PayloadState
 from schemas.status import Status
 
@@ -109,7 +110,7 @@ def _object(text: str | bytes) -> dict[str, object]:
     try:
         value = from_json(text)
     except ValueError:
-        return {}
+        value = salvaged(text)
     return value if isinstance(value, dict) else {}
 
 
