@@ -20,6 +20,11 @@ Json = dict[str, Any]
 ACCOUNT: Final = ALICE.address
 """Who signs unless somebody is named, here or in the request."""
 PARTIAL_PAYMENT: Final = 0x00020000
+UNAVAILABLE: Final = "unavailable"
+"""What a node says was delivered by a partial payment whose metadata does not tell.
+
+Source: https://xrpl.org/docs/concepts/payment-types/partial-payments#the-delivered_amount-field
+"""
 LEDGERS_TO_LIVE: Final = 20
 _FULLY_CANONICAL: Final = 0x80000000
 _FEE: Final = "12"
@@ -53,6 +58,8 @@ class Signing(BaseModel):
             changes["dispatch_known_after"] = faults.dispatch_late_by
         if faults.ledger == "tec":
             changes["ledger_result"] = TEC
+        if faults.ledger == "unavailable":
+            changes["delivered"] = UNAVAILABLE
         return self.model_copy(update=changes)
 
 

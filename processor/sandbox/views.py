@@ -118,8 +118,8 @@ def _meta(payload: Payload) -> Json:
         "resolved_destination": "",
         "resolved": payload.resolved_at is not None,
         "signed": payload.signature is not None,
-        "cancelled": situation == "cancelled",
-        "expired": situation in {"expired", "opened_expired", "cancelled"},
+        "cancelled": payload.cancelled,
+        "expired": payload.cancelled or situation in {"expired", "opened_expired"},
         "pushed": payload.pushed,
         "app_opened": payload.opened,
         "opened_by_deeplink": payload.opened_by_deeplink,
@@ -155,7 +155,7 @@ def _response(payload: Payload, now: datetime) -> Json:
         "hex": signature.hex if signature else None,
         "txid": signature.txid if signature else None,
         "resolved_at": f"{resolved_at:%Y-%m-%dT%H:%M:%S}.000Z" if resolved_at else None,
-        **_dispatch(signature, now),
+        **_dispatch(payload, now),
         "environment_nodeuri": signature.network.node if signature else None,
         "environment_nodetype": signature.network.name if signature else None,
         "environment_networkid": signature.network.id if signature else None,
@@ -171,10 +171,11 @@ def _response(payload: Payload, now: datetime) -> Json:
     return answer
 
 
-def _dispatch(signature: Signature | None, now: datetime) -> Json:
+def _dispatch(payload: Payload, now: datetime) -> Json:
     """Empty text for what is never submitted, null for what is not known yet, as Xumm has it."""
+    signature = payload.signature
     if signature is None or signature.dispatch is None:
-        nothing = None if signature is None else ""
+        nothing = None if signature is None or payload.request.submits else ""
         return {
             "dispatched_to": nothing,
             "dispatched_result": nothing,
