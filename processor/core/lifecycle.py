@@ -21,8 +21,8 @@ from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from processor.core.application import Policy
-from processor.core.facts import FACTS
-from processor.core.knowledge import RESOLVED_FACTS, learn
+from processor.core.facts import FACTS, SNAPSHOT_FACTS
+from processor.core.knowledge import RESOLVED_FACTS, STATUS_FACTS, learn
 from processor.core.report import (
     DeadlinePassed,
     FlagsReleased,
@@ -99,8 +99,8 @@ class Transition(NamedTuple):
 def apply(state: PayloadState, report: Report, policy: Policy) -> Transition:
     """The state after ``report``, and what follows from it. Pure: the same arguments give the same transition."""
     learned = learn(state, report)
-    if state.resolved is not None and _is_late(state, learned, report):
-        learned = learned._replace(flags=learned.flags | _LATE_OUTCOME)
+    if state.resolved is not None:
+        learned = learned._replace(flags=learned.flags | _belated(state, learned, report))
     step = next_step(learned, policy)
     if isinstance(step, Resolve) and _is_refuted(learned, step):
         learned = learned._replace(flags=_OUTCOMES_DISAGREE)
@@ -114,15 +114,27 @@ def apply(state: PayloadState, report: Report, policy: Policy) -> Transition:
     )
 
 
-def _is_late(state: PayloadState, learned: PayloadState, report: Report) -> bool:
-    """Whether an end without a signature was published, and there is word of another one, or better word of it."""
-    new = learned.facts & ~state.facts
-    if RESOLVED_FACTS[state.resolved] & Fact.SIGNED:
-        return False
-    if isinstance(report, WebhookReport) and report.signed:
-        return bool(new & (ANSWERED | Fact.DELIVERED))
-    shown = isinstance(report, SnapshotReport) and report.snapshot.outcome == "signed"
-    return shown or bool(new & ANSWERED)
+def _belated(state: PayloadState, learned: PayloadState, report: Report) -> Flags:
+    """What to flag of an answer of the user that is told after another end was published."""
+    published = RESOLVED_FACTS[state.resolved]
+    is_new = isinstance(report, SnapshotReport) or learned.facts & ~state.facts
+    if not is_new or not _answer_in(report) & ~published:
+        return 0
+    is_refuted = published & Fact.SIGNED or isinstance(report, StatusReport)
+    return _OUTCOMES_DISAGREE if is_refuted else _LATE_OUTCOME
+
+
+def _answer_in(report: Report) -> Facts:
+    """What the user did, if the report says so."""
+    match report:
+        case WebhookReport():
+            return Fact.SIGNED if report.signed else Fact.REJECTED
+        case StatusReport():
+            return STATUS_FACTS[report.kind] & ANSWERED
+        case SnapshotReport():
+            return SNAPSHOT_FACTS[report.snapshot.outcome] & ANSWERED
+        case _:
+            return 0
 
 
 def _is_refuted(state: PayloadState, step: Resolve) -> bool:

@@ -281,6 +281,8 @@ def test_repetition_is_no_news(story: str) -> None:
         ([status("expired"), snapshot("expired", at=EXPIRY), webhook()], Flag.LATE_OUTCOME),
         ([snapshot("cancelled"), snapshot("cancelled", at=LOOKED_AGAIN), snapshot(at=LATER)], Flag.LATE_OUTCOME),
         ([snapshot("rejected"), webhook()], Flag.LATE_OUTCOME),
+        ([snapshot("rejected"), status("signed")], Flag.OUTCOMES_DISAGREE),
+        ([sign_in(), webhook(signed=False)], Flag.OUTCOMES_DISAGREE),
         ([webhook(), abandoned()], Flag.ABANDONED),
         ([webhook(), snapshot(**FORGED)], Flag.SIGNATURE_DISPROVEN),
         ([webhook(), sign_in(**FORGED)], Flag.SIGNATURE_DISPROVEN),
