@@ -138,10 +138,9 @@ def _add(
 
 
 def _first_learned(state: PayloadState, facts: Facts, now: Learned) -> Learned:
-    """The earliest word of a deed; as long as there is none, of the expiry."""
-    if state.learned is None or (facts & ENDED and not state.facts & ENDED):
-        return now
-    return now if now.at < state.learned.at and bool(facts & ENDED) is bool(state.facts & ENDED) else state.learned
+    """The first word of a deed; as long as there is none, of the expiry."""
+    first_deed = facts & ENDED and not state.facts & ENDED
+    return now if state.learned is None or first_deed else state.learned
 
 
 def _add_snapshot(state: PayloadState, report: SnapshotReport) -> PayloadState:
