@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
+import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from processor.core.application import Application
@@ -233,8 +234,8 @@ def _delivered(amount: Any) -> str | dict[str, Any] | None:
     if amount is None:
         return None
     try:
-        valid = _amount.validate_python(amount, strict=True)
-    except ValidationError as error:
+        valid = _amount.validate_json(orjson.dumps(amount), strict=True)
+    except (ValidationError, orjson.JSONEncodeError) as error:
         raise NormalizeError("meta.delivered_amount is neither drops as text nor an issued amount") from error
     if isinstance(valid, str):
         if not valid.isascii() or not valid.isdigit():

@@ -1,5 +1,6 @@
 import json
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -412,8 +413,12 @@ def test_amount_that_a_node_cannot_tell() -> None:
 
 
 @pytest.mark.parametrize(
-    "amount", [1000000, 0.1, "1e6", "-5", "Unavailable", "", {"value": 1}, [], True, "1.5", "\uff11"]
-)
+    "amount",
+    [
+        1000000, 0.1, "1e6", "-5", "Unavailable", "", {"value": 1}, [], True, "1.5", "\uff11", Decimal("1.5"), "\ud800",
+        {"currency": "\ud800", "issuer": ACCOUNT, "value": "1"},
+    ],
+)  # fmt: skip
 def test_amount_that_is_no_amount(amount: Any) -> None:
     """A number may have been rounded, and words are no amount: nothing is settled on them."""
     with pytest.raises(NormalizeError, match="delivered_amount"):
