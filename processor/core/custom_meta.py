@@ -6,6 +6,7 @@ carried is left out, and named in ``dropped``.
 """
 
 import re
+from functools import lru_cache
 from math import isfinite
 from typing import Any, Final
 
@@ -16,9 +17,9 @@ from processor.core.evidence import CustomMetaJson
 SAFE_INTEGER: Final = 2**53 - 1
 """The largest integer, either way, that every reader takes as it is."""
 _MEMBERS: Final = ("identifier", "blob", "instruction")
-_TEXTS: Final = ("identifier", "instruction")
+_TEXT: Final = (str, type(None))
 _MAX_NESTING: Final = 100
-_SUSPECT: Final = re.compile(rb"NaN|Infinity|[0-9]{16}")
+_MANY_DIGITS: Final = re.compile(rb"[0-9]{16}")
 _ENVELOPE: Final = b"[[[[%b]]]]"
 """Deeper than an event nests what it carries. pydantic reads about 200 levels."""
 
@@ -29,9 +30,10 @@ def carry(attached: Any) -> CustomMetaJson | None:
         return None
     if not isinstance(attached, dict):
         return _encoded({}, ["custom_meta"])
-    kept = {name: attached.get(name) for name in _MEMBERS}
+    identifier, instruction = attached.get("identifier"), attached.get("instruction")
+    kept = {"identifier": identifier, "blob": attached.get("blob"), "instruction": instruction}
     whole = to_json(kept)
-    if all(isinstance(kept[name], str | None) for name in _TEXTS) and is_carried(whole):
+    if type(identifier) in _TEXT and type(instruction) in _TEXT and is_carried(whole):
         return whole
     dropped = [name for name, value in kept.items() if not _fits(name, value)]
     return _encoded({name: value for name, value in kept.items() if name not in dropped}, dropped)
@@ -42,15 +44,17 @@ def carried(attached: CustomMetaJson) -> CustomMetaJson:
     return attached if is_carried(attached) else carry(from_json(attached)) or b"null"
 
 
+@lru_cache(maxsize=256)
 def is_carried(json: CustomMetaJson) -> bool:
-    """Whether any reader takes it. Nearly all of it shows that at a glance."""
+    """Whether any reader takes it. Nearly all of it shows that at a glance; each event of a payload asks anew."""
     if json.count(b"[") + json.count(b"{") > _MAX_NESTING and not _is_readable(json):
         return False
-    return _SUSPECT.search(json) is None or _is_exact(from_json(json))
+    is_suspect = b"NaN" in json or b"Infinity" in json or _MANY_DIGITS.search(json) is not None
+    return not is_suspect or _is_exact(from_json(json))
 
 
 def _fits(name: str, value: Any) -> bool:
-    return (name not in _TEXTS or isinstance(value, str | None)) and is_carried(to_json(value))
+    return (name == "blob" or type(value) in _TEXT) and is_carried(to_json(value))
 
 
 def _is_exact(value: Any) -> bool:
