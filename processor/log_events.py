@@ -77,7 +77,9 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     ),
     "outcomes.unreadable": LogEvent("warning", "How outcomes were learned could not be read; it is tried again."),
     "payload.advanced": LogEvent("info", "A lookup brought news of a payload, and it is stored."),
-    "payload.flagged": LogEvent("error", "Reports of a payload contradict each other; somebody should look."),
+    "payload.flagged": LogEvent(
+        "error", "Sources contradict each other on a payload; somebody should look: see its flags."
+    ),
     "payload.registered": LogEvent("info", "Somebody asked to follow a payload to its end."),
     "payload.released": LogEvent("info", "An operator took the flags off a payload: who, why, and which they were."),
     "process.crashed": LogEvent("error", "An exception that nobody caught ends the process or a thread."),
