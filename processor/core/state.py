@@ -68,7 +68,7 @@ def names_of(flags: Flags) -> str:
 
 
 class Learned(NamedTuple):
-    """How it was first learned that a payload had ended, or could not be opened any more."""
+    """How it was first learned that a payload had ended or, as long as nobody says so, that it had expired."""
 
     source: Source
     at: datetime

@@ -208,7 +208,7 @@ async def test_xumm_is_out_of_reach(stand: Stand) -> None:
 
 
 async def test_cancel(stand: Stand) -> None:
-    """What nobody opened is withdrawn, and its outcome follows; what somebody opened is not, and the caller hears why."""
+    """What nobody opened is withdrawn, its outcome to follow; what somebody opened is not, and the caller hears why."""
     one, two = [await made(stand) for _ in range(2)]
     stand.sandbox.open(two["id"])
     answers = [await stand.call("DELETE", f"{PATH}/{one['id']}") for _ in range(2)]
