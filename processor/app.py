@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
-from types import MappingProxyType
 from typing import Final, Self
 
 import structlog
@@ -76,7 +75,7 @@ class Processor:
     """One running service: an async context manager whose body is its life.
 
     ``publisher`` and ``commands`` replace those that the settings call for, ``timing`` the time of day, ``budget``
-    what makes an application's budget of calls to Xumm's API; ``routes`` are served besides.
+    what makes an application's budget of calls to Xumm's API; ``routes`` tells what is served for the interface's.
     """
 
     def __init__(
@@ -87,7 +86,7 @@ class Processor:
         commands: Publisher | None = None,
         timing: Timing = WALL_CLOCK,
         budget: Callable[[], Budget] = Budget,
-        routes: Mapping[str, Handler] = MappingProxyType({}),
+        routes: Callable[[Mapping[str, Handler]], Mapping[str, Handler]] = dict,
     ) -> None:
         self.settings, self._routes = settings, routes
         self._timing = timing
@@ -226,7 +225,7 @@ class Processor:
         )
         interface = self._interface(limits, users)
         self.streams = interface.streams
-        routes = {**interface.routes(), **self._routes}
+        routes = self._routes(interface.routes())
         runner = runner_of(web_application(intake, limits, self.health, routes), intake)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()

@@ -72,6 +72,11 @@ class PayloadAnswer(_Wire):
     signer_pubkey: Annotated[_PublicKey | None, NothingIsNone] = None
     multisign_account: Annotated[Account | None, NothingIsNone] = None
 
+    @property
+    def nodetypes(self) -> tuple[str | None, ...]:
+        """All that names the network, by the names that Xumm has for networks."""
+        return self.dispatched_nodetype, self.environment_nodetype
+
 
 class Payload(_Wire):
     """One payload as Xumm knows it."""

@@ -77,4 +77,6 @@ def approved(sandbox: Sandbox, url: str, account: str = ALICE.address, **changes
 
 
 def declined(sandbox: Sandbox, url: str) -> dict[str, str]:
-    return dict(URL(sandbox.provider.deny(sandbox.provider.asked(URL(url).query))).query)
+    """What a provider that keeps to RFC 6749, section 4.1.2.1, sends it back with. Xumm's leaves the state out."""
+    asked = sandbox.provider.asked(URL(url).query)
+    return dict(URL(sandbox.provider.deny(asked)).query) | {"state": asked.state or ""}

@@ -160,7 +160,7 @@ async def test_state_has_ten_minutes(stand: Stand) -> None:
     """Afterwards there is nothing to go on with; before, there is."""
     answers = [approved(stand.sandbox, stand.start(Pair())) for _ in range(2)]
     stand.clock.advance(seconds=599)
-    assert "error" in await stand.finish(answers[0])
+    assert "code" in await stand.finish(answers[0])
     stand.clock.advance(seconds=1)
     with pytest.raises(SignInRefused) as caught:
         await stand.finish(answers[1])

@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 
 from processor.api.endpoint import Gate, Handler, answered
 from processor.api.request import said
-from processor.api.way_back import sent_to, way_back
+from processor.api.way_back import nowhere, sent_to, way_back
 from processor.core.ticket import MAX_TICKET
 from processor.intake import Limits
 from processor.problem import Problem
@@ -56,9 +56,16 @@ class OAuth2Desk:
             raise Problem(refused.refusal) from None
 
     async def callback(self, request: web.Request) -> web.StreamResponse:
-        """303 to the app, or a page that leads there."""
+        """303 to the app, or a page that leads there.
+
+        Xumm's provider does not give the state back with an error: then nothing tells which app the user came from.
+        """
         self._gate.admit_address(request)
-        state, code, error = _needed(request, "state"), _optional(request, "code"), _optional(request, "error")
+        state, code, error = (_optional(request, name) for name in ("state", "code", "error"))
+        if not state and error:
+            return nowhere()
+        if not state:
+            raise Problem("parameter_invalid")
         try:
             link = await self._sign_ins.finish(state, code=code, error=error)
         except SignInRefused as refused:

@@ -12,10 +12,11 @@ _PAGE: Final = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Back to the app</title>
 <h1>{title}</h1>
-<p><a href="{link}">Return to the app</a></p>
-<p>If nothing happens, open the app yourself and sign in there once more.</p>
+{link}<p>{otherwise} open the app yourself and sign in there once more.</p>
 </html>
 """
+_LINK: Final = '<p><a href="{link}">Return to the app</a></p>\n'
+_FAILED: Final = "Signing in did not succeed"
 PRIVATE: Final = {
     hdrs.CACHE_CONTROL: "no-store",
     "Referrer-Policy": "no-referrer",
@@ -39,8 +40,14 @@ def way_back(link: str, *, signed_in: bool) -> web.Response:
     """
     if link.startswith(("https://", "http://")):
         return sent_to(link)
-    title = "You are signed in" if signed_in else "Signing in did not succeed"
-    page = _PAGE.format(title=title, link=html.escape(link))
+    title = "You are signed in" if signed_in else _FAILED
+    page = _PAGE.format(title=title, link=_LINK.format(link=html.escape(link)), otherwise="If nothing happens,")
     return web.Response(
         text=page, content_type="text/html", charset="utf-8", headers={**PRIVATE, "Refresh": f"0; url={link}"}
     )
+
+
+def nowhere() -> web.Response:
+    """A page for a user whom nothing leads back."""
+    page = _PAGE.format(title=_FAILED, link="", otherwise="Please")
+    return web.Response(text=page, content_type="text/html", charset="utf-8", headers=PRIVATE)

@@ -28,7 +28,7 @@ commands = typer.Typer(
 
 
 @commands.callback()
-def run(
+def run(  # noqa: PLR0913  a command's options
     context: typer.Context,
     *,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 for a free one.")] = 8600,
@@ -36,6 +36,7 @@ def run(
     webhook: Annotated[str, typer.Option(help="Where webhooks go; otherwise the service as configured.")] = "",
     factor: Annotated[float, typer.Option(help="Shortens the waits between attempts: 0.01 is 100 times faster.")] = 1.0,
     fault: Annotated[list[str] | None, typer.Option(help="What goes wrong, as for `fault`; repeatable.")] = None,
+    host: Annotated[list[str] | None, typer.Option(help="A name to answer to besides localhost; repeatable.")] = None,
 ) -> None:
     """Run a Xumm for development, until Ctrl-C.
 
@@ -55,13 +56,10 @@ def run(
     from processor.sandbox import __main__ as program
 
     faults = _faults(fault or [])
-    if not app:
-        program.run(port=port, webhook=webhook, factor=factor, faults=faults)
-        return
-    owner = target(app, webhook)
-    program.run(
-        port=port, application=owner.application, secret=owner.secret, webhook=owner.url, factor=factor, faults=faults
-    )
+    owner = target(app, webhook) if app else None
+    credentials = {"application": owner.application, "secret": owner.secret} if owner else {}
+    webhook = owner.url if owner else webhook
+    program.run(port=port, webhook=webhook, factor=factor, faults=faults, hosts=host or (), **credentials)
 
 
 @commands.command()

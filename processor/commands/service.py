@@ -41,6 +41,7 @@ def dev(
     sandbox_port: Annotated[
         int, typer.Option(help="The sandbox's port on 127.0.0.1; 0 for a free one.", min=0, max=65535)
     ] = 8600,
+    host: Annotated[list[str] | None, typer.Option(help="A name to answer to besides localhost; repeatable.")] = None,
 ) -> None:
     """Run everything here, without Xumm and without a broker.
 
@@ -54,7 +55,7 @@ def dev(
     """
     from processor.dev import run as run_house
 
-    run_house(port, sandbox_port)
+    run_house(port, sandbox_port, tuple(host or ()))
 
 
 def config(

@@ -1,93 +1,124 @@
-"""The binary form of transactions, as xrpl-py reads and writes it.
+"""The binary form of single values, as xrpl-py writes it, and addresses.
 
 The library is loaded with the first use: it takes half a second, which no command line should wait for.
 
 Source: https://xrpl.org/docs/references/protocol/binary-format
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-MAX_BLOB_DIGITS: Final = 32 * 1024
-"""Hexadecimal digits of a blob: a batch of eight transactions with all its signers has fewer."""
+MAX_BLOB_DIGITS: Final = 256 * 1024
+"""Hexadecimal digits of a blob: a transaction that installs the code of hooks has fewer, and no other has so many."""
 
 Json = Mapping[str, Any]
 
+_WITH_TAGS: Final = {"Account": "SourceTag", "Destination": "DestinationTag"}
+"""Fields whose X-address becomes an address and a tag."""
+_CURRENCY_AT: Final = {"Amount": 8, "Issue": 0}
+"""Where the twenty bytes of a currency stand."""
+_ANY_CURRENCY: Final = "01" + "00" * 19
+_CURRENCY: Final = re.compile(r"[0-9A-Fa-f]{40}")
+
 
 class Unreadable(Exception):
-    """No transaction, or none that this version can read."""
+    """No value that a field of this type can have, or none that this version can write."""
 
 
-class _Codec(NamedTuple):
-    decode: Any
-    encode: Any
-    for_signing: Any
-    for_multisigning: Any
-    address_of: Any
+class _Library(NamedTuple):
+    types: Any
+    by_name: frozenset[str]
+    """Fields of which the notation depends on their name."""
+    permission: Any
+    address_of_key: Any
+    address_of_id: Any
     is_address: Any
+    is_xaddress: Any
+    from_xaddress: Any
 
 
 @cache
-def _codec() -> _Codec:
-    from xrpl.core import binarycodec
-    from xrpl.core.addresscodec import is_valid_classic_address
-    from xrpl.core.keypairs import derive_classic_address
+def _library() -> _Library:
+    from xrpl.core import addresscodec, keypairs
+    from xrpl.core.binarycodec import types
+    from xrpl.core.binarycodec.definitions.definitions import get_permission_value_type_code
+    from xrpl.core.binarycodec.types.amount import SIGNED_XRP_FIELDS
+    from xrpl.core.binarycodec.types.uint64 import SPECIAL_FIELDS
 
-    return _Codec(
-        decode=binarycodec.decode,
-        encode=binarycodec.encode,
-        for_signing=binarycodec.encode_for_signing,
-        for_multisigning=binarycodec.encode_for_multisigning,
-        address_of=derive_classic_address,
-        is_address=is_valid_classic_address,
+    return _Library(
+        types=types,
+        by_name=frozenset(SPECIAL_FIELDS | SIGNED_XRP_FIELDS),
+        permission=get_permission_value_type_code,
+        address_of_key=keypairs.derive_classic_address,
+        address_of_id=addresscodec.encode_classic_address,
+        is_address=addresscodec.is_valid_classic_address,
+        is_xaddress=addresscodec.is_valid_xaddress,
+        from_xaddress=addresscodec.xaddress_to_classic_address,
     )
 
 
 def prepare() -> None:
     """Load the library: better at the start than with the first payload."""
-    _codec()
+    _library()
 
 
-def decode(blob: str) -> Json:
-    """The transaction of which ``blob``, in upper-case hexadecimal, is the one and only form. Raises `Unreadable`."""
-    if len(blob) > MAX_BLOB_DIGITS:
-        raise Unreadable
-    try:
-        transaction: Json = _codec().decode(blob)
-        again = _codec().encode(transaction)
-    except Exception:  # noqa: BLE001  KeyError, IndexError, RecursionError and others, at whatever is no blob
-        raise Unreadable from None
-    if again != blob:
-        raise Unreadable
-    return transaction
+def encode_value(name: str, kind: str, value: Any, types: Mapping[str, int]) -> bytes:
+    """``value`` as the field ``name`` of type ``kind`` has it, without header and length. Raises `Unreadable`.
 
-
-def as_decoded(name: str, value: Any) -> Json:
-    """One field as a decoded blob has it: an X-address, for one, becomes an address and a tag.
-
-    Empty if there is no such field in any transaction; ``value`` as it is if the field cannot have it.
+    ``types`` are the transaction types of the chain.
     """
-    whole = isinstance(value, int) and not isinstance(value, bool) and name == "Amount"
+    library = _library()
+    if isinstance(value, bool):
+        raise Unreadable
+    if kind in _CURRENCY_AT and isinstance(value, Mapping) and _is_spelt_out(value.get("currency")):
+        return _encode_with_currency(name, kind, value)
     try:
-        fields: Json = _codec().decode(_codec().encode({name: str(value) if whole else value}))
-    except Exception as error:  # noqa: BLE001  as above
-        return {} if isinstance(error, KeyError) and error.args == (name,) else {name: value}
-    return fields
+        if name == "TransactionType":
+            value = types[value]
+        elif name == "PermissionValue" and isinstance(value, str):
+            value = library.permission(value)
+        elif kind == "Amount" and isinstance(value, int):
+            value = str(value)
+        arguments = (value, name) if name in library.by_name else (value,)
+        return bytes(getattr(library.types, kind).from_value(*arguments))
+    except Exception:  # noqa: BLE001  KeyError, ValueError, OverflowError and others, at whatever is no value
+        raise Unreadable from None
 
 
-def message_of(transaction: Json, *, cosigner: str | None = None) -> bytes:
-    """What the sole signer, or ``cosigner``, puts its signature under."""
-    codec = _codec()
-    text = codec.for_signing(transaction) if cosigner is None else codec.for_multisigning(transaction, cosigner)
-    return bytes.fromhex(text)
+def _is_spelt_out(currency: Any) -> bool:
+    return isinstance(currency, str) and currency != _ANY_CURRENCY and _CURRENCY.fullmatch(currency) is not None
 
 
-def address_of(key: str) -> str:
-    """The classic address that a public key, in hexadecimal, derives to."""
-    return str(_codec().address_of(key))
+def _encode_with_currency(name: str, kind: str, value: Json) -> bytes:
+    """With the very bytes of a currency: the library refuses some that the ledger takes."""
+    start = _CURRENCY_AT[kind]
+    other = encode_value(name, kind, {**value, "currency": _ANY_CURRENCY}, {})
+    return other[:start] + bytes.fromhex(value["currency"]) + other[start + 20 :]
+
+
+def split_xaddress(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The field as a transaction has it: of an X-address the address, and the tag if there is one."""
+    if name not in _WITH_TAGS or not isinstance(value, str) or not _library().is_xaddress(value):
+        yield name, value
+        return
+    address, tag, _ = _library().from_xaddress(value)
+    yield name, address
+    if tag is not None:
+        yield _WITH_TAGS[name], tag
+
+
+def address_of(key: bytes) -> str:
+    """The classic address that a public key derives to."""
+    return str(_library().address_of_key(key.hex().upper()))
+
+
+def address_of_id(account: bytes) -> str:
+    """The classic address of an account's 20 bytes."""
+    return str(_library().address_of_id(account))
 
 
 def is_address(text: str) -> bool:
     """Whether this is a classic address, its checksum included."""
-    return bool(_codec().is_address(text))
+    return bool(_library().is_address(text))

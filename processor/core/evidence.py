@@ -9,13 +9,14 @@ CustomMetaJson = bytes
 
 SnapshotOutcome = Literal["open", "expired", "cancelled", "rejected", "signed"]
 
-OFF_LEDGER_TYPES: Final = frozenset({"SignIn"})
+CHANNEL_CLAIM: Final = "PaymentChannelAuthorize"
+OFF_LEDGER_TYPES: Final = frozenset({"SignIn", CHANNEL_CLAIM})
 """Pseudo transactions of Xumm's: signed, never submitted."""
 
 
 DoubtReason = Literal["missing", "unreadable", "forged", "differs"]
-"""``unreadable``: longer, deeper or newer than what can be decoded; ``forged``: no such key signed this;
-``differs``: signed, but not what Xumm's API claims, or not what was asked."""
+"""``unreadable``: longer, deeper or newer than what can be read, or of a chain that is not known here; ``forged``: no
+such key signed this; ``differs``: signed, but not what Xumm's API claims, or not what was asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,7 @@ class Doubt:
 
     @property
     def disproves(self) -> bool:
-        """Whether it speaks against the signature; otherwise a later look, or a later version, may prove it."""
+        """Whether it speaks against the signature. What is missing may come; what is unreadable needs a human."""
         return self.reason in {"forged", "differs"}
 
 
@@ -56,7 +57,7 @@ class Snapshot:
     submit: bool
     """Whether the wallet was to submit the transaction."""
     account: str | None = None
-    """Who signed; never None if the outcome is ``signed``."""
+    """Who signed: of several signers the one whom the payload was for. Never None if the outcome is ``signed``."""
     txid: str | None = None
     signature: Signature | None = None
     """None unless the outcome is ``signed`` and the signature proven."""

@@ -51,6 +51,8 @@ _UNCHECKED: Final = Options(
     verify_jti=False,
 )
 """The library knows the time and asks nobody for it; claims are checked here, against the time that is given."""
+_RENAMED: Final = ("https://oauth2.xumm.app", "https://oauth2.xaman.app")
+"""One provider under two names: its tokens bear either, wherever it was asked."""
 _UNVERIFIED: Final = Options(**_UNCHECKED, verify_signature=False)
 
 
@@ -112,7 +114,7 @@ def verify_identity(
     Xumm names no key in its tokens (``kid``), so each of the few is tried. A ``nonce`` that is given must be in it.
     """
     claims = _signed(token, "RS256", keys)
-    if claims.get("iss") != expected.issuer:
+    if claims.get("iss") not in _names_of(expected.issuer):
         raise Unproven("issuer")
     if claims.get("aud") != expected.api_key or any(
         claims.get(name, expected.api_key) != expected.api_key for name in _CLIENTS
@@ -144,6 +146,10 @@ def _proof(claims: Claims, now: datetime, on_network: bool) -> Proof:  # noqa: F
     if not on_network:
         raise Unproven("network")
     return Proof(account=account, expires_at=expires_at, user_token=user_token if isinstance(user_token, str) else None)
+
+
+def _names_of(issuer: str) -> tuple[str, ...]:
+    return _RENAMED if issuer in _RENAMED else (issuer,)
 
 
 def _parsed(token: str) -> Mapping[str, Any]:

@@ -33,7 +33,7 @@ from processor.core.report import (
     StatusReport,
     WebhookReport,
 )
-from processor.core.settlement import Check, Fetch, Resolve, Rest, Step, Stop, Wait, final_from, next_step
+from processor.core.settlement import Check, Fetch, Resolve, Rest, Step, Stop, Wait, evidence_of, final_from, next_step
 from processor.core.state import ANSWERED, ENDED, Fact, Facts, Flag, Flags, PayloadState
 from schemas.data import FailReason
 from schemas.events import ResolveName, SignName
@@ -51,6 +51,7 @@ LONGEST_LOOK: Final = timedelta(hours=1)
 _OUTCOMES_DISAGREE: Final = int(Flag.OUTCOMES_DISAGREE)
 _LATE_OUTCOME: Final = int(Flag.LATE_OUTCOME)
 _TOLD: Final = int(ENDED | Fact.DELIVERED)
+_SIGNATURE_UNREADABLE: Final = int(Flag.SIGNATURE_UNREADABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +100,9 @@ class Transition(NamedTuple):
 def apply(state: PayloadState, report: Report, policy: Policy) -> Transition:
     """The state after ``report``, and what follows from it. Pure: the same arguments give the same transition."""
     learned = learn(state, report)
-    if state.resolved is not None:
-        learned = learned._replace(flags=learned.flags | _belated(state, learned, report))
+    told = _unreadable(learned, policy) if state.resolved is None else _belated(state, learned, report)
+    if told & ~learned.flags:
+        learned = learned._replace(flags=learned.flags | told)
     step = next_step(learned, policy)
     if isinstance(step, Resolve) and _is_refuted(learned, step):
         learned = learned._replace(flags=_OUTCOMES_DISAGREE)
@@ -142,6 +144,13 @@ def _is_refuted(state: PayloadState, step: Resolve) -> bool:
     shown = None if state.snapshot is None else state.snapshot.txid
     otherwise = state.facts & ANSWERED & ~RESOLVED_FACTS[step.name]
     return bool(otherwise) or (shown is not None and state.txid not in {None, shown})
+
+
+def _unreadable(learned: PayloadState, policy: Policy) -> Flags:
+    """The flag for a signature that is all there is to go by and cannot be read: another look will not help."""
+    if learned.snapshot is None or learned.snapshot.doubt is None or learned.resolved is not None:
+        return 0
+    return _SIGNATURE_UNREADABLE if evidence_of(learned, policy) == "unreadable" else 0
 
 
 @lru_cache(maxsize=4096)

@@ -83,7 +83,7 @@ def status_report(application: Application, payload: str, text: str | bytes, at:
 
 
 def snapshot_report(application: Application, payload: str, body: bytes, at: datetime) -> SnapshotReport:
-    """What Xumm's API says of ``payload``, with the signature checked: some 3 ms of CPU. Raises `NormalizeError`."""
+    """What Xumm's API says of ``payload``, with the signature checked: 0.5 ms of CPU. Raises `NormalizeError`."""
     answer = _parse(Payload, body)
     if not answer.meta.exists or answer.meta.uuid != payload:
         raise NormalizeError("meta.uuid is not the payload that was asked for, or it does not exist")
@@ -150,17 +150,15 @@ def _snapshot(answer: Payload, at: datetime) -> Snapshot:
         raise NormalizeError("payload.expires_at is missing from an expired payload")
     proof = prove(_claim(answer)) if outcome == "signed" else None
     signed = proof if isinstance(proof, SignedTransaction) else None
-    networks = network_names(
-        (response.dispatched_nodetype, response.environment_nodetype),
-        (response.environment_networkid, None if signed is None else signed.network_id),
-    )
+    signed_for = None if signed is None else signed.network_id
+    networks = network_names(response.nodetypes, (response.environment_networkid, signed_for))
     return Snapshot(
         application=answer.application.uuidv4,
         fetched_at=at,
         outcome=outcome,
         opened=meta.app_opened,
         tx_type=request.tx_type,
-        submit=meta.submit and not meta.multisign,
+        submit=meta.submit and not meta.multisign and not (signed is not None and signed.cosigned),
         account=response.account if signed is None else signed.account,
         txid=response.txid,
         signature=None if signed is None else signed.signature,
@@ -185,6 +183,7 @@ def _claim(answer: Payload) -> Claim:
         multisign_account=response.multisign_account,
         request=answer.payload.request_json,
         force_account=answer.meta.force_account is True,
+        network=next(iter(network_names(response.nodetypes, (response.environment_networkid,))), None),
     )
 
 

@@ -24,6 +24,7 @@ Evidence = Literal[
     "cancelled",
     "rejected",
     "unproven",  # signed, but nothing proves yet by whom
+    "unreadable",  # signed, but nobody here can read what
     "signed_off_ledger",
     "untransmitted",  # signed for the ledger, but network or transaction are not known yet
     "wrong_network",
@@ -88,6 +89,7 @@ _CLAIMED: Final[dict[tuple[Claim, Evidence], Step]] = {
 }
 _PROVEN: Final[dict[Evidence, Step]] = {
     "unproven": _fetch,
+    "unreadable": _stop,
     "untransmitted": _fetch,
     "submitted": _check,
     "signed_off_ledger": Resolve("signed"),
@@ -159,12 +161,17 @@ def final_from(state: PayloadState, snapshot: Snapshot, policy: Policy) -> datet
 
 def _evidence_of_signature(snapshot: Snapshot, ledger: Ledger | None, policy: Policy) -> Evidence:
     if not snapshot.on_ledger:
-        return "signed_off_ledger" if snapshot.proven else "unproven"
+        return "signed_off_ledger" if snapshot.proven else _evidence_of_doubt(snapshot)
     if snapshot.network is None or snapshot.txid is None:
         return "untransmitted"
     if snapshot.network != policy.network:
         return "wrong_network"
-    return _evidence_of_transaction(snapshot, ledger) if snapshot.proven else "unproven"
+    return _evidence_of_transaction(snapshot, ledger) if snapshot.proven else _evidence_of_doubt(snapshot)
+
+
+def _evidence_of_doubt(snapshot: Snapshot) -> Evidence:
+    """What is missing may come with another look; what cannot be read stays so."""
+    return "unreadable" if snapshot.doubt is not None and snapshot.doubt.reason == "unreadable" else "unproven"
 
 
 def _evidence_of_transaction(snapshot: Snapshot, ledger: Ledger | None) -> Evidence:

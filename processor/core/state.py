@@ -51,6 +51,8 @@ class Flag(IntFlag):
     """The signed blob is forged, or is not what Xumm's API claims or what was asked."""
     NETWORKS_DISAGREE = 64
     """Xumm's API names several networks for one signature."""
+    SIGNATURE_UNREADABLE = 128
+    """The signed blob is of a chain or a kind that this version cannot read, so nobody knows what was signed."""
 
 
 Facts = int

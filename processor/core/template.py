@@ -12,9 +12,9 @@ from typing import Any, Final, Literal, NamedTuple
 
 from xrpl.constants import XRPLException
 from xrpl.core.addresscodec import decode_seed, is_valid_classic_address, is_valid_xaddress
-from xrpl.core.binarycodec.definitions.definitions import load_definitions
 
 from processor.core.custom_meta import SAFE_INTEGER
+from processor.core.definitions import all_fields, all_types
 from processor.core.evidence import OFF_LEDGER_TYPES
 
 FaultReason = Literal[
@@ -33,15 +33,16 @@ FaultReason = Literal[
 MAX_DEPTH: Final = 8
 MAX_VALUES: Final = 512
 MAX_TEXT: Final = 4096
+MAX_SIGNED_TEXT: Final = 32 * 1024
+"""Of a blob that holds somebody's signature for a batch of eight transactions."""
 MAX_NAME: Final = 64
 MAX_FAULTS: Final = 10
 _MAX_INTEGER: Final = 2**32
-_TYPES: Final = frozenset(load_definitions()["TRANSACTION_TYPES"]) - {"Invalid"} | OFF_LEDGER_TYPES
-_FIELDS: Final = load_definitions()["FIELDS"]
-_ACCOUNTS: Final = frozenset(name for name, field in _FIELDS.items() if field["type"] == "AccountID")
+_TYPES: Final = all_types() | OFF_LEDGER_TYPES
+_ACCOUNTS: Final = frozenset(name for name, field in all_fields().items() if field.kind == "AccountID")
 _LOWER_ACCOUNTS: Final = frozenset({"issuer"})
 """Within an issued amount."""
-_AMOUNTS: Final = frozenset(name for name, field in _FIELDS.items() if field["type"] == "Amount")
+_AMOUNTS: Final = frozenset(name for name, field in all_fields().items() if field.kind == "Amount")
 _SECRET: Final = re.compile(
     r"secret(?!ar)|mnemonic|passphrase|password|(?:private|priv|master)key"
     r"|(?:^|family|master|wallet|account)seed(?:hex|phrase|words)?$"
@@ -49,6 +50,8 @@ _SECRET: Final = re.compile(
 """In a name of which only small letters are left."""
 _SEED: Final = re.compile(r"s[1-9A-HJ-NP-Za-km-z]{24,34}")
 _SIGNATURES: Final = frozenset({"txnsignature", "signers"})
+_UNSIGNED: Final[tuple[Any, ...]] = (None, "", [])
+"""A template for several signers may say that nobody has signed yet."""
 _DROPS: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 _MAX_DROPS: Final = 10**17
 """All XRP there ever was."""
@@ -125,22 +128,23 @@ class _Room:
         return self.left >= 0
 
 
-def _walk(value: Any, place: str, room: _Room, depth: int = 1) -> Iterator[Fault]:
+def _walk(value: Any, place: str, room: _Room, depth: int = 1, *, signed: bool = False) -> Iterator[Fault]:
+    """``signed`` is what may hold signatures: those of others, which a batch is put together with."""
     if not room.take():
         yield Fault("txjson", "too_large")
     elif isinstance(value, Mapping):
-        yield from _walk_object(value, place, room, depth)
+        yield from _walk_object(value, place, room, depth, signed=signed)
     elif isinstance(value, list):
         if depth > MAX_DEPTH:
             yield Fault(place, "too_deep")
             return
         for number, each in enumerate(value):
-            yield from _walk(each, f"{place}.{number}", room, depth + 1)
+            yield from _walk(each, f"{place}.{number}", room, depth + 1, signed=signed)
     else:
-        yield from _plain(value, place)
+        yield from _plain(value, place, MAX_SIGNED_TEXT if signed else MAX_TEXT)
 
 
-def _walk_object(value: Mapping[str, Any], place: str, room: _Room, depth: int) -> Iterator[Fault]:
+def _walk_object(value: Mapping[str, Any], place: str, room: _Room, depth: int, *, signed: bool) -> Iterator[Fault]:
     if depth > MAX_DEPTH:
         yield Fault(place, "too_deep")
         return
@@ -151,7 +155,7 @@ def _walk_object(value: Mapping[str, Any], place: str, room: _Room, depth: int) 
             yield Fault(where, "too_large" if len(name) > MAX_NAME else "control_character")
         elif _SECRET.search(letters):
             yield Fault(where, "secret_forbidden")
-        elif letters in _SIGNATURES:
+        elif letters in _SIGNATURES and each not in _UNSIGNED and not signed:
             yield Fault(where, "signature_forbidden")
         elif name in _ACCOUNTS or name in _LOWER_ACCOUNTS:
             if not _is_address(each):
@@ -159,16 +163,16 @@ def _walk_object(value: Mapping[str, Any], place: str, room: _Room, depth: int) 
         elif name in _AMOUNTS:
             yield from _amount(each, where)
         else:
-            yield from _walk(each, where, room, depth + 1)
+            yield from _walk(each, where, room, depth + 1, signed=signed or name == "BatchSigners")
 
 
-def _plain(value: Any, place: str) -> Iterator[Fault]:
+def _plain(value: Any, place: str, longest: int) -> Iterator[Fault]:
     if isinstance(value, float):
         yield Fault(place, "no_number_with_fraction")
     elif isinstance(value, int) and not -_MAX_INTEGER < value < _MAX_INTEGER:
         yield Fault(place, "number_too_large")
     elif isinstance(value, str):
-        if len(value) > MAX_TEXT:
+        if len(value) > longest:
             yield Fault(place, "too_large")
         elif _CONTROL.search(value):
             yield Fault(place, "control_character")

@@ -60,17 +60,17 @@ class House:
     """Where the databases are, for as long as it runs."""
 
 
-def run(port: int = SERVICE_PORT, sandbox_port: int = SANDBOX_PORT) -> None:
+def run(port: int = SERVICE_PORT, sandbox_port: int = SANDBOX_PORT, hosts: tuple[str, ...] = ()) -> None:
     """Open the house, walk through it, and stay until a signal. Raises `SettingsError` if a port is taken."""
-    asyncio.run(_run(port, sandbox_port))
+    asyncio.run(_run(port, sandbox_port, hosts))
 
 
-async def _run(port: int, sandbox_port: int) -> None:
+async def _run(port: int, sandbox_port: int, hosts: tuple[str, ...]) -> None:
     story, stop = Story(), stop_on_signals()
     # The stream takes the place of a file: only what logging calls is there.
     logs.configure("json", "info", secrets=[API_SECRET], stream=cast("Any", story))
     with tempfile.TemporaryDirectory(prefix="xumm-dev-") as folder:
-        async with opened(Path(folder), stop, port=port, sandbox_port=sandbox_port) as house:
+        async with opened(Path(folder), stop, port=port, sandbox_port=sandbox_port, hosts=hosts) as house:
             walking = asyncio.create_task(_walk(house, story))
             await stop.wait()
             walking.cancel()
@@ -92,23 +92,28 @@ async def _walk(house: House, story: Story) -> None:
 
 @asynccontextmanager
 async def opened(
-    folder: Path, stop: asyncio.Event, *, port: int = SERVICE_PORT, sandbox_port: int = SANDBOX_PORT
+    folder: Path,
+    stop: asyncio.Event,
+    *,
+    port: int = SERVICE_PORT,
+    sandbox_port: int = SANDBOX_PORT,
+    hosts: tuple[str, ...] = (),
 ) -> AsyncIterator[House]:
-    """The house, running until the body ends; then it drains. A part that dies ends the body."""
-    owner = Application(
-        key=API_KEY, secret=API_SECRET, name="Demo shop", webhook_url=f"http://127.0.0.1:{port}/webhooks/{APP}"
-    )
+    """The house, running until the body ends; then it drains. A part that dies ends the body.
+
+    It answers to the names of this machine and to ``hosts``.
+    """
     publisher, commands, live = EmbeddedPublisher(), EmbeddedPublisher(unrouted_kept=0), Live()
     broker = FragileBroker(publisher)
     publisher.subscribe("page", ["#"], announcing(live))
-    sandbox_settings = SandboxSettings(port=sandbox_port, ledger=_QUICK_LEDGER, limits=_GENEROUS)
+    sandbox_settings = SandboxSettings(port=sandbox_port, hosts=hosts, ledger=_QUICK_LEDGER, limits=_GENEROUS)
     try:
         async with AsyncExitStack() as stack:
-            sandbox = await stack.enter_async_context(Sandbox([owner], sandbox_settings))
-            routes = Stage(sandbox, broker, live).routes
+            sandbox = await stack.enter_async_context(Sandbox([_owner(port)], sandbox_settings))
+            stage = Stage(sandbox, broker, live, hosts)
             settings = _settings(folder, sandbox, port)
             processor = await stack.enter_async_context(
-                Processor(settings, publisher=broker, commands=commands, routes=routes)
+                Processor(settings, publisher=broker, commands=commands, routes=stage.beside)
             )
             group = await stack.enter_async_context(asyncio.TaskGroup())
             serving = group.create_task(processor.serve(stop))
@@ -125,6 +130,11 @@ async def opened(
             raise
         message = f"port {port} or {sandbox_port} of 127.0.0.1 is in use: choose others with --port and --sandbox-port"
         raise SettingsError(message) from None
+
+
+def _owner(port: int) -> Application:
+    webhook_url = f"http://127.0.0.1:{port}/webhooks/{APP}"
+    return Application(key=API_KEY, secret=API_SECRET, name="Demo shop", webhook_url=webhook_url)
 
 
 async def _end(live: Live, stop: asyncio.Event) -> None:

@@ -5,7 +5,7 @@ user's phone, which is the sandbox's wallet, what goes wrong, and what happens, 
 """
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from importlib.resources import files
 from typing import Any, Final
@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 
 from processor.dev.broker import FragileBroker
 from processor.dev.live import Live
+from processor.sandbox.gate import Handler, refuse_foreign, refuse_misdirected
 from processor.sandbox.payload import IllegalActionError, Payload
 from processor.sandbox.server import Sandbox
 from processor.sandbox.state import UnknownPayloadError
@@ -33,14 +34,14 @@ HEADERS: Final = {
 TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 FAULTS: Final = ("webhook", "socket", "broker")
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Methods = Mapping[str, Handler]
 
 
 class Stage:
-    """The handlers."""
+    """The handlers, which answer to the names of this machine and to ``hosts``."""
 
-    def __init__(self, sandbox: Sandbox, broker: FragileBroker, live: Live) -> None:
+    def __init__(self, sandbox: Sandbox, broker: FragileBroker, live: Live, hosts: Collection[str] = ()) -> None:
+        self._hosts = frozenset(host.lower() for host in hosts)
         self._sandbox = sandbox
         self._broker = broker
         self._live = live
@@ -65,7 +66,11 @@ class Stage:
         }
         pages = {f"{PATH}/{name}": {hdrs.METH_GET: _file(body, kind)} for name, (body, kind) in _files().items()}
         pages[PATH] = pages.pop(f"{PATH}/index.html")
-        return {path: _guarded(each) for path, each in (methods | pages).items()}
+        return {path: _guarded(each, self._hosts) for path, each in (methods | pages).items()}
+
+    def beside(self, service: Mapping[str, Handler]) -> Mapping[str, Handler]:
+        """The routes of the service, which answer to the same names, and those of the page."""
+        return {**{path: _local(handler, self._hosts) for path, handler in service.items()}, **self.routes}
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """What happens, as server-sent events."""
@@ -164,11 +169,18 @@ def _file(text: str, kind: str) -> Handler:
     return serve
 
 
-def _guarded(methods: Methods) -> Handler:
-    """For pages of this very origin alone: another page in the same browser may not press a button here."""
+def _local(handle: Handler, hosts: Collection[str]) -> Handler:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return refuse_misdirected(request, hosts) or await handle(request)
+
+    return answer
+
+
+def _guarded(methods: Methods, hosts: Collection[str]) -> Handler:
+    """For the page itself alone: another page in the same browser may not press a button here."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        response = await _answer(request, methods)
+        response = await _answer(request, methods, hosts)
         if not response.prepared:
             response.headers.update(HEADERS)
         return response
@@ -176,9 +188,9 @@ def _guarded(methods: Methods) -> Handler:
     return handle
 
 
-async def _answer(request: web.Request, methods: Methods) -> web.StreamResponse:
-    if request.headers.get(hdrs.ORIGIN) not in {None, f"http://{request.host}"}:
-        return _refused(403, "Another page asks.")
+async def _answer(request: web.Request, methods: Methods, hosts: Collection[str]) -> web.StreamResponse:
+    if refusal := refuse_misdirected(request, hosts) or refuse_foreign(request):
+        return _refused(refusal.status, str(refusal.text))
     handler = methods.get(request.method)
     return await handler(request) if handler is not None else _refused(405, "Not that way.")
 

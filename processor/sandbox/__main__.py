@@ -44,7 +44,7 @@ async def serve(applications: Sequence[Application], settings: SandboxSettings, 
         await stop.wait()
 
 
-def run(
+def run(  # noqa: PLR0913  a command's options
     *,
     port: int = DEFAULT_PORT,
     application: str = "",
@@ -52,16 +52,17 @@ def run(
     webhook: str = "",
     factor: float = 1.0,
     faults: Faults | None = None,
+    hosts: Sequence[str] = (),
 ) -> None:
     """Run a sandbox until interrupted; credentials that are not given are made up."""
     owner = Application(key=application or random_uuid(), secret=secret or random_uuid(), webhook_url=webhook or None)
     if not secret:
         _say(f"x-api-secret {owner.secret} (made up for this run)")
-    settings = SandboxSettings(port=port, sender=Timing(factor=factor))
+    settings = SandboxSettings(port=port, sender=Timing(factor=factor), hosts=tuple(hosts))
     asyncio.run(serve([owner], settings, faults or Faults()))
 
 
-def command(
+def command(  # noqa: PLR0913  likewise
     *,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 for a free one.")] = DEFAULT_PORT,
     application: Annotated[str, typer.Option(help="API key.", envvar="SANDBOX_API_KEY")] = "",
@@ -69,13 +70,22 @@ def command(
     webhook: Annotated[str, typer.Option(help="Where webhooks go, a URL.")] = "",
     factor: Annotated[float, typer.Option(help="Shortens the waits between attempts.")] = 1.0,
     fault: Annotated[list[str] | None, typer.Option(help="SWITCH=VALUE, such as webhook=lost; repeatable.")] = None,
+    host: Annotated[list[str] | None, typer.Option(help="A name to answer to besides localhost; repeatable.")] = None,
 ) -> None:
     """Run a Xumm for development: API, phone, status sockets and ledgers on one port."""
     try:
         faults = parse_switches(fault or [])
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--fault") from None
-    run(port=port, application=application, secret=secret, webhook=webhook, factor=factor, faults=faults)
+    run(
+        port=port,
+        application=application,
+        secret=secret,
+        webhook=webhook,
+        factor=factor,
+        faults=faults,
+        hosts=host or (),
+    )
 
 
 def _say(line: str) -> None:

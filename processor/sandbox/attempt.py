@@ -1,10 +1,16 @@
-"""One attempt to deliver a webhook: how it is signed and sent, what comes of it, whether to try again."""
+"""One attempt to deliver a webhook: how it is signed and sent, what comes of it, whether to try again.
 
+Xumm's sender is published; it sends with node-fetch 3. Other than that one, this sends to private addresses.
+
+Source: https://github.com/XRPL-Labs/XummAPI-Webhook-Proxy/blob/main/send.mjs
+"""
+
+import asyncio
 import hashlib
 import hmac
 import json
+import math
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, assert_never
@@ -21,7 +27,16 @@ RETRY_AFTER: Final = (
 """How long to wait behind the first, second, third and fourth attempt."""
 LAST_ATTEMPT: Final = len(RETRY_AFTER) + 1
 ANSWER_WITHIN: Final = timedelta(seconds=15)
-_REASON_BYTES: Final = 512
+"""Until the headers of an answer are there; its text may take as long as it likes."""
+LOGGED: Final = 4500
+"""Characters of an answer that Xumm keeps, headers and text together."""
+_MAX_REDIRECTS: Final = 20
+_SHOWN: Final = 512
+_NODE_FETCH: Final = {"accept": "*/*", "accept-encoding": "gzip, deflate, br"}
+"""What node-fetch adds to every request.
+
+Source: https://github.com/node-fetch/node-fetch/blob/v3.2.8/src/request.js
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,18 +56,27 @@ class Answered:
     status: int
     reason: str = ""
     """What the answer gave as its reason, or how its text begins."""
+    logged: str = field(default="", repr=False, compare=False)
+    """What Xumm keeps of the answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutOff:
+    """The headers of an answer came, and its text broke off: an error, but one behind the timer."""
+
+    status: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedOut:
-    """The service took too long."""
+    """The service took too long to begin its answer."""
 
     after: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionFailed:
-    """Refused, reset, not resolved, not trusted."""
+    """Refused, reset, not resolved, not trusted, or redirected without end."""
 
     error: str
 
@@ -62,7 +86,7 @@ class Withheld:
     """Not sent: the URL is suspended."""
 
 
-Outcome = Answered | TimedOut | ConnectionFailed | Withheld
+Outcome = Answered | CutOff | TimedOut | ConnectionFailed | Withheld
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +109,8 @@ def sign(secret: str, timestamp: str, body: bytes) -> str:
 
 
 def headers_of(webhook: Outgoing, *, number: int, at: datetime) -> dict[str, str]:
-    """The headers of attempt ``number`` made ``at``."""
-    timestamp = str(int(at.timestamp()))
+    """The headers of attempt ``number`` made ``at``, which is rounded to the second."""
+    timestamp = str(math.floor(at.timestamp() + 0.5))
     return {
         "content-type": "application/json",
         "user-agent": "xumm-webhook",
@@ -97,38 +121,60 @@ def headers_of(webhook: Outgoing, *, number: int, at: datetime) -> dict[str, str
     }
 
 
-def wait_after(number: int, outcome: Outcome) -> timedelta | None:
-    """How long to wait before the attempt behind ``number``, or None if there is to be none."""
+def wait_after(number: int, outcome: Outcome, *, took: timedelta = timedelta()) -> timedelta | None:
+    """How long to wait before the attempt behind ``number``, or None if there is to be none.
+
+    A timer tries again what has not begun to answer in time. A fetch that fails before, after it ``took`` so long,
+    does not stop it. A text that breaks off came after it was stopped, and before the status is looked at.
+    """
+    if number == LAST_ATTEMPT:
+        return None
     match outcome:
         case Answered(status=status) if status in ACCEPTED:
             return None
         case Answered() | TimedOut():
-            return RETRY_AFTER[number - 1] if number < LAST_ATTEMPT else None
-        case ConnectionFailed() | Withheld():
+            return RETRY_AFTER[number - 1]
+        case ConnectionFailed():
+            return max(ANSWER_WITHIN - took, timedelta()) + RETRY_AFTER[number - 1]
+        case CutOff() | Withheld():
             return None
         case _:
             assert_never(outcome)
 
 
-def open_session(answer_within: timedelta) -> aiohttp.ClientSession:
-    """A client that adds no headers of its own, keeps no connections and gives up after ``answer_within``."""
+def open_session() -> aiohttp.ClientSession:
+    """A client that sends the headers of node-fetch, keeps no connections, and waits without end."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(force_close=True, limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
-        timeout=aiohttp.ClientTimeout(total=answer_within.total_seconds()),
+        headers=_NODE_FETCH,
+        skip_auto_headers=("User-Agent",),
+        timeout=aiohttp.ClientTimeout(total=None),
     )
 
 
-async def post(session: aiohttp.ClientSession, url: str, headers: Mapping[str, str], body: bytes) -> Outcome:
-    """Post ``body`` once. The status decides; a text that breaks off behind it changes nothing."""
+async def post(
+    session: aiohttp.ClientSession,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    answer_within: timedelta = ANSWER_WITHIN,
+) -> Outcome:
+    """Post ``body`` once, and go where redirects lead. Never returns if the text of the answer never ends."""
     try:
-        async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
-            return Answered(status=response.status, reason=await _reason(response))
+        async with asyncio.timeout(answer_within.total_seconds()):
+            response = await session.post(url, data=body, headers=headers, max_redirects=_MAX_REDIRECTS)
     except TimeoutError:
-        return TimedOut(after=timedelta(seconds=session.timeout.total or 0))
+        return TimedOut(after=answer_within)
     except (aiohttp.ClientError, OSError) as error:
         return ConnectionFailed(error=type(error).__name__)
+    try:
+        async with response:
+            text = (await response.text(errors="replace")).strip()
+    except (aiohttp.ClientError, OSError):
+        return CutOff(status=response.status)
+    return Answered(status=response.status, reason=_named(text) or text[:_SHOWN], logged=_excerpt(response, text))
 
 
 def tell(outcome: Outcome) -> str:
@@ -136,6 +182,8 @@ def tell(outcome: Outcome) -> str:
     match outcome:
         case Answered(status=status, reason=reason):
             return f"{status} {reason}".rstrip()
+        case CutOff(status=status):
+            return f"{status}, and then the answer broke off"
         case TimedOut(after=after):
             return f"no answer in {after.total_seconds():g} s"
         case ConnectionFailed(error=error):
@@ -146,15 +194,13 @@ def tell(outcome: Outcome) -> str:
             assert_never(outcome)
 
 
-async def _reason(response: aiohttp.ClientResponse) -> str:
-    """The ``reason`` or ``result`` that the answer names if it is such JSON, or else the beginning of its text."""
-    with suppress(aiohttp.ClientError):
-        start = (await response.content.read(_REASON_BYTES)).decode(errors="replace").strip()
-        return _named(start) or start
-    return ""
+def _excerpt(response: aiohttp.ClientResponse, text: str) -> str:
+    headers = "\n".join(f"{name.lower()}: {value}" for name, value in response.headers.items())
+    return f"{headers}\nBody:\n{text}"[:LOGGED]
 
 
 def _named(text: str) -> str | None:
+    """The ``reason`` or ``result`` that the answer names if it is such JSON."""
     try:
         answer = json.loads(text)
     except ValueError:

@@ -33,9 +33,9 @@ LedgerFault = Literal["tec", "lost", "unsubmitted", "unavailable", "down"]
 since the phone died between telling Xumm and submitting; does not tell what a payment delivered; the node answers 503,
 which has to be set for all. (`server`, `ledger`)"""
 
-OAuth2Fault = Literal["failing", "hanging", "garbage", "nonce", "expired"]
+OAuth2Fault = Literal["failing", "hanging", "garbage", "nonce", "expired", "netless"]
 """The provider answers 503; never; half a JSON text, which all have to be set for all; its tokens have another nonce
-than was asked for; they are over already. (`provider`, `oauth2`)"""
+than was asked for; they are over already; their network's id is the text of nothing. (`provider`, `oauth2`)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

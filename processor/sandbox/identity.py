@@ -1,6 +1,7 @@
 """The tokens with which the sandbox's provider and its xApps say who a user is.
 
-Source: https://docs.xumm.dev/environments/identity-oauth2
+Source: https://github.com/XRPL-Labs/XUMM-OAuth2-OpenID-Provider/blob/main/fn/getSignedJwt.js for the provider's,
+https://docs.xaman.dev/environments/xapps-dapps/your-own-backend-auth for those of xApps
 """
 
 import base64
@@ -18,7 +19,9 @@ from processor.sandbox.payload import Application
 from processor.sandbox.tokens import UserTokens
 
 VALID_FOR: Final = timedelta(hours=24)
+MAIL_DOMAIN: Final = "oauth2.local"
 _BITS: Final = 2048
+_UNCHECKED: Final = Options(verify_exp=False, verify_iat=False, verify_aud=False)
 
 Claims = Mapping[str, Any]
 
@@ -48,19 +51,17 @@ class Identity:
         key = {"kty": "RSA", "use": "sig", "alg": "RS256", "n": _number(numbers.n), "e": _number(numbers.e)}
         return {"keys": [key]}
 
-    def claims(
-        self, application: Application, account: str, network: Network, *, issuer: str, nonce: str | None = None
-    ) -> dict[str, Any]:
+    def claims(self, application: Application, account: str, network: Network, *, issuer: str) -> dict[str, Any]:
         """What Xumm says of a user who signed in just now."""
         now = self._clock()
-        claims = {
+        return {
             "iss": issuer,
             "aud": application.key,
             "client_id": application.key,
             "app_uuidv4": application.key,
             "app_name": application.name,
             "sub": account,
-            "scope": "openid",
+            "email": f"{application.key}+{account}@{MAIL_DOMAIN}",
             "iat": _seconds(now),
             "exp": _seconds(now + VALID_FOR),
             "payload_uuidv4": self._new_id(),
@@ -69,7 +70,6 @@ class Identity:
             "network_id": network.id,
             "network_endpoint": network.node,
         }
-        return claims if nonce is None else {**claims, "nonce": nonce}
 
     def signed(self, claims: Claims) -> str:
         """A token of the provider: RS256, without ``kid``."""
@@ -77,17 +77,32 @@ class Identity:
 
     def read(self, token: str) -> dict[str, Any] | None:
         """The claims of a token of the provider's own, None if it is none or its time is over."""
-        unchecked = Options(verify_exp=False, verify_iat=False, verify_aud=False)
+        return self._in_time(_verified(token, self.key.public_key(), "RS256"))
+
+    def read_xapp(self, token: str, applications: Mapping[str, Application]) -> dict[str, Any] | None:
+        """The claims of a token of one of the applications' xApps, None if it is none or its time is over."""
         try:
-            claims: dict[str, Any] = jwt.decode(token, self.key.public_key(), algorithms=["RS256"], options=unchecked)
+            unproven = jwt.decode(token, options={"verify_signature": False})
         except jwt.PyJWTError:
             return None
-        return claims if _seconds(self._clock()) < claims["exp"] else None
+        application = applications.get(str(unproven.get("client_id")))
+        return self._in_time(_verified(token, application.secret, "HS256")) if application else None
+
+    def _in_time(self, claims: dict[str, Any] | None) -> dict[str, Any] | None:
+        return claims if claims and _seconds(self._clock()) < claims["exp"] else None
 
 
 def xapp_token(application: Application, claims: Claims) -> str:
     """A token of an xApp of ``application``: HS256 with the API secret as it stands."""
     return jwt.encode(dict(claims), application.secret, algorithm="HS256")
+
+
+def _verified(token: str, key: Any, algorithm: str) -> dict[str, Any] | None:
+    try:
+        claims: dict[str, Any] = jwt.decode(token, key, algorithms=[algorithm], options=_UNCHECKED)
+    except jwt.PyJWTError:
+        return None
+    return claims
 
 
 def _seconds(moment: datetime) -> int:

@@ -1,5 +1,9 @@
-"""Rate limits as Xumm sets them: so many calls in each minute, told on every answer."""
+"""Rate limits as Xumm sets them: so many calls in each minute, which slides, told on every answer.
 
+Source: https://docs.xaman.dev/concepts/limitations/rate-limits
+"""
+
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -27,17 +31,16 @@ class Allowance:
 
 @dataclass(slots=True, kw_only=True)
 class RateLimit:
-    """A counter that starts anew each minute."""
+    """Counts the calls of the past minute."""
 
     limit: int
-    _used: int = field(default=0, init=False)
-    _resets_at: datetime | None = field(default=None, init=False)
+    _taken: deque[datetime] = field(default_factory=deque, init=False)
 
     def take(self, now: datetime) -> Allowance:
         """Count one call at ``now``. A call over the limit is not granted, and not counted."""
-        if self._resets_at is None or now >= self._resets_at:
-            self._used, self._resets_at = 0, now + WINDOW
-        if self._used >= self.limit:
+        while self._taken and now >= self._taken[0] + WINDOW:
+            self._taken.popleft()
+        if len(self._taken) >= self.limit:
             return Allowance(granted=False, limit=self.limit, remaining=0)
-        self._used += 1
-        return Allowance(granted=True, limit=self.limit, remaining=self.limit - self._used)
+        self._taken.append(now)
+        return Allowance(granted=True, limit=self.limit, remaining=self.limit - len(self._taken))

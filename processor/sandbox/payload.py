@@ -47,6 +47,9 @@ CANCEL_REASONS: Final[dict[Situation, CancelReason]] = {
 }
 
 SIGN_IN: Final = "SignIn"
+CHANNEL_CLAIM: Final = "PaymentChannelAuthorize"
+PSEUDO_TYPES: Final = frozenset({SIGN_IN, CHANNEL_CLAIM})
+"""What Xumm alone knows: signed, never submitted."""
 
 
 class IllegalActionError(ValueError):
@@ -105,7 +108,7 @@ class SignRequest:
     @property
     def submits(self) -> bool:
         """Whether the wallet sends the signed transaction to the ledger."""
-        return self.submit and not self.multisign and self.tx_type != SIGN_IN
+        return self.submit and not self.multisign and self.tx_type not in PSEUDO_TYPES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,10 +127,11 @@ class Signature:
     account: str
     """The account that acts."""
     signer: str
-    """The address whose key signed: another one than ``account`` with a regular key, or for several signers."""
+    """Who signed for it: the address of the key, which is another one with a regular key; of several signers, one."""
     public_key: str
     hex: str
     txid: str
+    """Empty for what has no hash."""
     network: Network
     user_token: UserToken
     dispatch: Dispatch | None = None

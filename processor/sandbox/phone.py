@@ -1,8 +1,8 @@
 """The user's phone, over HTTP: open, sign, reject or expire a payload of a sandbox that runs on its own.
 
 ``GET /sign/<uuid>``, where ``next.always`` leads, is a page with the buttons; ``POST /sign/<uuid>/<action>``
-presses one. The status socket has the page's address.
-A JSON body is answered with the payload, and says how to sign: ``{"result": "tecPATH_DRY"}``.
+presses one, with a JSON body that says how to sign, such as ``{"result": "tecPATH_DRY"}``. It is answered with the
+payload. The status socket has the page's address.
 """
 
 import html
@@ -13,6 +13,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from processor.sandbox.clock import Clock
+from processor.sandbox.gate import require_own_page
 from processor.sandbox.javascript import stringify
 from processor.sandbox.payload import IllegalActionError, Payload
 from processor.sandbox.signing import ACCOUNT as ACCOUNT
@@ -22,8 +23,16 @@ from processor.sandbox.views import fetched
 
 _PAGE: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Sandbox</title>
 <h1>{title}</h1><p>{instruction}</p><p>This payload is <b>{situation}</b>.</p>
-<form method="post">{buttons}</form></html>"""
-_BUTTON: Final = '<button formaction="/sign/{uuid}/{action}">{action}</button> '
+<p>{buttons}</p><p role="alert"></p><script>
+for (const button of document.querySelectorAll("button")) button.onclick = async () => {{
+  const headers = {{ "Content-Type": "application/json" }}
+  const answer = await fetch(button.value, {{ method: "POST", headers, body: "{{}}" }})
+  if (answer.ok) location.reload()
+  else document.querySelector("[role=alert]").textContent = await answer.text()
+}}
+</script></html>"""
+_BUTTON: Final = '<button value="/sign/{uuid}/{action}">{action}</button> '
+_UNFRAMED: Final = {"Content-Security-Policy": "frame-ancestors 'none'"}
 _ACTIONS: Final = ("open", "sign", "reject", "expire")
 
 Watch = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -64,26 +73,23 @@ def phone_routes(owner: Owner, clock: Clock, watch: Watch) -> list[web.RouteDef]
             payload = owner.payloads.get(request.match_info["uuid"])
         except UnknownPayloadError:
             return web.Response(status=404, text="no such payload")
-        return web.Response(text=_page(payload), content_type="text/html")
+        return web.Response(text=_page(payload), content_type="text/html", headers=_UNFRAMED)
 
     async def press(request: web.Request) -> web.StreamResponse:
         uuid, action = request.match_info["uuid"], request.match_info["action"]
-        from_page = request.content_type != "application/json"
         try:
-            payload = _act(owner, uuid, action, b"" if from_page else await request.read())
+            payload = _act(owner, uuid, action, await request.read())
         except UnknownPayloadError:
             return web.Response(status=404, text="no such payload")
         except IllegalActionError as error:
             return web.Response(status=409, text=str(error))
         except ValidationError as error:
             return web.Response(status=400, text=f"{error.error_count()} unfit field(s)")
-        if from_page:
-            raise web.HTTPSeeOther(f"/sign/{uuid}")
         return web.json_response(fetched(payload, now=clock()), dumps=stringify)
 
     return [
         web.get("/sign/{uuid}", page),
-        web.post(f"/sign/{{uuid}}/{{action:{'|'.join(_ACTIONS)}}}", press),
+        web.post(f"/sign/{{uuid}}/{{action:{'|'.join(_ACTIONS)}}}", require_own_page(press)),
     ]
 
 

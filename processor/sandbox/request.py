@@ -5,13 +5,17 @@ Source: https://docs.xumm.dev/concepts/payloads-sign-requests
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, model_validator
 
+from processor.sandbox.javascript import stringify
 from processor.sandbox.payload import CustomMeta, SignRequest
 from processor.sandbox.signing import check_transaction, read_blob
 from schemas.text import Uuid
+
+LIMITS: Final = {"identifier": 40, "instruction": 280, "blob": 1500}
+"""Characters of what an application attaches, each as text."""
 
 
 class _Wire(BaseModel):
@@ -19,8 +23,12 @@ class _Wire(BaseModel):
 
 
 class _ReturnUrl(_Wire):
-    app: str | None = None
-    web: str | None = None
+    app: Annotated[str, Field(max_length=250)] | None = None
+    web: Annotated[str, Field(max_length=250)] | None = None
+
+
+class OversizedError(ValueError):
+    """Something attached is longer than Xumm keeps."""
 
 
 class _Options(_Wire):
@@ -32,11 +40,11 @@ class _Options(_Wire):
     immutable: StrictBool = False
     pathfinding: StrictBool = False
     pathfinding_fallback: StrictBool = False
-    signers: tuple[str, ...] | None = None
+    signers: Annotated[tuple[str, ...], Field(max_length=4)] | None = None
 
 
 class _CustomMeta(_Wire):
-    identifier: Annotated[str, Field(max_length=40)] | None = None
+    identifier: str | None = None
     blob: JsonValue = None
     instruction: str | None = None
 
@@ -64,8 +72,12 @@ class _Body(_Wire):
 
 
 def parse_request(body: bytes | Mapping[str, Any]) -> SignRequest:
-    """The sign request in ``body``. Raises ``pydantic.ValidationError``, where Xumm answers code 602."""
+    """The sign request in ``body``.
+
+    Raises ``pydantic.ValidationError``, where Xumm answers code 602, and `OversizedError`, where it answers 413.
+    """
     wire = _Body.model_validate_json(body) if isinstance(body, bytes) else _Body.model_validate(body)
+    _check_size(wire.custom_meta)
     options = wire.options
     return SignRequest(
         txjson=wire.transaction,
@@ -87,3 +99,14 @@ def parse_request(body: bytes | Mapping[str, Any]) -> SignRequest:
             instruction=wire.custom_meta.instruction,
         ),
     )
+
+
+def _check_size(attached: _CustomMeta) -> None:
+    texts = {
+        "identifier": attached.identifier or "",
+        "instruction": attached.instruction or "",
+        "blob": "" if attached.blob is None else stringify(attached.blob),
+    }
+    for name, text in texts.items():
+        if len(text) > LIMITS[name]:
+            raise OversizedError(f"{name} has more than {LIMITS[name]} characters")

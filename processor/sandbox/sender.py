@@ -1,8 +1,9 @@
 """The webhook sender, with Xumm's manners.
 
-Five attempts, each signed anew; another status than 200, 201, 204 or no answer in 15 s is tried again, a
-broken or refused connection never; ten fifth attempts answered 404 within an hour suspend the URL. Redirects are
-not followed. What waits to be sent again is held in memory alone and dies with the sender.
+Five attempts, each signed anew, as `processor.sandbox.attempt` says. Ten fifth attempts answered 404 within the past
+hour suspend a URL. What waits to be sent again is held in memory alone and dies with the sender.
+
+Source: https://github.com/XRPL-Labs/XummAPI-Webhook-Proxy/blob/main/send.mjs
 """
 
 import asyncio
@@ -33,6 +34,8 @@ from processor.sandbox.clock import Clock, Sleep
 
 SUSPEND_AT: Final = 10
 SUSPEND_WITHIN: Final = timedelta(hours=1)
+KEPT_OF_URL: Final = 125
+"""Characters."""
 
 _log = structlog.get_logger()
 
@@ -46,22 +49,27 @@ class Timing:
 
 
 class Suspensions:
-    """Counts the fifth attempts answered 404, URL by URL."""
+    """Counts the fifth attempts answered 404, by the beginning of the URL: the record of calls keeps no more of it."""
 
     def __init__(self) -> None:
-        self.urls: set[str] = set()
         self._misses: dict[str, deque[datetime]] = {}
 
     def note(self, attempt: Attempt) -> None:
-        """Suspend the URL with the tenth such answer within an hour."""
+        """Count ``attempt`` if it is one of them."""
         match attempt.outcome:
             case Answered(status=404) if attempt.number == LAST_ATTEMPT:
-                misses = self._misses.setdefault(attempt.url, deque(maxlen=SUSPEND_AT))
-                misses.append(attempt.at)
-                if len(misses) == SUSPEND_AT and misses[-1] - misses[0] <= SUSPEND_WITHIN:
-                    self.urls.add(attempt.url)
+                self._misses.setdefault(attempt.url[:KEPT_OF_URL], deque(maxlen=SUSPEND_AT)).append(attempt.at)
             case _:
                 return
+
+    def holds(self, url: str, now: datetime) -> bool:
+        """Whether nothing is sent to ``url`` at present."""
+        misses = self._misses.get(url[:KEPT_OF_URL], deque())
+        return len(misses) == SUSPEND_AT and misses[0] > now - SUSPEND_WITHIN
+
+    def at(self, now: datetime) -> frozenset[str]:
+        """All that is suspended at present."""
+        return frozenset(url for url in self._misses if self.holds(url, now))
 
 
 class Sender:
@@ -85,8 +93,8 @@ class Sender:
 
     @property
     def suspended(self) -> frozenset[str]:
-        """The URLs that nothing is sent to any more."""
-        return frozenset(self._suspensions.urls)
+        """The beginnings of the URLs that nothing is sent to at present."""
+        return self._suspensions.at(self._clock())
 
     def send(self, webhook: Outgoing, *, after: float = 0) -> None:
         """Start to deliver ``webhook`` in ``after`` seconds, with whatever retries it takes."""
@@ -100,7 +108,7 @@ class Sender:
             await asyncio.wait(self._deliveries)
 
     async def __aenter__(self) -> Self:
-        self._session = open_session(self._timing.answer_within)
+        self._session = open_session()
         self._group = await asyncio.TaskGroup().__aenter__()
         return self
 
@@ -120,7 +128,7 @@ class Sender:
         for number in range(1, LAST_ATTEMPT + 1):
             attempt = await self._attempt(webhook, number)
             self._record(attempt)
-            wait = wait_after(number, attempt.outcome)
+            wait = wait_after(number, attempt.outcome, took=self._clock() - attempt.at)
             if wait is None:
                 return
             await self._sleep(wait.total_seconds() * self._timing.factor)
@@ -128,10 +136,11 @@ class Sender:
     async def _attempt(self, webhook: Outgoing, number: int) -> Attempt:
         at = self._clock()
         headers = headers_of(webhook, number=number, at=at)
-        if webhook.url in self._suspensions.urls:
+        if self._suspensions.holds(webhook.url, at):
             outcome: Outcome = Withheld()
         else:
-            outcome = await post(self._session, webhook.url, headers, webhook.body)
+            within = self._timing.answer_within
+            outcome = await post(self._session, webhook.url, headers, webhook.body, answer_within=within)
         return Attempt(
             number=number,
             at=at,

@@ -14,13 +14,17 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from processor.sandbox.attempt import Attempt
+from processor.sandbox.caller import ApiCallers
 from processor.sandbox.clock import Clock, NewId, Sleep, random_uuid, utc_now
 from processor.sandbox.control import control_routes
 from processor.sandbox.faults import Faults, FaultTable
+from processor.sandbox.gate import check_names
+from processor.sandbox.guard import ApiGuard
 from processor.sandbox.identity import Identity
 from processor.sandbox.ledger import Ledger, Pace, ledger_routes
 from processor.sandbox.limits import Limits
@@ -29,6 +33,7 @@ from processor.sandbox.oauth2 import Provider
 from processor.sandbox.payload import Application, Dispatch, Payload, Signature, SignRequest
 from processor.sandbox.phone import phone_routes
 from processor.sandbox.provider import provider_routes
+from processor.sandbox.qr import qr_routes
 from processor.sandbox.request import parse_request
 from processor.sandbox.rest import PREFIX, RestApi
 from processor.sandbox.sender import Sender, Timing
@@ -38,6 +43,7 @@ from processor.sandbox.status import DISPATCHED, FETCHED, KEEPALIVE, PRE_SIGNED,
 from processor.sandbox.tokens import UserTokens
 from processor.sandbox.wallet import transaction_id
 from processor.sandbox.webhooks import Webhooks
+from processor.sandbox.xapps import XApps
 
 _CLOSE_WITHIN = 0.2
 """Seconds that a call may still take when the sandbox closes: some are meant never to be answered."""
@@ -57,6 +63,10 @@ class SandboxSettings:
     """How often a status socket is told when its payload expires."""
     network: str = "MAINNET"
     """The network that wallets are on, a key of `NETWORKS`, and the one of the ledger on ``/ledger``."""
+    issuer: str | None = None
+    """What tokens name as their issuer, if not the address: Xumm has ``oauth2.xumm.app`` and ``oauth2.xaman.app``."""
+    hosts: tuple[str, ...] = ()
+    """Names under which it answers besides those of this machine and the one of ``public_url``."""
     public_url: str | None = None
     """Where clients find the sandbox, if not on its port, such as ``https://…`` before a proxy; no slash at the end."""
 
@@ -87,6 +97,7 @@ class Sandbox:
         self.statuses = StatusSockets(self.payloads, self.faults, clock=clock, keepalive=self.settings.keepalive)
         self.tokens = UserTokens(clock=clock, new_id=new_id)
         self.provider = self._provider(new_id)
+        self.xapps = XApps(self.provider.identity, network=NETWORKS[self.settings.network], clock=clock, new_id=new_id)
         self.ledgers = {
             name: Ledger(clock=clock, network=network, pace=self.settings.ledger) for name, network in NETWORKS.items()
         }
@@ -94,11 +105,11 @@ class Sandbox:
         self.sender = Sender(clock=clock, sleep=sleep, timing=self.settings.sender, on_attempt=on_attempt)
         self._webhooks = Webhooks(self.sender, self.faults)
         self._wallets = Wallets()
+        self.guard = ApiGuard(limits=self.settings.limits, faults=self.faults, clock=clock, new_id=new_id)
         self._rest = RestApi(
             self,
-            self.applications,
-            limits=self.settings.limits,
-            faults=self.faults,
+            ApiCallers(self.applications, self.provider.identity),
+            self.guard,
             clock=clock,
             new_id=new_id,
             on_fetched=lambda uuid: self.statuses.tell(uuid, FETCHED),
@@ -125,6 +136,11 @@ class Sandbox:
     def base_url(self) -> str:
         """``http://127.0.0.1:<port>`` unless set, in the place of ``https://xumm.app``."""
         return self.settings.public_url or f"http://{self.settings.host}:{self._port}"
+
+    @property
+    def issuer(self) -> str:
+        """What tokens name as their issuer."""
+        return self.settings.issuer or self.base_url
 
     @property
     def api_url(self) -> str:
@@ -174,6 +190,7 @@ class Sandbox:
         if signature.dispatch is not None:
             self.statuses.tell(uuid, DISPATCHED)
         resolved = self.payloads.sign(uuid, signature)
+        self.tokens.follow(signature.user_token, uuid)
         if signature.dispatch is not None and faults.ledger != "lost":
             self._submit(signature, signed, signing)
         self._webhooks.send(resolved)
@@ -198,6 +215,10 @@ class Sandbox:
         racing = self._faults_of(self.payloads.get(uuid)).cancel == "racing"
         return self.payloads.cancel(uuid, racing=racing)
 
+    def launch(self, account: str, *, application: Application | None = None) -> str:
+        """A user opens the xApp of ``application``, of the first one unless named; its one-time token."""
+        return self.xapps.launch(application or next(iter(self.applications.values())), account)
+
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.sender)
@@ -217,14 +238,19 @@ class Sandbox:
         await self._stack.__aexit__(kind, error, trace)
 
     def _web(self) -> web.Application:
-        app = web.Application()
+        app = web.Application(middlewares=[check_names(*self._names())])
         app.add_routes(self._rest.routes())
+        app.add_routes(qr_routes(self))
         app.add_routes(phone_routes(self, self._clock, self.statuses.serve))
         app.add_routes(ledger_routes(self.ledger, self.ledgers, self.faults))
         app.add_routes(control_routes(self))
         app.add_routes(provider_routes(self))
         app.on_shutdown.append(self.statuses.close)
         return app
+
+    def _names(self) -> tuple[str, ...]:
+        told = (self.settings.host, urlsplit(self.base_url).hostname or "")
+        return tuple(name.lower() for name in (*self.settings.hosts, *told) if name)
 
     def _moved(self, payload: Payload) -> None:
         self.statuses.moved(payload)
@@ -250,7 +276,7 @@ class Sandbox:
             signer=signed.signer,
             public_key=signed.public_key,
             hex=signed.hex,
-            txid=transaction_id(signed.hex),
+            txid=transaction_id(signed.hex) if signed.transaction else "",
             network=NETWORKS[how.network or self.settings.network],
             user_token=self.tokens.signed(payload.application.key, user),
             dispatch=Dispatch(result=how.result, known_at=known_at) if submitted and payload.request.submits else None,

@@ -7,12 +7,12 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 from xrpl.constants import XRPLException
-from xrpl.core.binarycodec import decode, encode
+from xrpl.core.binarycodec import decode
 
 from processor.sandbox.faults import TEC, Faults
 from processor.sandbox.network import Network, NetworkName
-from processor.sandbox.payload import SIGN_IN, IllegalActionError, SignRequest
-from processor.sandbox.wallet import ALICE, SIGN_IN_ACCOUNT, SIGNED_SIGN_IN, wallet_of
+from processor.sandbox.payload import CHANNEL_CLAIM, PSEUDO_TYPES, SIGN_IN, IllegalActionError, SignRequest
+from processor.sandbox.wallet import ALICE, BOB, OTHER_TYPES, SIGN_IN_ACCOUNT, SIGNED_SIGN_IN, check_writable, wallet_of
 from schemas.text import Account
 
 Json = dict[str, Any]
@@ -26,9 +26,15 @@ UNAVAILABLE: Final = "unavailable"
 Source: https://xrpl.org/docs/concepts/payment-types/partial-payments#the-delivered_amount-field
 """
 LEDGERS_TO_LIVE: Final = 20
+_RELATIVE_BELOW: Final = 32570
+"""A lower ``LastLedgerSequence`` counts from the current ledger."""
+_BATCH: Final = "Batch"
+_PAYMENT: Final = "Payment"
 _FULLY_CANONICAL: Final = 0x80000000
 _FEE: Final = "12"
-_SIGNATURES: Final = frozenset({"SigningPubKey", "TxnSignature", "Signers"})
+_SIGNATURES: Final = frozenset({"SigningPubKey", "TxnSignature", "Signers", "BatchSigners"})
+_PATH: Final[Json] = {"currency": "USD", "issuer": BOB.address}
+"""What a user pays with who let the wallet look for a path."""
 
 
 class Signing(BaseModel):
@@ -79,10 +85,10 @@ class Signed(NamedTuple):
     account: str
     """The account that the transaction is of."""
     signer: str
-    """The address whose key signed."""
+    """Who signed for it."""
     public_key: str
     transaction: Json
-    """The blob decoded."""
+    """What was signed, as JSON; empty for what is no transaction."""
 
 
 class Wallets:
@@ -99,21 +105,22 @@ class Wallets:
         if request.tx_type == SIGN_IN and signer == SIGN_IN_ACCOUNT:
             transaction = decode(SIGNED_SIGN_IN)
             return Signed(SIGNED_SIGN_IN, signer, signer, transaction["SigningPubKey"], transaction)
+        wallet = wallet_of(signer)
+        if request.tx_type == CHANNEL_CLAIM:
+            return Signed(wallet.authorize(request.txjson), signer, wallet.address, wallet.public_key, {})
         account = request.txjson.get("Account", signer) if request.multisign else signer
         self._used[account] += 1
         filled = _filled(request, how, place, account=account, sequence=self._used[account])
-        wallet = wallet_of(signer)
         blob = wallet.cosign(filled, signer) if request.multisign else wallet.sign(filled)
         address = signer if request.multisign else wallet.address
-        return Signed(blob, account, address, wallet.public_key, decode(blob))
+        written = filled if request.tx_type in OTHER_TYPES else decode(blob)
+        return Signed(blob, account, address, wallet.public_key, written)
 
 
 def check_transaction(transaction: Mapping[str, Any]) -> None:
     """Raises ``ValueError`` for what no wallet could sign, as its binary form cannot say it."""
-    try:
-        encode(_without_sign_in(transaction))
-    except (XRPLException, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError("no transaction of the ledger") from error
+    whole = _without_pseudo_type(transaction)
+    check_writable({name: value for name, value in whole.items() if name != "BatchSigners"})
 
 
 def read_blob(blob: str) -> Json:
@@ -132,20 +139,44 @@ def _asked(request: SignRequest) -> str | None:
 
 
 def _filled(request: SignRequest, how: Signing, place: Place, *, account: str, sequence: int) -> Json:
-    """The transaction with everything that a wallet adds."""
-    own: Json = {"Fee": _FEE, "Sequence": sequence, "Flags": 0}
+    """The transaction with everything that a wallet adds.
+
+    Source: the wallet's own ``Sign.mixin.ts``, which leaves out the sequence of what several sign, and ledger and
+    network of a batch
+    """
+    own: Json = {"Fee": _FEE, "Flags": 0} | ({} if request.multisign else {"Sequence": sequence})
     if request.tx_type == SIGN_IN:
-        return {**own, "Flags": _FULLY_CANONICAL, **_without_sign_in(request.txjson), "Account": account}
-    own["LastLedgerSequence"] = place.validated_index + LEDGERS_TO_LIVE
-    if place.network.is_named:
-        own["NetworkID"] = place.network.id
+        return {**own, "Flags": _FULLY_CANONICAL, **_without_pseudo_type(request.txjson), "Account": account}
     asked = {name: value for name, value in request.txjson.items() if name not in _SIGNATURES}
     filled = {**own, **asked, "Account": account}
+    if request.tx_type != _BATCH:
+        filled["LastLedgerSequence"] = _last_ledger(asked.get("LastLedgerSequence"), place.validated_index)
+        if place.network.is_named:
+            filled["NetworkID"] = asked.get("NetworkID", place.network.id)
+    elif "BatchSigners" in request.txjson:
+        filled["BatchSigners"] = _approvals(filled)
+    if request.pathfinding and request.tx_type == _PAYMENT:
+        filled |= {"SendMax": {**_PATH, "value": "1"}, "Paths": [[_PATH]]}
     if how.delivered is not None:
         filled["Flags"] |= PARTIAL_PAYMENT
     return filled
 
 
-def _without_sign_in(transaction: Mapping[str, Any]) -> Json:
-    """SignIn is no type of the ledger: what is signed of it has none."""
-    return {name: value for name, value in transaction.items() if not (name == "TransactionType" and value == SIGN_IN)}
+def _approvals(batch: Json) -> list[Json]:
+    """The signatures of all others whose parts are in it. They were asked as payloads or blobs, which hold them."""
+    accounts = sorted({part["RawTransaction"]["Account"] for part in batch["RawTransactions"]} - {batch["Account"]})
+    return [wallet_of(account).approve(batch, account) for account in accounts]
+
+
+def _last_ledger(asked: int | None, validated_index: int) -> int:
+    """Relative if it is low, and never before the wallet's own."""
+    if asked is not None and asked < _RELATIVE_BELOW:
+        return validated_index + asked
+    return max(asked or 0, validated_index + LEDGERS_TO_LIVE)
+
+
+def _without_pseudo_type(transaction: Mapping[str, Any]) -> Json:
+    """Pseudo transactions are of no type of the ledger: what is signed of them has none."""
+    return {
+        name: value for name, value in transaction.items() if not (name == "TransactionType" and value in PSEUDO_TYPES)
+    }

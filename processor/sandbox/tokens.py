@@ -1,4 +1,7 @@
-"""User tokens: one for each user of an application, valid for thirty days from the last signature with it."""
+"""User tokens: one for each user of an application, valid for thirty days from the last signature with it.
+
+Source: https://docs.xaman.dev/concepts/limitations/push-permission
+"""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -25,6 +28,7 @@ class UserTokens:
         self._clock = clock
         self._new_id = new_id
         self._tokens: dict[tuple[str, str], UserToken] = {}
+        self._latest: dict[str, str] = {}
 
     def signed(self, application: str, account: str) -> UserToken:
         """The token after a signature by ``account``: issued with the first one, prolonged by each later one.
@@ -39,6 +43,14 @@ class UserTokens:
             token = replace(known, expires_at=now + VALID_FOR)
         self._tokens[application, account] = token
         return token
+
+    def follow(self, token: UserToken, payload: str) -> None:
+        """Let ``payload`` be the one that is told with ``token``, and no earlier one any more."""
+        self._latest[token.token] = payload
+
+    def follows(self, token: UserToken, payload: str) -> bool:
+        """Whether ``token`` is told with ``payload``."""
+        return self._latest.get(token.token, payload) == payload
 
     def revoke(self, application: str) -> None:
         """Users take their permission back: no token of the application is in force any more."""

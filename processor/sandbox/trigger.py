@@ -1,15 +1,19 @@
 """One webhook, good or bad, fired at a running service as Xumm would fire it; a way to try a service out."""
 
+import asyncio
 import gzip
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, get_args
 
+import aiohttp
+
 from processor.sandbox.attempt import (
     ANSWER_WITHIN,
     Outcome,
     Outgoing,
+    TimedOut,
     headers_of,
     open_session,
     post,
@@ -88,8 +92,8 @@ async def trigger(
     body = _body(kind, target, uuid=uuid, identifier=identifier, txid=txid, now=clock())
     shot = _shot(kind, target, uuid=uuid, body=body, now=clock())
     shots = (shot, shot) if kind == "duplicate" else (shot,)
-    async with open_session(ANSWER_WITHIN) as session:
-        exchanges = [(each, await post(session, target.url, each.headers, each.body)) for each in shots]
+    async with open_session() as session:
+        exchanges = [(each, await _fire(session, target.url, each)) for each in shots]
     return Triggered(kind=kind, url=target.url, payload=uuid, exchanges=tuple(exchanges))
 
 
@@ -102,6 +106,15 @@ def render(triggered: Triggered) -> str:
         lines.append(f"> {_shown(shot.body)}")
         lines.append(f"< {tell(outcome)}")
     return "\n".join(lines)
+
+
+async def _fire(session: aiohttp.ClientSession, url: str, shot: Shot) -> Outcome:
+    """Send it once. An answer that never ends is given up too, unlike Xumm's: somebody waits at a terminal."""
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN.total_seconds()):
+            return await post(session, url, shot.headers, shot.body)
+    except TimeoutError:
+        return TimedOut(after=ANSWER_WITHIN)
 
 
 def _shown(body: bytes) -> str:

@@ -1,13 +1,19 @@
-"""What Xumm says of a payload: the webhook's body and the answers of its API, as plain JSON values."""
+"""What Xumm says of a payload: the webhook's body and the answers of its API, as plain JSON values.
+
+Source: the types and fixtures of ``xumm-sdk`` and ``xumm-sdk-py``, and what the wallet's own source sends
+"""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
+from uuid import NAMESPACE_URL, uuid5
 
-from processor.sandbox.payload import Payload, Signature
+from processor.sandbox.payload import SIGN_IN, Payload, Signature, SignRequest
 from processor.sandbox.state import Cancellation
 from processor.sandbox.tokens import UserToken
 
 Json = dict[str, Any]
+
+_APPROVED_WITH: Final = "BIOMETRIC"
 
 
 def webhook_body(payload: Payload) -> Json:
@@ -52,12 +58,12 @@ def created(payload: Payload, *, base_url: str) -> Json:
 
 
 def cancelled(cancellation: Cancellation) -> Json:
-    """The answer to ``DELETE payload``."""
+    """The answer to ``DELETE payload``, which says *expired* whatever happened."""
     reason = cancellation.reason
     payload = cancellation.payload
     return {
         "result": {"cancelled": reason == "OK", "reason": reason},
-        "meta": _meta(payload),
+        "meta": _meta(payload, expired=True),
         "custom_meta": _custom_meta(payload),
     }
 
@@ -66,7 +72,7 @@ def fetched(payload: Payload, *, now: datetime) -> Json:
     """The answer to ``GET payload``."""
     application, signature = payload.application, payload.signature
     return {
-        "meta": _meta(payload),
+        "meta": _meta(payload, expired=now >= payload.expires_at or payload.cancelled),
         "application": {
             "name": application.name,
             "description": "",
@@ -105,8 +111,9 @@ def _answer(payload: Payload) -> Json:
     }
 
 
-def _meta(payload: Payload) -> Json:
-    request, situation = payload.request, payload.situation
+def _meta(payload: Payload, *, expired: bool) -> Json:
+    """A payload that is resolved expires as well, when its time comes."""
+    request = payload.request
     return {
         "exists": True,
         "uuid": payload.uuid,
@@ -115,11 +122,11 @@ def _meta(payload: Payload) -> Json:
         "pathfinding": request.pathfinding,
         "pathfinding_fallback": request.pathfinding_fallback,
         "destination": request.txjson.get("Destination", ""),
-        "resolved_destination": "",
+        "resolved_destination": request.txjson.get("Destination", ""),
         "resolved": payload.resolved_at is not None,
         "signed": payload.signature is not None,
         "cancelled": payload.cancelled,
-        "expired": payload.cancelled or situation in {"expired", "opened_expired"},
+        "expired": expired,
         "pushed": payload.pushed,
         "app_opened": payload.opened,
         "opened_by_deeplink": payload.opened_by_deeplink,
@@ -140,18 +147,23 @@ def _template(payload: Payload, now: datetime) -> Json:
         "tx_type": request.tx_type,
         "tx_destination": request.txjson.get("Destination", ""),
         "tx_destination_tag": request.txjson.get("DestinationTag"),
-        "request_json": dict(request.txjson),
+        "request_json": _asked(request),
         "origintype": origin,
-        "signmethod": "BIOMETRIC" if payload.signature else None,
+        "signmethod": _APPROVED_WITH if payload.signature else None,
         "created_at": f"{payload.created_at:%Y-%m-%dT%H:%M:%SZ}",
         "expires_at": f"{payload.expires_at:%Y-%m-%dT%H:%M:%SZ}",
         "expires_in_seconds": int((payload.expires_at - now).total_seconds()),
     }
 
 
+def _asked(request: SignRequest) -> Json:
+    """A SignIn bears the mark that the wallet signs instead of its type."""
+    return {**request.txjson, SIGN_IN: True} if request.tx_type == SIGN_IN else {**request.txjson}
+
+
 def _response(payload: Payload, now: datetime) -> Json:
     resolved_at, signature = payload.resolved_at, payload.signature
-    answer: Json = {
+    return {
         "hex": signature.hex if signature else None,
         "txid": signature.txid if signature else None,
         "resolved_at": f"{resolved_at:%Y-%m-%dT%H:%M:%S}.000Z" if resolved_at else None,
@@ -159,16 +171,20 @@ def _response(payload: Payload, now: datetime) -> Json:
         "environment_nodeuri": signature.network.node if signature else None,
         "environment_nodetype": signature.network.name if signature else None,
         "environment_networkid": signature.network.id if signature else None,
-        "multisign_account": "" if signature else None,
-        "account": signature.account if signature else payload.request.txjson.get("Account"),
+        "multisign_account": _cosigner(payload),
+        "account": signature.account if signature else None,
         "signer": signature.signer if signature else None,
         "signer_pubkey": signature.public_key if signature else None,
-        "user": signature.user_token.token if signature else None,
-        "approved_with": "BIOMETRIC" if signature else None,
+        "user": str(uuid5(NAMESPACE_URL, signature.signer)) if signature else None,
+        "approved_with": _APPROVED_WITH if signature else None,
     }
-    if signature and payload.request.multisign:
-        answer["multisign_account"] = signature.account
-    return answer
+
+
+def _cosigner(payload: Payload) -> str | None:
+    """Who signed for an account that has several signers; empty for who signs for itself."""
+    if payload.signature is None:
+        return None
+    return payload.signature.signer if payload.request.multisign else ""
 
 
 def _dispatch(payload: Payload, now: datetime) -> Json:

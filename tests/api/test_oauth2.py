@@ -150,6 +150,15 @@ async def test_user_may_decline(stand: Stand) -> None:
     assert "did not succeed" in page
 
 
+async def test_error_without_a_state_is_told_to_the_user(stand: Stand) -> None:
+    """Xumm's provider leaves the state out: nothing leads back to the app, and a person reads what comes."""
+    answer = {"error": "access_denied", "error_description": "The XUMM sign in request has been rejected"}
+    status, headers, page = await stand.callback(answer)
+
+    assert (status, headers["Content-Type"], "Refresh" in headers) == (200, "text/html; charset=utf-8", False)
+    assert ("did not succeed" in page, "href" in page, is_private(headers)) == (True, False, True)
+
+
 @pytest.mark.parametrize(
     "link",
     [

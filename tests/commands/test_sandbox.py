@@ -91,7 +91,7 @@ def test_a_payload_goes_from_hand_to_hand(hand: Hand) -> None:
     [
         (["reject"], "app_opened resolved"),
         (["expire"], "expired"),
-        (["open", "expire", "sign"], "app_opened resolved signed"),
+        (["open", "expire", "sign"], "app_opened resolved signed expired"),
     ],
 )
 def test_each_end_can_be_brought_about(hand: Hand, steps: list[str], facts: str) -> None:

@@ -26,6 +26,7 @@ from tests.sandbox.clock import FakeClock
 from tests.sandbox.world import ALICE, PAYMENT, SHOP, SIGN_IN, signature_of
 from tests.wallets import BOB
 
+SHOP_ACCOUNT = "rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe"
 APPLICATION = Application(name="shop", uuid=SHOP.key, secrets=())
 
 
@@ -155,6 +156,32 @@ async def test_a_contradiction_stops_the_payload(stand: Stand, forgery: str) -> 
     ]
     assert (forgery != "networks") == any(line["event"] == "signature.doubted" for line in logs)
     assert blob not in orjson.dumps(logs).decode()
+
+
+@pytest.mark.parametrize("spelling", [BOB.address, SHOP_ACCOUNT])
+async def test_what_one_of_several_signed_is_proven_off_the_ledger(stand: Stand, spelling: str) -> None:
+    """Whatever the options say of submitting, and whichever account the API's field for it names."""
+    request = {"txjson": {**PAYMENT["txjson"], "Account": SHOP_ACCOUNT}, "options": {"multisign": True, "submit": True}}
+    uuid = stand.sandbox.create(request).uuid
+    stand.sandbox.sign(uuid, account=BOB.address)
+    memory, _ = await stand.looked_up(uuid, response__multisign_account=spelling)
+
+    assert (["sign.signed", "resolve.signed"], 0) == (memory.events, memory.state.flags)
+    assert memory.state.snapshot is not None
+    assert memory.state.snapshot.signature is not None
+    assert (BOB.address, SHOP_ACCOUNT) == (memory.state.snapshot.account, memory.state.snapshot.signature.account)
+
+
+async def test_what_nobody_here_can_read_is_flagged_at_once(stand: Stand) -> None:
+    """As unreadable and as nothing else; it is not looked up again."""
+    uuid = stand.sandbox.create({"txjson": {"TransactionType": "FutureSet"}}).uuid
+    stand.sandbox.sign(uuid)
+    memory, logs = await stand.looked_up(uuid)
+
+    assert (["sign.signed"], [], Flag.SIGNATURE_UNREADABLE) == (memory.events, memory.due, memory.state.flags)
+    assert [("TransactionType", "unreadable")] == [
+        (line["field"], line["reason"]) for line in logs if line["event"] == "signature.doubted"
+    ]
 
 
 async def test_a_blob_that_is_not_there_yet_is_fetched_again(stand: Stand) -> None:

@@ -7,7 +7,8 @@ from uuid import UUID
 
 import aiohttp
 import pytest
-from xrpl.core.binarycodec import decode
+from xrpl.core.binarycodec import decode, encode_for_signing_claim
+from xrpl.core.keypairs import is_valid_message
 
 from processor.sandbox.limits import Limits
 from processor.sandbox.server import Sandbox, SandboxSettings
@@ -89,7 +90,6 @@ async def test_creating_answers_where_the_user_signs_and_where_to_watch(world: W
         {"txjson": {}},
         {"txjson": {"TransactionType": "SignIn"}, "options": {"expire": 0}},
         {"txjson": {"TransactionType": "SignIn"}, "options": {"submit": "no"}},
-        {"txjson": {"TransactionType": "SignIn"}, "custom_meta": {"identifier": "x" * 41}},
         [],
     ],
 )
@@ -106,7 +106,7 @@ async def test_an_identifier_is_taken_once_in_an_application(world: World) -> No
     _, again = await world.call("POST", "payload", PAYMENT)
     status, _ = await world.call("POST", "payload", PAYMENT, application=OTHER)
 
-    assert (602, 200) == (again["error"]["code"], status)
+    assert (409, 200) == (again["error"]["code"], status)
 
 
 async def test_a_new_payload_has_every_answer_null(world: World) -> None:
@@ -214,7 +214,7 @@ async def test_a_payload_never_opened_expires_for_good(world: World) -> None:
 
 
 async def test_an_opened_payload_can_be_signed_after_it_expired(world: World) -> None:
-    """Expiry means open before: the signature takes the expiry back."""
+    """Expiry means open before: both stand in the answer."""
     uuid = world.sandbox.create(PAYMENT).uuid
     world.sandbox.open(uuid, by_deeplink=True)
     world.clock.advance(hours=5)
@@ -222,7 +222,18 @@ async def test_an_opened_payload_can_be_signed_after_it_expired(world: World) ->
     world.sandbox.sign(uuid)
 
     assert known(expired=True, app_opened=True) == facts(expired)
-    assert known(resolved=True, signed=True, app_opened=True) == facts(await world.fetch(uuid))
+    assert known(resolved=True, signed=True, app_opened=True, expired=True) == facts(await world.fetch(uuid))
+
+
+@pytest.mark.parametrize("step", ["sign", "reject"])
+async def test_what_is_resolved_expires_as_well(world: World, step: str) -> None:
+    """The flag goes by the clock alone, as in an answer that an official kit has among its examples."""
+    uuid = world.sandbox.create(PAYMENT).uuid
+    getattr(world.sandbox, step)(uuid)
+    before = facts(await world.fetch(uuid))
+    world.clock.advance(hours=4)
+
+    assert before | {"expired": True} == facts(await world.fetch(uuid))
 
 
 @pytest.mark.parametrize(
@@ -240,14 +251,22 @@ async def test_an_opened_payload_can_be_signed_after_it_expired(world: World) ->
 async def test_cancelling_says_whether_and_why_not(
     world: World, steps: list[str], *, cancelled: bool, reason: str
 ) -> None:
-    """Each situation has its reason; the answer holds the payload's meta too."""
+    """Each situation has its reason; the answer holds the payload's meta too, and calls it expired whatever it is."""
     uuid = world.sandbox.create(PAYMENT).uuid
     for step in steps:
         getattr(world.sandbox, step)(uuid)
     status, body = await world.call("DELETE", f"payload/{uuid}")
 
     assert (200, {"cancelled": cancelled, "reason": reason}) == (status, body["result"])
-    assert (await world.fetch(uuid))["meta"] == body["meta"]
+    assert (await world.fetch(uuid))["meta"] | {"expired": True} == body["meta"]
+
+
+async def test_a_token_is_told_with_its_latest_payload_alone(world: World) -> None:
+    """It follows the user from payload to payload: the older one has none any more."""
+    uuids = [world.sandbox.sign(world.sandbox.create(SIGN_IN).uuid).uuid for _ in range(2)]
+    older, latest = [(await world.fetch(uuid))["application"]["issued_user_token"] for uuid in uuids]
+
+    assert (None, True) == (older, latest is not None)
 
 
 async def test_user_tokens_are_told_whether_they_are_in_force(world: World) -> None:
@@ -275,14 +294,6 @@ async def test_a_bad_question_for_user_tokens_is_refused(world: World, body: obj
     _, answer = await world.call("POST", "user-tokens", body)
 
     assert 602 == answer["error"]["code"]
-
-
-@pytest.mark.parametrize("path", ["xapp/push", "xapp/event"])
-async def test_pushing_needs_a_permission_that_nobody_has(world: World, path: str) -> None:
-    """Applications have it from Xumm only."""
-    status, body = await world.call("POST", path, {"user_token": MISSING, "body": "Hey"})
-
-    assert (403, 403) == (status, body["error"]["code"])
 
 
 async def test_a_path_may_end_in_a_slash(world: World) -> None:
@@ -315,6 +326,51 @@ async def test_a_signed_payload_names_its_key(world: World) -> None:
     )
 
 
+async def test_a_payload_for_several_signers_names_account_and_signer(world: World) -> None:
+    """The account acted for is one field, who signed the others; no node is told, whatever the options say."""
+    request = {"txjson": {**PAYMENT["txjson"], "Account": BOB}, "options": {"multisign": True, "submit": True}}
+    uuid = world.sandbox.create(request).uuid
+    signature = signature_of(world.sandbox.sign(uuid, account=ALICE))
+    response = (await world.fetch(uuid))["response"]
+
+    assert (BOB, ALICE, ALICE, signature.public_key, "") == tuple(
+        response[name] for name in ("account", "multisign_account", "signer", "signer_pubkey", "dispatched_to")
+    )
+    assert "txnNotFound" == (await world.settled_tx(response["txid"]))["error"]
+
+
+async def test_a_user_is_no_token(world: World) -> None:
+    """The API names the user by a uuid of its own, the same for each payload."""
+    bodies = []
+    for _ in range(2):
+        uuid = world.sandbox.create(SIGN_IN).uuid
+        world.sandbox.sign(uuid, account=ALICE)
+        bodies.append(await world.fetch(uuid))
+    users = {body["response"]["user"] for body in bodies}
+
+    assert 1 == len(users)
+    assert users.isdisjoint({body["application"]["issued_user_token"] for body in bodies})
+
+
+async def test_a_sign_in_is_shown_with_its_mark(world: World) -> None:
+    """Beside its type, as in an answer that an official kit has among its examples."""
+    body = await world.fetch(world.sandbox.create(SIGN_IN).uuid)
+
+    assert {"TransactionType": "SignIn", "SignIn": True} == body["payload"]["request_json"]
+
+
+async def test_a_claim_on_a_channel_has_no_hash(world: World) -> None:
+    """Its blob is a bare signature, and the text of the hash empty."""
+    claim = {"TransactionType": "PaymentChannelAuthorize", "Channel": "AB" * 32, "Amount": "1000000"}
+    uuid = world.sandbox.create({"txjson": claim}).uuid
+    signature = signature_of(world.sandbox.sign(uuid, account=ALICE))
+    body = await world.fetch(uuid)
+    message = bytes.fromhex(encode_for_signing_claim({"channel": "AB" * 32, "amount": "1000000"}))
+
+    assert ("", ALICE, "") == tuple(body["response"][name] for name in ("txid", "account", "dispatched_to"))
+    assert is_valid_message(message, bytes.fromhex(signature.hex), signature.public_key)
+
+
 async def test_every_answer_tells_what_is_left_and_429_follows(world: World) -> None:
     """The count goes down to none, the next call is refused, and a minute later it starts again."""
     headers = {"x-api-key": SHOP.key, "x-api-secret": SHOP.secret}
@@ -327,6 +383,17 @@ async def test_every_answer_tells_what_is_left_and_429_follows(world: World) -> 
 
     assert [(200, "20", str(left)) for left in reversed(range(20))] + [(429, "20", "0")] == seen
     assert 200 == (await world.call("GET", "ping"))[0]
+
+
+async def test_the_minute_of_the_limit_slides(world: World) -> None:
+    """What was called half a minute ago still counts when the next minute begins."""
+    for _ in range(2):
+        for _ in range(10):
+            await world.call("GET", "ping")
+        world.clock.advance(seconds=30)
+    statuses = [(await world.call("GET", "ping"))[0] for _ in range(11)]
+
+    assert [200] * 10 + [429] == statuses
 
 
 async def test_creations_have_a_lower_limit_of_their_own(world: World) -> None:

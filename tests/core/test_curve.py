@@ -13,6 +13,8 @@ from tests.wallets import ALICE, BOB, CAROL
 
 MESSAGE = b"STX\x00 a message"
 KEY = bytes.fromhex(ALICE.public_key)
+EDWARDS_ORDER = 2**252 + 27742317777372353535851937790883648493
+"""Of the group that ed25519 works in. Source: RFC 8032, section 5.1."""
 SIGNATURE = bytes.fromhex(sign(MESSAGE, ALICE.private_key))
 
 
@@ -58,6 +60,17 @@ def test_the_other_half_of_the_curve_is_refused() -> None:
 
     assert reference(MESSAGE, malleated, ALICE.public_key)
     assert (True, False) == (is_signed(MESSAGE, SIGNATURE, KEY), is_signed(MESSAGE, malleated, KEY))
+
+
+@pytest.mark.parametrize("times", [1, 2, 15])
+def test_the_other_spellings_of_an_edwards_signature_are_refused(times: int) -> None:
+    """S counts modulo the order of the group; only the least of its values is canonical."""
+    signature = bytes.fromhex(sign(MESSAGE, BOB.private_key))
+    s = int.from_bytes(signature[32:], "little") + times * EDWARDS_ORDER
+    malleated = signature[:32] + s.to_bytes(32, "little")
+    key = bytes.fromhex(BOB.public_key)
+
+    assert (True, False) == (is_signed(MESSAGE, signature, key), is_signed(MESSAGE, malleated, key))
 
 
 def _long_form(der: bytes) -> bytes:

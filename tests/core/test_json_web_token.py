@@ -1,5 +1,6 @@
 import base64
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -53,6 +54,15 @@ def test_token_of_the_provider_proves_an_account() -> None:
     assert (proof.account, proof.expires_at) == (ALICE.address, NOW + timedelta(hours=24))
     assert "kid" not in jwt.get_unverified_header(token)
     assert str(proof.user_token) not in repr(proof)
+
+
+def test_provider_may_name_itself_by_its_other_host() -> None:
+    """Xumm was renamed: who is asked at one host may sign as the other; any other provider has one name."""
+    token = identity(iss="https://oauth2.xaman.app")
+
+    assert fault_of_identity(token) is None
+    with pytest.raises(Unproven, match="issuer"):
+        verify_identity(token, KEYS, replace(EXPECTED, issuer="https://provider.example"), NOW)
 
 
 def test_each_of_few_keys_is_tried() -> None:

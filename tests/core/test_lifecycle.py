@@ -62,6 +62,7 @@ def paid(at: datetime) -> list[Report]:
 
 
 FORGED = {"signature": None, "doubt": Doubt(field="TxnSignature", reason="forged")}
+MISSING = {"signature": None, "doubt": Doubt(field="response.hex", reason="missing")}
 UNREADABLE = {"signature": None, "doubt": Doubt(field="response.hex", reason="unreadable")}
 FOREIGN = Signature(account="rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe", algorithm="ed25519", unauthorised="rPT1")
 
@@ -225,10 +226,12 @@ STORIES: dict[str, tuple[list[Report], list[str]]] = {
     ),
     "a forged signature": ([webhook(), snapshot(**FORGED), snapshot(at=LATER), ledger()], ["sign.signed"]),
     "a forged sign-in": ([webhook(txid=None), sign_in(**FORGED)], ["sign.signed"]),
-    "a signature that could not be read at first": (
-        [webhook(), snapshot(**UNREADABLE), ledger(), snapshot(at=LATER)],
+    "a signature that was not there at first": (
+        [webhook(), snapshot(**MISSING), ledger(), snapshot(at=LATER)],
         ["sign.signed", "resolve.validated"],
     ),
+    "a signature that nobody here can read": ([webhook(), snapshot(**UNREADABLE), ledger()], ["sign.signed"]),
+    "a sign-in that nobody here can read": ([webhook(txid=None), sign_in(**UNREADABLE)], ["sign.signed"]),
     "a signature that can no longer be read": (
         [webhook(), snapshot(), snapshot(at=LATER, **UNREADABLE), ledger()],
         ["sign.signed", "resolve.validated"],
@@ -286,6 +289,8 @@ def test_repetition_is_no_news(story: str) -> None:
         ([webhook(), abandoned()], Flag.ABANDONED),
         ([webhook(), snapshot(**FORGED)], Flag.SIGNATURE_DISPROVEN),
         ([webhook(), sign_in(**FORGED)], Flag.SIGNATURE_DISPROVEN),
+        ([webhook(), snapshot(**UNREADABLE)], Flag.SIGNATURE_UNREADABLE),
+        ([webhook(), sign_in(**UNREADABLE)], Flag.SIGNATURE_UNREADABLE),
         ([webhook(), snapshot(networks_disagree=True)], Flag.NETWORKS_DISAGREE),
     ],
 )
@@ -409,7 +414,7 @@ def test_submitted_transaction_asks_for_a_check() -> None:
 
 @pytest.mark.parametrize(
     "report",
-    [snapshot(**UNREADABLE), snapshot(signature=None), sign_in(signature=None), sign_in(signature=FOREIGN)],
+    [snapshot(**MISSING), snapshot(signature=None), sign_in(signature=None), sign_in(signature=FOREIGN)],
 )
 def test_unproven_signature_is_fetched_again(report: Report) -> None:
     """Nothing rests on it, whatever a ledger says; the fetch goes on, and a ledger's answer asks for one."""
@@ -480,6 +485,7 @@ REPORTS: list[Report] = [
     snapshot(application="8f5b1d3a-0000-4000-8000-00000000dead"),
     *SIGN_INS,
     snapshot(**UNREADABLE),
+    snapshot(**MISSING),
     snapshot(**FORGED),
     snapshot(signature=FOREIGN),
     snapshot(networks_disagree=True),
@@ -495,8 +501,8 @@ REPORTS: list[Report] = [
 any_reports = st.lists(st.sampled_from([report for report in REPORTS if report not in SIGN_INS]), max_size=12)
 """Of one payload, which is either a payment or a sign-in."""
 
-ORDERLY = ~(Flag.LATE_OUTCOME | Flag.OUTCOMES_DISAGREE)
-"""An outcome is late, or refutes what was said before, only in some orders."""
+ORDERLY = ~(Flag.LATE_OUTCOME | Flag.OUTCOMES_DISAGREE | Flag.SIGNATURE_UNREADABLE)
+"""An outcome is late, or refutes what was said before, or cannot be read and is all there is, only in some orders."""
 
 
 @given(reports=any_reports, data=st.data())

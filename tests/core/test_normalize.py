@@ -13,7 +13,16 @@ from processor.core.evidence import Doubt
 from processor.core.normalize import ledger_report, snapshot_report, status_report, webhook_report
 from processor.core.proof import transaction_id
 from tests.core.payloads import ACCOUNT, APPLICATION, NOW, PAYLOAD, SHOP, TXID
-from tests.wallets import ALICE, BOB, cosigned, payment, signed
+from tests.wallets import (
+    ALICE,
+    BOB,
+    KNOWN_XAHAU_ACCOUNT,
+    KNOWN_XAHAU_PAYMENT,
+    KNOWN_XAHAU_TXID,
+    cosigned,
+    payment,
+    signed,
+)
 
 OTHER = "8f5b1d3a-0000-4000-8000-00000000ffff"
 
@@ -126,7 +135,7 @@ def api_answer(**changes: Any) -> dict[str, Any]:
             "signed": True, "cancelled": False, "expired": False, "app_opened": True,
         },
         "application": {"name": "Shop", "uuidv4": APPLICATION, "issued_user_token": None},
-        "payload": {"tx_type": "Payment", "expires_at": "2026-01-02T04:04:05Z"},
+        "payload": {"tx_type": "Payment", "request_json": {}, "expires_at": "2026-01-02T04:04:05Z"},
         "response": {
             "hex": "AB", "txid": TXID, "account": ACCOUNT, "dispatched_nodetype": "MAINNET",
             "resolved_at": "2026-01-02T03:04:05Z",
@@ -175,6 +184,7 @@ def test_snapshot_outcome(changes: dict[str, Any], outcome: str) -> None:
         ({"meta__submit": False}, False),
         ({"meta__multisign": True}, False),
         ({"payload__tx_type": "SignIn"}, False),
+        ({"payload__tx_type": "PaymentChannelAuthorize"}, False),
     ],
 )
 def test_snapshot_on_ledger(changes: dict[str, Any], on_ledger: bool) -> None:  # noqa: FBT001
@@ -222,6 +232,8 @@ def test_snapshot_with_a_proven_signature() -> None:
         ({"response__signer": BOB.address}, Doubt(field="response.signer", reason="differs")),
         ({"response__signer_pubkey": BOB.public_key}, Doubt(field="response.signer_pubkey", reason="differs")),
         ({"payload__request_json": {"Amount": "2"}}, Doubt(field="Amount", reason="differs")),
+        ({"payload__request_json": None}, Doubt(field="payload.request_json", reason="missing")),
+        ({"payload__request_json": "Payment"}, Doubt(field="payload.request_json", reason="missing")),
         ({"payload__request_json": {"Account": BOB.address}, "meta__forceAccount": True},
          Doubt(field="Account", reason="differs")),
     ],
@@ -236,16 +248,37 @@ def test_snapshot_in_doubt(changes: dict[str, Any], doubt: Doubt) -> None:
     )  # fmt: skip
 
 
-def test_snapshot_of_a_cosignature() -> None:
-    """The account is the cosigner's, and the one that it signed for stands in the signature."""
+@pytest.mark.parametrize("flagged", [True, False])
+@pytest.mark.parametrize("named", [ALICE.address, BOB.address])
+def test_snapshot_of_a_cosignature(named: str, *, flagged: bool) -> None:
+    """The account is the cosigner's, the one that it signed for stands in the signature, and no ledger is asked."""
     blob = cosigned(payment(), BOB)
     snapshot = snapshot_of(
-        response__hex=blob, response__txid=transaction_id(blob), response__account=BOB.address,
-        response__multisign_account=ALICE.address, meta__multisign=True,
+        response__hex=blob, response__txid=transaction_id(blob), response__account=ALICE.address,
+        response__multisign_account=named, response__signer=BOB.address, meta__multisign=flagged,
     )  # fmt: skip
 
     assert (BOB.address, ALICE.address, "multisign") == (
         snapshot.account, snapshot.signature.account, snapshot.signature.algorithm,
+    )  # fmt: skip
+    assert (True, False) == (snapshot.proven, snapshot.on_ledger)
+
+
+def test_snapshot_of_a_payment_on_another_chain() -> None:
+    """As Xumm's API told it of a wallet on the test network of Xahau."""
+    snapshot = snapshot_of(
+        response__hex=KNOWN_XAHAU_PAYMENT, response__txid=KNOWN_XAHAU_TXID, response__account=KNOWN_XAHAU_ACCOUNT,
+        response__signer=KNOWN_XAHAU_ACCOUNT, response__multisign_account="",
+        response__dispatched_nodetype="XAHAUTESTNET", response__environment_nodetype="XAHAUTESTNET",
+        response__environment_networkid=21338,
+        payload__request_json={
+            "TransactionType": "Payment", "Destination": "rM9J9GskMWkDEU5yarJzYkqgXPwLQw4QqQ", "Amount": "1",
+            "Account": KNOWN_XAHAU_ACCOUNT,
+        },
+    )  # fmt: skip
+
+    assert (True, "XAHAUTESTNET", False, 11_583_953) == (
+        snapshot.proven, snapshot.network, snapshot.networks_disagree, snapshot.last_ledger_sequence,
     )  # fmt: skip
 
 
@@ -262,13 +295,25 @@ def test_snapshot_of_a_cosignature() -> None:
         ("MAINNET", "TESTNET", None, "MAINNET", True),
         ("MAINNET", "MAINNET", 1, "MAINNET", True),
         ("MAINNET", None, "4711", "MAINNET", True),
-        (None, "CUSTOM", 0, "CUSTOM", True),
+        (None, "CUSTOM", 0, "MAINNET", False),
+        ("LIVENET", "MAINNET", "0", "MAINNET", False),
+        ("LIVENET", "TESTNET", None, "MAINNET", True),
+        ("UNKNOWN NODE", "MAINNET", None, "MAINNET", False),
+        ("MAINNET", "UNKNOWN NODE", 0, "MAINNET", False),
+        ("UNKNOWN NODE", "UNKNOWN NODE", None, None, False),
+        ("UNKNOWN NODE", None, 4711, "4711", False),
+        ("JSHOOKS", "JSHOOKS", 31338, "JSHOOKS", False),
+        ("XAHAUTESTNET", "XAHAUTESTNET", "21338", "XAHAUTESTNET", False),
+        ("CUSTOM", "JSHOOKS", None, "CUSTOM", False),
+        ("CUSTOM", "MAINNET", None, "MAINNET", False),
+        ("CUSTOM", None, 1, "TESTNET", False),
+        ("SOMETHING NEW", "MAINNET", 1, "MAINNET", True),
     ],
 )
 def test_snapshot_network(
     dispatched: str | None, environment: str | None, number: Any, network: str | None, *, disagree: bool
 ) -> None:
-    """Whichever field names the network, by name or by number; naming two is a contradiction."""
+    """Whichever field names the network, by name or by number; naming two that are known is a contradiction."""
     snapshot = snapshot_of(
         response__dispatched_nodetype=dispatched, response__environment_nodetype=environment,
         response__environment_networkid=number,

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from xrpl.core import binarycodec
 from xrpl.core.addresscodec import classic_address_to_xaddress
 from xrpl.core.keypairs import is_valid_message
+from xrpl.wallet import Wallet
 
 from processor.core.asked import MAX_ASKED
 from processor.core.codec import MAX_BLOB_DIGITS, prepare
@@ -127,7 +128,8 @@ def test_the_verdict_is_that_of_the_ledger_s_library(
         raw[at // 8] ^= 1 << at % 8
     blob = raw.hex().upper()
     tx_type = transaction.get("TransactionType", "SignIn")
-    result = prove(Claim(blob=blob, txid=transaction_id(blob), account=wallet.address, tx_type=tx_type))
+    claimed = Claim(blob=blob, txid=transaction_id(blob), account=wallet.address, tx_type=tx_type, request={})
+    result = prove(claimed)
 
     assert flip is not None or _valid_by_the_library(blob)
     assert isinstance(result, SignedTransaction) is (flip is None)
@@ -216,20 +218,18 @@ def test_a_regular_key_is_not_proven_by_the_blob() -> None:
         transaction.signature.account,
         transaction.signature.unauthorised,
     )
-    assert transaction == proven(claim(blob))
-    assert ("response.signer", "differs") == doubt(claim(blob, signer=ALICE.address))
+    assert transaction == proven(claim(blob)) == proven(claim(blob, signer=ALICE.address))
+    assert ("response.signer", "differs") == doubt(claim(blob, signer=CAROL.address))
 
 
-@pytest.mark.parametrize(
-    ("account", "signer"),
-    [(BOB.address, None), (BOB.address, BOB.address), (ALICE.address, BOB.address), (CAROL.address, None)],
-)
-def test_cosigners_are_all_checked(account: str, signer: str | None) -> None:
-    """The one that the API names is who signed; the account that they act for is in the proof."""
-    blob = cosigned(payment(), BOB, CAROL)
-    transaction = proven(claim(blob, account=account, signer=signer, multisign_account=ALICE.address))
+@pytest.mark.parametrize("named_by", ["signer", "multisign_account", "signer_pubkey"])
+@pytest.mark.parametrize("wallet", [BOB, CAROL])
+def test_cosigners_are_all_checked(wallet: Wallet, named_by: str) -> None:
+    """The API's account is the one that they act for; who signed is told by any of three fields."""
+    name = wallet.public_key if named_by == "signer_pubkey" else wallet.address
+    transaction = proven(claim(cosigned(payment(), BOB, CAROL), **{named_by: name}))
 
-    assert (signer or account, ALICE.address, "multisign", None) == (
+    assert (wallet.address, ALICE.address, "multisign", None) == (
         transaction.account,
         transaction.signature.account,
         transaction.signature.algorithm,
@@ -237,10 +237,33 @@ def test_cosigners_are_all_checked(account: str, signer: str | None) -> None:
     )
 
 
+@pytest.mark.parametrize("multisign_account", [None, ALICE.address, BOB.address])
+def test_either_spelling_of_the_cosigner_s_field(multisign_account: str | None) -> None:
+    """It may name who signed, or for whom, or nobody."""
+    plain = claim(cosigned(payment(), BOB), multisign_account=multisign_account)
+
+    assert [BOB.address] * 2 == [proven(each).account for each in (plain, replace(plain, signer=BOB.address))]
+    assert ALICE.address == proven(replace(TRUE, multisign_account=TRUE.account)).account
+
+
+def test_several_cosigners_of_whom_none_is_named() -> None:
+    """Whose payload it was is not known, which is no forgery."""
+    blob = cosigned(payment(), BOB, CAROL)
+
+    assert ("response.signer", "missing") == doubt(claim(blob, multisign_account=ALICE.address))
+
+
+def test_the_account_of_several_signers_is_binding() -> None:
+    """Nobody but who asked can say for whom it is to be signed."""
+    blob = cosigned(payment(), BOB)
+
+    assert ("Account", "differs") == doubt(claim(blob, request=ASKED | {"Account": CAROL.address}))
+    assert BOB.address == proven(claim(blob, request=ASKED | {"Account": ALICE.address})).account
+
+
 def test_a_cosigner_with_a_regular_key() -> None:
     """Signs for its own account with a key of another address."""
-    blob = cosigned(payment(), BOB, accounts=(SHOP,))
-    transaction = proven(claim(blob, account=SHOP))
+    transaction = proven(claim(cosigned(payment(), BOB, accounts=(SHOP,)), multisign_account=SHOP))
 
     assert (SHOP, BOB.address) == (transaction.account, transaction.signature.unauthorised)
 
@@ -259,27 +282,31 @@ def _spoilt_cosignature() -> str:
         (cosigned(payment()), ("Signers", "forged"), {}),
         (cosigned(payment(), *[BOB] * (MAX_SIGNERS + 1)), ("Signers", "forged"), {}),
         (cosigned(payment(TxnSignature="AB"), BOB), ("Signers", "forged"), {}),
-        (cosigned(payment(), BOB), ("response.signer", "differs"), {"account": CAROL.address}),
-        (cosigned(payment(), BOB), ("response.signer", "differs"), {"account": ALICE.address}),
-        (cosigned(payment(), BOB, CAROL), ("response.account", "differs"), {"signer": CAROL.address}),
+        (cosigned(payment(), BOB), ("response.signer", "differs"), {"signer": CAROL.address}),
+        (cosigned(payment(), BOB, CAROL), ("response.signer", "differs"), {"signer": SHOP}),
+        (cosigned(payment(), BOB, CAROL), ("response.multisign_account", "differs"),
+         {"signer": BOB.address, "multisign_account": CAROL.address}),
+        (cosigned(payment(), BOB), ("response.account", "differs"), {"account": BOB.address}),
+        (cosigned(payment(), BOB), ("response.multisign_account", "differs"), {"multisign_account": CAROL.address}),
         (cosigned(payment(), BOB), ("response.signer_pubkey", "differs"), {"signer_pubkey": CAROL.public_key}),
     ],
-    ids=["spoilt", "twice", "none", "many", "both", "stranger", "for-itself", "two-names", "key"],
-)
+    ids=[
+        "spoilt", "twice", "none", "many", "both", "stranger", "stranger-of-two", "two-names", "for-another",
+        "other-spelling", "key",
+    ],
+)  # fmt: skip
 def test_a_forged_cosignature(blob: str, expected: tuple[str, str], changes: dict[str, Any]) -> None:
-    """One bad signature spoils them all, and nobody signs for the account by having it named."""
-    assert expected == doubt(claim(blob, **({"account": BOB.address} | changes)))
+    """One bad signature spoils them all, and nobody signs by being named."""
+    assert expected == doubt(claim(blob, **changes))
 
 
 @pytest.mark.parametrize(
     ("asked", "field"),
     [
         ({"Destination": BOB.address}, "Destination"),
-        ({"Destination": "nobody"}, "Destination"),
         ({"DestinationTag": 8}, "DestinationTag"),
         ({"Amount": "1000001"}, "Amount"),
         ({"Amount": 1000001}, "Amount"),
-        ({"Amount": 1000000.5}, "Amount"),
         ({"Amount": {"currency": "USD", "issuer": SHOP, "value": "1"}}, "Amount"),
         ({"InvoiceID": "AB" * 32}, "InvoiceID"),
         ({"SourceTag": 1}, "SourceTag"),
@@ -287,13 +314,31 @@ def test_a_forged_cosignature(blob: str, expected: tuple[str, str], changes: dic
         ({"TransactionType": "TrustSet"}, "TransactionType"),
         ({"TransactionType": "SignIn"}, "TransactionType"),
         ({"TransactionType": ["Payment"]}, "TransactionType"),
-        ({"Destination": classic_address_to_xaddress(SHOP, 8, is_test_network=False)}, "Destination"),
+        ({"Destination": classic_address_to_xaddress(SHOP, 8, is_test_network=False)}, "DestinationTag"),
+        ({"Destination": classic_address_to_xaddress(BOB.address, 7, is_test_network=False)}, "Destination"),
     ],
 )
 def test_what_was_asked_differently(asked: dict[str, Any], field: str) -> None:
     """The signed transaction must have each field that the request named."""
 
     assert (field, "differs") == doubt(replace(TRUE, request=ASKED | asked))
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"Destination": "nobody"}, "Destination"),
+        ({"Amount": 1000000.5}, "Amount"),
+        ({"Amount": True}, "Amount"),
+        ({"DestinationTag": 2**40}, "DestinationTag"),
+        ({"InvoiceID": "short"}, "InvoiceID"),
+    ],
+)
+def test_what_cannot_be_asked(asked: dict[str, Any], field: str) -> None:
+    """A value that its field cannot have proves nothing, and is no forgery."""
+    blob = signed(payment(InvoiceID="AB" * 32))
+
+    assert (field, "unreadable") == doubt(claim(blob, request=ASKED | asked))
 
 
 @pytest.mark.parametrize(
@@ -312,6 +357,12 @@ def test_what_was_asked_differently(asked: dict[str, Any], field: str) -> None:
 def test_what_a_wallet_may_fill_in(asked: dict[str, Any]) -> None:
     """Fees, sequences, paths and notations are the wallet's, and what no transaction has is not missed."""
     assert ALICE.address == proven(replace(TRUE, request=ASKED | asked)).account
+
+
+def test_what_was_asked_must_be_known() -> None:
+    """Without it nothing says that this is what was asked; only a pseudo transaction asks for nothing."""
+    assert ("payload.request_json", "missing") == doubt(replace(TRUE, request=None))
+    assert KNOWN_ACCOUNT == proven(replace(SIGN_IN, request=None)).account
 
 
 def test_a_forced_account_is_binding() -> None:

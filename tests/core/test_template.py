@@ -35,6 +35,10 @@ def nested(depth: int, inner: Any) -> Any:
         {"Amount": "100000000000000000"},
         {"Amount2": ISSUED, "Asset": {"currency": "XRP"}},
         {"Domain": SEED[:-1] + "x"},
+        {"TransactionType": "URITokenMint", "URI": "AB"},
+        {"TransactionType": "PaymentChannelAuthorize", "Channel": "AB" * 32},
+        {"SigningPubKey": "", "Signers": [], "TxnSignature": ""},
+        {"BatchSigners": [{"BatchSigner": {"Account": ALICE, "Signers": [{"Signer": {"TxnSignature": "AB"}}]}}]},
     ],
 )
 def test_good_templates(changes: dict[str, Any]) -> None:
@@ -75,6 +79,20 @@ def test_good_templates(changes: dict[str, Any]) -> None:
         ({"NFTokenBrokerFee": "1.5"}, "NFTokenBrokerFee", "not_an_amount"),
         ({"LPTokenOut": ISSUED | {"issuer": "rX"}}, "LPTokenOut.issuer", "not_an_address"),
         ({"TxnSignature": "00"}, "TxnSignature", "signature_forbidden"),
+        ({"Signers": [{}]}, "Signers", "signature_forbidden"),
+        (
+            {"RawTransactions": [{"RawTransaction": {"TxnSignature": "00"}}]},
+            "RawTransactions.0.RawTransaction.TxnSignature",
+            "signature_forbidden",
+        ),
+        (
+            {"BatchSigners": [{"BatchSigner": {"Account": "rX"}}]},
+            "BatchSigners.0.BatchSigner.Account",
+            "not_an_address",
+        ),
+        ({"BatchSigners": [SEED]}, "BatchSigners.0", "secret_forbidden"),
+        ({"BatchSigners": ["AB" * 20_000]}, "BatchSigners.0", "too_large"),
+        ({"Inform": "rX"}, "Inform", "not_an_address"),
         ({"Domain": "x" * 5000}, "Domain", "too_large"),
         ({"Domain": "a\x00"}, "Domain", "control_character"),
         ({"x" * 65: 1}, "x" * 64, "too_large"),

@@ -12,15 +12,18 @@ from aiohttp import web
 
 from processor.app import Processor
 from processor.dev.broker import FragileBroker
+from processor.dev.house import opened
 from processor.dev.live import KEPT, Live
 from processor.dev.stage import PATH, Stage
 from processor.publisher.embedded import EmbeddedPublisher
 from processor.sandbox.payload import Application
 from processor.sandbox.server import Sandbox
+from tests.servers.child import free_port
 from tests.settings import settings_for
 
 OWNER = Application(key="5a4db0c5-0000-4000-8000-000000000001", secret="5a4db0c5-5ec7-4e70-9000-000000000001")
 SIGN_IN = {"txjson": {"TransactionType": "SignIn"}}
+JSON = {"Content-Type": "application/json"}
 
 
 class House(NamedTuple):
@@ -80,7 +83,7 @@ async def test_another_page_may_not_ask(house: House) -> None:
     """A page of another origin in the same browser presses no button here."""
     payload = house.sandbox.create(SIGN_IN)
     async with house.session.post(
-        f"{PATH}/phone/{payload.uuid}/sign", headers={"Origin": "http://evil.example"}
+        f"{PATH}/phone/{payload.uuid}/sign", json={}, headers={"Origin": "http://evil.example"}
     ) as answer:
         status = answer.status
 
@@ -92,7 +95,7 @@ async def test_what_cannot_be_done_is_told(house: House) -> None:
     payload = house.sandbox.create(SIGN_IN)
     house.sandbox.expire(payload.uuid)
     asked = [payload.uuid, "0" * 36]
-    told = [(await house.session.post(f"{PATH}/phone/{uuid}/sign")).status for uuid in asked]
+    told = [(await house.session.post(f"{PATH}/phone/{uuid}/sign", json={})).status for uuid in asked]
 
     assert told == [409, 404]
 
@@ -110,7 +113,7 @@ async def test_switches_are_set_one_by_one(house: House) -> None:
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"webhook": 1}', b'{"ledger": true}', b"\xff"])
 async def test_a_switch_that_is_none_is_refused(house: House, body: bytes) -> None:
     """400, and nothing is set."""
-    async with house.session.put(f"{PATH}/faults", data=body) as answer:
+    async with house.session.put(f"{PATH}/faults", data=body, headers=JSON) as answer:
         status = answer.status
 
     assert (status, house.broker.connected) == (400, True)
@@ -154,3 +157,43 @@ async def test_a_slow_page_is_let_go(house: House) -> None:
 async def _message(answer: aiohttp.ClientResponse) -> str:
     async with asyncio.timeout(5):
         return (await answer.content.readuntil(b"\n\n")).decode()
+
+
+@pytest.mark.parametrize("path", ["", "/phone", "/events", "/faults"])
+async def test_a_foreign_name_is_answered_nothing(house: House, path: str) -> None:
+    """A site whose name came to lead here (DNS rebinding) is of the same origin to the browser, and not to the page."""
+    headers = {"Host": "evil.example:8000", "Origin": "http://evil.example:8000"}
+    async with house.session.get(PATH + path, headers=headers) as answer:
+        assert answer.status == 421
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({"Content-Type": "text/plain"}, 415), ({"Sec-Fetch-Site": "cross-site"}, 403), ({"Origin": "null"}, 403)],
+)
+async def test_only_json_of_the_page_itself_changes_something(
+    house: House, headers: dict[str, str], status: int
+) -> None:
+    """What a browser sends for any page without asking presses no button and flips no switch."""
+    payload = house.sandbox.create(SIGN_IN)
+    told = []
+    for method, path in (("POST", f"/phone/{payload.uuid}/sign"), ("PUT", "/faults")):
+        async with house.session.request(
+            method, PATH + path, data="{}", headers={"Content-Type": "application/json", **headers}
+        ) as answer:
+            told.append(answer.status)
+
+    assert (told, house.sandbox.payloads.get(payload.uuid).situation) == ([status, status], "waiting")
+
+
+async def test_the_service_behind_the_page_answers_to_no_foreign_name_either(tmp_path: Path) -> None:
+    """What the page asks of the service's own interface, a rebound page could ask as well."""
+    hosts = ("127.0.0.1", "tunnel.example", "evil.example")
+    async with (
+        opened(tmp_path, asyncio.Event(), port=free_port(), sandbox_port=0, hosts=("Tunnel.example",)) as run,
+        aiohttp.ClientSession() as session,
+    ):
+        places = [f"{run.processor.url}/v1/me", f"{run.processor.url}{PATH}", f"{run.sandbox.base_url}/faults"]
+        told = [[(await session.get(url, headers={"Host": host})).status for host in hosts] for url in places]
+
+    assert told == [[401, 401, 421], [200, 200, 421], [200, 200, 421]]

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from processor.core.signature import HEADER_SIGNATURE, HEADER_TIMESTAMP, key_of
+from processor.sandbox.attempt import Answered
 from processor.sandbox.phone import ACCOUNT
 from schemas.topology import DEFAULT_QUEUES
 from tests.consumers.broker import until
@@ -147,7 +148,7 @@ async def test_canaries_are_seen_nowhere(
     service: ServiceProcess,
     consumers: list[ConsumerProcess],
 ) -> None:
-    """No log line, event, HTTP answer or command shows a secret, a token or the body of what was refused."""
+    """No log line, event, HTTP answer, record of Xumm's or command shows a secret, a token or a refused body."""
     await play(stand, api, sender, service)
     await until(lambda: service.logged("task.failed"), 30)
     await until(lambda: all(len(consumer.logged("event.handled")) >= 2 for consumer in consumers), 30)
@@ -157,6 +158,7 @@ async def test_canaries_are_seen_nowhere(
     events = [event for tap in taps for event in await tap.take()]
     shown |= {program.folder.name: program.output for program in (service, *consumers)}
     shown |= {f"answer {at}": f"{answer.headers} {answer.text}" for at, answer in enumerate(sender.answers)}
+    shown |= {f"kept by Xumm {at}": kept for at, kept in enumerate(kept_by_xumm(stand))}
     shown |= {"events": "\n".join(text for tap in taps for text in tap.raw)}
 
     tokens = issued_by(stand)
@@ -165,6 +167,7 @@ async def test_canaries_are_seen_nowhere(
 
     assert seen == []
     assert (codes, len(tokens), len(types_in(events))) == ([0, 0, 0], 1, 4)
+    assert len(kept_by_xumm(stand)) == 2
 
 
 async def play(stand: Stand, api: FailingApi, sender: Sender, service: ServiceProcess) -> None:
@@ -206,6 +209,12 @@ async def said_by_commands(stage: Stage, service: ServiceProcess, consumers: lis
 def issued_by(stand: Stand) -> set[str]:
     """The user tokens that the sandbox sent."""
     return {json.loads(attempt.body)["userToken"]["user_token"] for attempt in stand.sandbox.sender.attempts}
+
+
+def kept_by_xumm(stand: Stand) -> list[str]:
+    """What Xumm's sender keeps of the answers that it got."""
+    outcomes = [attempt.outcome for attempt in stand.sandbox.sender.attempts]
+    return [outcome.logged for outcome in outcomes if isinstance(outcome, Answered)]
 
 
 def holds(text: str, value: str) -> bool:

@@ -144,11 +144,12 @@ async def test_signing_in_with_oauth2(visitor: Visitor) -> None:
 
 
 async def test_declining_to_sign_in_with_oauth2(visitor: Visitor) -> None:
-    """The app says so, and goes on."""
+    """Xumm's provider does not say whose sign-in it was, so the user is told to go back, and starts anew."""
     await visitor.press(visitor.app, "Sign in with OAuth2")
     await visitor.press(visitor.page.locator("body"), "Decline")
 
-    await visitor.sees(visitor.app, "You declined")
+    await visitor.sees(visitor.page.locator("body"), "Signing in did not succeed")
+    await visitor.arrive()
     await visitor.sign_in()
 
 

@@ -167,7 +167,7 @@ async def test_a_hanging_call_does_not_hold_the_sandbox_up() -> None:
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group, Sandbox([SHOP]) as sandbox:
         sandbox.faults.set(Faults(api="hanging"))
         call = group.create_task(cut_off(World(sandbox, FakeClock(), session)))
-        await until(lambda: sandbox._rest._counters)
+        await until(lambda: sandbox.guard.counters)
 
     assert call.result() is True
 
@@ -304,7 +304,8 @@ async def test_faults_are_set_shown_and_cleared_over_http(world: World) -> None:
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"webhook":"eaten"}', b'{"webhooks":"lost"}', b'{"late_by":"x"}'])
 async def test_a_fault_that_there_is_not_is_refused(world: World, body: bytes) -> None:
     """With 400 and a word on why; nothing is set."""
-    async with world.session.put(f"{world.sandbox.base_url}/faults", data=body) as response:
+    headers = {"Content-Type": "application/json"}
+    async with world.session.put(f"{world.sandbox.base_url}/faults", data=body, headers=headers) as response:
         status, text = response.status, await response.text()
 
     assert (400, True, {}) == (status, bool(text), world.sandbox.faults.as_json())

@@ -219,13 +219,15 @@ def test_a_transaction_id_is_the_hash_of_the_signed_blob() -> None:
     assert "EC13B221808A21EA1012C95FB0EF53BF0110D7AB2EB17104154A27E5E70C39C5" == transaction_id(blob)
 
 
-async def test_the_page_has_buttons_that_work(world: World, service: Service) -> None:
+async def test_the_page_has_buttons_and_tells_what_became_of_it(world: World, service: Service) -> None:
     """A person without a phone can resolve the payload, and sees what became of it."""
     payload = world.sandbox.create({**PAYMENT, "custom_meta": {"instruction": "<b>&"}})
     page = f"{world.sandbox.base_url}/sign/{payload.uuid}"
     async with world.session.get(page) as response:
         before = await response.text()
-    async with world.session.post(f"{page}/sign") as response:
+    async with world.session.post(f"{page}/sign", json={}):
+        pass
+    async with world.session.get(page) as response:
         after = await response.text()
 
     assert (True, True) == ("<b>waiting</b>" in before, "&lt;b&gt;&amp;" in before)

@@ -1,14 +1,16 @@
+import asyncio
 import hashlib
 import hmac
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from processor.sandbox.attempt import Answered, Attempt, ConnectionFailed, Outgoing, TimedOut, Withheld, sign
+from processor.sandbox.attempt import Answered, Attempt, ConnectionFailed, CutOff, Outgoing, TimedOut, Withheld, sign
 from processor.sandbox.javascript import stringify
 from processor.sandbox.sender import Sender, Timing
 from tests.sandbox.clock import FakeClock
@@ -32,8 +34,31 @@ def unused_url() -> Iterator[str]:
         yield f"http://127.0.0.1:{bound.getsockname()[1]}/webhooks/shop"
 
 
+@asynccontextmanager
+async def talking(*answers: bytes, hangs: bool = False) -> AsyncIterator[str]:
+    """Where a server gives these answers in turn, byte by byte as they stand, and closes unless it ``hangs``."""
+    left = list(answers)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(len(GOLDEN_BODY))
+        writer.write(left.pop(0))
+        await writer.drain()
+        if hangs:
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/webhooks/shop"
+
+
 def webhook(url: str) -> Outgoing:
     return Outgoing(url=url, secret=SECRET, payload=PAYLOAD, body=GOLDEN_BODY)
+
+
+def statuses(attempts: list[Attempt]) -> list[int]:
+    return [attempt.outcome.status for attempt in attempts if isinstance(attempt.outcome, Answered)]
 
 
 async def deliver(url: str, clock: FakeClock, **timing: Any) -> list[Attempt]:
@@ -65,13 +90,39 @@ async def test_success_ends_the_delivery(status: int, clock: FakeClock) -> None:
     assert ([status], []) == ([a.outcome.status for a in attempts if isinstance(a.outcome, Answered)], clock.waits)
 
 
-@pytest.mark.parametrize("status", [202, 302, 400, 401, 404, 500, 503])
+@pytest.mark.parametrize("status", [202, 304, 400, 401, 404, 500, 503])
 async def test_any_other_status_is_tried_five_times_on_schedule(status: int, clock: FakeClock) -> None:
-    """Waits of 10, 60, 600 and 600 s, and redirects are no exception."""
+    """Waits of 10, 60, 600 and 600 s."""
     async with Service(status) as service:
         await deliver(service.url, clock)
 
     assert (5, FIVE_ATTEMPTS) == (len(service.received), clock.waits)
+
+
+@pytest.mark.parametrize(("status", "method"), [(302, "GET"), (307, "POST")])
+async def test_what_a_redirect_leads_to_counts(status: int, method: str, clock: FakeClock) -> None:
+    """The sender follows as node-fetch does: a 302 with GET, a 307 with the same request."""
+    async with Service(status) as service:
+        attempts = await deliver(service.url, clock)
+
+    assert ([method], [200], []) == (service.methods, statuses(attempts), clock.waits)
+
+
+async def test_a_redirect_that_leads_to_a_refusal_is_tried_again(clock: FakeClock) -> None:
+    """From the beginning, with the webhook."""
+    async with Service(302, moved=503) as service:
+        attempts = await deliver(service.url, clock)
+
+    assert (["GET"] * 5, [503] * 5) == (service.methods, statuses(attempts))
+
+
+async def test_redirects_in_a_circle_are_a_failed_connection(clock: FakeClock) -> None:
+    """The twenty-first is not followed."""
+    async with Service(302, moved=302) as service:
+        attempts = await deliver(service.url, clock)
+
+    assert ConnectionFailed(error="TooManyRedirects") == attempts[0].outcome
+    assert [25.0, 75.0, 615.0, 615.0] == clock.waits
 
 
 async def test_retries_stop_at_the_first_success(clock: FakeClock) -> None:
@@ -100,13 +151,15 @@ async def test_a_retry_is_signed_anew(clock: FakeClock) -> None:
 
 
 async def test_headers_are_exactly_those_of_xumm(clock: FakeClock) -> None:
-    """Nothing of the HTTP library's own slips in."""
+    """Those of the sender and those of node-fetch, which it sends with."""
     async with Service() as service:
         await deliver(service.url, clock)
 
     headers, _ = service.received[0]
     transport = {"host", "content-length", "connection"}
     assert {
+        "accept": "*/*",
+        "accept-encoding": "gzip, deflate, br",
         "content-type": "application/json",
         "user-agent": "xumm-webhook",
         "x-xumm-attempt": "1",
@@ -116,12 +169,72 @@ async def test_headers_are_exactly_those_of_xumm(clock: FakeClock) -> None:
     } == {name: value for name, value in headers.items() if name not in transport}
 
 
-async def test_a_refused_connection_is_never_retried(clock: FakeClock, unused_url: str) -> None:
-    """One attempt, no wait: the webhook is lost."""
+@pytest.mark.parametrize(("milliseconds", "timestamp"), [(499, "1714564800"), (500, "1714564801")])
+async def test_the_timestamp_is_rounded(milliseconds: int, timestamp: str, clock: FakeClock) -> None:
+    """So it may lie half a second in the future."""
+    clock.advance(milliseconds=milliseconds)
+    async with Service() as service:
+        attempts = await deliver(service.url, clock)
+
+    assert timestamp == attempts[0].headers["x-xumm-request-timestamp"]
+
+
+async def test_a_refused_connection_is_tried_again_behind_the_timer(clock: FakeClock, unused_url: str) -> None:
+    """The timer of 15 s goes on after a failed fetch: attempts at 0, 25, 100, 715 and 1330 s."""
+    began = clock.now
     attempts = await deliver(unused_url, clock)
 
-    assert [ConnectionFailed(error="ClientConnectorError")] == [attempt.outcome for attempt in attempts]
-    assert [] == clock.waits
+    assert [ConnectionFailed(error="ClientConnectorError")] * 5 == [attempt.outcome for attempt in attempts]
+    assert [0, 25, 100, 715, 1330] == [(attempt.at - began).total_seconds() for attempt in attempts]
+
+
+async def test_a_connection_that_is_reset_is_tried_again(clock: FakeClock) -> None:
+    """As one that is refused."""
+    async with talking(b"", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") as url:
+        attempts = await deliver(url, clock)
+
+    assert [ConnectionFailed(error="ServerDisconnectedError"), Answered(status=200, reason="ok")] == [
+        attempt.outcome for attempt in attempts
+    ]
+    assert [25.0] == clock.waits
+
+
+@pytest.mark.parametrize("status", [200, 503])
+async def test_a_truncated_answer_is_never_tried_again(status: int, clock: FakeClock) -> None:
+    """Its headers stopped the timer, and reading its text fails before its status is looked at."""
+    async with talking(b"HTTP/1.1 %d Busy\r\nContent-Length: 9\r\n\r\nno" % status) as url:
+        attempts = await deliver(url, clock)
+
+    assert ([CutOff(status=status)], []) == ([attempt.outcome for attempt in attempts], clock.waits)
+
+
+async def test_the_time_to_answer_ends_with_the_headers(clock: FakeClock) -> None:
+    """A text that hangs behind them is waited for as long as it takes."""
+    head = b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\n"
+    async with (
+        talking(head, hangs=True) as url,
+        Sender(clock=clock, sleep=clock.sleep, timing=Timing(answer_within=timedelta(milliseconds=50))) as sender,
+    ):
+        sender.send(webhook(url))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await sender.idle()
+
+        assert [] == sender.attempts
+
+
+async def test_the_beginning_of_the_answer_is_logged(clock: FakeClock) -> None:
+    """Its headers and its text, 4,500 characters of them: nothing secret may stand there."""
+    text = b"x" * 5000
+    async with talking(b"HTTP/1.1 200 OK\r\nX-Told: yes\r\nContent-Length: 5000\r\n\r\n" + text) as url:
+        attempts = await deliver(url, clock)
+
+    outcome = attempts[0].outcome
+    assert isinstance(outcome, Answered)
+    assert (4500, True) == (
+        len(outcome.logged),
+        outcome.logged.startswith("x-told: yes\ncontent-length: 5000\nBody:\nxxx"),
+    )
 
 
 async def test_a_service_that_does_not_answer_in_time_is_retried(clock: FakeClock) -> None:
@@ -154,6 +267,35 @@ async def test_ten_fifth_attempts_answered_404_within_an_hour_suspend_the_url(cl
 
         assert (frozenset({service.url}), 50) == (suspended, len(service.received))
         assert Withheld() == sender.attempts[-1].outcome
+
+
+async def test_a_suspension_is_lifted_after_an_hour(clock: FakeClock) -> None:
+    """Once the tenth answer back is older than that."""
+    async with Service(404) as service, Sender(clock=clock, sleep=clock.sleep, timing=Timing(factor=0)) as sender:
+        for _ in range(10):
+            sender.send(webhook(service.url))
+            await sender.idle()
+        clock.advance(hours=1)
+        service.statuses = (200,)
+        sender.send(webhook(service.url))
+        await sender.idle()
+
+        assert (frozenset[str](), 200) == (sender.suspended, statuses(sender.attempts)[-1])
+
+
+async def test_a_url_is_suspended_by_its_beginning(clock: FakeClock) -> None:
+    """Its first 125 characters are what the record of the calls keeps."""
+    async with Service(404) as service, Sender(clock=clock, sleep=clock.sleep, timing=Timing(factor=0)) as sender:
+        long = service.url + "?" + "x" * (124 - len(service.url))
+        for number in range(10):
+            sender.send(webhook(f"{long}{number}"))
+            await sender.idle()
+        sender.send(webhook(f"{long}another"))
+        sender.send(webhook(service.url))
+        await sender.idle()
+
+        assert frozenset({long}) == sender.suspended
+        assert 50 + 5 == len(service.received)
 
 
 async def test_404_answers_spread_over_more_than_an_hour_suspend_nothing(clock: FakeClock) -> None:

@@ -6,13 +6,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from xrpl.core.binarycodec import decode, encode, encode_for_multisigning, encode_for_signing
+from xrpl.core.binarycodec import (
+    decode,
+    encode,
+    encode_for_multisigning,
+    encode_for_signing,
+    encode_for_signing_batch,
+)
 from xrpl.core.keypairs import derive_classic_address, is_valid_message
 
 from processor.sandbox.network import NETWORKS
 from processor.sandbox.payload import IllegalActionError, Payload
 from processor.sandbox.server import Sandbox
-from processor.sandbox.wallet import SIGN_IN_ACCOUNT, SIGNED_SIGN_IN, transaction_id, wallet_of
+from processor.sandbox.wallet import OTHER_TYPES, SIGN_IN_ACCOUNT, SIGNED_SIGN_IN, transaction_id, wallet_of
 from tests.sandbox.clock import FakeClock
 from tests.sandbox.world import ALICE, BOB, PAYMENT, SHOP, SIGN_IN, signature_of
 
@@ -134,6 +140,81 @@ def test_a_multisigned_blob_has_a_signer_and_is_not_submitted(sandbox: Sandbox, 
     key, signed = entry["Signer"]["SigningPubKey"], bytes.fromhex(entry["Signer"]["TxnSignature"])
     assert is_valid_message(message, signed, key)
     assert (CAROL, signer, key) == (signature.account, signature.signer, signature.public_key)
+
+
+def test_what_several_sign_has_the_sequence_that_was_asked(sandbox: Sandbox) -> None:
+    """The wallet leaves it to who asks: all signers must sign the same."""
+    asked = {**MULTISIGN, "txjson": {**MULTISIGN["txjson"], "Sequence": 77}}
+    signed = [decode(signature_of(sandbox.sign(sandbox.create(request).uuid)).hex) for request in (MULTISIGN, asked)]
+
+    assert [None, 77] == [transaction.get("Sequence") for transaction in signed]
+
+
+@pytest.mark.parametrize(
+    ("asked", "ahead"), [({}, 20), ({"LastLedgerSequence": 5}, 5), ({"LastLedgerSequence": 40_000}, 20)]
+)
+def test_a_last_ledger_that_is_low(sandbox: Sandbox, asked: dict[str, Any], ahead: int) -> None:
+    """Counts from the current ledger, and one that has passed is replaced."""
+    payload = sandbox.create({"txjson": PAYMENT["txjson"] | asked})
+    transaction = decode(signature_of(sandbox.sign(payload.uuid)).hex)
+
+    assert sandbox.ledger.validated_index + ahead == transaction["LastLedgerSequence"]
+
+
+def test_a_batch_is_left_as_it_was_asked(sandbox: Sandbox) -> None:
+    """Others may have signed it already: neither a last ledger nor a network is put in."""
+    part = {**PAYMENT["txjson"], "Account": ALICE, "Fee": "0", "Sequence": 6, "SigningPubKey": "", "Flags": 0x40000000}
+    batch = {"TransactionType": "Batch", "Flags": 65536, "RawTransactions": [{"RawTransaction": part}] * 2}
+    transaction = decode(signature_of(sandbox.sign(sandbox.create({"txjson": batch}).uuid, network="XAHAU")).hex)
+
+    assert {"LastLedgerSequence", "NetworkID"}.isdisjoint(transaction)
+    assert batch.items() <= transaction.items()
+
+
+def test_signers_of_a_batch_are_put_in_for_the_payloads_that_hold_them(sandbox: Sandbox) -> None:
+    """Asked by uuid, each becomes the signature of one whose part is in it."""
+    part = {**PAYMENT["txjson"], "Fee": "0", "Sequence": 6, "SigningPubKey": "", "Flags": 0x40000000}
+    parts = [{"RawTransaction": part | {"Account": account}} for account in (ALICE, CAROL, BOB)]
+    batch = {"TransactionType": "Batch", "Flags": 65536, "RawTransactions": parts, "BatchSigners": [SHOP.key, "AB"]}
+    transaction = decode(signature_of(sandbox.sign(sandbox.create({"txjson": batch}).uuid, account=ALICE)).hex)
+    signers = [each["BatchSigner"] for each in transaction["BatchSigners"]]
+
+    assert {BOB, CAROL} == {signer["Account"] for signer in signers}
+    assert all(
+        is_valid_message(
+            _approval(transaction, each["Account"]), bytes.fromhex(each["TxnSignature"]), each["SigningPubKey"]
+        )
+        for each in signers
+    )
+
+
+def _approval(batch: dict[str, Any], account: str) -> bytes:
+    ids = [transaction_id(encode(each["RawTransaction"])) for each in batch["RawTransactions"]]
+    asked: Any = {"account": ALICE, "sequence": 1, "flags": 65536, "transaction_ids": ids, "batch_account": account}
+    return bytes.fromhex(encode_for_signing_batch(asked))
+
+
+def test_a_path_is_what_the_user_chose(sandbox: Sandbox) -> None:
+    """With path finding on, the wallet says what is paid with, whatever was asked."""
+    request = {"txjson": {**PAYMENT["txjson"], "SendMax": "5"}, "options": {"pathfinding": True}}
+    transaction = decode(signature_of(sandbox.sign(sandbox.create(request).uuid)).hex)
+
+    assert ("USD", PAYMENT["txjson"]["Amount"]) == (transaction["SendMax"]["currency"], transaction["Amount"])
+    assert [[{"currency": "USD", "issuer": BOB}]] == transaction["Paths"]
+
+
+@pytest.mark.parametrize("tx_type", OTHER_TYPES)
+def test_types_that_the_library_does_not_know_are_signed(sandbox: Sandbox, tx_type: str) -> None:
+    """The wallet learns the types of a network from its nodes."""
+    payload = sandbox.create({"txjson": {"TransactionType": tx_type, "URI": "AB"}})
+    blob = signature_of(sandbox.sign(payload.uuid)).hex
+    stand_in = f"120003{blob[6:]}"
+    transaction = decode(stand_in)
+    signature, key = bytes.fromhex(transaction.pop("TxnSignature")), transaction["SigningPubKey"]
+    message = encode_for_signing(transaction).replace("120003", blob[:6], 1)
+
+    assert f"12{OTHER_TYPES[tx_type]:04X}" == blob[:6]
+    assert is_valid_message(bytes.fromhex(message), signature, key)
 
 
 def test_a_transaction_can_come_as_a_blob(sandbox: Sandbox) -> None:

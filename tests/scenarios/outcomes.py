@@ -21,6 +21,8 @@ ACTS_AT: Final = 70.0
 SIGNS_LATE_AT: Final = 180.0
 STRANGER: Final = "rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe"
 """An account whose own key nobody has: its regular key signs."""
+_COSIGNER: Final = "rPEPPER7kfTD9w2To4CQk6UCfuHM9c6GDY"
+"""Another such account."""
 _AMOUNT: Final = "1000000"
 
 
@@ -31,8 +33,8 @@ class Outcome(NamedTuple):
     """The body of `POST payload`, or what a body says that no client of ours could send."""
     deeds: Mapping[float, Deed]
     """What is done, at how many seconds."""
-    resolve: str
-    """The name of the resolve event."""
+    resolve: str | None
+    """The name of the resolve event; None if there is none, and a human is asked."""
     data: Mapping[str, Any] = MappingProxyType({})
     """What the event must say; what is within dictionaries is compared key by key."""
     signs: frozenset[str] = frozenset()
@@ -44,6 +46,8 @@ class Outcome(NamedTuple):
     """The sources beside the API that tell how it ended."""
     at_once: bool = True
     """Whether what was told is proven within seconds."""
+    flags: Flag = NO_FLAG
+    """What a human is told."""
     may_flag: Flag = NO_FLAG
     """The flag that it may bear for information."""
 
@@ -80,6 +84,20 @@ def _request(tx_type: str, **options: Any) -> Json:
     return {"txjson": txjson, "options": {"expire": EXPIRY_MINUTES, **options}}
 
 
+def _batch() -> Json:
+    """As the wallet's help shows it: the signer of the second part by the payload that holds the signature."""
+    part = _request("Payment")["txjson"] | {"Fee": "0", "SigningPubKey": "", "Sequence": 5, "Flags": 1073741824}
+    parts = [{"RawTransaction": part | {"Account": account}} for account in (ALICE.address, STRANGER)]
+    batch = {"TransactionType": "Batch", "Flags": 65536, "RawTransactions": parts}
+    signers = ["8d9da6a3-ffdc-4e73-ae31-75ab74d290bd"]
+    return {"txjson": batch | {"BatchSigners": signers}, "options": {"expire": EXPIRY_MINUTES}}
+
+
+def _for_several_signers() -> Json:
+    request = _request("Payment", multisign=True)
+    return request | {"txjson": request["txjson"] | {"Account": STRANGER, "Sequence": 5}}
+
+
 _PAYMENT: Final = _request("Payment")
 _LOSSY: Final = SignRequest(
     txjson=_PAYMENT["txjson"],
@@ -89,6 +107,11 @@ _LOSSY: Final = SignRequest(
     ),
 )
 _SIGN_IN: Final = _request("SignIn")
+_BATCH: Final = _batch()
+_CLAIM: Final = {
+    "txjson": {"TransactionType": "PaymentChannelAuthorize", "Channel": "AB" * 32, "Amount": "5"},
+    "options": {"expire": EXPIRY_MINUTES},
+}
 _BOTH: Final = frozenset({"webhook", "socket"})
 _ON_THE_WAY: Final = frozenset({"opened", "pre_signed", "token_issued"})
 _ON_THE_WAY_TO_A_LEDGER: Final = _ON_THE_WAY | {"dispatched"}
@@ -102,11 +125,11 @@ _PAID: Final = {"delivered_amount": _AMOUNT, "destination": BOB.address, "destin
 _PROVEN: Final = {"ledger": {"result": "tesSUCCESS"}, **_BY_ALICE["proof"]}
 
 
-def _signed_payment(resolve: str, data: Json, **changes: Any) -> Outcome:
+def _signed_payment(resolve: str | None, data: Json, **changes: Any) -> Outcome:
     deeds = changes.pop("deeds", {ACTS_AT: _open, ACTS_AT + 1: _sign()})
     request = changes.pop("request", _PAYMENT)
     values: Json = {"signs": _SIGNED, "may": _ON_THE_WAY_TO_A_LEDGER, "told_by": _BOTH}
-    return Outcome(request, deeds, resolve, _BY_ALICE | data, **values | changes)
+    return Outcome(request, deeds, resolve, _BY_ALICE | data if resolve else {}, **values | changes)
 
 
 def _lied_of(fault: SocketFault, *told: str) -> Outcome:
@@ -134,6 +157,8 @@ OUTCOMES: Final[dict[str, Outcome]] = {
         deeds={ACTS_AT: _open, ACTS_AT + 1: _sign(delivered="17")},
     ),
     "dispatch result late": _signed_payment("validated", _PAID, faults=Faults(dispatch_late_by=20.0)),
+    "paid by a path": _signed_payment("validated", _PAID, request=_request("Payment", pathfinding=True)),
+    "batch of several": _signed_payment("validated", {"tx_type": "Batch", "proof": _PROVEN}, request=_BATCH),
     "signed in": _signed_off_ledger(_SIGN_IN, _BY_ALICE | {"tx_type": "SignIn", "proof": _BY_ALICE["proof"]}),
     "signed in on the other curve": _signed_off_ledger(
         _SIGN_IN,
@@ -147,6 +172,27 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     ),
     "signed, not submitted": _signed_off_ledger(
         _request("Payment", submit=False), _BY_ALICE | {"tx_type": "Payment", "proof": {"ledger": None}}
+    ),
+    "signed by one of several": _signed_off_ledger(
+        _for_several_signers(),
+        {"account": ALICE.address, "tx_type": "Payment", "network": "MAINNET"}
+        | {"proof": {"ledger": None, "signature": {"account": STRANGER, "algorithm": "multisign"}}},
+        account=ALICE.address,
+    ),
+    "signed by one of several with a regular key": _signed_off_ledger(
+        _for_several_signers(),
+        {"account": _COSIGNER, "proof": {"signature": {"account": STRANGER, "algorithm": "multisign"}}},
+        account=_COSIGNER,
+    ),
+    "claim on a channel": _signed_off_ledger(_CLAIM, _BY_ALICE | {"tx_type": "PaymentChannelAuthorize"}),
+    "of another chain": _signed_payment(
+        "failed",
+        {"reason": "wrong_network", "network": "XAHAU"},
+        request=_request("URITokenMint"),
+        faults=Faults(network="XAHAU"),
+    ),
+    "of a type that nobody knows": _signed_payment(
+        None, {}, request=_request("FutureSet"), at_once=False, flags=Flag.SIGNATURE_UNREADABLE
     ),
     "rejected": Outcome(
         _PAYMENT,

@@ -28,12 +28,14 @@ def unkept(outcome: Outcome, events: Sequence[Json], state: PayloadState) -> Ite
     signs = {event["type"].removeprefix("xumm.sign.") for event in events if event["type"].startswith("xumm.sign.")}
     resolve = events[-1] if events else {"type": None, "data": {}}
     yield from problems(events)
-    if resolve["type"] != f"xumm.resolve.{outcome.resolve}":
+    if outcome.resolve is None and resolve["type"].startswith("xumm.resolve."):
+        yield f"ends with {resolve['type']}, and nothing proves it"
+    if outcome.resolve is not None and resolve["type"] != f"xumm.resolve.{outcome.resolve}":
         yield f"ends with {resolve['type']}, not resolve.{outcome.resolve}"
     yield from differences(outcome.data, resolve["data"])
     if not outcome.signs <= signs <= outcome.signs | outcome.may:
         yield f"told the sign events {sorted(signs)}"
-    if state.flags & ~outcome.may_flag:
+    if state.flags & ~outcome.may_flag != outcome.flags:
         yield f"flagged {names_of(state.flags)}"
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -60,9 +61,17 @@ async def walk(kit: Kit, *arguments: str, on_step: Callable[[str, Any], None]) -
     return steps
 
 
+def install_javascript() -> str | None:
+    """Install the kits for JavaScript, anew where the lock is newer; or why that cannot be."""
+    modules = JAVASCRIPT / "node_modules"
+    if _older(modules / ".package-lock.json", JAVASCRIPT / "package-lock.json"):
+        shutil.rmtree(modules, ignore_errors=True)
+    return node_obstacle(JAVASCRIPT)
+
+
 def _install_python() -> str | None:
     ready = VENV / ".installed"
-    if ready.exists():
+    if not _older(ready, PYTHON / "requirements.lock"):
         return None
     steps = (
         (sys.executable, "-m", "venv", "--clear", str(VENV)),
@@ -76,15 +85,21 @@ def _install_python() -> str | None:
     return None
 
 
+def _older(installed: Path, lock: Path) -> bool:
+    return not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime
+
+
 KITS = {
-    "javascript": Kit(
-        command=("node", str(JAVASCRIPT / "application.js")),
-        identifier="order-javascript",
-        install=lambda: node_obstacle(JAVASCRIPT),
+    "xumm-sdk": Kit(
+        command=("node", str(JAVASCRIPT / "application.js")), identifier="order-javascript", install=install_javascript
     ),
-    "python": Kit(
+    "xumm": Kit(
+        command=("node", str(JAVASCRIPT / "universal.js")), identifier="order-universal", install=install_javascript
+    ),
+    "xumm-sdk-py": Kit(
         command=(str(VENV / "bin" / "python"), str(PYTHON / "application.py")),
         identifier="order-python",
         install=_install_python,
     ),
 }
+"""Xumm's kits for backends, by the names that the package indexes have for them."""

@@ -25,7 +25,7 @@ const what = (request) => (typeof request.amount === "string" ? xrp(request.amou
 
 async function act(request, action) {
   try {
-    const now = await call("POST", `/sandbox/phone/${request.uuid}/${action}`);
+    const now = await call("POST", `/sandbox/phone/${request.uuid}/${action}`, { body: {} });
     pushed.delete(now.uuid);
     present(now);
     if (now.return_url && ["sign", "reject"].includes(action)) openInApp(now.return_url);
