@@ -21,8 +21,8 @@ from aiohttp import hdrs, web
 from processor.core.application import Application
 from processor.core.delivery import Delivery, Refusal, attempt_of, authenticate
 from processor.core.errors import NormalizeError, StoreError, StoreFull
-from processor.core.normalize import stale_report, webhook_report
-from processor.core.report import WebhookReport
+from processor.core.normalize import named_payload, webhook_report
+from processor.core.report import LookupDue, WebhookReport
 from processor.core.state import names_of
 from processor.core.trace import TRACE_BYTES, traceparents
 from processor.core.whole_request import WholeRequest
@@ -41,6 +41,8 @@ RESULT_BODIES: Final[dict[Result, bytes]] = {
     "quarantined": b'{"result":"quarantined"}\n',
 }
 """What a 200 says: that it is stored, and as what."""
+
+Because = Literal["stale_webhook", "quarantined_webhook"]
 
 log = structlog.get_logger()
 
@@ -100,7 +102,7 @@ class Intake:
             checked = authenticate(application, arrival.headers, body, arrival.received_at)
             if isinstance(checked, Refusal):
                 if application is not None and checked.authentic:
-                    await self._look(application, body, arrival)
+                    await self._note_stale(application, body, arrival)
                 return self._refuse(arrival, Problem(checked.reason), checked.verdict)
             return await self._record(arrival, checked)
         except Problem as problem:
@@ -169,6 +171,8 @@ class Intake:
     async def _record(self, arrival: "_Arrival", delivery: Delivery) -> web.Response:
         entry = _entry(arrival, delivery)
         try:
+            if isinstance(entry, Quarantined):
+                await self._look(delivery.application, delivery.body, arrival.received_at, "quarantined_webhook")
             recorded = await self._recorder.record(entry)
         except StoreError as error:
             return problem_response(_deferred(arrival.app, error))
@@ -177,14 +181,22 @@ class Intake:
             return _response("quarantined")
         return _response(self._accepted(entry, recorded, arrival.started))
 
-    async def _look(self, application: Application, body: bytes, arrival: "_Arrival") -> None:
+    async def _note_stale(self, application: Application, body: bytes, arrival: "_Arrival") -> None:
         """Xumm has something to tell, and only its clock or ours is wrong: ask its API instead of believing it."""
         try:
-            report = stale_report(application, body, arrival.received_at)
-            recorded = await self._recorder.record(Reported(report=report, policy=application.policy))
-        except (NormalizeError, StoreError) as error:
+            await self._look(application, body, arrival.received_at, "stale_webhook")
+        except StoreError as error:
             log.warning("delivery.unnoted", app=arrival.app, error=str(error))
+
+    async def _look(self, application: Application, body: bytes, at: datetime, because: Because) -> None:
+        """Have the payload looked up that an authentic body names, if it names one. Raises `StoreError`."""
+        try:
+            payload = named_payload(application, body)
+        except NormalizeError as error:
+            log.warning("delivery.unnoted", app=application.name, error=str(error))
             return
+        report = LookupDue(app=application.name, application=application.uuid, payload=payload, at=at, because=because)
+        recorded = await self._recorder.record(Reported(report=report, policy=application.policy))
         if recorded.transition is not None and recorded.transition.tasks:
             self._on_look()
 

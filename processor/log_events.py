@@ -30,7 +30,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "delivery.quarantined": LogEvent("error", "An authentic webhook makes no sense; its body is kept."),
     "delivery.refused": LogEvent("warning", "A webhook is not to be believed, or not acceptable."),
     "delivery.unnoted": LogEvent(
-        "warning", "A webhook with a right signature and a wrong time could not make its payload looked up."
+        "warning", "A webhook with a right signature that is stale or makes no sense did not make a payload looked up."
     ),
     "device.asked": LogEvent("info", "An app registered or removed a push device; the broker holds the command."),
     "device.doubted": LogEvent(
@@ -78,7 +78,9 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     ),
     "outcomes.unreadable": LogEvent("warning", "How outcomes were learned could not be read; it is tried again."),
     "payload.advanced": LogEvent("info", "A lookup brought news of a payload, and it is stored."),
-    "payload.flagged": LogEvent("error", "Reports of a payload contradict each other; somebody should look."),
+    "payload.flagged": LogEvent(
+        "error", "Sources contradict each other on a payload; somebody should look: see its flags."
+    ),
     "payload.registered": LogEvent("info", "Somebody asked to follow a payload to its end."),
     "payload.released": LogEvent("info", "An operator took the flags off a payload: who, why, and which they were."),
     "process.crashed": LogEvent("error", "An exception that nobody caught ends the process or a thread."),

@@ -19,6 +19,7 @@ from pydantic_core import to_json
 
 from processor.core.application import Application
 from processor.core.asking import Asked, adopted, body_of
+from processor.core.custom_meta import carry
 from processor.core.digest import digest_of
 from processor.core.errors import Denied, LookupFailed, NotFound, StoreError, Unavailable
 from processor.core.report import RequestReport
@@ -29,7 +30,6 @@ from processor.store.requests import Draft, Kind, Reservation, StoredRequest
 from processor.user_tokens import UserTokens
 from schemas.payload import Payload
 from schemas.platform import Cancelled, Created
-from schemas.text import CustomMeta
 
 HOLD: Final = timedelta(seconds=90)
 """Longer than asking Xumm can take: about the token, for the payload, and for what was made; 20 s each."""
@@ -230,9 +230,9 @@ class SignRequests:
 
     async def _keep(self, asked: Asked, request: StoredRequest, created: Created, told: bytes) -> None:
         """It is watched first, then remembered: what breaks off in between is found by its identifier."""
-        meta = CustomMeta(identifier=request.identifier, blob=asked.blob, instruction=asked.instruction)
+        meta = carry({"identifier": request.identifier, "blob": asked.blob, "instruction": asked.instruction})
         standing = replace(request, payload=created.uuid)
-        recorded = await self._report(standing, "created", meta.model_dump_json().encode(), asked_of=asked.account)
+        recorded = await self._report(standing, "created", meta, asked_of=asked.account)
         self._on_created()
         transition = recorded.transition
         late = transition is not None and transition.state.sequence > len(transition.announcements)

@@ -20,7 +20,7 @@ from processor.core.evidence import Snapshot
 from processor.core.normalize import snapshot_report
 from processor.core.report import DeadlinePassed, LedgerReport, LookupAbandoned, Report, SnapshotReport
 from processor.core.retry import LOOKUP, RetryDecision, decide_lookup
-from processor.core.settlement import Check, Fetch
+from processor.core.settlement import Check, Fetch, next_step
 from processor.core.state import ENDED, PayloadState, names_of
 from processor.store.entry import DueTask, Recorded, Reported, TaskKind
 
@@ -164,7 +164,7 @@ class Tasks:
             log.error("task.orphaned", hint="the application is no longer configured")
             await self._store.reschedule_task(task, LOOKUP.cap)
             return
-        if task.state.resolved is not None or task.state.flags:
+        if _is_forestalled(task, application):
             await self._store.finish_task(task)
             return
         try:
@@ -225,6 +225,17 @@ class Tasks:
 
 
 _LONGEST_PAUSE = timedelta(seconds=5)
+
+
+def _is_forestalled(task: DueTask, application: Application) -> bool:
+    """Whether the payload needs no lookup any more, or the ledger's word alone."""
+    state = task.state
+    fetches = task.kind in {"fetch", "poll"}
+    return (
+        state.resolved is not None
+        or bool(state.flags)
+        or (fetches and isinstance(next_step(state, application.policy), Check))
+    )
 
 
 def _tell_doubt(snapshot: Snapshot) -> None:

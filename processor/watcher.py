@@ -29,7 +29,7 @@ RENEW_SECONDS: Final = 45.0
 COUNT_SECONDS: Final = 60.0
 BATCH: Final = 500
 """How many watches one statement is about."""
-_ENDS: Final = ("xumm.resolve.", "xumm.sign.signed", "xumm.sign.rejected", "xumm.sign.cancelled")
+_ENDS: Final = ("xumm.resolve.", "xumm.sign.signed", "xumm.sign.rejected")
 
 log = structlog.get_logger()
 

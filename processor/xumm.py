@@ -29,6 +29,7 @@ from processor.budget import Budget, Creations, LineFull, Priority
 from processor.core.application import Application
 from processor.core.errors import Denied, LookupFailed, Unavailable
 from processor.core.retry import decide_request
+from processor.core.salvage import read
 from processor.outbound import Answer, Connections
 from processor.refusal import refusal
 from schemas.payload import Payload
@@ -211,7 +212,7 @@ def _uuid(text: str, what: str) -> str:
 
 def _read(model: type[Said], answer: Answer) -> Said:
     try:
-        return model.model_validate_json(answer.body)
+        return read(model.model_validate_json, answer.body)
     except ValidationError as error:
         places = ", ".join(
             sorted({".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False)})

@@ -140,6 +140,8 @@ class ValidatedData(OnLedger):
     network: str
     delivered_amount: Amount | None = None
     """What was received, from the ledger's metadata; None where the transaction delivers nothing. Never ``Amount``."""
+    amount_unavailable: bool = False
+    """Whether the ledger does not tell what was received: not known, so never to be taken for paid."""
     destination: Account | None = None
     destination_tag: int | None = None
     fee: str | None = None

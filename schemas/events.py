@@ -123,7 +123,7 @@ class SignExpired(CloudEvent):
 
 
 class SignCancelled(CloudEvent):
-    """The payload was withdrawn before anybody opened it."""
+    """The payload was withdrawn. Whoever opened it just then can still sign."""
 
     type: Literal["xumm.sign.cancelled"] = "xumm.sign.cancelled"
     dataschema: Literal["urn:xumm-processor:sign.cancelled:1"] = "urn:xumm-processor:sign.cancelled:1"
@@ -171,7 +171,7 @@ class ResolveRejected(CloudEvent):
 
 
 class ResolveCancelled(CloudEvent):
-    """Withdrawn, and Xumm's API agrees."""
+    """Withdrawn, and nobody can sign it any more."""
 
     type: Literal["xumm.resolve.cancelled"] = "xumm.resolve.cancelled"
     dataschema: Literal["urn:xumm-processor:resolve.cancelled:1"] = "urn:xumm-processor:resolve.cancelled:1"

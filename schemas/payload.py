@@ -8,11 +8,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StrictBool
 
-from schemas.text import Account, CustomMeta, Instant, Lenient, TransactionHash, Uuid, Whole
-
-
-def _empty_is_none(value: object) -> object:
-    return None if value == "" else value
+from schemas.text import Account, Attached, Instant, Lenient, NothingIsNone, TransactionHash, Uuid, Whole
 
 
 def _result(value: object) -> object:
@@ -21,7 +17,6 @@ def _result(value: object) -> object:
 
 
 _SPLIT_RESULT: Final = re.compile(r"^(te[a-z])_(?=[A-Z])")
-_EmptyIsNone = BeforeValidator(_empty_is_none)
 _PublicKey = Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{66}$")]
 _Name = Annotated[str, Field(max_length=64)]
 
@@ -65,17 +60,17 @@ class PayloadRequest(_Wire):
 class PayloadAnswer(_Wire):
     """What the wallet answered; every field is null until it did."""
 
-    hex: Annotated[str | None, _EmptyIsNone] = None
-    txid: Annotated[TransactionHash | None, _EmptyIsNone] = None
+    hex: Annotated[str | None, NothingIsNone] = None
+    txid: Annotated[TransactionHash | None, NothingIsNone] = None
     resolved_at: Annotated[Instant | None, Lenient] = None
-    dispatched_result: Annotated[_Name | None, BeforeValidator(_result), _EmptyIsNone] = None
-    dispatched_nodetype: Annotated[_Name | None, _EmptyIsNone] = None
-    environment_nodetype: Annotated[_Name | None, _EmptyIsNone] = None
-    environment_networkid: Annotated[Whole | None, _EmptyIsNone] = None
-    account: Annotated[Account | None, _EmptyIsNone] = None
-    signer: Annotated[Account | None, _EmptyIsNone] = None
-    signer_pubkey: Annotated[_PublicKey | None, _EmptyIsNone] = None
-    multisign_account: Annotated[Account | None, _EmptyIsNone] = None
+    dispatched_result: Annotated[_Name | None, BeforeValidator(_result), NothingIsNone] = None
+    dispatched_nodetype: Annotated[_Name | None, NothingIsNone] = None
+    environment_nodetype: Annotated[_Name | None, NothingIsNone] = None
+    environment_networkid: Annotated[Whole | None, NothingIsNone] = None
+    account: Annotated[Account | None, NothingIsNone] = None
+    signer: Annotated[Account | None, NothingIsNone] = None
+    signer_pubkey: Annotated[_PublicKey | None, NothingIsNone] = None
+    multisign_account: Annotated[Account | None, NothingIsNone] = None
 
     @property
     def nodetypes(self) -> tuple[str | None, ...]:
@@ -90,4 +85,4 @@ class Payload(_Wire):
     application: PayloadApplication
     payload: PayloadRequest
     response: PayloadAnswer
-    custom_meta: Annotated[CustomMeta | None, Lenient] = None
+    custom_meta: Attached = None

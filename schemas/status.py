@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StrictBool
 
-from schemas.text import CustomMeta, Lenient, TransactionHash, Uuid
+from schemas.text import Attached, NothingIsNone, TransactionHash, Uuid
 
 
 class Status(BaseModel):
@@ -20,7 +20,7 @@ class Status(BaseModel):
 
     message: str | None = None
     """``Welcome <uuid>`` on connecting; another text, then a close, if the payload does not exist (yet)."""
-    expires_in_seconds: int | None = None
+    expires_in_seconds: Annotated[int | None, NothingIsNone] = None
     """Negative: expired that long ago. Sent on connecting and every 15 s."""
     opened: StrictBool | None = None
     devapp_fetched: StrictBool | None = None
@@ -31,5 +31,5 @@ class Status(BaseModel):
     signed: StrictBool | None = None
     """Set on the message that resolves the payload."""
     payload_uuidv4: Uuid | None = None
-    txid: TransactionHash | None = None
-    custom_meta: Annotated[CustomMeta | None, Lenient] = None
+    txid: Annotated[TransactionHash | None, NothingIsNone] = None
+    custom_meta: Attached = None

@@ -45,6 +45,18 @@ Whole = Annotated[int, Field(strict=True, ge=0, lt=2**32), BeforeValidator(_whol
 """A number as ledgers count: sequences, tags, networks. Decimal text is read too; fractions and booleans are none."""
 
 
+_NOTHING: Final = frozenset({"", "null", "undefined"})
+
+
+def nothing_is_none(value: object) -> object:
+    """None for a text that stands for nothing: Xumm's own is empty, JavaScript's names what it does not have."""
+    return None if isinstance(value, str) and value in _NOTHING else value
+
+
+NothingIsNone: Final = BeforeValidator(nothing_is_none)
+"""For optional fields: a text that stands for nothing is absent, not wrong."""
+
+
 def is_uuid(text: str) -> bool:
     """Whether ``text`` is a UUID in its canonical form."""
     return _uuid.fullmatch(text) is not None
@@ -72,6 +84,20 @@ Lenient: Final = _Lenient()
 """For fields that merely accompany an outcome: what makes no sense turns into ``None``."""
 
 
+_TEXT_OR_NULL: Final = {"type": ["string", "null"]}
+Attached = Annotated[
+    JsonValue,
+    WithJsonSchema(
+        {
+            "type": ["object", "null"],
+            "description": "What the application attached to the payload when it created it.",
+            "properties": {"identifier": _TEXT_OR_NULL, "blob": {}, "instruction": _TEXT_OR_NULL},
+        }
+    ),
+]
+"""``custom_meta`` as Xumm sends it: what of it can be carried is decided apart from what it came with."""
+
+
 class CustomMeta(BaseModel):
     """What the application attached to the payload when it created it; carried as it is."""
 
@@ -83,3 +109,6 @@ class CustomMeta(BaseModel):
     """Any JSON value."""
     instruction: str | None = None
     """What the user was told."""
+    dropped: tuple[str, ...] = ()
+    """Which of these could not be carried, since not every reader of JSON would take them; ``custom_meta`` if it was no
+    object at all. What is named here is null, and was not."""

@@ -15,10 +15,10 @@ from typing import (
     NotRequired,  # pydantic wants this one before Python 3.12
 )
 
-from pydantic import JsonValue, StrictBool, TypeAdapter
+from pydantic import BaseModel, ConfigDict, StrictBool, TypeAdapter
 from typing_extensions import TypedDict
 
-from schemas.text import Instant, Lenient, TransactionHash, Uuid
+from schemas.text import Attached, Instant, Lenient, NothingIsNone, TransactionHash, Uuid
 
 
 class Meta(TypedDict):
@@ -34,15 +34,7 @@ class PayloadResponse(TypedDict):
 
     payload_uuidv4: Uuid
     signed: StrictBool
-    txid: NotRequired[TransactionHash | None]
-
-
-class CustomMeta(TypedDict):
-    """What the application attached to the payload when it created it: see `schemas.text.CustomMeta`."""
-
-    identifier: NotRequired[str | None]
-    blob: NotRequired[JsonValue]
-    instruction: NotRequired[str | None]
+    txid: NotRequired[Annotated[TransactionHash | None, NothingIsNone]]
 
 
 class UserToken(TypedDict):
@@ -58,9 +50,26 @@ class Webhook(TypedDict):
 
     meta: Meta
     payloadResponse: PayloadResponse
-    custom_meta: NotRequired[Annotated[CustomMeta | None, Lenient]]
+    custom_meta: NotRequired[Attached]
     userToken: NotRequired[Annotated[UserToken | None, Lenient]]
 
 
 WEBHOOK: Final[TypeAdapter[Webhook]] = TypeAdapter(Webhook)
 """Reads a body: ``WEBHOOK.validate_json(body)``. Raises ``pydantic.ValidationError``, which quotes its input."""
+
+
+class NamingMeta(BaseModel):
+    """Of `Meta` what names the payload."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    application_uuidv4: Uuid
+    payload_uuidv4: Uuid
+
+
+class Naming(BaseModel):
+    """A body of which nothing else has to make sense."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    meta: NamingMeta

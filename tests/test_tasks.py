@@ -22,7 +22,7 @@ from processor.store.facade import StoredTasks
 from processor.store.store import Store
 from processor.store.writer import Writer
 from processor.tasks import CLAIMED, UNCLAIMED, Sources, Tasks
-from tests.core.payloads import APPLICATION, NOW, PAYLOAD, POLICY, ledger, status, webhook
+from tests.core.payloads import APPLICATION, NOW, PAYLOAD, POLICY, ledger, snapshot, status, webhook
 from tests.wallets import KNOWN_ACCOUNT, KNOWN_SIGN_IN
 from tests.watching import SHOPPER, Time, until
 
@@ -160,6 +160,17 @@ async def test_look_finds_what_was_missed(runner: Runner) -> None:
     await until(lambda: "xumm.resolve.signed" in runner.events)
     assert runner.events == ["xumm.sign.signed", "xumm.resolve.signed"]
     assert runner.xumm.asked == [False]
+
+
+async def test_lookup_that_another_one_forestalled_asks_nobody(runner: Runner) -> None:
+    """Once the signature is proven only the ledger is asked, though a fetch and a look were due."""
+    reports = (due(), webhook(), snapshot())
+    await asyncio.gather(*(runner.writer.record(Reported(report=report, policy=POLICY)) for report in reports))
+    runner.wake()
+
+    await until(lambda: "xumm.resolve.validated" in runner.events)
+    await until(lambda: _is(runner.tasks, 0))
+    assert runner.xumm.asked == []
 
 
 async def test_look_that_finds_nothing_ends(runner: Runner) -> None:

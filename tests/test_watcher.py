@@ -1,6 +1,7 @@
 """The watcher against a real WebSocket server, with the real store behind it and time in the test's hand."""
 
 import asyncio
+from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 from uuid import uuid4
@@ -14,7 +15,7 @@ from processor.core.state import Fact, Flag
 from processor.core.watching import ABSENT_LIMIT, EXPIRY_SLACK, LATE_AFTER, SILENCE
 from processor.store.facade import WATCH_LEASE
 from processor.watcher import RENEW_SECONDS, Pace
-from tests.core.payloads import EXPIRY, PAYLOAD, POLICY, TXID, abandoned, request, snapshot, webhook
+from tests.core.payloads import EXPIRY, NOW, PAYLOAD, POLICY, TXID, abandoned, request, snapshot, webhook
 from tests.watching import Time, a_process, a_world, denies, says, serving, slams, until, watching, welcome
 
 SIGNED = f'{{"payload_uuidv4":"PAYLOAD","reference_call_uuidv4":"PAYLOAD","signed":true,"txid":"{TXID}"}}'
@@ -214,13 +215,16 @@ async def test_unknown_keys_are_told_once(tmp_path: Path) -> None:
 
 
 async def test_lie_settles_nothing(tmp_path: Path) -> None:
-    """A socket that says *signed* makes a fetch due; an API that says otherwise flags it, and nothing is resolved."""
+    """A socket that says *signed* makes a fetch due; an API that says otherwise is looked at again, and settles it."""
     async with serving(says(SIGNED)) as server, a_world(tmp_path, server) as world:
         await world.register(PAYLOAD)
         await until(lambda: bool(world.events))
         await world.record(snapshot("rejected"))
+        unsettled = (await world.state(PAYLOAD)).resolved
+        await world.record(snapshot("rejected", at=NOW + timedelta(hours=1)))
 
-        assert world.events == ["xumm.sign.signed"]
+        assert unsettled is None
+        assert world.events == ["xumm.sign.signed", "xumm.sign.rejected", "xumm.resolve.rejected"]
         assert (await world.state(PAYLOAD)).flags == Flag.OUTCOMES_DISAGREE
 
 

@@ -283,6 +283,19 @@ async def test_garbage_is_unavailable(body: bytes, headers: dict[str, str]) -> N
     assert len(str(error)) < 100
 
 
+@pytest.mark.parametrize("blob", ['"\\ud83d"', "[" * 750 + "]" * 750])
+async def test_attachment_that_cannot_be_read_spoils_no_answer(blob: str) -> None:
+    """What an application attached is repeated in several answers; none of them depends on it."""
+    attached = {"custom_meta": {"identifier": "order-1", "blob": "@@"}}
+    found, gone = (json.dumps(answer | attached).replace('"@@"', blob).encode() for answer in (PAYLOAD, CANCELLED))
+
+    async with serving(says(found)) as peer, calling(peer.url) as api:
+        assert UUID == (await api.payload_named("order-1")).meta.uuid
+        assert found == await api.payload(UUID)
+    async with serving(says(gone)) as peer, calling(peer.url) as api:
+        assert (await api.cancel(UUID)).result.cancelled
+
+
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "text/plain", "application/problem+json"])
 async def test_content_type_is_taken_leniently(content_type: str) -> None:
     """JSON is JSON, whichever of its names it comes under."""

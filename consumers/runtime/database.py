@@ -26,6 +26,7 @@ from consumers.runtime.errors import DatabaseUnavailable
 from consumers.runtime.postgresql import Interruption, postgresql_engine
 from consumers.runtime.reason import clean
 from consumers.runtime.schema import ensure
+from consumers.runtime.storable import replace_unstorable, storable_json
 from consumers.runtime.worker import Worker
 
 T = TypeVar("T")
@@ -206,7 +207,9 @@ def _resolve(future: "asyncio.Future[Any]", done: _Done) -> None:
 
 
 def _engine(url: URL, interruption: Interruption) -> Engine:
-    return _sqlite_engine(url) if url.get_backend_name() == "sqlite" else postgresql_engine(url, interruption)
+    engine = _sqlite_engine(url) if url.get_backend_name() == "sqlite" else postgresql_engine(url, interruption)
+    event.listen(engine, "before_cursor_execute", replace_unstorable, retval=True)
+    return engine
 
 
 def _sqlite_engine(url: URL) -> Engine:
@@ -217,6 +220,7 @@ def _sqlite_engine(url: URL) -> Engine:
         poolclass=StaticPool,
         hide_parameters=True,
         connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS},
+        json_serializer=storable_json,
     )
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_immediate)

@@ -9,6 +9,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext
 
+from consumers.runtime.storable import storable_json
+
 _ADDRESS: Final = {
     "connect_timeout": "5",
     "keepalives_idle": "10",
@@ -57,6 +59,7 @@ def postgresql_engine(url: URL, interruption: Interruption) -> Engine:
         max_overflow=0,
         pool_pre_ping=True,
         hide_parameters=True,
+        json_serializer=storable_json,
     )
 
     @event.listens_for(engine, "connect", insert=True)

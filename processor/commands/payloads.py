@@ -30,8 +30,9 @@ def flagged(
 ) -> None:
     """List flagged payloads, those first that have waited the longest. Exits with 1 if there is none.
 
-    Reads while the service runs. ABANDONED: lookups brought nothing for 24 h; LATE_OUTCOME: another outcome was
-    published before; the others name what sources disagree on.
+    Reads while the service runs. OUTCOMES_DISAGREE: a webhook or a socket had said otherwise than was proven, for
+    information; LATE_OUTCOME: another outcome was published before; ABANDONED: lookups brought nothing for 24 h; the
+    others name what Xumm's API contradicts.
 
     Try:
 
@@ -55,7 +56,7 @@ def release(
 ) -> None:
     """Take the flags off a payload, and have it looked up anew. On SQLite, stop the service first.
 
-    What contradicted each other is forgotten, and Xumm's next answer decides: if the contradiction is still there, the
+    The evidence at hand is forgotten, and Xumm's next answer decides: if the contradiction is still there, the
     payload is flagged again. Exits with 1 if there is no such payload, or nothing to take off.
 
     Try:

@@ -154,11 +154,11 @@ def fault(
 
       webhook=lost|doubled|late|reordered   late_by=SECONDS
 
-      socket=silent|flapping|lying|garbage|huge|refused
+      socket=silent|flapping|lying|lying_rejected|lying_expired|lying_txid|garbage|huge|refused
 
-      api=limited|failing|hanging|garbage   dispatch_late_by=SECONDS
+      api=limited|failing|hanging|garbage   dispatch_late_by=SECONDS   cancel=racing
 
-      network=TESTNET|DEVNET|XAHAU|...      ledger=tec|lost|down
+      network=TESTNET|DEVNET|XAHAU|...      ledger=tec|lost|unsubmitted|unavailable|down
 
     Try:
 

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, NamedTuple
 import orjson
 from pydantic import ValidationError
 
+from processor.core.custom_meta import carried
 from processor.core.errors import NormalizeError
 from processor.core.evidence import Ledger, Snapshot
 from processor.core.identity import event_id
@@ -125,7 +126,7 @@ def _data(announcement: Announcement, state: PayloadState, report: Report) -> di
         "origin": _ORIGINS[type(report)],
         "user": state.user,
         "asked_of": state.asked_of,
-        "custom_meta": None if state.custom_meta is None else orjson.Fragment(state.custom_meta),
+        "custom_meta": None if state.custom_meta is None else orjson.Fragment(carried(state.custom_meta)),
     }
     if announcement.family == "resolve":
         return data | _resolve_data(announcement, state)
@@ -191,6 +192,7 @@ def _validated_data(ledger: Ledger | None) -> dict[str, Any]:
     assert ledger is not None  # noqa: S101  SETTLEMENT validates nothing without a ledger
     return {
         "delivered_amount": ledger.delivered_amount,
+        "amount_unavailable": ledger.amount_unavailable,
         "destination": ledger.destination,
         "destination_tag": ledger.destination_tag,
         "fee": ledger.fee,

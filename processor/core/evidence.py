@@ -97,6 +97,8 @@ class Ledger:
     ledger_index: int | None = None
     result: str | None = None
     delivered_amount: str | dict[str, Any] | None = None
+    amount_unavailable: bool = False
+    """Whether the node cannot tell what was delivered: it is not known then, which is not nothing."""
     destination: str | None = None
     destination_tag: int | None = None
     fee: str | None = None

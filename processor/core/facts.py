@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from processor.core.state import ENDED, NO_FACT, Fact, Facts
+from processor.core.evidence import SnapshotOutcome
+from processor.core.state import ANSWERED, ENDED, NO_FACT, Fact, Facts
 from schemas.events import SignName
 
 
@@ -26,12 +27,21 @@ FACTS: Final[dict[Fact, Row]] = {
     Fact.PRE_SIGNED: Row(event="pre_signed", implies=Fact.OPENED, overtaken_by=Fact.DISPATCHED | ENDED),
     Fact.DISPATCHED: Row(event="dispatched", implies=Fact.OPENED | Fact.PRE_SIGNED, overtaken_by=ENDED),
     Fact.EXPIRED: Row(event="expired", withdrawn_by=ENDED),
-    Fact.CANCELLED: Row(event="cancelled"),
+    Fact.CANCELLED: Row(event="cancelled", overtaken_by=ANSWERED),
     Fact.REJECTED: Row(event="rejected", implies=Fact.OPENED),
     Fact.SIGNED: Row(event="signed", implies=Fact.OPENED),
     Fact.TOKEN_ISSUED: Row(event="token_issued"),
 }
 """In the order in which events are published that one report causes."""
+
+SNAPSHOT_FACTS: Final[dict[SnapshotOutcome, Facts]] = {
+    "open": int(NO_FACT),
+    "expired": int(Fact.EXPIRED),
+    "cancelled": int(Fact.CANCELLED),
+    "rejected": int(Fact.REJECTED),
+    "signed": int(Fact.SIGNED),
+}
+"""What Xumm's API says happened."""
 
 
 @cache

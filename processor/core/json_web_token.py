@@ -18,6 +18,7 @@ from jwt.types import Options
 
 from processor.core.codec import is_address
 from processor.core.network import network_names
+from schemas.text import nothing_is_none
 
 MAX_TOKEN: Final = 4096
 """Characters; Xumm's have about 1,000. A longer one is not even taken apart."""
@@ -186,12 +187,12 @@ def _instant(claims: Claims, name: str) -> datetime | None:
 
 
 def _networks(claims: Claims) -> list[str]:
-    """All networks that are named or numbered; a number may come as text."""
-    name, number = claims.get("network_type"), claims.get("network_id")
+    """All networks that are named or numbered; a number may come as text, and so may none."""
+    name, number = (nothing_is_none(claims.get(claim)) for claim in ("network_type", "network_id"))
     if not isinstance(name, str | None) or isinstance(number, bool) or not isinstance(number, int | str | None):
         raise Unproven("network")
     if isinstance(number, str):
         if not (number.isascii() and number.isdigit() and len(number) <= len(str(2**32))):
             raise Unproven("network")
         number = int(number)
-    return network_names([name or None], [number])
+    return network_names([name], [number])

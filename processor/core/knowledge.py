@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from processor.core.evidence import Ledger, Snapshot, SnapshotOutcome
-from processor.core.facts import closed
+from processor.core.facts import SNAPSHOT_FACTS, closed
 from processor.core.identity import user_reference
 from processor.core.report import (
     DeadlinePassed,
@@ -38,13 +38,6 @@ STATUS_FACTS: Final[dict[str, Facts]] = {
     "rejected": Fact.REJECTED,
     "expired": Fact.EXPIRED,
     "alive": NO_FACT,
-}
-SNAPSHOT_FACTS: Final[dict[SnapshotOutcome, Facts]] = {
-    "open": NO_FACT,
-    "expired": Fact.EXPIRED,
-    "cancelled": Fact.CANCELLED,
-    "rejected": Fact.REJECTED,
-    "signed": Fact.SIGNED,
 }
 REQUEST_FACTS: Final[dict[str, Facts]] = {"created": Fact.CREATED, "cancelled": Fact.CANCELLED}
 RESOLVED_FACTS: Final[dict[ResolveName | None, Facts]] = {
@@ -82,7 +75,6 @@ _SOURCES: Final[dict[type[Report], Source]] = {
 }
 _LEDGER_RANK: Final = {"pending": 0, "never_validated": 1, "validated": 2}
 _TOKEN_ISSUED: Final = int(Fact.TOKEN_ISSUED)
-_TRANSACTIONS_DISAGREE: Final = int(Flag.TRANSACTIONS_DISAGREE)
 
 
 def learn(state: PayloadState, report: Report) -> PayloadState:  # noqa: PLR0911  one return for each kind
@@ -123,13 +115,12 @@ def _add(
 ) -> PayloadState:
     if token is not None and _is_fresh(token, report.at):
         facts |= _TOKEN_ISSUED
-    disagree = txid is not None and state.txid is not None and txid != state.txid
     return PayloadState(  # every field by position: half the time of `_replace`, and each webhook comes by
         state.app,
         state.application,
         state.payload,
         closed(state.facts | facts),
-        state.flags | _TRANSACTIONS_DISAGREE if disagree else state.flags,
+        state.flags,
         state.sequence,
         state.resolved,
         state.txid or txid,
@@ -138,10 +129,18 @@ def _add(
         state.custom_meta or report.custom_meta,
         state.snapshot,
         state.ledger,
-        state.learned or (Learned(_SOURCES[type(report)], report.at) if facts & _TELLS_END else None),
+        _first_learned(state, facts, Learned(_SOURCES[type(report)], report.at))
+        if facts & _TELLS_END
+        else state.learned,
         state.look_at,
         state.asked_of,
     )
+
+
+def _first_learned(state: PayloadState, facts: Facts, now: Learned) -> Learned:
+    """The first word of a deed; as long as there is none, of the expiry."""
+    first_deed = facts & ENDED and not state.facts & ENDED
+    return now if state.learned is None or first_deed else state.learned
 
 
 def _add_snapshot(state: PayloadState, report: SnapshotReport) -> PayloadState:
@@ -153,14 +152,16 @@ def _add_snapshot(state: PayloadState, report: SnapshotReport) -> PayloadState:
         facts |= Fact.OPENED
     known = _add(state, facts, report, txid=snapshot.txid, token=report.token, expires_at=snapshot.expires_at)
     return known._replace(
-        flags=known.flags | _contradictions(snapshot),
+        flags=known.flags | _contradictions(state.snapshot, snapshot),
         snapshot=_better_snapshot(state.snapshot, snapshot),
         expires_at=snapshot.expires_at or known.expires_at,
     )
 
 
-def _contradictions(snapshot: Snapshot) -> Flag:
+def _contradictions(before: Snapshot | None, snapshot: Snapshot) -> Flag:
     flags = NO_FLAG
+    if before is not None and len({before.txid, snapshot.txid} - {None}) > 1:
+        flags |= Flag.TRANSACTIONS_DISAGREE
     if snapshot.doubt is not None and snapshot.doubt.disproves:
         flags |= Flag.SIGNATURE_DISPROVEN
     if snapshot.networks_disagree:
@@ -181,17 +182,13 @@ def _next_look(state: PayloadState, report: LookupDue) -> datetime | None:
 
 
 def _released(state: PayloadState) -> PayloadState:
-    """Without flags, and without what they came of: the next answer of Xumm's API decides, as if it were the first.
+    """Without flags, and without the evidence that they came of: the next answer of Xumm's API decides.
 
-    Claims that contradict each other are not held against that answer. What was published stays published: a payload
-    that is resolved keeps its outcome and its evidence.
+    What was published stays published: a payload that is resolved keeps its outcome and its evidence.
     """
-    facts = state.facts
-    if state.flags & Flag.OUTCOMES_DISAGREE:
-        facts &= ~ENDED | RESOLVED_FACTS.get(state.resolved, NO_FACT)
     if state.resolved is not None:
-        return state._replace(flags=0, facts=facts)
-    return state._replace(flags=0, facts=facts, txid=None, snapshot=None, ledger=None, look_at=None)
+        return state._replace(flags=0)
+    return state._replace(flags=0, txid=None, snapshot=None, ledger=None, look_at=None)
 
 
 def _better_snapshot(old: Snapshot | None, new: Snapshot) -> Snapshot:

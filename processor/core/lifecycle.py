@@ -3,15 +3,15 @@
     created ─▶ opened ─▶ pre_signed ─▶ dispatched ─▶ signed ────▶ on a ledger?  validated | failed
        │          │                                    │          off a ledger  signed
        │          └──────────────────────────────▶ rejected ────▶ rejected
-       ├──▶ cancelled (only while unopened) ────────────────────▶ cancelled
-       └──▶ expired (= can no longer be opened) ────────────────▶ expired, unless opened and still signed
+       ├──▶ cancelled (= can no longer be opened) ──────────────▶ cancelled, unless opened and still signed
+       └──▶ expired (likewise) ─────────────────────────────────▶ expired, unless opened and still signed
 
 `apply` alone decides what is news, what is repetition, what ends a payload and what must be looked up next. Facts are
 a set that reports add to, so their order and repetition change nothing. One fact gives way: a payload that turns out
 signed, rejected or cancelled is not *expired*, since expiry only means that it cannot be opened any more.
 
 A sign event is published when its fact is news and nothing later is known yet: a late *opened* is kept, not announced.
-A resolve event is published when the claimed outcome and the evidence meet in `SETTLEMENT`, at most once.
+A resolve event is published when the evidence settles it in `SETTLEMENT`, at most once, whatever was claimed before.
 """
 
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from processor.core.application import Policy
-from processor.core.facts import FACTS
-from processor.core.knowledge import learn
+from processor.core.facts import FACTS, SNAPSHOT_FACTS
+from processor.core.knowledge import RESOLVED_FACTS, STATUS_FACTS, learn
 from processor.core.report import (
     DeadlinePassed,
     FlagsReleased,
@@ -31,20 +31,10 @@ from processor.core.report import (
     Report,
     SnapshotReport,
     StatusReport,
+    WebhookReport,
 )
-from processor.core.settlement import (
-    AwaitGrace,
-    Check,
-    Fetch,
-    Resolve,
-    Rest,
-    Step,
-    Stop,
-    evidence_of,
-    grace_end,
-    next_step,
-)
-from processor.core.state import ENDED, Fact, Facts, Flag, Flags, PayloadState
+from processor.core.settlement import Check, Fetch, Resolve, Rest, Step, Stop, Wait, evidence_of, final_from, next_step
+from processor.core.state import ANSWERED, ENDED, Fact, Facts, Flag, Flags, PayloadState
 from schemas.data import FailReason
 from schemas.events import ResolveName, SignName
 
@@ -60,6 +50,7 @@ LONGEST_LOOK: Final = timedelta(hours=1)
 
 _OUTCOMES_DISAGREE: Final = int(Flag.OUTCOMES_DISAGREE)
 _LATE_OUTCOME: Final = int(Flag.LATE_OUTCOME)
+_TOLD: Final = int(ENDED | Fact.DELIVERED)
 _SIGNATURE_UNREADABLE: Final = int(Flag.SIGNATURE_UNREADABLE)
 
 
@@ -109,32 +100,50 @@ class Transition(NamedTuple):
 def apply(state: PayloadState, report: Report, policy: Policy) -> Transition:
     """The state after ``report``, and what follows from it. Pure: the same arguments give the same transition."""
     learned = learn(state, report)
-    flags = _flags(state, learned) | _unreadable(learned, policy)
-    if flags != learned.flags:
-        learned = learned._replace(flags=flags)
+    told = _unreadable(learned, policy) if state.resolved is None else _belated(state, learned, report)
+    if told & ~learned.flags:
+        learned = learned._replace(flags=learned.flags | told)
     step = next_step(learned, policy)
+    if isinstance(step, Resolve) and _is_refuted(learned, step):
+        learned = learned._replace(flags=_OUTCOMES_DISAGREE)
     announcements = _announce(state.facts, learned.facts, state.sequence, step)
     return Transition(
         _published(learned, announcements, step),
         step,
         announcements,
         _tasks(state, learned, step, report, policy),
-        flags & ~state.flags,
+        learned.flags & ~state.flags,
     )
 
 
-def _contradictory(facts: Facts) -> bool:
-    return (facts & ENDED).bit_count() > 1
+def _belated(state: PayloadState, learned: PayloadState, report: Report) -> Flags:
+    """What to flag of an answer of the user that is told after another end was published."""
+    published = RESOLVED_FACTS[state.resolved]
+    is_new = isinstance(report, SnapshotReport) or learned.facts & ~state.facts
+    if not is_new or not _answer_in(report) & ~published:
+        return 0
+    is_refuted = published & Fact.SIGNED or isinstance(report, StatusReport)
+    return _OUTCOMES_DISAGREE if is_refuted else _LATE_OUTCOME
 
 
-def _flags(state: PayloadState, learned: PayloadState) -> Flags:
-    """With the flags for outcomes that contradict each other, or the one that was published."""
-    flags = learned.flags
-    if _contradictory(learned.facts):
-        flags |= _OUTCOMES_DISAGREE
-    if state.resolved is not None and learned.facts & ENDED & ~state.facts:
-        flags |= _LATE_OUTCOME
-    return flags
+def _answer_in(report: Report) -> Facts:
+    """What the user did, if the report says so."""
+    match report:
+        case WebhookReport():
+            return Fact.SIGNED if report.signed else Fact.REJECTED
+        case StatusReport():
+            return STATUS_FACTS[report.kind] & ANSWERED
+        case SnapshotReport():
+            return SNAPSHOT_FACTS[report.snapshot.outcome] & ANSWERED
+        case _:
+            return 0
+
+
+def _is_refuted(state: PayloadState, step: Resolve) -> bool:
+    """Whether somebody said otherwise than is published now. A cancellation and an expiry go with any end."""
+    shown = None if state.snapshot is None else state.snapshot.txid
+    otherwise = state.facts & ANSWERED & ~RESOLVED_FACTS[step.name]
+    return bool(otherwise) or (shown is not None and state.txid not in {None, shown})
 
 
 def _unreadable(learned: PayloadState, policy: Policy) -> Flags:
@@ -148,8 +157,6 @@ def _unreadable(learned: PayloadState, policy: Policy) -> Flags:
 def _announce(old: Facts, now: Facts, sequence: int, step: Step) -> tuple[Announcement, ...]:
     """What the facts ``now`` call for beyond ``old``, numbered after ``sequence``, and then the outcome."""
     new = now & ~old
-    if _contradictory(now):
-        new &= ~ENDED
     sign = [row.event for fact, row in FACTS.items() if fact & new and not row.overtaken_by & now]
     announcements = [Announcement("sign", name, number) for number, name in enumerate(sign, start=sequence + 1)]
     if isinstance(step, Resolve):
@@ -173,18 +180,34 @@ def _tasks(state: PayloadState, learned: PayloadState, step: Step, report: Repor
 
 def _due(state: PayloadState, learned: PayloadState, step: Step, report: Report, policy: Policy) -> tuple[Task, ...]:
     """The same for a payload that is still open or unproven, and no human's affair."""
+    changed = step != next_step(state, policy)
     if isinstance(step, Fetch) or isinstance(report, DeadlinePassed):
         lookup = _lookup(learned.facts)
-        asked = lookup != _lookup(state.facts) or isinstance(report, _PERSISTENT) or step != next_step(state, policy)
-        return _LOOKUPS[lookup] if asked else _look(state, learned, report)
-    changed = step != next_step(state, policy)
+        asked = changed or lookup != _lookup(state.facts) or isinstance(report, _PERSISTENT)
+        return (
+            _LOOKUPS[lookup] if asked or _is_said_anew(state, learned, report) else _look(state, learned, step, report)
+        )
     if isinstance(step, Check) and changed:
         return _CHECK
     if isinstance(report, LookupDue):
-        return _look(state, learned, report)
-    if isinstance(step, AwaitGrace) and (changed or isinstance(report, SnapshotReport)):
-        return (Task(kind="deadline", due=_until(grace_end(learned, policy), report.at)),)
+        return _look(state, learned, step, report)
+    if isinstance(step, Wait) and (changed or isinstance(report, SnapshotReport)):
+        return (Task(kind="deadline", due=_wait(learned, report.at, policy)),)
     return tuple(_deadlines(state, learned, report)) if isinstance(step, Rest) else ()
+
+
+def _is_said_anew(state: PayloadState, learned: PayloadState, report: Report) -> bool:
+    """Whether somebody else says what Xumm's API did not show when it was asked: the next try may be far away."""
+    snapshot, before = state.snapshot, state.learned
+    answered = snapshot is not None and before is not None and snapshot.fetched_at >= before.at
+    return answered and bool(learned.facts & ~state.facts & _TOLD) and not isinstance(report, SnapshotReport)
+
+
+def _wait(state: PayloadState, now: datetime, policy: Policy) -> timedelta:
+    """Until the answer at hand, if it is the same then, is final."""
+    assert state.snapshot is not None  # noqa: S101  SETTLEMENT waits for nothing without a snapshot
+    slack = DEADLINE_SLACK if state.facts & Fact.OPENED else timedelta(0)
+    return max(final_from(state, state.snapshot, policy) - now, timedelta(0)) + slack
 
 
 def _lookup(facts: Facts) -> Literal["fetch", "poll"]:
@@ -192,9 +215,11 @@ def _lookup(facts: Facts) -> Literal["fetch", "poll"]:
     return "fetch" if facts & ENDED else "poll"
 
 
-def _look(state: PayloadState, learned: PayloadState, report: Report) -> tuple[Task, ...]:
-    """One look covers all doubts that come before it; what was claimed is being looked up anyway."""
-    if not isinstance(report, LookupDue) or learned.look_at in {None, state.look_at} or learned.facts & ENDED:
+def _look(state: PayloadState, learned: PayloadState, step: Step, report: Report) -> tuple[Task, ...]:
+    """One look covers all doubts that come before it; what is being proven is looked up anyway."""
+    if not isinstance(report, LookupDue) or learned.look_at in {None, state.look_at}:
+        return ()
+    if isinstance(step, Fetch | Check) and learned.facts & ENDED:
         return ()
     assert learned.look_at is not None  # noqa: S101  the line above
     return (Task(kind="poll", due=max(learned.look_at - report.at, timedelta(0))),)

@@ -5,33 +5,33 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
+import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import from_json, to_json
 
 from processor.core.application import Application
+from processor.core.custom_meta import carry
 from processor.core.delivery import Delivery
 from processor.core.errors import NormalizeError
-from processor.core.evidence import CustomMetaJson, Doubt, Ledger, Snapshot, SnapshotOutcome
+from processor.core.evidence import Doubt, Ledger, Snapshot, SnapshotOutcome
 from processor.core.network import network_names
 from processor.core.proof import Claim, SignedTransaction, prove
-from processor.core.report import LedgerReport, LookupDue, SnapshotReport, StatusReport, Token, WebhookReport
+from processor.core.report import LedgerReport, SnapshotReport, StatusReport, Token, WebhookReport
+from processor.core.salvage import read
 from schemas.data import Amount
 from schemas.ledger import Transaction
 from schemas.payload import Payload
 from schemas.status import Status
-from schemas.text import CustomMeta, aware
-from schemas.webhook import WEBHOOK, UserToken, Webhook
-from schemas.webhook import CustomMeta as WebhookMeta
+from schemas.text import aware
+from schemas.webhook import WEBHOOK, Naming, UserToken, Webhook
 
 _amount: Final[TypeAdapter[Amount]] = TypeAdapter(Amount)
-_custom_meta: Final[TypeAdapter[CustomMeta]] = TypeAdapter(CustomMeta)
 _MAX_PROBLEMS: Final = 3
-_MAX_NESTING: Final = 100
 _FINAL_RESULT: Final = re.compile(r"tesSUCCESS|tec[A-Z0-9_]{1,60}")
 """Source: https://xrpl.org/docs/references/protocol/transactions/transaction-results"""
 _DELIVERING: Final = (None, "Payment")
-_ENVELOPE: Final = b"[[[[%b]]]]"
-"""Deeper than an event nests what it carries. pydantic reads about 200 levels."""
+_UNAVAILABLE: Final = "unavailable"
+"""Source: https://xrpl.org/docs/concepts/payment-types/partial-payments#the-delivered_amount-field"""
+_MISADDRESSED: Final = "meta.application_uuidv4 is not the application that the webhook was posted for"
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -48,19 +48,16 @@ def webhook_report(delivery: Delivery) -> WebhookReport:
         response["signed"],
         response.get("txid"),
         _token(webhook.get("userToken")),
-        _webhook_meta(webhook.get("custom_meta")),
+        carry(webhook.get("custom_meta")),
     )
 
 
-def stale_report(application: Application, body: bytes, at: datetime) -> LookupDue:
-    """What is left of a webhook whose signature is right and whose time is not: the payload is worth a look.
-
-    Raises `NormalizeError` as `webhook_report` does.
-    """
-    payload = _webhook(application, body)["meta"]["payload_uuidv4"]
-    return LookupDue(
-        app=application.name, application=application.uuid, payload=payload, at=at, because="stale_webhook"
-    )
+def named_payload(application: Application, body: bytes) -> str:
+    """The payload that an authentic body is about, whatever else it says. Raises `NormalizeError`."""
+    meta = _parse(Naming, body).meta
+    if meta.application_uuidv4 != application.uuid:
+        raise NormalizeError(_MISADDRESSED)
+    return meta.payload_uuidv4
 
 
 def status_report(application: Application, payload: str, text: str | bytes, at: datetime) -> StatusReport | None:
@@ -81,7 +78,7 @@ def status_report(application: Application, payload: str, text: str | bytes, at:
         kind=kind,
         txid=status.txid,
         expires_at=None if seconds is None else at + timedelta(seconds=max(-_YEAR, min(seconds, _YEAR))),
-        custom_meta=_json(status.custom_meta),
+        custom_meta=carry(status.custom_meta),
     )
 
 
@@ -98,7 +95,7 @@ def snapshot_report(application: Application, payload: str, body: bytes, at: dat
         at=at,
         snapshot=_snapshot(answer, at),
         token=None if token is None else Token(value=token),
-        custom_meta=_json(answer.custom_meta),
+        custom_meta=carry(answer.custom_meta),
     )
 
 
@@ -121,12 +118,12 @@ def ledger_report(
 
 def _webhook(application: Application, body: bytes) -> Webhook:
     try:
-        webhook: Webhook = WEBHOOK.validator.validate_json(body)
+        webhook: Webhook = read(WEBHOOK.validator.validate_json, body)
     except ValidationError as error:
         raise NormalizeError(_problems(error)) from None
     meta = webhook["meta"]
     if meta["application_uuidv4"] != application.uuid:
-        raise NormalizeError("meta.application_uuidv4 is not the application that the webhook was posted for")
+        raise NormalizeError(_MISADDRESSED)
     if meta["payload_uuidv4"] != webhook["payloadResponse"]["payload_uuidv4"]:
         raise NormalizeError("meta.payload_uuidv4 and payloadResponse.payload_uuidv4 differ")
     return webhook
@@ -191,18 +188,18 @@ def _claim(answer: Payload) -> Claim:
 
 
 def _outcome(answer: Payload) -> SnapshotOutcome:
+    """The flags are not exclusive: a late signature or rejection leaves those before it standing, and counts."""
     meta = answer.meta
-    if meta.signed and (meta.cancelled or not meta.resolved):
-        raise NormalizeError("meta.signed contradicts meta.resolved or meta.cancelled")
+    if meta.signed and not meta.resolved:
+        raise NormalizeError("meta.signed contradicts meta.resolved")
     if meta.signed:
         return "signed"
+    over = meta.cancelled or meta.expired
+    if meta.resolved and (answer.response.resolved_at is not None or not over):
+        return "rejected"
     if meta.cancelled:
         return "cancelled"
-    if meta.resolved and not meta.expired:
-        return "rejected"
-    if meta.resolved:
-        return "rejected" if answer.response.resolved_at is not None else "expired"
-    return "expired" if meta.expired else "open"
+    return "expired" if over else "open"
 
 
 def _ledger(transaction: Transaction, *, node: str, at: datetime) -> Ledger:
@@ -215,6 +212,7 @@ def _ledger(transaction: Transaction, *, node: str, at: datetime) -> Ledger:
         raise NormalizeError("meta.TransactionResult is none that a validated transaction can have")
     if meta.delivered_amount is None and meta.result == "tesSUCCESS" and transaction.transaction_type in _DELIVERING:
         raise NormalizeError("meta.delivered_amount is missing from a payment")
+    unavailable = meta.delivered_amount == _UNAVAILABLE
     return Ledger(
         checked_at=at,
         node=node,
@@ -222,7 +220,8 @@ def _ledger(transaction: Transaction, *, node: str, at: datetime) -> Ledger:
         txid=transaction.hash,
         ledger_index=transaction.ledger_index,
         result=meta.result,
-        delivered_amount=_delivered(meta.delivered_amount),
+        delivered_amount=None if unavailable else _delivered(meta.delivered_amount),
+        amount_unavailable=unavailable,
         destination=transaction.destination,
         destination_tag=transaction.destination_tag,
         fee=transaction.fee,
@@ -234,8 +233,8 @@ def _delivered(amount: Any) -> str | dict[str, Any] | None:
     if amount is None:
         return None
     try:
-        valid = _amount.validate_python(amount, strict=True)
-    except ValidationError as error:
+        valid = _amount.validate_json(orjson.dumps(amount), strict=True)
+    except (ValidationError, orjson.JSONEncodeError) as error:
         raise NormalizeError("meta.delivered_amount is neither drops as text nor an issued amount") from error
     if isinstance(valid, str):
         if not valid.isascii() or not valid.isdigit():
@@ -251,33 +250,9 @@ def _token(token: UserToken | None) -> Token | None:
     return Token(value, aware(token.get("token_issued")), aware(token.get("token_expiration")))
 
 
-def _webhook_meta(custom_meta: WebhookMeta | None) -> CustomMetaJson | None:
-    if custom_meta is None:
-        return None
-    get = custom_meta.get
-    return _readable(to_json({"identifier": get("identifier"), "blob": get("blob"), "instruction": get("instruction")}))
-
-
-def _json(custom_meta: CustomMeta | None) -> CustomMetaJson | None:
-    return None if custom_meta is None else _readable(_custom_meta.dump_json(custom_meta))
-
-
-def _readable(json: CustomMetaJson) -> CustomMetaJson | None:
-    """None where it nests too deep to be read inside an event: the outcome matters more."""
-    return json if json.count(b"[") + json.count(b"{") <= _MAX_NESTING or _is_readable(json) else None
-
-
-def _is_readable(json: bytes) -> bool:
-    try:
-        from_json(_ENVELOPE % json)
-    except ValueError:
-        return False
-    return True
-
-
 def _parse(model: type[Model], body: str | bytes) -> Model:
     try:
-        return model.model_validate_json(body)
+        return read(model.model_validate_json, body)
     except ValidationError as error:
         raise NormalizeError(_problems(error)) from None
 

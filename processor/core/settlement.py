@@ -1,21 +1,26 @@
-"""When a payload is settled: the claimed outcome and the evidence at hand, and what the two call for."""
+"""When a payload is settled: what is claimed, the evidence at hand, and what the two call for.
+
+Evidence alone settles. A claim that it does not bear out makes the service look again, and lapses after a while.
+"""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from processor.core.application import Policy
 from processor.core.evidence import Ledger, Snapshot
+from processor.core.facts import SNAPSHOT_FACTS
 from processor.core.state import ENDED, Fact, Facts, PayloadState
 from schemas.data import FailReason
 from schemas.events import ResolveName
 
-Outcome = Literal["none", "signed", "rejected", "cancelled", "expired", "disagreeing"]
+Claim = Literal["none", "expired", "ended"]
+"""What was reported of the end and is not what Xumm's API shows. It makes us look; it proves nothing."""
 Evidence = Literal[
     "none",  # never fetched, or fetched while nothing had ended
-    "expired",  # and nobody can sign it any more
-    "expired_opened",  # but whoever opened it may still sign
+    "reversible",  # expired, cancelled or rejected, but a signature may still come or be on its way
+    "expired",
     "cancelled",
     "rejected",
     "unproven",  # signed, but nothing proves yet by whom
@@ -28,6 +33,13 @@ Evidence = Literal[
     "failed_on_ledger",
     "never_validated",
 ]
+SECOND_LOOK: Final = timedelta(seconds=60)
+"""How long after an end without a signature was first heard of it is looked at once more, where a signature may have
+come in between: Xumm cancels without a condition, and takes a late signature on purpose."""
+UNVERIFIED_PATIENCE: Final = timedelta(minutes=30)
+"""How long a socket's word is looked up while Xumm's API shows otherwise: longer than a webhook is on its way."""
+VERIFIED_PATIENCE: Final = timedelta(hours=12)
+"""The same for a word that a webhook's signature stands for; within the time after which a human is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +58,8 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class AwaitGrace:
-    """Wait until nobody can sign any more."""
+class Wait:
+    """Wait until an answer without a signature is final: see `final_from`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,32 +76,35 @@ class Stop:
     """A human must look: sources disagree."""
 
 
-Step = Rest | Fetch | Check | AwaitGrace | Resolve | Stop
+Step = Rest | Fetch | Check | Wait | Resolve | Stop
 
-_rest, _fetch, _check, _await, _stop = Rest(), Fetch(), Check(), AwaitGrace(), Stop()
-_UNPROVEN: Final[tuple[Evidence, ...]] = ("none", "expired", "expired_opened")
-
-SETTLEMENT: Final[dict[tuple[Outcome, Evidence], Step]] = {
+_rest, _fetch, _check, _wait, _stop = Rest(), Fetch(), Check(), Wait(), Stop()
+_CLAIMED: Final[dict[tuple[Claim, Evidence], Step]] = {
     ("none", "none"): _rest,
-    **{("signed", evidence): _fetch for evidence in _UNPROVEN},
-    ("signed", "unproven"): _fetch,
-    ("signed", "unreadable"): _stop,
-    ("signed", "untransmitted"): _fetch,
-    ("signed", "submitted"): _check,
-    ("signed", "signed_off_ledger"): Resolve("signed"),
-    ("signed", "validated"): Resolve("validated"),
-    ("signed", "failed_on_ledger"): Resolve("failed", "ledger_result"),
-    ("signed", "never_validated"): Resolve("failed", "never_validated"),
-    ("signed", "wrong_network"): Resolve("failed", "wrong_network"),
-    **{("rejected", evidence): _fetch for evidence in _UNPROVEN},
-    ("rejected", "rejected"): Resolve("rejected"),
-    **{("cancelled", evidence): _fetch for evidence in _UNPROVEN},
-    ("cancelled", "cancelled"): Resolve("cancelled"),
     ("expired", "none"): _fetch,
-    ("expired", "expired_opened"): _await,
-    ("expired", "expired"): Resolve("expired"),
+    ("ended", "none"): _fetch,
+    ("none", "reversible"): _wait,
+    ("expired", "reversible"): _wait,
+    ("ended", "reversible"): _fetch,
 }
-"""What the claimed outcome and the evidence at hand call for. A pair that is not here is a contradiction: `Stop`."""
+_PROVEN: Final[dict[Evidence, Step]] = {
+    "unproven": _fetch,
+    "unreadable": _stop,
+    "untransmitted": _fetch,
+    "submitted": _check,
+    "signed_off_ledger": Resolve("signed"),
+    "validated": Resolve("validated"),
+    "failed_on_ledger": Resolve("failed", "ledger_result"),
+    "never_validated": Resolve("failed", "never_validated"),
+    "wrong_network": Resolve("failed", "wrong_network"),
+    "rejected": Resolve("rejected"),
+    "cancelled": Resolve("cancelled"),
+    "expired": Resolve("expired"),
+}
+SETTLEMENT: Final[dict[tuple[Claim, Evidence], Step]] = _CLAIMED | {
+    (claim, evidence): step for evidence, step in _PROVEN.items() for claim in get_args(Claim)
+}
+"""What claim and evidence at hand call for. Where there is a proof, no claim withholds it."""
 
 
 def next_step(state: PayloadState, policy: Policy) -> Step:
@@ -98,25 +113,27 @@ def next_step(state: PayloadState, policy: Policy) -> Step:
         return _stop
     if state.resolved is not None:
         return _rest
-    return SETTLEMENT.get((outcome_of(state.facts), evidence_of(state, policy)), _stop)
+    return SETTLEMENT[claim_of(state), evidence_of(state, policy)]
+
+
+def claim_of(state: PayloadState) -> Claim:
+    """What somebody says of the end beyond what Xumm's API shows, unless the API was asked for long enough."""
+    snapshot = state.snapshot
+    if snapshot is None:
+        return _claim_in(state.facts)
+    return "none" if _has_lapsed(state, snapshot) else _claim_in(state.facts & ~SNAPSHOT_FACTS[snapshot.outcome])
 
 
 @cache
-def outcome_of(facts: Facts) -> Outcome:
-    """How the payload ended, going by what was reported."""
-    match facts & (ENDED | Fact.EXPIRED):
-        case 0:
-            return "none"
-        case Fact.SIGNED:
-            return "signed"
-        case Fact.REJECTED:
-            return "rejected"
-        case Fact.CANCELLED:
-            return "cancelled"
-        case Fact.EXPIRED:
-            return "expired"
-        case _:
-            return "disagreeing"
+def _claim_in(facts: Facts) -> Claim:
+    if facts & ENDED:
+        return "ended"
+    return "expired" if facts & Fact.EXPIRED else "none"
+
+
+def _has_lapsed(state: PayloadState, snapshot: Snapshot) -> bool:
+    patience = VERIFIED_PATIENCE if state.facts & Fact.DELIVERED else UNVERIFIED_PATIENCE
+    return state.learned is not None and snapshot.fetched_at - state.learned.at >= patience
 
 
 def evidence_of(state: PayloadState, policy: Policy) -> Evidence:
@@ -126,15 +143,20 @@ def evidence_of(state: PayloadState, policy: Policy) -> Evidence:
         return "none"
     if snapshot.outcome == "signed":
         return _evidence_of_signature(snapshot, state.ledger, policy)
-    if snapshot.outcome == "expired" and state.facts & Fact.OPENED and snapshot.fetched_at < grace_end(state, policy):
-        return "expired_opened"
-    return snapshot.outcome
+    return snapshot.outcome if snapshot.fetched_at >= final_from(state, snapshot, policy) else "reversible"
 
 
-def grace_end(state: PayloadState, policy: Policy) -> datetime:
-    """Until when a payload that was opened in time can still be signed. Its expiry must be known."""
-    assert state.expires_at is not None  # noqa: S101  normalize.py lets no expired snapshot in without it
-    return state.expires_at + policy.grace
+def final_from(state: PayloadState, snapshot: Snapshot, policy: Policy) -> datetime:
+    """From when on an answer such as ``snapshot``, which shows no signature, is final.
+
+    Whoever opened a payload in time may sign it until its grace is over, also one that was cancelled meanwhile.
+    """
+    learned_at = snapshot.fetched_at if state.learned is None else state.learned.at
+    if snapshot.outcome == "rejected":
+        return learned_at + SECOND_LOOK if state.facts & Fact.SIGNED else snapshot.fetched_at
+    if state.facts & Fact.OPENED:
+        return (state.expires_at or learned_at) + policy.grace
+    return learned_at + SECOND_LOOK if snapshot.outcome == "cancelled" else snapshot.fetched_at
 
 
 def _evidence_of_signature(snapshot: Snapshot, ledger: Ledger | None, policy: Policy) -> Evidence:

@@ -24,21 +24,27 @@ class Fact(IntFlag):
     """Xumm's webhook came. Told to operators, not to consumers."""
 
 
-ENDED: Final = int(Fact.SIGNED | Fact.REJECTED | Fact.CANCELLED)
-"""What ends a payload by somebody's deed. Two of them at once are a contradiction."""
+ANSWERED: Final = int(Fact.SIGNED | Fact.REJECTED)
+"""What the user does, and does once."""
+ENDED: Final = int(ANSWERED | Fact.CANCELLED)
+"""What ends a payload by somebody's deed. A signature may follow a cancellation, and counts then."""
 
 
 class Flag(IntFlag):
-    """Why a payload will not be resolved without a human. The numbers are stored: never reuse one."""
+    """Why a human should look. The numbers are stored: never reuse one.
+
+    A payload that is flagged before it is resolved will not be resolved without a human. `OUTCOMES_DISAGREE` and
+    `LATE_OUTCOME` come with or after the resolve event, and withhold nothing.
+    """
 
     OUTCOMES_DISAGREE = 1
-    """Two sources named different outcomes."""
+    """A webhook or a socket had named another outcome, or another transaction, than was proven: for information."""
     TRANSACTIONS_DISAGREE = 2
-    """Two sources named different transactions."""
+    """Xumm's API named different transactions."""
     APPLICATIONS_DISAGREE = 4
     """A source says that the payload belongs to another application."""
     LATE_OUTCOME = 8
-    """An outcome was learned after another one had been published as resolved."""
+    """A signature or a rejection was learned after another end had been published as resolved."""
     ABANDONED = 16
     """Looking up the outcome was given up."""
     SIGNATURE_DISPROVEN = 32
@@ -64,7 +70,7 @@ def names_of(flags: Flags) -> str:
 
 
 class Learned(NamedTuple):
-    """How it was first learned that a payload had ended, or could not be opened any more."""
+    """How it was first learned that a payload had ended or, as long as nobody says so, that it had expired."""
 
     source: Source
     at: datetime

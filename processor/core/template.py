@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 from xrpl.constants import XRPLException
 from xrpl.core.addresscodec import decode_seed, is_valid_classic_address, is_valid_xaddress
 
+from processor.core.custom_meta import SAFE_INTEGER
 from processor.core.definitions import all_fields, all_types
 from processor.core.evidence import OFF_LEDGER_TYPES
 
@@ -57,8 +58,6 @@ _MAX_DROPS: Final = 10**17
 _VALUE: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,95})(?:\.[0-9]{1,96})?(?:[eE][+-]?[0-9]{1,2})?")
 _CURRENCY: Final = re.compile(r"[A-Za-z0-9?!@#$%^&*<>(){}\[\]|]{3}|[0-9A-Fa-f]{40}")
 _ISSUANCE: Final = re.compile(r"[0-9A-Fa-f]{48}")
-_SAFE_NUMBER: Final = 2**53 - 1
-"""Beyond, JavaScript rounds."""
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -112,7 +111,7 @@ def _carried(value: Any, place: str, room: "_Room", depth: int) -> Iterator[Faul
 
 
 def _carried_plainly(value: Any, place: str) -> Iterator[Fault]:
-    if isinstance(value, int | float) and not abs(value) <= _SAFE_NUMBER:
+    if isinstance(value, int | float) and not abs(value) <= SAFE_INTEGER:
         yield Fault(place, "number_too_large")
     elif isinstance(value, str) and _is_seed(value):
         yield Fault(place, "secret_forbidden")

@@ -10,7 +10,8 @@ from processor.core.application import Policy
 from processor.core.knowledge import STATUS_FACTS
 from processor.core.report import StatusReport
 from processor.core.retry import Backoff
-from processor.core.state import ENDED, Fact, PayloadState
+from processor.core.salvage import salvaged
+from processor.core.state import ANSWERED, Fact, PayloadState
 from schemas.status import Status
 
 KEEPALIVE: Final = timedelta(seconds=15)
@@ -49,17 +50,18 @@ def watched_until(state: PayloadState, policy: Policy) -> datetime | None:
 
 def begins(before: PayloadState | None, after: PayloadState) -> bool:
     """Whether a report makes a payload worth watching, again perhaps: it became known, or known to have been opened."""
-    if after.facts & ENDED:
+    if after.facts & ANSWERED:
         return False
     return before is None or bool(after.facts & ~before.facts & Fact.OPENED)
 
 
 def is_over(state: PayloadState, policy: Policy, now: datetime) -> bool:
-    """Whether nothing is left to watch: it ended, a human must look, or the time is up.
+    """Whether nothing is left to watch: the user answered, it is resolved, a human must look, or the time is up.
 
-    Proving an outcome that was reported is the tasks' affair, which are durable: no socket is needed for it.
+    Proving an outcome that was reported is the tasks' affair, which are durable: no socket is needed for it. One that
+    was cancelled may still be signed by whoever has it on screen.
     """
-    if state.facts & ENDED or state.resolved is not None or state.flags:
+    if state.facts & ANSWERED or state.resolved is not None or state.flags:
         return True
     until = watched_until(state, policy)
     return until is not None and now >= until
@@ -108,7 +110,7 @@ def _object(text: str | bytes) -> dict[str, object]:
     try:
         value = from_json(text)
     except ValueError:
-        return {}
+        value = salvaged(text)
     return value if isinstance(value, dict) else {}
 
 

@@ -15,16 +15,23 @@ from processor.sandbox.network import NetworkName
 WebhookFault = Literal["lost", "doubled", "late", "reordered"]
 """Never sent; sent twice at once; sent ``late_by`` seconds later; sent behind the next one. (`webhooks`)"""
 
-SocketFault = Literal["silent", "flapping", "lying", "garbage", "huge", "refused"]
-"""Open, and nothing is sent; accepted and closed; says signed while it is not; sends what is no message; sends one of
-a megabyte; not accepted. (`status`)"""
+SocketFault = Literal[
+    "silent", "flapping", "lying", "lying_rejected", "lying_expired", "lying_txid", "garbage", "huge", "refused"
+]
+"""Open, and nothing is sent; accepted and closed; says signed, rejected or expired while it is not; names another
+transaction than was signed; sends what is no message; sends one of a megabyte; not accepted. (`status`)"""
+
+CancelFault = Literal["racing"]
+"""The user opens it between Xumm's look whether anybody has and its note of the cancellation, which has no condition:
+it is cancelled, and can be signed or rejected. (`state`)"""
 
 ApiFault = Literal["limited", "failing", "hanging", "garbage"]
 """429 for every call; 500; never an answer; 200 with half a JSON text. (`rest`)"""
 
-LedgerFault = Literal["tec", "lost", "down"]
-"""Takes the fee and does nothing; never gets the transaction, while its numbers pass ``LastLedgerSequence``; the node
-answers 503, which has to be set for all. (`server`, `ledger`)"""
+LedgerFault = Literal["tec", "lost", "unsubmitted", "unavailable", "down"]
+"""Takes the fee and does nothing; never gets the transaction, while its numbers pass ``LastLedgerSequence``; likewise,
+since the phone died between telling Xumm and submitting; does not tell what a payment delivered; the node answers 503,
+which has to be set for all. (`server`, `ledger`)"""
 
 OAuth2Fault = Literal["failing", "hanging", "garbage", "nonce", "expired", "netless"]
 """The provider answers 503; never; half a JSON text, which all have to be set for all; its tokens have another nonce
@@ -42,6 +49,7 @@ class Faults:
     """Seconds by which a ``late`` webhook is late; `LATE_BY` unless set."""
     socket: SocketFault | None = None
     api: ApiFault | None = None
+    cancel: CancelFault | None = None
     dispatch_late_by: float | None = None
     """Seconds for which the API does not know yet what the node answered."""
     network: NetworkName | None = None

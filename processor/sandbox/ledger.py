@@ -20,7 +20,7 @@ from xrpl.core.addresscodec import is_valid_classic_address
 from processor.sandbox.clock import Clock
 from processor.sandbox.faults import FaultTable
 from processor.sandbox.network import Network
-from processor.sandbox.signing import PARTIAL_PAYMENT
+from processor.sandbox.signing import PARTIAL_PAYMENT, UNAVAILABLE
 from processor.sandbox.wallet import wallet_of
 
 Json = dict[str, Any]
@@ -222,7 +222,7 @@ def _metadata(entry: _Entry) -> Json:
     delivers = entry.transaction.get("TransactionType") == "Payment" and entry.result == "tesSUCCESS"
     if not delivers:
         return meta
-    if entry.transaction.get("Flags", 0) & PARTIAL_PAYMENT:
+    if entry.transaction.get("Flags", 0) & PARTIAL_PAYMENT and entry.delivered != UNAVAILABLE:
         meta["DeliveredAmount"] = entry.delivered
     return meta | {"delivered_amount": entry.delivered}
 

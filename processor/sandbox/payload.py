@@ -1,7 +1,7 @@
 """One payload (sign request) of the sandbox and the table it moves by.
 
 A payload moves along `TRANSITIONS`. *Expiry means "open before"*: one that was opened can still be signed or
-rejected after it expired, one that was not cannot.
+rejected after it expired, one that was not cannot. The same holds for one that was cancelled while it was opened.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,9 @@ from typing import Any, Final, Literal
 from processor.sandbox.network import Network
 from processor.sandbox.tokens import UserToken
 
-Situation = Literal["waiting", "opened", "expired", "opened_expired", "signed", "rejected", "cancelled"]
+Situation = Literal[
+    "waiting", "opened", "expired", "opened_expired", "signed", "rejected", "cancelled", "opened_cancelled"
+]
 Action = Literal["open", "sign", "reject", "expire", "cancel"]
 CancelReason = Literal["OK", "ALREADY_CANCELLED", "ALREADY_RESOLVED", "ALREADY_OPENED", "ALREADY_EXPIRED"]
 
@@ -21,6 +23,7 @@ TRANSITIONS: Final[dict[tuple[Situation, Action], Situation]] = {
     ("waiting", "expire"): "expired",
     ("waiting", "cancel"): "cancelled",
     ("opened", "open"): "opened",
+    ("opened", "cancel"): "opened_cancelled",
     ("opened", "expire"): "opened_expired",
     ("opened", "sign"): "signed",
     ("opened", "reject"): "rejected",
@@ -28,6 +31,8 @@ TRANSITIONS: Final[dict[tuple[Situation, Action], Situation]] = {
     ("opened_expired", "expire"): "opened_expired",
     ("opened_expired", "sign"): "signed",
     ("opened_expired", "reject"): "rejected",
+    ("opened_cancelled", "sign"): "signed",
+    ("opened_cancelled", "reject"): "rejected",
 }
 
 CANCEL_REASONS: Final[dict[Situation, CancelReason]] = {
@@ -38,6 +43,7 @@ CANCEL_REASONS: Final[dict[Situation, CancelReason]] = {
     "signed": "ALREADY_RESOLVED",
     "rejected": "ALREADY_RESOLVED",
     "cancelled": "ALREADY_CANCELLED",
+    "opened_cancelled": "ALREADY_CANCELLED",
 }
 
 SIGN_IN: Final = "SignIn"
@@ -147,6 +153,8 @@ class Payload:
     situation: Situation = "waiting"
     opened_by_deeplink: bool | None = None
     """None until opened."""
+    cancelled: bool = False
+    """Whatever follows."""
     resolved_at: datetime | None = None
     """When signed or rejected."""
     signature: Signature | None = None

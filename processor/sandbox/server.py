@@ -185,7 +185,7 @@ class Sandbox:
         faults = self._faults_of(payload)
         signing = Signing(**how).under(faults)
         signed = self._sign(payload, signing)
-        signature = self._signature(payload, signed, signing)
+        signature = self._signature(payload, signed, signing, submitted=faults.ledger != "unsubmitted")
         self.statuses.tell(uuid, PRE_SIGNED)
         if signature.dispatch is not None:
             self.statuses.tell(uuid, DISPATCHED)
@@ -212,7 +212,8 @@ class Sandbox:
 
     def cancel(self, uuid: str) -> Cancellation:
         """The application withdraws it. No webhook. Raises `UnknownPayloadError`."""
-        return self.payloads.cancel(uuid)
+        racing = self._faults_of(self.payloads.get(uuid)).cancel == "racing"
+        return self.payloads.cancel(uuid, racing=racing)
 
     def launch(self, account: str, *, application: Application | None = None) -> str:
         """A user opens the xApp of ``application``, of the first one unless named; its one-time token."""
@@ -267,7 +268,7 @@ class Sandbox:
         place = Place(network=ledger.network, validated_index=ledger.validated_index)
         return self._wallets.sign(payload.request, how, place)
 
-    def _signature(self, payload: Payload, signed: Signed, how: Signing) -> Signature:
+    def _signature(self, payload: Payload, signed: Signed, how: Signing, *, submitted: bool) -> Signature:
         user = signed.signer if payload.request.multisign else signed.account
         known_at = self._clock() + timedelta(seconds=how.dispatch_known_after)
         return Signature(
@@ -278,7 +279,7 @@ class Sandbox:
             txid=transaction_id(signed.hex) if signed.transaction else "",
             network=NETWORKS[how.network or self.settings.network],
             user_token=self.tokens.signed(payload.application.key, user),
-            dispatch=Dispatch(result=how.result, known_at=known_at) if payload.request.submits else None,
+            dispatch=Dispatch(result=how.result, known_at=known_at) if submitted and payload.request.submits else None,
         )
 
     def _submit(self, signature: Signature, signed: Signed, how: Signing) -> None:

@@ -20,6 +20,11 @@ Json = dict[str, Any]
 ACCOUNT: Final = ALICE.address
 """Who signs unless somebody is named, here or in the request."""
 PARTIAL_PAYMENT: Final = 0x00020000
+UNAVAILABLE: Final = "unavailable"
+"""What a node says was delivered by a partial payment whose metadata does not tell.
+
+Source: https://xrpl.org/docs/concepts/payment-types/partial-payments#the-delivered_amount-field
+"""
 LEDGERS_TO_LIVE: Final = 20
 _RELATIVE_BELOW: Final = 32570
 """A lower ``LastLedgerSequence`` counts from the current ledger."""
@@ -59,6 +64,8 @@ class Signing(BaseModel):
             changes["dispatch_known_after"] = faults.dispatch_late_by
         if faults.ledger == "tec":
             changes["ledger_result"] = TEC
+        if faults.ledger == "unavailable":
+            changes["delivered"] = UNAVAILABLE
         return self.model_copy(update=changes)
 
 

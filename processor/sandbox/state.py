@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Final
 
 from processor.sandbox.clock import Clock, NewId
 from processor.sandbox.payload import (
@@ -12,6 +13,8 @@ from processor.sandbox.payload import (
     Signature,
     SignRequest,
 )
+
+_OPEN: Final = frozenset({"waiting", "opened", "opened_expired", "opened_cancelled"})
 
 
 class UnknownPayloadError(LookupError):
@@ -74,7 +77,7 @@ class Payloads:
     def waiting(self) -> list[Payload]:
         """Those that can still be opened, signed or rejected, the oldest first."""
         payloads = [self.get(uuid) for uuid in tuple(self._payloads)]
-        return [payload for payload in payloads if payload.situation in {"waiting", "opened", "opened_expired"}]
+        return [payload for payload in payloads if payload.situation in _OPEN]
 
     def by_identifier(self, application: Application, identifier: str) -> Payload:
         """The application's payload with this ``custom_meta.identifier``. Raises `UnknownPayloadError`."""
@@ -99,12 +102,12 @@ class Payloads:
         """Let the time to open it be over now. Raises `IllegalActionError`."""
         return self._keep(replace(self.get(uuid).after("expire"), expires_at=self._clock()))
 
-    def cancel(self, uuid: str) -> Cancellation:
-        """Withdraw it, if nobody opened it yet; the reason says why not."""
+    def cancel(self, uuid: str, *, racing: bool = False) -> Cancellation:
+        """Withdraw it, if nobody opened it yet; the reason says why not. ``racing``: as if somebody just had."""
         payload = self.get(uuid)
-        reason = CANCEL_REASONS[payload.situation]
+        reason = "OK" if racing and payload.situation == "opened" else CANCEL_REASONS[payload.situation]
         if reason == "OK":
-            payload = self._keep(payload.after("cancel"))
+            payload = self._keep(replace(payload.after("cancel"), cancelled=True))
         return Cancellation(payload=payload, reason=reason)
 
     def _keep(self, payload: Payload) -> Payload:

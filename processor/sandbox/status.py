@@ -38,10 +38,13 @@ SAID_ON: Final[Mapping[Situation, Callable[[Payload], Json]]] = {
 
 _CAN_EXPIRE: Final = frozenset({"waiting", "opened"})
 _MEGABYTE: Final = 2**20
+_NO_TXID: Final = "0" * 64
 _GARBAGE: Final = ('{"opened":', "[1]", "null", '"signed"', '{"opened":"yes"}', '{"expires_in_seconds":{}}', "\x00", "")
 
 _SPOILT: Final[Mapping[SocketFault, Callable[[Payload], tuple[str, ...]]]] = {
-    "lying": lambda payload: (stringify(resolved(payload) | {"signed": True, "txid": "0" * 64}),),
+    "lying": lambda payload: (stringify(resolved(payload) | {"signed": True, "txid": _NO_TXID}),),
+    "lying_rejected": lambda payload: (stringify(resolved(payload) | {"signed": False, "txid": None}),),
+    "lying_expired": lambda _: (stringify({"expired": True}),),
     "garbage": lambda _: _GARBAGE,
     "huge": lambda _: (stringify({"message": "x" * _MEGABYTE}),),
 }
@@ -67,6 +70,8 @@ class StatusSockets:
 
     def tell(self, uuid: str, message: Json) -> None:
         """Say ``message`` on every socket of the payload."""
+        if message.get("txid") is not None and self._fault(uuid) == "lying_txid":
+            message = {**message, "txid": _NO_TXID}
         for line in self._lines.get(uuid, ()):
             line.put_nowait(stringify(message))
 

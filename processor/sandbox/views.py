@@ -72,7 +72,7 @@ def fetched(payload: Payload, *, now: datetime) -> Json:
     """The answer to ``GET payload``."""
     application, signature = payload.application, payload.signature
     return {
-        "meta": _meta(payload, expired=now >= payload.expires_at or payload.situation == "cancelled"),
+        "meta": _meta(payload, expired=now >= payload.expires_at or payload.cancelled),
         "application": {
             "name": application.name,
             "description": "",
@@ -125,7 +125,7 @@ def _meta(payload: Payload, *, expired: bool) -> Json:
         "resolved_destination": request.txjson.get("Destination", ""),
         "resolved": payload.resolved_at is not None,
         "signed": payload.signature is not None,
-        "cancelled": payload.situation == "cancelled",
+        "cancelled": payload.cancelled,
         "expired": expired,
         "pushed": payload.pushed,
         "app_opened": payload.opened,
@@ -167,7 +167,7 @@ def _response(payload: Payload, now: datetime) -> Json:
         "hex": signature.hex if signature else None,
         "txid": signature.txid if signature else None,
         "resolved_at": f"{resolved_at:%Y-%m-%dT%H:%M:%S}.000Z" if resolved_at else None,
-        **_dispatch(signature, now),
+        **_dispatch(payload, now),
         "environment_nodeuri": signature.network.node if signature else None,
         "environment_nodetype": signature.network.name if signature else None,
         "environment_networkid": signature.network.id if signature else None,
@@ -187,10 +187,11 @@ def _cosigner(payload: Payload) -> str | None:
     return payload.signature.signer if payload.request.multisign else ""
 
 
-def _dispatch(signature: Signature | None, now: datetime) -> Json:
+def _dispatch(payload: Payload, now: datetime) -> Json:
     """Empty text for what is never submitted, null for what is not known yet, as Xumm has it."""
+    signature = payload.signature
     if signature is None or signature.dispatch is None:
-        nothing = None if signature is None else ""
+        nothing = None if signature is None or payload.request.submits else ""
         return {
             "dispatched_to": nothing,
             "dispatched_result": nothing,

@@ -12,7 +12,7 @@ from processor.core.state import Fact
 from processor.store.entry import Reported
 from processor.store.store import Store
 from tests.commands.shell import Shell
-from tests.core.payloads import APPLICATION, NOW, PAYLOAD, POLICY, abandoned, request, snapshot, webhook
+from tests.core.payloads import APPLICATION, NOW, OTHER_TXID, PAYLOAD, POLICY, abandoned, request, snapshot, webhook
 
 SECRET = "12345678-90ab-4cde-8f01-234567890abc"
 
@@ -43,7 +43,7 @@ def known(url: str, app: str = "shop") -> tuple[Any, list[str]]:
     return state, kinds
 
 
-DISAGREEING = (webhook(signed=True), webhook(signed=False))
+DISAGREEING = (snapshot(), snapshot(txid=OTHER_TXID))
 
 
 def test_flagged_lists_what_waits(shell: Shell, url: str) -> None:
@@ -61,7 +61,7 @@ def test_flagged_lists_what_waits(shell: Shell, url: str) -> None:
             "app": "shop",
             "payload": PAYLOAD,
             "since": NOW.isoformat(timespec="seconds"),
-            "flags": "OUTCOMES_DISAGREE",
+            "flags": "TRANSACTIONS_DISAGREE",
             "resolved": None,
         }
     ]
@@ -69,7 +69,7 @@ def test_flagged_lists_what_waits(shell: Shell, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reports", "flags"), [(DISAGREEING, "OUTCOMES_DISAGREE"), ((webhook(), abandoned()), "ABANDONED")]
+    ("reports", "flags"), [(DISAGREEING, "TRANSACTIONS_DISAGREE"), ((webhook(), abandoned()), "ABANDONED")]
 )
 def test_release_lets_it_go_on(shell: Shell, url: str, reports: tuple[Report, ...], flags: str) -> None:
     """The flag is off, one lookup is due at once, and the log says who did it and why."""
@@ -89,10 +89,7 @@ def test_release_lets_it_go_on(shell: Shell, url: str, reports: tuple[Report, ..
         "support case",
     )
     assert line["by"]
-    record(
-        url,
-        snapshot("rejected") if flags == "OUTCOMES_DISAGREE" else snapshot(tx_type="SignIn", submit=False, txid=None),
-    )
+    record(url, snapshot(tx_type="SignIn", submit=False, txid=None))
     state, _ = known(url)
 
     assert (state.resolved is not None, state.flags) == (True, 0)

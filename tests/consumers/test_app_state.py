@@ -139,3 +139,20 @@ async def test_transaction_that_delivers_nothing_is_no_payment(state: State) -> 
     await state.handle(event("resolve.validated", tx_type="TrustSet"))
 
     assert await state.rows(payments) == []
+
+
+async def test_amount_that_is_not_known_is_no_payment(state: State) -> None:
+    """The transaction is validated, and nobody can say what arrived: it never passes for paid."""
+    await state.handle(event("resolve.validated", delivered_amount=None, amount_unavailable=True))
+
+    assert await state.row(sign_requests, "state") == ("validated",)
+    assert await state.rows(payments) == []
+
+
+async def test_identifier_with_a_nul_loses_no_payment(state: State) -> None:
+    """What a database cannot hold is replaced, whoever wrote it; the payment stands."""
+    meta = {"identifier": "order\u00007", "blob": None, "instruction": None}
+    await state.handle(event("resolve.validated", delivered_amount="5", tx_type="Pay\u0000ment", custom_meta=meta))
+
+    assert await state.row(payments, "identifier", "amount") == ("order\ufffd7", "5")
+    assert await state.row(sign_requests, "identifier", "tx_type") == ("order\ufffd7", "Pay\ufffdment")

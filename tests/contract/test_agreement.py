@@ -170,7 +170,7 @@ def test_the_resolved_message_says_what_the_webhook_says(
 
 def test_both_know_which_situations_a_socket_tells() -> None:
     """Every situation that a payload can come into is told, but for being cancelled."""
-    assert {"waiting", "cancelled"} == set(get_args(Situation)) - set(SAID_ON)
+    assert {"waiting", "cancelled", "opened_cancelled"} == set(get_args(Situation)) - set(SAID_ON)
 
 
 @pytest.mark.parametrize("network", ["MAINNET", "XAHAU"])

@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, get_args
 
 import pytest
@@ -10,7 +10,20 @@ from processor.core.evidence import Doubt, Signature
 from processor.core.facts import FACTS
 from processor.core.lifecycle import Task, Transition, apply
 from processor.core.report import Report, Token
-from processor.core.settlement import SETTLEMENT, Check, Evidence, Fetch, Outcome, Resolve, Rest, Stop
+from processor.core.settlement import (
+    SECOND_LOOK,
+    SETTLEMENT,
+    UNVERIFIED_PATIENCE,
+    VERIFIED_PATIENCE,
+    Check,
+    Claim,
+    Evidence,
+    Fetch,
+    Resolve,
+    Rest,
+    Stop,
+    Wait,
+)
 from processor.core.state import ENDED, Fact, Flag, PayloadState
 from schemas.events import ResolveName, SignName
 from tests.core.payloads import (
@@ -30,6 +43,7 @@ from tests.core.payloads import (
 )
 
 LATER = EXPIRY + POLICY.grace + timedelta(minutes=1)
+LOOKED_AGAIN = NOW + SECOND_LOOK
 
 
 def live(*reports: Report) -> tuple[PayloadState, list[str], list[Transition]]:
@@ -40,6 +54,11 @@ def live(*reports: Report) -> tuple[PayloadState, list[str], list[Transition]]:
         state = transitions[-1].state
     events = [f"{a.family}.{a.name}" for transition in transitions for a in transition.announcements]
     return state, events, transitions
+
+
+def paid(at: datetime) -> list[Report]:
+    """The API shows the signature, and the ledger the payment."""
+    return [snapshot(at=at), ledger(at=at)]
 
 
 FORGED = {"signature": None, "doubt": Doubt(field="TxnSignature", reason="forged")}
@@ -89,7 +108,7 @@ STORIES: dict[str, tuple[list[Report], list[str]]] = {
     ),
     "a rejection": ([webhook(signed=False), snapshot("rejected")], ["sign.rejected", "resolve.rejected"]),
     "a cancellation": (
-        [request("created"), request("cancelled"), snapshot("cancelled")],
+        [request("created"), request("cancelled"), snapshot("cancelled"), snapshot("cancelled", at=LOOKED_AGAIN)],
         ["sign.created", "sign.cancelled", "resolve.cancelled"],
     ),
     "a payload that nobody opened": (
@@ -142,8 +161,65 @@ STORIES: dict[str, tuple[list[Report], list[str]]] = {
         [webhook(token=Token(value="6f2c1d2e-7f0c-4b1e-9d53-3a6d5a0c9a41", issued_at=NOW - timedelta(days=3)))],
         ["sign.signed"],
     ),
-    "an API that disagrees with the webhook": ([webhook(), snapshot("rejected")], ["sign.signed"]),
-    "an API that names another transaction": ([webhook(), snapshot(txid=OTHER_TXID), ledger()], ["sign.signed"]),
+    "signed in spite of a cancellation": (
+        [
+            request("created"),
+            request("cancelled"),
+            snapshot("cancelled"),
+            deadline(at=LOOKED_AGAIN),
+            *paid(LOOKED_AGAIN),
+        ],
+        ["sign.created", "sign.cancelled", "sign.signed", "resolve.validated"],
+    ),
+    "cancelled although opened, and left alone": (
+        [
+            status("opened"),
+            snapshot("cancelled", opened=True),
+            snapshot("cancelled", opened=True, at=LOOKED_AGAIN),
+            snapshot("cancelled", opened=True, at=LATER),
+        ],
+        ["sign.opened", "sign.cancelled", "resolve.cancelled"],
+    ),
+    "cancelled although opened, then signed": (
+        [status("opened"), snapshot("cancelled", opened=True), webhook(), *paid(LOOKED_AGAIN)],
+        ["sign.opened", "sign.cancelled", "sign.signed", "resolve.validated"],
+    ),
+    "signed, and told late that it was cancelled": (
+        [webhook(), request("cancelled"), *paid(NOW)],
+        ["sign.signed", "resolve.validated"],
+    ),
+    "a socket that lies of a rejection": (
+        [status("rejected"), *paid(NOW)],
+        ["sign.rejected", "sign.signed", "resolve.validated"],
+    ),
+    "a socket that lies of a signature": (
+        [status("signed", txid=OTHER_TXID), snapshot("rejected", at=LOOKED_AGAIN)],
+        ["sign.signed", "sign.rejected", "resolve.rejected"],
+    ),
+    "a socket that lies of a signature that never comes": (
+        [status("signed"), snapshot("expired", opened=True, at=EXPIRY), snapshot("expired", opened=True, at=LATER)],
+        ["sign.signed", "resolve.expired"],
+    ),
+    "a socket that lies of an expiry": (
+        [status("expired"), snapshot("open"), *paid(EXPIRY)],
+        ["sign.expired", "sign.signed", "resolve.validated"],
+    ),
+    "a socket that names another transaction": (
+        [status("signed", txid=OTHER_TXID), webhook(), *paid(NOW)],
+        ["sign.signed", "resolve.validated"],
+    ),
+    "an API that disagrees with the webhook": (
+        [webhook(), snapshot("rejected"), snapshot("rejected", at=LOOKED_AGAIN)],
+        ["sign.signed", "sign.rejected", "resolve.rejected"],
+    ),
+    "an API that names another transaction than the webhook": (
+        [webhook(), snapshot(txid=OTHER_TXID), ledger(txid=OTHER_TXID)],
+        ["sign.signed", "resolve.validated"],
+    ),
+    "an API that names two transactions": (
+        [snapshot(), snapshot(txid=OTHER_TXID), ledger(), ledger(txid=OTHER_TXID)],
+        ["sign.signed"],
+    ),
     "an API that names another application": (
         [webhook(), snapshot(application="8f5b1d3a-0000-4000-8000-00000000dead"), snapshot(), ledger()],
         ["sign.signed"],
@@ -203,11 +279,13 @@ def test_repetition_is_no_news(story: str) -> None:
 @pytest.mark.parametrize(
     ("reports", "flag"),
     [
-        ([webhook(), snapshot("rejected")], Flag.OUTCOMES_DISAGREE),
-        ([webhook(), webhook(signed=False)], Flag.OUTCOMES_DISAGREE),
-        ([webhook(), snapshot(txid=OTHER_TXID)], Flag.TRANSACTIONS_DISAGREE),
+        ([snapshot(), snapshot(txid=OTHER_TXID)], Flag.TRANSACTIONS_DISAGREE),
         ([snapshot(application="8f5b1d3a-0000-4000-8000-00000000dead")], Flag.APPLICATIONS_DISAGREE),
         ([status("expired"), snapshot("expired", at=EXPIRY), webhook()], Flag.LATE_OUTCOME),
+        ([snapshot("cancelled"), snapshot("cancelled", at=LOOKED_AGAIN), snapshot(at=LATER)], Flag.LATE_OUTCOME),
+        ([snapshot("rejected"), webhook()], Flag.LATE_OUTCOME),
+        ([snapshot("rejected"), status("signed")], Flag.OUTCOMES_DISAGREE),
+        ([sign_in(), webhook(signed=False)], Flag.OUTCOMES_DISAGREE),
         ([webhook(), abandoned()], Flag.ABANDONED),
         ([webhook(), snapshot(**FORGED)], Flag.SIGNATURE_DISPROVEN),
         ([webhook(), sign_in(**FORGED)], Flag.SIGNATURE_DISPROVEN),
@@ -225,6 +303,97 @@ def test_contradictions_raise_a_flag_once(reports: list[Report], flag: Flag) -> 
     assert Stop() == transitions[-1].step
     assert Flag(0) == again.raised
     assert () == again.tasks
+
+
+REFUTED: list[list[Report]] = [
+    [status("rejected"), *paid(NOW)],
+    [status("signed"), snapshot("rejected", at=LOOKED_AGAIN)],
+    [status("signed", txid=OTHER_TXID), *paid(NOW)],
+    [webhook(), snapshot("rejected", at=LOOKED_AGAIN)],
+    [status("signed"), snapshot("expired", opened=True, at=LATER)],
+]
+
+
+@pytest.mark.parametrize("reports", REFUTED)
+def test_refuted_word_is_flagged_for_information(reports: list[Report]) -> None:
+    """What was proven is published all the same, and with it the flag that somebody had said otherwise."""
+    state, _, transitions = live(*reports)
+
+    assert Flag.OUTCOMES_DISAGREE == transitions[-1].raised == state.flags
+    assert isinstance(transitions[-1].step, Resolve)
+
+
+@pytest.mark.parametrize(
+    "reports",
+    [
+        [request("created"), request("cancelled"), snapshot("cancelled"), *paid(LOOKED_AGAIN)],
+        [status("expired"), snapshot("expired", opened=True, at=EXPIRY), *paid(LATER)],
+        [status("expired"), snapshot("open"), *paid(NOW)],
+    ],
+)
+def test_signature_after_a_cancellation_or_an_expiry_is_no_contradiction(reports: list[Report]) -> None:
+    """Xumm takes a late signature on purpose: nothing is flagged."""
+    state, _, _ = live(*reports)
+
+    assert ("validated", 0) == (state.resolved, state.flags)
+
+
+def test_cancellation_takes_a_second_look() -> None:
+    """One of a payload that nobody was seen to open is looked at again a minute after it was first known."""
+    _, _, (asked, looked, over) = live(request("cancelled"), snapshot("cancelled"), deadline(at=LOOKED_AGAIN))
+
+    assert (Task(kind="fetch"),) == asked.tasks
+    assert (Wait(), (Task(kind="deadline", due=SECOND_LOOK),)) == (looked.step, looked.tasks)
+    assert (Task(kind="fetch"),) == over.tasks
+
+
+def test_cancellation_of_an_opened_payload_waits_out_the_grace() -> None:
+    """Whoever has it on screen may still sign, as long as after an expiry."""
+    _, _, (*_, looked) = live(status("opened"), snapshot("cancelled", opened=True))
+
+    wait = EXPIRY + POLICY.grace - NOW + timedelta(seconds=30)
+    assert (Wait(), (Task(kind="deadline", due=wait),)) == (looked.step, looked.tasks)
+
+
+def test_webhook_asks_anew_where_the_api_had_not_shown_what_a_socket_said() -> None:
+    """The fetch that the socket caused may be waiting for long; one that was not answered yet is not doubled."""
+    _, _, (*_, doubted) = live(status("signed"), snapshot("open"), webhook())
+    _, _, (*_, ordinary) = live(status("signed"), webhook())
+
+    assert (Task(kind="fetch"),) == doubted.tasks
+    assert () == ordinary.tasks
+
+
+@pytest.mark.parametrize(
+    ("claim", "patience"),
+    [
+        (status("signed"), UNVERIFIED_PATIENCE),
+        (status("rejected"), UNVERIFIED_PATIENCE),
+        (status("expired"), UNVERIFIED_PATIENCE),
+        (webhook(), VERIFIED_PATIENCE),
+    ],
+)
+def test_word_that_the_api_never_bears_out_lapses(claim: Report, patience: timedelta) -> None:
+    """It is looked up for a while, for longer if it was signed; then the payload is as open as the API says."""
+    late = NOW + timedelta(days=2)
+    _, _, (_, early, lapsed) = live(
+        claim,
+        snapshot("open", at=NOW + patience - timedelta(seconds=1), expires_at=late),
+        snapshot("open", at=NOW + patience, expires_at=late),
+    )
+
+    assert (Fetch(), Rest()) == (early.step, lapsed.step)
+    assert "deadline" in {task.kind for task in lapsed.tasks}
+
+
+def test_signature_that_follows_a_refuted_one_is_late() -> None:
+    """A payload that was published as rejected turns out signed, as a socket had said long before."""
+    _, events, (*_, rejected, signed) = live(
+        status("signed"), snapshot("rejected", at=LOOKED_AGAIN), snapshot(at=LATER)
+    )
+
+    assert (Flag.OUTCOMES_DISAGREE, Flag.LATE_OUTCOME) == (rejected.raised, signed.raised)
+    assert 1 == sum(event.startswith("resolve.") for event in events)
 
 
 def test_signature_asks_for_a_fetch_once() -> None:
@@ -280,13 +449,10 @@ def test_opened_payload_waits_out_its_grace() -> None:
 
 
 def test_settlement_covers_what_can_meet() -> None:
-    """Every outcome and every evidence stands in the table, and each resolve name can be reached."""
-    outcomes = {outcome for outcome, _ in SETTLEMENT} | {"disagreeing"}
-    evidence = {evidence for _, evidence in SETTLEMENT}
+    """Every claim meets every evidence in the table, and each resolve name can be reached."""
     names = {step.name for step in SETTLEMENT.values() if isinstance(step, Resolve)}
 
-    assert set(get_args(Outcome)) == outcomes
-    assert set(get_args(Evidence)) == evidence
+    assert {(claim, evidence) for claim in get_args(Claim) for evidence in get_args(Evidence)} == set(SETTLEMENT)
     assert set(get_args(ResolveName)) == names
 
 
@@ -295,6 +461,7 @@ def test_each_sign_event_has_its_row() -> None:
     assert sorted(get_args(SignName)) == sorted(row.event for row in FACTS.values())
 
 
+SIGN_INS = [sign_in(), sign_in(signature=FOREIGN)]
 REPORTS: list[Report] = [
     webhook(),
     webhook(signed=False),
@@ -310,18 +477,18 @@ REPORTS: list[Report] = [
     snapshot("expired", opened=True, at=LATER),
     snapshot("rejected"),
     snapshot("cancelled"),
+    snapshot("cancelled", at=LATER),
     snapshot(),
     snapshot(network=None),
     snapshot(network="TESTNET"),
     snapshot(txid=OTHER_TXID),
     snapshot(application="8f5b1d3a-0000-4000-8000-00000000dead"),
-    sign_in(),
+    *SIGN_INS,
     snapshot(**UNREADABLE),
     snapshot(**MISSING),
     snapshot(**FORGED),
     snapshot(signature=FOREIGN),
     snapshot(networks_disagree=True),
-    sign_in(signature=FOREIGN),
     ledger("pending"),
     ledger(),
     ledger(result="tecPATH_DRY"),
@@ -331,10 +498,11 @@ REPORTS: list[Report] = [
     deadline(at=LATER),
     abandoned(),
 ]
-any_reports = st.lists(st.sampled_from(REPORTS), max_size=12)
+any_reports = st.lists(st.sampled_from([report for report in REPORTS if report not in SIGN_INS]), max_size=12)
+"""Of one payload, which is either a payment or a sign-in."""
 
-ORDERLY = ~(Flag.LATE_OUTCOME | Flag.SIGNATURE_UNREADABLE)
-"""An outcome is late only in some orders, and what cannot be read is all there is to go by."""
+ORDERLY = ~(Flag.LATE_OUTCOME | Flag.OUTCOMES_DISAGREE | Flag.SIGNATURE_UNREADABLE)
+"""An outcome is late, or refutes what was said before, or cannot be read and is all there is, only in some orders."""
 
 
 @given(reports=any_reports, data=st.data())
@@ -354,16 +522,19 @@ TRUTHS: list[tuple[list[Report], str]] = [
     ([webhook(signed=False), status("rejected"), snapshot("rejected")], "rejected"),
     ([request("created"), request("cancelled"), snapshot("cancelled")], "cancelled"),
     ([status("expired"), snapshot("open"), snapshot("expired", at=EXPIRY)], "expired"),
+    ([request("cancelled"), snapshot("cancelled"), *paid(NOW)], "validated"),
+    ([status("rejected"), status("expired"), *paid(NOW)], "validated"),
 ]
+SECOND_LOOKS: dict[str, list[Report]] = {"cancelled": [snapshot("cancelled", at=LATER)]}
 
 
 @given(truth=st.sampled_from(TRUTHS), data=st.data())
 def test_truth_wins_in_any_order(truth: tuple[list[Report], str], data: Any) -> None:
-    """Honest reports, in any order and with repetitions, end in the one resolve event that is true."""
+    """Honest reports and lies, in any order and with repetitions, end in the one resolve event that is true."""
     reports, expected = truth
     repeated = data.draw(st.permutations(reports + data.draw(st.lists(st.sampled_from(reports), max_size=4))))
 
-    state, events, _ = live(*repeated)
+    state, events, _ = live(*repeated, *SECOND_LOOKS.get(expected, []))
 
     assert expected == state.resolved
     assert [f"resolve.{expected}"] == [event for event in events if event.startswith("resolve.")]

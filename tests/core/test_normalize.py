@@ -1,5 +1,6 @@
 import json
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -165,7 +166,10 @@ UNRESOLVED = {"meta__resolved": False, "meta__signed": False}
         (UNRESOLVED | {"meta__expired": True}, "expired"),
         (UNRESOLVED | {"meta__cancelled": True}, "cancelled"),
         (UNRESOLVED | {"meta__cancelled": True, "meta__expired": True}, "cancelled"),
-        ({"meta__signed": False, "meta__cancelled": True}, "cancelled"),
+        ({"meta__signed": False, "meta__cancelled": True, "response__resolved_at": None}, "cancelled"),
+        ({"meta__signed": False, "meta__cancelled": True, "meta__expired": True}, "rejected"),
+        ({"meta__cancelled": True}, "signed"),
+        ({"meta__cancelled": True, "meta__expired": True}, "signed"),
     ],
 )
 def test_snapshot_outcome(changes: dict[str, Any], outcome: str) -> None:
@@ -194,7 +198,6 @@ def test_snapshot_on_ledger(changes: dict[str, Any], on_ledger: bool) -> None:  
         ({"meta__uuid": OTHER}, "meta.uuid"),
         ({"meta__exists": False}, "exist"),
         ({"meta__resolved": False}, "contradicts"),
-        ({"meta__cancelled": True}, "contradicts"),
         ({"response__account": None}, "response.account"),
         ({"response__account": "raaaa"}, "response.account"),
         ({"meta__signed": "yes"}, "meta.signed"),
@@ -342,6 +345,36 @@ def test_snapshot_fields_of_a_wrong_type(field: str, value: Any) -> None:
         snapshot_of(**{f"response__{field}": value})
 
 
+NOTHING = ["", "null", "undefined"]
+
+
+@pytest.mark.parametrize("nothing", NOTHING)
+def test_texts_that_stand_for_nothing(nothing: str) -> None:
+    """JavaScript's texts for none are none, in the webhook, on the socket and in the API's answer."""
+    response = {"payload_uuidv4": PAYLOAD, "signed": True, "txid": nothing}
+    token = {"user_token": nothing, "token_issued": nothing, "token_expiration": nothing}
+    told = webhook_report(delivery(webhook_body(payloadResponse=response, userToken=token)))
+    said = status_report(SHOP, PAYLOAD, json.dumps(response | {"expires_in_seconds": nothing}), NOW)
+    fields = ("hex", "txid", "resolved_at", "signer", "signer_pubkey", "multisign_account", "dispatched_result",
+              "dispatched_nodetype", "environment_nodetype", "environment_networkid")  # fmt: skip
+    shown = snapshot_of(**{f"response__{field}": nothing for field in fields})
+
+    assert (None, None) == (told.txid, told.token)
+    assert said is not None
+    assert ("signed", None, None) == (said.kind, said.txid, said.expires_at)
+    assert (None, None, None) == (shown.txid, shown.network, shown.resolved_at)
+    assert Doubt(field="response.hex", reason="missing") == shown.doubt
+
+
+@pytest.mark.parametrize("field", ["user_token", "token_issued", "token_expiration"])
+def test_token_whose_parts_are_null(field: str) -> None:
+    """An object of nulls is no token, and one without dates is one."""
+    token = {"user_token": OTHER, "token_issued": None, "token_expiration": None} | {field: None}
+    report = webhook_report(delivery(webhook_body(userToken=token)))
+
+    assert (field != "user_token") is (report.token is not None)
+
+
 junk = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
     | st.sampled_from([TXID, ACCOUNT, BLOB, "tesSUCCESS", "tec", "unavailable", "1e5", "\u0000", 2**70]),
@@ -417,7 +450,20 @@ def test_issued_amount() -> None:
     )
 
 
-@pytest.mark.parametrize("amount", [1000000, 0.1, "1e6", "-5", "unavailable", {"value": 1}, [], True, "1.5", "\uff11"])
+def test_amount_that_a_node_cannot_tell() -> None:
+    """It is not known, which is neither nothing nor an error."""
+    ledger = ledger_of(tx_answer(meta={"TransactionResult": "tesSUCCESS", "delivered_amount": "unavailable"}))
+
+    assert (True, None, True) == (ledger.succeeded, ledger.delivered_amount, ledger.amount_unavailable)
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [
+        1000000, 0.1, "1e6", "-5", "Unavailable", "", {"value": 1}, [], True, "1.5", "\uff11", Decimal("1.5"), "\ud800",
+        {"currency": "\ud800", "issuer": ACCOUNT, "value": "1"},
+    ],
+)  # fmt: skip
 def test_amount_that_is_no_amount(amount: Any) -> None:
     """A number may have been rounded, and words are no amount: nothing is settled on them."""
     with pytest.raises(NormalizeError, match="delivered_amount"):

@@ -9,6 +9,7 @@ from processor.core.knowledge import FIRST_LOOK, LOOK_PATIENCE, LOOK_SPACING
 from processor.core.lifecycle import WEBHOOK_PATIENCE, Task, apply
 from processor.core.normalize import status_report
 from processor.core.report import LookupDue, Report
+from processor.core.settlement import UNVERIFIED_PATIENCE
 from processor.core.state import Fact, Flag, PayloadState
 from processor.core.watching import (
     EXPIRY_SLACK,
@@ -34,6 +35,7 @@ from tests.core.payloads import (
     UNKNOWN,
     abandoned,
     deadline,
+    request,
     snapshot,
     status,
     webhook,
@@ -78,6 +80,14 @@ def test_doubt_asks_for_a_look_and_claims_nothing(because: str) -> None:
 def test_claimed_outcome_is_looked_up_anyway() -> None:
     """Once a deed is claimed, its own fetch goes on until it is proven: a doubt adds nothing."""
     assert tasks(webhook(), due("stale_webhook", after=SECOND)) == ()
+
+
+def test_doubt_is_looked_at_though_an_end_was_reported() -> None:
+    """What waits for its second look, and what a socket said in vain, is looked at again."""
+    late = snapshot("open", at=NOW + UNVERIFIED_PATIENCE)
+
+    assert tasks(snapshot("cancelled"), due("stale_webhook", after=SECOND)) == (Task(kind="poll"),)
+    assert tasks(status("signed"), late, due("stale_webhook", after=timedelta(hours=1))) == (Task(kind="poll"),)
 
 
 def test_ended_payload_is_left_alone() -> None:
@@ -154,6 +164,7 @@ def test_end_of_a_watch() -> None:
     assert not is_over(opened, POLICY, EXPIRY + EXPIRY_SLACK)
     for ended in (after(webhook()), after(abandoned()), UNKNOWN._replace(flags=Flag.LATE_OUTCOME)):
         assert is_over(ended, POLICY, NOW)
+    assert not is_over(after(status("opened"), request("cancelled")), POLICY, NOW)
 
 
 def test_begin_of_a_watch() -> None:

@@ -112,21 +112,21 @@ async def test_a_storm_of_repetitions_is_one_event(stage: Stage, service: Servic
     assert [(event["subject"], event["type"]) for event in events] == [(payload, "xumm.sign.signed")]
 
 
-async def test_sources_that_disagree_resolve_nothing(
+async def test_sources_that_disagree_resolve_nothing_at_once(
     stage: Stage, sandbox: Sandbox, service: ServiceProcess, sender: Sender
 ) -> None:
-    """A webhook says signed, Xumm's API says rejected: that is flagged for a human, and never resolved."""
+    """A webhook says signed, Xumm's API says rejected: both are told, and the API is asked again before that counts."""
     payload = sandbox.create(PAYMENT).uuid
     sandbox.payloads.open(payload)
     sandbox.payloads.reject(payload)
     body = body_of(payload)
 
     answer = await sender.send(service.webhook_url, body, headers_of(body))
-    flagged = await until(lambda: service.logged("payload.flagged"), 30)
+    await until(lambda: service.logged("payload.advanced"), 30)
     await service.stop()
     events = await stage.tap().take()
 
     assert answer is not None
-    assert (answer.status, [(line["level"], line["payload"]) for line in flagged]) == (200, [("error", payload)])
-    assert types_of(events, payload) == ["sign.signed"]
+    assert (answer.status, service.logged("payload.flagged")) == (200, [])
+    assert types_of(events, payload) == ["sign.signed", "sign.rejected"]
     assert ambiguous(events) == []

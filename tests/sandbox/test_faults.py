@@ -230,6 +230,48 @@ async def test_a_transaction_that_no_ledger_takes(world: World) -> None:
     ]
 
 
+async def test_a_transaction_that_was_never_submitted(world: World) -> None:
+    """The API has the signed blob and nothing of a node, and no ledger ever has the transaction."""
+    payload = world.sandbox.create(PAYMENT)
+    world.sandbox.faults.set(Faults(ledger="unsubmitted"), payload.uuid)
+    signature = signature_of(world.sandbox.sign(payload.uuid))
+    response = (await world.fetch(payload.uuid))["response"]
+
+    dispatched = [response[name] for name in ("dispatched_to", "dispatched_result", "dispatched_nodetype")]
+    assert ([None] * 3, signature.hex, "MAINNET") == (dispatched, response["hex"], response["environment_nodetype"])
+    assert "txnNotFound" == (await world.settled_tx(signature.txid))["error"]
+
+
+async def test_an_amount_that_no_node_tells(world: World) -> None:
+    """The payment is validated, and its metadata does not say what was delivered."""
+    payload = world.sandbox.create(PAYMENT)
+    world.sandbox.faults.set(Faults(ledger="unavailable"), payload.uuid)
+    txid = signature_of(world.sandbox.sign(payload.uuid)).txid
+    meta = (await world.settled_tx(txid))["meta"]
+
+    assert ("tesSUCCESS", "unavailable", None) == (
+        meta["TransactionResult"], meta["delivered_amount"], meta.get("DeliveredAmount"),
+    )  # fmt: skip
+
+
+async def test_a_cancellation_that_races_with_the_user(world: World) -> None:
+    """It takes effect, and so does the signature that follows: all flags are set."""
+    payload = world.sandbox.create(PAYMENT)
+    world.sandbox.open(payload.uuid)
+    usual = world.sandbox.cancel(payload.uuid).reason
+    world.sandbox.faults.set(Faults(cancel="racing"), payload.uuid)
+    raced = world.sandbox.cancel(payload.uuid).reason
+    cancelled = (await world.fetch(payload.uuid))["meta"]
+    world.sandbox.sign(payload.uuid)
+    signed = (await world.fetch(payload.uuid))["meta"]
+
+    flags = ("resolved", "signed", "cancelled", "expired")
+    assert ("ALREADY_OPENED", "OK") == (usual, raced)
+    assert ([False, False, True, True], [True] * 4) == tuple(
+        [meta[flag] for flag in flags] for meta in (cancelled, signed)
+    )
+
+
 async def test_a_node_that_is_down(world: World) -> None:
     """503, until it is up again."""
     statuses = []

@@ -203,7 +203,7 @@ def test_the_table_never_leaves_an_end_and_cancels_only_what_waits() -> None:
 
     assert set() == ends & {situation for situation, _ in TRANSITIONS}
     assert set(get_args(Situation)) == set(CANCEL_REASONS)
-    assert {"waiting"} == {situation for situation, action in TRANSITIONS if action == "cancel"}
+    assert {"waiting", "opened"} == {situation for situation, action in TRANSITIONS if action == "cancel"}
     assert set(get_args(Action)) == {action for _, action in TRANSITIONS}
 
 

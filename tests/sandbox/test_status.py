@@ -1,6 +1,7 @@
 """What the status socket of a payload says, and when."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -279,15 +280,31 @@ async def test_a_refused_socket_is_not_accepted(world: World, payload: Payload) 
     assert 503 == refused.value.status
 
 
-async def test_a_lying_socket_says_signed_while_nobody_signed(world: World, payload: Payload) -> None:
+@pytest.mark.parametrize(
+    ("fault", "kind"), [("lying", "signed"), ("lying_rejected", "rejected"), ("lying_expired", "expired")]
+)
+async def test_a_lying_socket_says_what_did_not_happen(world: World, payload: Payload, fault: Any, kind: str) -> None:
     """The message is in Xumm's shape, and the API contradicts it."""
-    world.sandbox.faults.set(Faults(socket="lying"), payload.uuid)
+    world.sandbox.faults.set(Faults(socket=fault), payload.uuid)
     async with listening(world.session, address(world, payload)) as listener:
         _, lie = await listener.hear(2)
     report = status_report(APPLICATION, payload.uuid, stringify(lie), world.clock())
+    meta = (await world.fetch(payload.uuid))["meta"]
 
     assert report is not None
-    assert ("signed", False) == (report.kind, (await world.fetch(payload.uuid))["meta"]["signed"])
+    assert (kind, [False] * 3) == (report.kind, [meta[flag] for flag in ("signed", "resolved", "expired")])
+
+
+async def test_a_lying_socket_names_another_transaction(world: World, payload: Payload) -> None:
+    """It says that somebody signed, which is true, and what, which is not."""
+    world.sandbox.faults.set(Faults(socket="lying_txid"), payload.uuid)
+    async with listening(world.session, address(world, payload)) as listener:
+        await listener.hear(1)
+        world.sandbox.sign(payload.uuid)
+        await listener.until(lambda listener: any('"signed":true' in text for text in listener.texts))
+    said = json.loads(listener.texts[-1])
+
+    assert (True, "0" * 64) == (said["signed"], said["txid"])
 
 
 async def test_garbage_on_a_socket_says_nothing_that_can_be_believed(world: World, payload: Payload) -> None:

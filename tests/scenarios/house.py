@@ -23,7 +23,7 @@ from processor.publisher.port import Message
 from processor.sandbox.faults import Faults
 from processor.sandbox.ledger import Pace
 from processor.sandbox.limits import Limits
-from processor.sandbox.payload import Application, Payload
+from processor.sandbox.payload import Application, Payload, SignRequest
 from processor.sandbox.server import Sandbox, SandboxSettings
 from processor.settings import Settings
 from processor.store.facade import TASK_LEASE
@@ -156,7 +156,7 @@ class House:
         }
         return Settings(**values | self.changes)
 
-    async def create(self, app: str, body: Json, *, faults: Faults | None = None) -> Payload:
+    async def create(self, app: str, body: Json | SignRequest, *, faults: Faults | None = None) -> Payload:
         """Make a payload, and have it watched as another service would."""
         payload = self.sandbox.create(body, application=self.apps[app])
         self.owners[payload.uuid] = app

@@ -1,11 +1,14 @@
 """How a payload can end: what its user does and when, and what the service must have published in the end."""
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
+from functools import reduce
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from processor.core.state import NO_FLAG, Flag
-from processor.sandbox.faults import TEC, Faults
+from processor.sandbox.faults import TEC, Faults, SocketFault
+from processor.sandbox.payload import CustomMeta, SignRequest
 from processor.sandbox.server import Sandbox
 from processor.sandbox.wallet import ALICE, BOB, wallet_of
 
@@ -26,8 +29,8 @@ _AMOUNT: Final = "1000000"
 class Outcome(NamedTuple):
     """One way to end."""
 
-    request: Json
-    """The body of `POST payload`."""
+    request: Json | SignRequest
+    """The body of `POST payload`, or what a body says that no client of ours could send."""
     deeds: Mapping[float, Deed]
     """What is done, at how many seconds."""
     resolve: str | None
@@ -45,6 +48,13 @@ class Outcome(NamedTuple):
     """Whether what was told is proven within seconds."""
     flags: Flag = NO_FLAG
     """What a human is told."""
+    may_flag: Flag = NO_FLAG
+    """The flag that it may bear for information."""
+
+    @property
+    def is_lied_of(self) -> bool:
+        """Whether its socket lies, whichever sources else get through."""
+        return self.faults is not None and self.faults.socket is not None
 
 
 def _open(sandbox: Sandbox, uuid: str) -> object:
@@ -61,6 +71,11 @@ def _reject(sandbox: Sandbox, uuid: str) -> object:
 
 def _cancel(sandbox: Sandbox, uuid: str) -> object:
     return sandbox.cancel(uuid)
+
+
+def _cancel_and_sign(sandbox: Sandbox, uuid: str) -> object:
+    sandbox.cancel(uuid)
+    return sandbox.sign(uuid)
 
 
 def _request(tx_type: str, **options: Any) -> Json:
@@ -84,6 +99,13 @@ def _for_several_signers() -> Json:
 
 
 _PAYMENT: Final = _request("Payment")
+_LOSSY: Final = SignRequest(
+    txjson=_PAYMENT["txjson"],
+    expire=timedelta(minutes=EXPIRY_MINUTES),
+    custom_meta=CustomMeta(
+        identifier="order-7", blob=["half a pair: \ud83d", reduce(lambda deep, _: [deep], range(250))]
+    ),
+)
 _SIGN_IN: Final = _request("SignIn")
 _BATCH: Final = _batch()
 _CLAIM: Final = {
@@ -108,6 +130,18 @@ def _signed_payment(resolve: str | None, data: Json, **changes: Any) -> Outcome:
     request = changes.pop("request", _PAYMENT)
     values: Json = {"signs": _SIGNED, "may": _ON_THE_WAY_TO_A_LEDGER, "told_by": _BOTH}
     return Outcome(request, deeds, resolve, _BY_ALICE | data if resolve else {}, **values | changes)
+
+
+def _lied_of(fault: SocketFault, *told: str) -> Outcome:
+    """A payment that comes to pass, of which its socket says otherwise."""
+    return _signed_payment(
+        "validated",
+        _PAID | {"proof": _PROVEN},
+        signs=_SIGNED | frozenset(told),
+        faults=Faults(socket=fault),
+        told_by=frozenset({"webhook"}),
+        may_flag=Flag.OUTCOMES_DISAGREE,
+    )
 
 
 def _signed_off_ledger(request: Json, data: Json, **how: Any) -> Outcome:
@@ -196,5 +230,68 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     ),
     "never validated": _signed_payment(
         "failed", {"reason": "never_validated", "result": None}, faults=Faults(ledger="lost"), at_once=False
+    ),
+    "signed, never submitted": _signed_payment(
+        "failed",
+        {"reason": "never_validated", "result": None},
+        faults=Faults(ledger="unsubmitted"),
+        may=_ON_THE_WAY,
+        at_once=False,
+    ),
+    "amount not known": _signed_payment(
+        "validated",
+        _PAID | {"delivered_amount": None, "amount_unavailable": True, "proof": _PROVEN},
+        faults=Faults(ledger="unavailable"),
+    ),
+    "attachment that cannot be carried": _signed_payment(
+        "validated",
+        _PAID | {"custom_meta": {"identifier": "order-7", "blob": None, "dropped": ["blob"]}},
+        request=_LOSSY,
+    ),
+    "signed, cancelled and expired": _signed_payment(
+        "validated",
+        _PAID,
+        deeds={ACTS_AT: _open, ACTS_AT + 1: _cancel_and_sign},
+        may=_ON_THE_WAY_TO_A_LEDGER | {"cancelled"},
+        faults=Faults(cancel="racing"),
+    ),
+    "cancelled opened, then signed": _signed_payment(
+        "validated",
+        _PAID,
+        deeds={ACTS_AT: _open, ACTS_AT + 1: _cancel, SIGNS_LATE_AT: _sign()},
+        may=_ON_THE_WAY_TO_A_LEDGER | {"cancelled", "expired"},
+        faults=Faults(cancel="racing"),
+        at_once=False,
+    ),
+    "cancelled opened, never signed": Outcome(
+        _PAYMENT,
+        {ACTS_AT: _open, ACTS_AT + 1: _cancel},
+        "cancelled",
+        signs=frozenset({"cancelled"}),
+        may=frozenset({"opened", "expired"}),
+        faults=Faults(cancel="racing"),
+        at_once=False,
+    ),
+    "signed, the socket says rejected": _lied_of("lying_rejected", "rejected"),
+    "signed, the socket says expired": _lied_of("lying_expired", "expired"),
+    "signed, the socket names another transaction": _lied_of("lying_txid"),
+    "rejected, the socket says signed": Outcome(
+        _PAYMENT,
+        {ACTS_AT: _open, ACTS_AT + 1: _reject},
+        "rejected",
+        signs=frozenset({"signed", "rejected"}),
+        may=frozenset({"opened"}),
+        faults=Faults(socket="lying"),
+        told_by=frozenset({"webhook"}),
+        may_flag=Flag.OUTCOMES_DISAGREE,
+    ),
+    "expired, the socket says signed": Outcome(
+        _PAYMENT,
+        {},
+        "expired",
+        signs=_SIGNED,
+        faults=Faults(socket="lying"),
+        at_once=False,
+        may_flag=Flag.OUTCOMES_DISAGREE,
     ),
 }

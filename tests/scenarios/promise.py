@@ -35,7 +35,7 @@ def unkept(outcome: Outcome, events: Sequence[Json], state: PayloadState) -> Ite
     yield from differences(outcome.data, resolve["data"])
     if not outcome.signs <= signs <= outcome.signs | outcome.may:
         yield f"told the sign events {sorted(signs)}"
-    if state.flags != outcome.flags:
+    if state.flags & ~outcome.may_flag != outcome.flags:
         yield f"flagged {names_of(state.flags)}"
 
 

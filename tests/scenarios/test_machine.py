@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from processor.core.state import names_of
-from processor.sandbox.faults import Faults
+from processor.core.state import NO_FLAG, Flag, names_of
+from processor.sandbox.faults import CancelFault, Faults, SocketFault, parse_faults
 from processor.sandbox.payload import IllegalActionError, Payload
 from tests.scenarios.house import GRACE, House, opened
 from tests.scenarios.promise import problems
@@ -50,13 +50,14 @@ transport_faults = st.builds(
 signing_faults = st.builds(
     Faults,
     dispatch_late_by=st.sampled_from([None, 100.0]),
-    ledger=st.sampled_from([None, None, "tec", "lost"]),
+    ledger=st.sampled_from([None, None, "tec", "lost", "unsubmitted"]),
     network=st.sampled_from([None, None, None, "TESTNET"]),
 )
+lies = st.sampled_from([*[None] * 12, "lying", "lying_rejected", "lying_expired", "lying_txid"])
 
 
 class Wallets(RuleBasedStateMachine):
-    """A service with its Xumm. `lied` are the payloads whose socket says signed on connecting, which is not true."""
+    """A service with its Xumm. `lied` are the payloads whose socket says what is not true."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +74,7 @@ class Wallets(RuleBasedStateMachine):
     def open_house(self, first: dict[str, Any], second: dict[str, Any]) -> None:
         self.run(self._open())
         for request in (first, second):
-            self.create(request=request, lying=False)
+            self.create(request=request, lie=None)
 
     async def _open(self) -> None:
         ready: asyncio.Future[House] = asyncio.get_running_loop().create_future()
@@ -92,12 +93,11 @@ class Wallets(RuleBasedStateMachine):
     # What users and applications do.
 
     @precondition(lambda self: len(self.uuids) < MOST_PAYLOADS and self.house.is_running)
-    @rule(request=requests, lying=st.integers(0, 5).map(lambda number: number == 0))
-    def create(self, *, request: dict[str, Any], lying: bool) -> None:
-        faults = Faults(socket="lying") if lying else None
-        payload = self.run(self.house.create(APP, request, faults=faults))
+    @rule(request=requests, lie=lies)
+    def create(self, *, request: dict[str, Any], lie: SocketFault | None) -> None:
+        payload = self.run(self.house.create(APP, request, faults=Faults(socket=lie)))
         self.uuids.append(payload.uuid)
-        if lying:
+        if lie is not None:
             self.lied.add(payload.uuid)
 
     @rule(number=numbers)
@@ -109,9 +109,8 @@ class Wallets(RuleBasedStateMachine):
         self._act(number, lambda uuid: self._sign(uuid, faults))
 
     def _sign(self, uuid: str, faults: Faults) -> None:
-        sandbox, before = self.house.sandbox, self.house.sandbox.faults.of(uuid)
-        sandbox.faults.set(faults.over(before), uuid)
-        sandbox.sign(uuid)
+        self._spoil_one(uuid, faults)
+        self.house.sandbox.sign(uuid)
         self.signed_with[uuid] = faults
 
     @rule(number=numbers)
@@ -122,9 +121,17 @@ class Wallets(RuleBasedStateMachine):
     def expire(self, number: int) -> None:
         self._act(number, self.house.sandbox.expire)
 
-    @rule(number=numbers)
-    def cancel(self, number: int) -> None:
-        self._act(number, self.house.sandbox.cancel)
+    @rule(number=numbers, race=st.sampled_from([None, "racing"]))
+    def cancel(self, number: int, race: CancelFault | None) -> None:
+        self._act(number, lambda uuid: self._cancel(uuid, race))
+
+    def _cancel(self, uuid: str, race: CancelFault | None) -> None:
+        self._spoil_one(uuid, Faults(cancel=race))
+        self.house.sandbox.cancel(uuid)
+
+    def _spoil_one(self, uuid: str, faults: Faults) -> None:
+        before = parse_faults(self.house.sandbox.faults.as_json().get(uuid, {}))
+        self.house.sandbox.faults.set(faults.over(before), uuid)
 
     def _act(self, number: int, deed: Any) -> None:
         """Do it if the payload can still have it done: nobody signs later than the service was told to reckon with."""
@@ -198,9 +205,9 @@ class Wallets(RuleBasedStateMachine):
         ends = [_told(event) for event in events if event["type"].startswith("xumm.resolve.")]
         wanted = [self._truth(payload)]
         found = list(problems(events))
-        if ends != wanted and not (uuid in self.lied and not ends):
+        if ends != wanted:
             found.append(f"told {ends} of what is {wanted}, at {self.house.clock()}, knowing {state}")
-        if state.flags and uuid not in self.lied:
+        if state.flags & ~(Flag.OUTCOMES_DISAGREE if uuid in self.lied else NO_FLAG):
             found.append(f"flagged {names_of(state.flags)}")
         return found
 
@@ -214,7 +221,7 @@ class Wallets(RuleBasedStateMachine):
         if faults.network is not None:
             return "failed", "wrong_network"
         if faults.ledger is not None:
-            return "failed", {"tec": "ledger_result", "lost": "never_validated"}[faults.ledger]
+            return "failed", {"tec": "ledger_result"}.get(faults.ledger, "never_validated")
         return "validated", None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from processor.core.custom_meta import carry
 from schemas.webhook import WEBHOOK
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "webhooks"
@@ -21,7 +22,8 @@ def facts(body: bytes) -> dict[str, Any]:
     except ValidationError:
         return {"error": True}
     meta, response = webhook["meta"], webhook["payloadResponse"]
-    custom, token = webhook.get("custom_meta") or {}, webhook.get("userToken") or {}
+    custom = json.loads(carry(webhook.get("custom_meta")) or b"{}")
+    token = webhook.get("userToken") or {}
     return {
         "application": meta["application_uuidv4"],
         "payload": meta["payload_uuidv4"],

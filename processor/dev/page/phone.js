@@ -5,9 +5,10 @@ import { button, el, facts, show, short, xrp } from "/sandbox/dom.js";
 import { onCode, onWalletLink, openInApp, payloadOf, visibleCode } from "/sandbox/links.js";
 import { onLive } from "/sandbox/live.js";
 
-const OPEN = ["waiting", "opened", "opened_expired"];
+const OPEN = ["waiting", "opened", "opened_expired", "opened_cancelled"];
 const NOTES = {
   opened_expired: ["Expired", "It was opened in time, so it can still be signed."],
+  opened_cancelled: ["Cancelled", "It was opened just then, so it can still be signed."],
   expired: ["Expired", "Nobody opened it in time. It cannot be signed any more."],
   signed: ["Signed", "Your wallet has done its part."],
   rejected: ["Declined", "The app will be told."],

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, func, insert, select, text
+from sqlalchemy import JSON, Column, Connection, Integer, MetaData, Table, Text, func, insert, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DatabaseError
 
 from consumers.runtime.database import Database
@@ -19,7 +20,11 @@ from consumers.runtime.upsert import insert_into
 from tests.servers.postgres import Postgres, be_read_only
 
 METADATA = MetaData()
+JSON_OR_JSONB = JSON().with_variant(JSONB(), "postgresql")
 numbers = Table("numbers", METADATA, Column("number", Integer, primary_key=True))
+texts = Table(
+    "texts", METADATA, Column("number", Integer, primary_key=True), Column("text", Text), Column("json", JSON_OR_JSONB)
+)
 
 
 def add(number: int) -> Any:
@@ -62,6 +67,23 @@ async def test_write_that_ends_the_shared_transaction_takes_no_other_with_it(
 
     assert [place == position for place in range(3)] == [isinstance(outcome, RuntimeError) for outcome in outcomes]
     assert [1, 2] == left
+
+
+@pytest.mark.parametrize("unfit", ["\x00", "\ud800"])
+async def test_text_that_no_database_holds_is_replaced(database_url: str, unfit: str) -> None:
+    """In a row, in one of many rows, in JSON with its names, and in what is searched for."""
+
+    def write(transaction: Connection) -> None:
+        transaction.execute(insert(texts).values(number=1, text=f"a{unfit}", json={f"b{unfit}": [f"c{unfit}"]}))
+        transaction.execute(insert(texts), [{"number": 2, "text": unfit}, {"number": 3, "text": "plain"}])
+
+    found = select(texts.c.text, texts.c.json).where(texts.c.text == f"a{unfit}")
+    async with Database(database_url) as database:
+        await database.create(METADATA, name="numbers", version=1)
+        await database.write(write)
+        rows = await database.read(lambda transaction: [tuple(row) for row in transaction.execute(found)])
+
+    assert [("a\ufffd", {"b\ufffd": ["c\ufffd"]})] == rows
 
 
 async def test_writes_at_the_same_time_share_commits(database_url: str) -> None:
