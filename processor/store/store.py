@@ -1,10 +1,10 @@
 """The store: what must survive, behind methods that each are one transaction."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Concatenate, Final, ParamSpec, Self, TypeVar, get_args
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import Connection, Dialect, select
 
@@ -13,13 +13,14 @@ from processor.core.state import PayloadState
 from processor.store import deliveries, leases, outbox, outcomes, retention, tasks, watches
 from processor.store.database import Database, open_database, open_read_only
 from processor.store.entry import (
+    Claim,
     DeliveryRecord,
     DueTask,
     Entry,
+    Lane,
     OutboxMessage,
     QuarantinedBody,
     Recorded,
-    TaskKind,
     Watch,
 )
 from processor.store.knowledge import STATE, UNKNOWN, state_of
@@ -33,7 +34,6 @@ from processor.store.watches import WatchKey
 
 T = TypeVar("T")
 P = ParamSpec("P")
-TASK_KINDS: Final = get_args(TaskKind)
 
 
 class Store:
@@ -144,12 +144,15 @@ class Store:
             self.depth = outbox.depth(connection)
         return self.depth
 
-    def claim_tasks(
-        self, now: datetime, limit: int, holder: str, lease: timedelta, kinds: Collection[TaskKind] = TASK_KINDS
-    ) -> list[DueTask]:
-        """Lease up to ``limit`` due tasks of ``kinds`` to ``holder``, the longest due first."""
+    def claim_tasks(self, now: datetime, rooms: Mapping[Lane, int], holder: str, lease: timedelta) -> Claim:
+        """Lease due tasks to ``holder``, of each lane as many as it has room for, the longest due first."""
         with self.transaction() as connection:
-            return tasks.claim(connection, now, limit, holder, lease, kinds)
+            return tasks.claim(connection, now, rooms, holder, lease)
+
+    def orphaned_tasks(self, apps: Collection[str]) -> Mapping[str, int]:
+        """The applications other than ``apps`` that tasks wait for, and how many."""
+        with self.transaction() as connection:
+            return tasks.orphaned(connection, apps)
 
     def finish_task(self, task: DueTask) -> None:
         """Remove a task; if it was asked for again meanwhile, only release it."""
@@ -160,11 +163,6 @@ class Store:
         """Release a task until ``due_at``; if it was asked for again meanwhile, until the time asked for."""
         with self.transaction() as connection:
             tasks.reschedule(connection, task, due_at)
-
-    def next_task_due(self, kinds: Collection[TaskKind] = TASK_KINDS) -> datetime | None:
-        """When the next task of ``kinds`` becomes due, or the lease on one runs out. None if there is none."""
-        with self.transaction() as connection:
-            return tasks.next_due(connection, kinds)
 
     def claim_watches(self, now: datetime, limit: int, holder: str, lease: timedelta) -> list[Watch]:
         """Lease up to ``limit`` watches that nobody holds to ``holder``, those first that have waited the longest."""
