@@ -66,7 +66,9 @@ class House:
         self.writer, self.xumm, self.resolved = writer, Xumm(), list[str]()
         store = StoredTasks(writer, instance="one", clock=time.now)
         sources = Sources(payloads=self.xumm, transactions=Nodes())
-        self.lanes = [Tasks(store, sources, APPLICATIONS, clock=time.now, kinds=kinds) for kinds in (CLAIMED, UNCLAIMED)]
+        self.lanes = [
+            Tasks(store, sources, APPLICATIONS, clock=time.now, kinds=kinds) for kinds in (CLAIMED, UNCLAIMED)
+        ]
         writer.on_committed = lambda messages: self.resolved.extend(
             each.message.app for each in messages if each.message.type == "xumm.resolve.signed"
         )
@@ -103,9 +105,7 @@ def signed(application: Application) -> Report:
 
 def gap(application: Application) -> Report:
     """Nobody listened to a new payload of it for a while."""
-    return LookupDue(
-        app=application.name, application=application.uuid, payload=str(uuid4()), at=NOW, because="gap"
-    )
+    return LookupDue(app=application.name, application=application.uuid, payload=str(uuid4()), at=NOW, because="gap")
 
 
 async def test_proof_does_not_wait_for_the_budget_of_another_application(url: str) -> None:

@@ -26,6 +26,7 @@ from processor.store.store import Store
 from processor.store.writer import Writer
 from processor.watcher import Pace, Watcher
 from tests.core.payloads import APPLICATION, NOW, POLICY, SHOP
+from tests.store.samples import rooms
 
 Script = Callable[[ServerConnection, str], Awaitable[None]]
 
@@ -156,8 +157,10 @@ class World:
     async def due(self, seconds: float = 0) -> list[str]:
         """The kinds of the tasks that are due, now or so much later."""
         at = self.time.now() + timedelta(seconds=seconds)
-        tasks = await self.writer.run(lambda store: store.claim_tasks(at, 1000, "test", timedelta(microseconds=1)))
-        return sorted(task.kind for task in tasks)
+        claim = await self.writer.run(
+            lambda store: store.claim_tasks(at, rooms(1000), "test", timedelta(microseconds=1))
+        )
+        return sorted(task.kind for task in claim.tasks)
 
     async def watched(self) -> int:
         """How many watches stand in the store."""

@@ -69,9 +69,7 @@ def _load(connection: Connection, numbers: Collection[int]) -> list[DueTask]:
 
 def _task(row: Any) -> DueTask:
     number, kind, attempts, created_at = row[len(STATE) :]
-    return DueTask(
-        id=number, kind=kind, state=state_of(row), attempts=attempts + 1, created_at=restored(created_at)
-    )
+    return DueTask(id=number, kind=kind, state=state_of(row), attempts=attempts + 1, created_at=restored(created_at))
 
 
 def finish(connection: Connection, task: DueTask) -> None:
@@ -92,7 +90,7 @@ def release_all(connection: Connection) -> None:
 def orphaned(connection: Connection, apps: Collection[str]) -> Mapping[str, int]:
     """The applications other than ``apps`` that tasks wait for, and how many. Looks at every task."""
     statement = select(tasks.c.app, func.count()).where(tasks.c.app.not_in(apps)).group_by(tasks.c.app)
-    return {app: number for app, number in connection.execute(statement)}
+    return dict(connection.execute(statement).tuples().all())
 
 
 def _is_claim(task: DueTask) -> ColumnElement[bool]:

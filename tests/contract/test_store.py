@@ -22,6 +22,7 @@ from tests.store.samples import (
     payload,
     quarantined,
     refused,
+    rooms,
     snapshot,
     status,
     webhook,
@@ -250,4 +251,4 @@ def _take_in(store: Store, seed: int, barrier: Barrier) -> None:
         numbers = [turn * 20 + (step * (1, 3, 19)[seed]) % 20 for step in range(20)]
         barrier.wait(10)
         store.record([webhook(number) for number in numbers], NOW)
-        store.claim_tasks(NOW, 5, str(seed), MINUTE)
+        store.claim_tasks(NOW, rooms(5), str(seed), MINUTE)
