@@ -50,7 +50,7 @@ class WatchStore(Protocol):
         ...
 
     async def release_watches(self) -> None:
-        """Whatever this process, or the one before it under its name, held is free."""
+        """Whatever this process holds is free."""
         ...
 
     def record(self, entry: Reported) -> "Future[Recorded]":
@@ -134,7 +134,6 @@ class Watcher:
 
     async def run(self) -> None:
         """Watch until cancelled; then close every socket, and let others have the watches."""
-        await self._try(self._store.release_watches())
         try:
             async with asyncio.TaskGroup() as group:
                 while True:

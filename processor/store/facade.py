@@ -110,7 +110,7 @@ class StoredWatches:
         await self._writer.run(lambda store: store.end_watches(keys, self._instance))
 
     async def release_watches(self) -> None:
-        """Whatever this process, or the one before it, held is free."""
+        """Whatever this process holds is free."""
         now = self._clock()
         await self._writer.run(lambda store: store.release_watches(now, self._instance))
 

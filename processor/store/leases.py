@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, or_, select
 
+from processor.store import tasks, watches
 from processor.store.rows import insert_into
 from processor.store.tables import leases, stored
 
@@ -25,3 +26,10 @@ def acquire(connection: Connection, name: str, holder: str, ttl: timedelta, now:
 def release(connection: Connection, name: str, holder: str) -> None:
     """Give it back, if it is ``holder``'s."""
     connection.execute(delete(leases).where(leases.c.name == name, leases.c.holder == holder))
+
+
+def take_back(connection: Connection) -> None:
+    """End every lease there is. For a process that is alone: whoever held one is dead."""
+    connection.execute(delete(leases))
+    tasks.free(connection)
+    watches.free(connection)

@@ -53,12 +53,15 @@ class Store:
     def open(cls, url: str, keyring: Keyring | None = None) -> Self:
         """Open ``sqlite:////path`` or ``postgresql://...`` and bring it to the newest revision.
 
-        Without a ``keyring`` no user tokens are kept. Raises `StoreLocked` if another process has the SQLite file.
+        The one process of an SQLite file takes back what the one before it had leased. Without a ``keyring`` no user
+        tokens are kept. Raises `StoreLocked` if another process has the SQLite file.
         """
         store = cls(open_database(url), keyring)
         try:
             with store.transaction() as connection:
                 upgrade(connection)
+                if store.exclusive:
+                    leases.take_back(connection)
             store.outbox_depth()
         except BaseException:
             store.close()
@@ -180,9 +183,9 @@ class Store:
             watches.end(connection, keys, holder)
 
     def release_watches(self, now: datetime, holder: str) -> None:
-        """Let others have ``holder``'s watches; if nobody else writes to the database, everybody's are ``holder``'s."""
+        """Let others have ``holder``'s watches."""
         with self.transaction() as connection:
-            watches.release(connection, now, None if self.exclusive else holder)
+            watches.release(connection, now, holder)
 
     def watches(self, limit: int = 100) -> list[Watch]:
         """The watches that have lasted the longest."""

@@ -33,9 +33,9 @@ _LOCK: Final = {"postgresql": "FOR UPDATE SKIP LOCKED"}
 def claim(connection: Connection, now: datetime, rooms: Mapping[Lane, int], holder: str, lease: timedelta) -> Claim:
     """Lease what is due and leased to nobody, of each lane as much as it has room for, the longest due first."""
     at = stored(now)
-    free = dict(_first(connection, at, rooms))
-    due = [number for number, due_at in free.items() if due_at <= at]
-    later = [due_at for due_at in free.values() if due_at > at]
+    first = dict(_first(connection, at, rooms))
+    due = [number for number, due_at in first.items() if due_at <= at]
+    later = [due_at for due_at in first.values() if due_at > at]
     next_due_at = restored(min(later)) if later else None
     if not due:
         return Claim([], next_due_at)
@@ -82,8 +82,8 @@ def reschedule(connection: Connection, task: DueTask, due_at: datetime) -> None:
     connection.execute(update(tasks).where(_is_claim(task)).values(due_at=stored(due_at), **_FREE))
 
 
-def release_all(connection: Connection) -> None:
-    """Nobody holds any: for a process that knows that it is alone."""
+def free(connection: Connection) -> None:
+    """End the lease of every task, whoever holds it."""
     connection.execute(update(tasks).where(tasks.c.leased_until.is_not(None)).values(_FREE))
 
 

@@ -13,6 +13,8 @@ from processor.store.tables import payloads, restored, stored, watches
 WatchKey = tuple[str, str]
 """Payload and application name."""
 _JOINED: Final = watches.join(payloads, and_(payloads.c.payload == watches.c.payload, payloads.c.app == watches.c.app))
+_LONG_AGO: Final = 1
+"""For ``leased_until``: it was watched once, and is free."""
 _STATE: Final = tuple(
     payloads.c[name] for name in ("payload", "app", "application", "facts", "flags", "resolved", "expires_at")
 )
@@ -45,11 +47,16 @@ def end(connection: Connection, keys: Sequence[WatchKey], holder: str) -> None:
     connection.execute(delete(watches).where(_among(keys), watches.c.holder == holder))
 
 
-def release(connection: Connection, now: datetime, holder: str | None) -> None:
-    """Let others have the watches of ``holder``; None: of everybody."""
-    leased = watches.c.leased_until > stored(now)
-    mine = leased if holder is None else and_(leased, watches.c.holder == holder)
+def release(connection: Connection, now: datetime, holder: str) -> None:
+    """Let others have the watches of ``holder``."""
+    mine = and_(watches.c.leased_until > stored(now), watches.c.holder == holder)
     connection.execute(update(watches).where(mine).values(holder=None, leased_until=stored(now)))
+
+
+def free(connection: Connection) -> None:
+    """End the lease of every watch, whoever holds it."""
+    held = watches.c.holder.is_not(None)
+    connection.execute(update(watches).where(held).values(holder=None, leased_until=_LONG_AGO))
 
 
 def listed(connection: Connection, limit: int) -> list[Watch]:

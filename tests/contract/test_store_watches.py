@@ -117,14 +117,14 @@ def test_end(store: Store) -> None:
 
 
 def test_release(store: Store) -> None:
-    """What a holder gives back is there for others at once; with SQLite all is: nobody else can hold it."""
+    """What a holder gives back is there for others at once, and nothing else."""
     store.record([registered(1), registered(2)], NOW)
     claim(store, limit=1, holder="a")
     claim(store, limit=1, holder="b")
     store.release_watches(NOW, "a")
     again = claim(store, holder="c")
 
-    assert len(again) == (2 if store.exclusive else 1)
+    assert len(again) == 1
     assert all(watch.resumed for watch in again)
 
 
