@@ -155,7 +155,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "watch.unreachable": LogEvent("debug", "A payload's socket could not be opened; it is tried again."),
     "watch.unrecorded": LogEvent("error", "What a socket said could not be stored; the payload is looked up instead."),
     "watches.counted": LogEvent("info", "How many payloads are watched, and how many of their sockets are open."),
-    "watches.full": LogEvent("warning", "So many payloads are watched that more have to wait."),
+    "watches.full": LogEvent("warning", "So many payloads of these applications are watched that more have to wait."),
     "watches.unavailable": LogEvent("error", "The table of watches could not be read or written; it is tried again."),
     "walk.failed": LogEvent("error", "The guided walk of `processor dev` broke off; everything keeps running."),
 }

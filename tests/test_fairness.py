@@ -15,14 +15,15 @@ import pytest
 from processor.budget import Budget, Priority
 from processor.core.application import Application
 from processor.core.report import LookupDue, Report, WebhookReport
-from processor.store.entry import Reported
+from processor.store.entry import Reported, Watch
 from processor.store.facade import StoredTasks
 from processor.store.store import Store
 from processor.store.writer import Writer
 from processor.tasks import CLAIMED, UNCLAIMED, Sources, Tasks
+from processor.watcher import Pace
 from tests.core.payloads import NOW, POLICY
 from tests.test_tasks import SIGNED, Nodes
-from tests.watching import SHOPPER, Time, until
+from tests.watching import SHOPPER, Time, a_world, says, serving, until
 
 FLOODED = replace(SHOPPER, name="flooded", uuid=str(uuid4()))
 APPLICATIONS = {"flooded": FLOODED, "shop": SHOPPER}
@@ -128,3 +129,41 @@ async def test_look_does_not_wait_for_the_budget_of_another_application(url: str
         await until(lambda: "shop" in running.resolved)
 
     assert Counter(shop=1, flooded=10) == running.xumm.answered
+
+
+async def test_handshake_does_not_wait_for_those_of_another_application(tmp_path: Path) -> None:
+    """While one application's sockets take all handshakes that they may, the first of another is the next to begin."""
+    async with serving(says()) as server:
+        server.gate = asyncio.Event()
+        async with a_world(tmp_path, server, applications=APPLICATIONS, pace=Pace(handshakes=8, tick=0.01)) as world:
+            await asyncio.gather(*(world.record(gap(FLOODED)) for _ in range(40)))
+            await until(lambda: world.watcher.counts["watched"] == 40)
+            await until(lambda: world.watcher.counts["opening"] == server.handshakes > 0)
+            before = server.handshakes
+            watched = gap(SHOPPER)
+            await world.record(watched)
+            await until(lambda: server.handshakes == before + 1)
+            server.gate.set()
+
+            await until(lambda: watched.payload in server.open)
+            assert before < 8
+
+
+async def test_watch_does_not_wait_for_those_of_another_application(tmp_path: Path) -> None:
+    """While one application's watches take all sockets that they may, another has places of its own."""
+    async with (
+        serving(says()) as server,
+        a_world(tmp_path, server, applications=APPLICATIONS, pace=Pace(watches=20, tick=0.01)) as world,
+    ):
+        await asyncio.gather(*(world.record(gap(FLOODED)) for _ in range(40)))
+        await until(lambda: world.watcher.counts["open"] >= 14)
+        await asyncio.gather(*(world.record(gap(SHOPPER)) for _ in range(10)))
+        await until(lambda: world.watcher.counts["open"] >= 19)
+        held = Counter(watch.state.app for watch in await world.writer.run(_held))
+
+    assert held["flooded"] <= 15
+    assert held["shop"] >= 5
+
+
+def _held(store: Store) -> list[Watch]:
+    return [watch for watch in store.watches(100) if watch.holder is not None]

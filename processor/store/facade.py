@@ -95,10 +95,10 @@ class StoredWatches:
         self._instance = instance
         self._clock = clock
 
-    async def claim_watches(self, limit: int) -> Sequence[Watch]:
-        """Watches that nobody holds, leased to this process for `WATCH_LEASE`."""
+    async def claim_watches(self, rooms: Mapping[str, int]) -> Sequence[Watch]:
+        """Watches that nobody holds, of each application so many at most, leased to this process for `WATCH_LEASE`."""
         now = self._clock()
-        return await self._writer.run(lambda store: store.claim_watches(now, limit, self._instance, WATCH_LEASE))
+        return await self._writer.run(lambda store: store.claim_watches(now, rooms, self._instance, WATCH_LEASE))
 
     async def renew_watches(self, keys: Sequence[WatchKey]) -> Sequence[Watch]:
         """Those of ``keys`` that this process still holds, as they are now; for another `WATCH_LEASE`."""

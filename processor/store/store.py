@@ -167,10 +167,13 @@ class Store:
         with self.transaction() as connection:
             tasks.reschedule(connection, task, due_at)
 
-    def claim_watches(self, now: datetime, limit: int, holder: str, lease: timedelta) -> list[Watch]:
-        """Lease up to ``limit`` watches that nobody holds to ``holder``, those first that have waited the longest."""
+    def claim_watches(self, now: datetime, rooms: Mapping[str, int], holder: str, lease: timedelta) -> list[Watch]:
+        """Lease watches that nobody holds to ``holder``, of each application as many as it has room for.
+
+        Those come first that have waited the longest.
+        """
         with self.transaction() as connection:
-            return watches.claim(connection, now, limit, holder, lease)
+            return watches.claim(connection, now, rooms, holder, lease)
 
     def renew_watches(self, keys: Sequence[WatchKey], now: datetime, holder: str, lease: timedelta) -> list[Watch]:
         """Extend ``holder``'s leases on ``keys``; those of them that it still holds, as they are now."""

@@ -5,37 +5,32 @@ first of another is as near. A claim is recognised by ``attempts``, which grows 
 somebody is at it is another task: an answer that is on its way may be too old for it.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from functools import cache
-from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, TextClause, and_, delete, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, update
 
 from processor.store.entry import Claim, DueTask, Lane
 from processor.store.knowledge import STATE, state_of
+from processor.store.rows import first_of_each
 from processor.store.tables import payloads, restored, stored, tasks
 
 _JOINED: Final = tasks.join(payloads, and_(payloads.c.payload == tasks.c.payload, payloads.c.app == tasks.c.app))
 _TASK: Final = (tasks.c.id, tasks.c.kind, tasks.c.attempts, tasks.c.created_at)
 _FREE: Final[dict[str, None]] = {"holder": None, "leased_until": None}
-_LANES_AT_ONCE: Final = 100
-"""SQLite takes no more than 500 parts of a compound query."""
-_LANE: Final = """SELECT id, due_at FROM (
-    SELECT id, due_at FROM tasks
+_FIRST: Final = """SELECT id, due_at FROM tasks
     WHERE app = :app_{number} AND kind = :kind_{number} AND (leased_until IS NULL OR leased_until <= :now)
-    ORDER BY due_at LIMIT :room_{number} {lock}
-) AS lane_{number}"""
-_LOCK: Final = {"postgresql": "FOR UPDATE SKIP LOCKED"}
+    ORDER BY due_at LIMIT :room_{number} {lock}"""
 
 
 def claim(connection: Connection, now: datetime, rooms: Mapping[Lane, int], holder: str, lease: timedelta) -> Claim:
     """Lease what is due and leased to nobody, of each lane as much as it has room for, the longest due first."""
     at = stored(now)
-    first = dict(_first(connection, at, rooms))
-    due = [number for number, due_at in first.items() if due_at <= at]
-    later = [due_at for due_at in first.values() if due_at > at]
+    lanes = [{"app": app, "kind": kind, "room": room} for (app, kind), room in rooms.items()]
+    first = list(first_of_each(connection, _FIRST, lanes, now=at))
+    due = [number for number, due_at in first if due_at <= at]
+    later = [due_at for _, due_at in first if due_at > at]
     next_due_at = restored(min(later)) if later else None
     if not due:
         return Claim([], next_due_at)
@@ -43,22 +38,6 @@ def claim(connection: Connection, now: datetime, rooms: Mapping[Lane, int], hold
     taken = {"holder": holder, "leased_until": stored(now + lease), "attempts": tasks.c.attempts + 1}
     connection.execute(update(tasks).where(tasks.c.id.in_(due)).values(taken))
     return Claim(claimed, next_due_at)
-
-
-def _first(connection: Connection, at: int, rooms: Mapping[Lane, int]) -> Iterator[tuple[int, int]]:
-    """Number and due time of the first tasks of each lane that nobody holds, due or not."""
-    each = iter(rooms.items())
-    while some := list(islice(each, _LANES_AT_ONCE)):
-        values: dict[str, Any] = {"now": at}
-        for number, ((app, kind), room) in enumerate(some):
-            values |= {f"app_{number}": app, f"kind_{number}": kind, f"room_{number}": room}
-        yield from (tuple(row) for row in connection.execute(_lanes(len(some), connection.dialect.name), values))
-
-
-@cache
-def _lanes(count: int, dialect: str) -> TextClause:
-    lock = _LOCK.get(dialect, "")
-    return text(" UNION ALL ".join(_LANE.format(number=number, lock=lock) for number in range(count)))
 
 
 def _load(connection: Connection, numbers: Collection[int]) -> list[DueTask]:
@@ -90,7 +69,7 @@ def free(connection: Connection) -> None:
 def orphaned(connection: Connection, apps: Collection[str]) -> Mapping[str, int]:
     """The applications other than ``apps`` that tasks wait for, and how many. Looks at every task."""
     statement = select(tasks.c.app, func.count()).where(tasks.c.app.not_in(apps)).group_by(tasks.c.app)
-    return dict(connection.execute(statement).tuples().all())
+    return {str(app): int(number) for app, number in connection.execute(statement)}
 
 
 def _is_claim(task: DueTask) -> ColumnElement[bool]:

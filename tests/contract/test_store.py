@@ -259,12 +259,12 @@ def test_process_that_is_alone_takes_back_what_was_leased(url: str) -> None:
     with Store.open(url) as store:
         store.record([webhook(1), status(2, "opened")], NOW)
         store.claim_tasks(NOW, rooms(5), "killed", MINUTE)
-        store.claim_watches(NOW, 5, "killed", MINUTE)
+        store.claim_watches(NOW, {APP: 5}, "killed", MINUTE)
         store.acquire_lease("relay", "killed", MINUTE, NOW)
     with Store.open(url) as store:
         (mine,) = [store.exclusive]
         tasks = store.claim_tasks(NOW, rooms(5), "next", MINUTE).tasks
-        watches = store.claim_watches(NOW, 5, "next", MINUTE)
+        watches = store.claim_watches(NOW, {APP: 5}, "next", MINUTE)
         relay = store.acquire_lease("relay", "next", MINUTE, NOW)
 
     assert (int(mine), int(mine), mine) == (len(tasks), len(watches), relay)
