@@ -19,6 +19,7 @@ from processor.ledger import LedgerNodes, Lifetime, NodeAnswer, Transactions, re
 from processor.nodes import NETWORK_TRUSTED, OUTAGE, SEARCHED_LEDGERS
 from tests.core.payloads import ACCOUNT, NOW, PAYLOAD, SHOP, TXID, UNKNOWN, sign_in, snapshot
 from tests.peer import Peer, Reply, drips, everything_said, says, serving, serving_bytes
+from tests.watching import until
 
 FOUND: dict[str, Any] = {
     "hash": TXID,
@@ -151,16 +152,18 @@ async def test_failed_node_is_tried_by_one_alone() -> None:
 
 async def test_hung_nodes_of_one_network_keep_no_connection_of_another() -> None:
     """However many calls wait for nodes that do not answer, those of another network are asked at once."""
-    async with serving(drips(first=b"{")) as hung, serving(answers(FOUND, info=TESTNET_INFO)) as good:
-        async with LedgerNodes({"MAINNET": [hung.url], "TESTNET": [good.url]}) as ledger:
-            waiting = [asyncio.create_task(ledger.transaction(TXID, "MAINNET")) for _ in range(100)]
-            while len(hung.asked) < 32:
-                await asyncio.sleep(0.01)
-            answer = await ledger.transaction(TXID, "TESTNET")
-            waited_for = [call for call in waiting if not call.done()]
-            for call in waiting:
-                call.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+    async with (
+        serving(drips(first=b"{")) as hung,
+        serving(answers(FOUND, info=TESTNET_INFO)) as good,
+        LedgerNodes({"MAINNET": [hung.url], "TESTNET": [good.url]}) as ledger,
+    ):
+        waiting = [asyncio.create_task(ledger.transaction(TXID, "MAINNET")) for _ in range(100)]
+        await until(lambda: len(hung.asked) == 32)
+        answer = await ledger.transaction(TXID, "TESTNET")
+        waited_for = [call for call in waiting if not call.done()]
+        for call in waiting:
+            call.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
     assert FOUND == answer.result
     assert len(waiting) == len(waited_for)
