@@ -95,8 +95,11 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "registrations.dead_lettered": LogEvent(
         "error", "A command to watch a payload can never be done; its reason says why."
     ),
-    "registrations.deferred": LogEvent("error", "A command could not be stored; it stays in the queue."),
+    "registrations.deferred": LogEvent("error", "The store takes no commands; they wait, and are tried again."),
     "registrations.disconnected": LogEvent("warning", "The queue of commands is out of reach; it is tried again."),
+    "registrations.returned": LogEvent(
+        "warning", "Commands that the store has not taken for long went back to the queue as new ones."
+    ),
     "request.adopted": LogEvent("warning", "A sign request that had broken off was found at Xumm, and is followed."),
     "request.cancelled": LogEvent("info", "A sign request was withdrawn before anybody opened it."),
     "request.created": LogEvent("info", "A sign request stands at Xumm, and is followed to its end."),
