@@ -54,6 +54,8 @@ class RabbitSource:
         self._backoff = backoff or Backoff()
         self._republisher = Republisher(self._urls, name=f"consumers {queue} republisher")
         self._inbound: asyncio.Queue[RabbitDelivery | None] = asyncio.Queue()
+        self._handed: set[RabbitDelivery] = set()
+        self._settled = asyncio.Event()
         self._session: Session | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -77,10 +79,21 @@ class RabbitSource:
             delivery = await self._inbound.get()
             if delivery is None:
                 break
+            if delivery.redelivered:
+                await self._all_settled()
             if self.holds(delivery) and not self._stopping.is_set():
+                self._handed.add(delivery)
                 yield delivery
+            if delivery.redelivered:
+                await self._all_settled()
         if self._supervisor is not None and self._supervisor.done():
             self._supervisor.result()
+
+    async def _all_settled(self) -> None:
+        """Wait until nothing that was handed out is ours any more, or nothing more is to be handed out."""
+        while self._handed and not self._stopping.is_set():
+            self._settled.clear()
+            await self._settled.wait()
 
     async def ack(self, delivery: Delivery) -> None:
         """The message is done with."""
@@ -105,6 +118,7 @@ class RabbitSource:
         if self._stopping.is_set():
             return
         self._stopping.set()
+        self._settled.set()
         self._inbound.put_nowait(None)
         if self._session is not None:
             await self._session.cancel()
@@ -116,6 +130,9 @@ class RabbitSource:
         except Exception as error:
             held.session.lose(f"acknowledging failed: {describe(error)}")
             raise DeliveryLost(f"not acknowledged: {describe(error)}") from error
+        finally:
+            self._handed.discard(held)
+            self._settled.set()
 
     async def _replace(self, delivery: Delivery, exchange: str, key: str, reason: str) -> None:
         """Publish the copy, wait for its confirm, and only then acknowledge the original."""
@@ -153,6 +170,8 @@ class RabbitSource:
             log.warning("source.unavailable", queue=self._queue, reason=str(error))
         finally:
             self._session = None
+            self._handed.clear()
+            self._settled.set()
         if asyncio.get_running_loop().time() - began > STEADY_AFTER.total_seconds():
             self._backoff.reset()
 

@@ -1,16 +1,22 @@
-"""One connection with one channel and one consumer, living and dying together."""
+"""One connection with one channel and its consumers, living and dying together.
+
+The broker counts each message that a dead process had in hand, whether it was being handled or not, and after so many
+deaths puts it aside. So a session has one message in hand until it meets one that was never delivered before: what a
+dead process left stands at the head of the queue, and is taken one by one.
+"""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
 import aio_pika
 import aiormq.abc
-from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import ChannelNotFoundEntity
 from yarl import URL
 
@@ -46,6 +52,8 @@ class Session:
         """``patience`` is how long the broker may take to answer."""
         self.unsettled: set[RabbitDelivery] = set()
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.wide = False
+        """Whether more than one message is taken at a time."""
         self._url = url
         self._queue = queue
         self._prefetch = prefetch
@@ -53,7 +61,8 @@ class Session:
         self._receive = receive
         self._received = 0
         self._quiet_since: int | None = None
-        self._tag: str | None = None
+        self._tags: list[str] = []
+        self._switch = asyncio.Lock()
         self._connection: AbstractConnection | None = None
         self._channel: aiormq.abc.AbstractChannel | None = None
 
@@ -75,19 +84,21 @@ class Session:
 
     async def cancel(self) -> None:
         """Have the broker send nothing more; what it sent can still be settled."""
-        channel, tag, self._tag = self._channel, self._tag, None
-        if channel is None or tag is None or self.lost.done():
-            return
-        try:
-            await channel.basic_cancel(tag, timeout=self._patience)
-        except Exception as error:  # noqa: BLE001  however it failed, the session is of no use any more
-            self.lose(f"cancelling failed: {describe(error)}")
+        async with self._switch:
+            channel, tags, self._tags = self._channel, self._tags, []
+            if channel is None or self.lost.done():
+                return
+            try:
+                for tag in tags:
+                    await channel.basic_cancel(tag, timeout=self._patience)
+            except Exception as error:  # noqa: BLE001  however it failed, the session is of no use any more
+                self.lose(f"cancelling failed: {describe(error)}")
 
     async def watch(self, every: timedelta) -> str:
         """Examine the session now and then; return why it was lost."""
         while not self.lost.done():
             await asyncio.wait([self.lost], timeout=every.total_seconds())
-            if not self.lost.done() and self._tag is not None:
+            if not self.lost.done() and self._tags:
                 await self._examine()
         return self.lost.result()
 
@@ -118,11 +129,23 @@ class Session:
         self._connection.close_callbacks.add(self._on_connection_closed)
         channel = await self._connection.channel(publisher_confirms=False)
         channel.close_callbacks.add(self._on_channel_closed)
-        await channel.set_qos(prefetch_count=self._prefetch)
         self._channel = await channel.get_underlay_channel()
         self._channel.on_consumer_cancel_callbacks.add(self._on_cancelled)
         queue = await channel.get_queue(self._queue, ensure=False)
-        self._tag = await queue.consume(self._on_message)
+        self._consume = partial(_consume, channel, queue, self._on_message)
+        self._tags = [await self._consume(1)]
+
+    async def _widen(self) -> None:
+        """Take as many messages at a time as may be, from now on."""
+        async with self._switch:
+            if self.wide or not self._tags or self.lost.done():
+                return
+            self.wide = True
+            try:
+                async with asyncio.timeout(self._patience):
+                    self._tags += [await self._consume(self._prefetch - 1)] if self._prefetch > 1 else []
+            except Exception as error:  # noqa: BLE001  however it failed, the session is of no use any more
+                self.lose(f"consuming failed: {describe(error)}")
 
     async def _close(self) -> None:
         if self._connection is not None:
@@ -159,6 +182,8 @@ class Session:
         if not self.lost.done():
             self._received += 1
             self._receive(message, self)
+            if not message.redelivered:
+                await self._widen()
 
     async def _on_cancelled(self, _frame: object) -> None:
         self.lose("the broker cancelled the consumer")
@@ -168,6 +193,17 @@ class Session:
 
     def _on_connection_closed(self, _connection: object, error: BaseException | None = None) -> None:
         self.lose(f"connection closed: {describe(error)}" if error else "connection closed")
+
+
+async def _consume(
+    channel: AbstractChannel,
+    queue: AbstractQueue,
+    receive: Callable[[AbstractIncomingMessage], Awaitable[None]],
+    prefetch: int,
+) -> str:
+    """Begin to consume, with so many messages in hand at most beside those of other consumers; the consumer's tag."""
+    await channel.set_qos(prefetch_count=prefetch)
+    return await queue.consume(receive)
 
 
 async def connect(url: str, *, name: str) -> AbstractConnection:

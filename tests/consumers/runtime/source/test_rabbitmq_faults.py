@@ -40,6 +40,8 @@ from tests.servers.rabbitmq import RabbitMQ
 
 pytestmark = pytest.mark.rabbitmq
 
+GUILTY = 1
+"""The second of its queue."""
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -99,6 +101,34 @@ async def test_crash_between_commit_and_ack_leaves_one_effect(
     assert effects_then == [(payload_uuid(1), "0000000001")]
     assert await _effects_at(database_url) == [(payload_uuid(1), "0000000001"), (payload_uuid(2), "0000000001")]
     assert await broker.count() == 0
+
+
+async def test_crash_loop_costs_no_innocent(rabbitmq: RabbitMQ, broker: Broker, sqlite_url: str) -> None:
+    """Of 64 messages in hand one kills the process each time: it alone is put aside, and the others are handled."""
+    vhost = URL(broker.url).path.removeprefix("/")
+    limits = {"delivery-limit": 2, "dead-letter-exchange": DEAD_LETTERS, "dead-letter-routing-key": "orders"}
+    policy = {"pattern": "^orders$", "definition": limits, "apply-to": "queues"}
+    await asyncio.to_thread(rabbitmq.api, "PUT", f"policies/{vhost}/orders", policy)
+    for number in range(64):
+        await broker.publish(message(event("resolve.validated", number)))
+    command = ["-m", "tests.consumers.runtime.source.guilty_process", broker.url, sqlite_url, payload_uuid(GUILTY)]
+    died, running = 0, True
+    while running:
+        process = await asyncio.create_subprocess_exec(sys.executable, *command)
+        await until(lambda process=process: process.returncode is not None or _is_over(broker, sqlite_url))  # type: ignore[misc]  # bound now
+        running = process.returncode is not None
+        died += running
+    process.terminate()
+    await asyncio.wait_for(process.wait(), 30)
+    dead = await broker.take("orders.dead")
+
+    assert dead is not None
+    assert dead.message_id == event("resolve.validated", GUILTY).id
+    assert (3, 0, 0) == (died, await broker.count(), await broker.count("orders.dead"))
+
+
+async def _is_over(broker: Broker, database_url: str) -> bool:
+    return await broker.count("orders.dead") > 0 and await _has_effects(database_url, 63)
 
 
 async def test_poison_message_lands_in_the_dead_queue_with_its_story(broker: Broker, sqlite_url: str) -> None:
@@ -239,9 +269,8 @@ async def test_consumer_that_the_broker_forgot_is_noticed(broker: Broker, sqlite
     async with opened(Found(name="orders", consumer=Orders), settings), source:
         await until(broker.consumer_count)
         assert source._session is not None
-        session, tag = source._session, source._session._tag
+        session, (tag,) = source._session, source._session._tags
         assert session._channel is not None
-        assert tag is not None
         await session._channel.basic_cancel(tag)
         await until(session.lost.done)
         await until(broker.consumer_count)
