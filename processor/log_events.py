@@ -49,6 +49,9 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
         "error", "A consumer gave up on a message; the reason says why, `dead-letters redrive` brings it back."
     ),
     "event.handled": LogEvent("info", "A consumer handled an event, for the first and only time."),
+    "event.put_back": LogEvent(
+        "warning", "A message that was held for long, as without a database, went back to its queue as a new one."
+    ),
     "event.repeated": LogEvent("info", "An event came again after it had been handled, and was dropped."),
     "event.retried": LogEvent("warning", "A consumer failed on a message, which comes again after `wait` seconds."),
     "event.skipped": LogEvent("debug", "A consumer has no handler for an event."),

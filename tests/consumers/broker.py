@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -53,7 +54,9 @@ class Broker:
         return self._channel
 
     async def connect(self) -> None:
-        """Connect, anew if need be."""
+        """Connect, anew if need be. A connection that is only dropped would close itself whenever it is collected."""
+        with suppress(Exception):
+            await self.close()
         self._connection = await aio_pika.connect(self.url)
         self._channel = await self._connection.channel(on_return_raises=True)
 

@@ -18,13 +18,15 @@ from aio_pika.abc import AbstractIncomingMessage
 from consumers.runtime.backoff import Backoff
 from consumers.runtime.errors import DeliveryLost, SourceUnavailable
 from consumers.runtime.reason import describe
-from consumers.runtime.source.port import Delivery, attempts_in, first_seen_in, settlement_headers
+from consumers.runtime.source.port import Delivery, Headers, attempts_in, first_seen_in, settlement_headers
 from consumers.runtime.source.republisher import Republisher, copy_of
 from consumers.runtime.source.session import CALL_TIMEOUT, RabbitDelivery, Session
 from schemas.topology import DEAD_LETTERS, RETRIES, retry_queue
 
 log = structlog.get_logger()
 
+HOLD: Final = timedelta(minutes=20)
+"""How long a message is held. After 30 minutes the broker takes whoever holds one for dead."""
 STEADY_AFTER: Final = timedelta(seconds=30)
 """A session that lasted this long resets the backoff; one that merely began does not."""
 
@@ -36,7 +38,7 @@ class RabbitSource:
     ``patience`` how long the broker may take to answer.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  two arguments, and what tests turn
         self,
         urls: Sequence[str],
         queue: str,
@@ -44,6 +46,7 @@ class RabbitSource:
         prefetch: int = 64,
         watch_every: timedelta = timedelta(seconds=15),
         patience: timedelta = CALL_TIMEOUT,
+        hold: timedelta = HOLD,
         backoff: Backoff | None = None,
     ) -> None:
         self._urls = tuple(urls)
@@ -51,6 +54,7 @@ class RabbitSource:
         self._prefetch = prefetch
         self._watch_every = watch_every
         self._patience = patience
+        self._hold = hold
         self._backoff = backoff or Backoff()
         self._republisher = Republisher(self._urls, name=f"consumers {queue} republisher")
         self._inbound: asyncio.Queue[RabbitDelivery | None] = asyncio.Queue()
@@ -103,11 +107,20 @@ class RabbitSource:
     async def retry(self, delivery: Delivery, delay: timedelta, reason: str) -> None:
         """Deliver it again after ``delay``."""
         key = retry_queue(self._queue, int(delay.total_seconds()))
-        await self._replace(delivery, RETRIES, key, reason)
+        await self._replace(delivery, RETRIES, key, self._headers(delivery, reason))
 
     async def dead_letter(self, delivery: Delivery, reason: str) -> None:
         """Put it aside for good."""
-        await self._replace(delivery, DEAD_LETTERS, self._queue, reason)
+        await self._replace(delivery, DEAD_LETTERS, self._queue, self._headers(delivery, reason))
+
+    async def put_back(self, delivery: Delivery) -> None:
+        """Deliver it again as if for the first time."""
+        await self._replace(delivery, "", self._queue, delivery.headers)
+
+    def is_overdue(self, delivery: Delivery) -> bool:
+        """Whether it was held for so long that it should be put back, before the broker loses patience."""
+        held = asyncio.get_running_loop().time() - delivery.received_at if isinstance(delivery, RabbitDelivery) else 0.0
+        return held >= self._hold.total_seconds()
 
     def holds(self, delivery: Delivery) -> bool:
         """Whether ``delivery`` is unsettled and still ours."""
@@ -134,10 +147,12 @@ class RabbitSource:
             self._handed.discard(held)
             self._settled.set()
 
-    async def _replace(self, delivery: Delivery, exchange: str, key: str, reason: str) -> None:
+    def _headers(self, delivery: Delivery, reason: str) -> Headers:
+        return settlement_headers(delivery, queue=self._queue, reason=reason)
+
+    async def _replace(self, delivery: Delivery, exchange: str, key: str, headers: Headers) -> None:
         """Publish the copy, wait for its confirm, and only then acknowledge the original."""
         held = _claim(delivery)
-        headers = settlement_headers(delivery, queue=self._queue, reason=reason)
         try:
             await self._republisher.publish(exchange, key, copy_of(held.message, headers))
         except BaseException:
@@ -196,6 +211,7 @@ class RabbitSource:
             first_seen_at=first_seen_in(headers, datetime.now(UTC)),
             message=message,
             session=session,
+            received_at=asyncio.get_running_loop().time(),
         )
         session.unsettled.add(delivery)
         self._inbound.put_nowait(delivery)

@@ -35,6 +35,8 @@ class RabbitDelivery(Delivery):
 
     message: AbstractIncomingMessage
     session: "Session"
+    received_at: float
+    """By the event loop's clock."""
 
 
 Receive = Callable[[AbstractIncomingMessage, "Session"], None]

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import aio_pika
 import pytest
 from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
@@ -30,6 +31,7 @@ from schemas.topology import (
     HEADER_QUEUE,
     HEADER_REASON,
     HEADER_TRACEPARENT,
+    MAX_DELIVERIES,
 )
 from tests.consumers.broker import Broker, until
 from tests.consumers.events import event, message, payload_uuid, raw_message
@@ -125,6 +127,52 @@ async def test_crash_loop_costs_no_innocent(rabbitmq: RabbitMQ, broker: Broker, 
     assert dead is not None
     assert dead.message_id == event("resolve.validated", GUILTY).id
     assert (3, 0, 0) == (died, await broker.count(), await broker.count("orders.dead"))
+
+
+async def test_message_that_is_never_settled_is_put_aside_with_a_reason(broker: Broker, sqlite_url: str) -> None:
+    """One that came again and again goes to the dead letters before the broker puts it there without a word."""
+    await broker.publish(message(event("resolve.validated")))
+    for _ in range(MAX_DELIVERIES):
+        async with await aio_pika.connect(broker.url) as connection:
+            queue = await (await connection.channel()).get_queue("orders", ensure=False)
+            await until(lambda queue=queue: queue.get(fail=False))  # type: ignore[misc]  # bound now
+    async with consuming(broker.url, sqlite_url):
+        dead = await until(lambda: broker.take("orders.dead"))
+
+    assert f"it came {MAX_DELIVERIES} times without being settled, as after crashes" == dead.headers[HEADER_REASON]
+    assert await effects_at_rest(sqlite_url) == []
+
+
+async def test_suspects_are_handed_out_alone(broker: Broker) -> None:
+    """What another process gave back unsettled comes one by one, after what is in hand, and before what follows."""
+    other = await aio_pika.connect(broker.url)
+    queue = await (await other.channel()).get_queue("orders", ensure=False)
+    for number in range(3):
+        await broker.publish(message(event("sign.opened", number)))
+        await until(lambda: queue.get(fail=False))
+    async with RabbitSource([broker.url], "orders", prefetch=9) as source:
+        deliveries = source.deliveries()
+        await broker.publish(message(event("sign.opened", 3)))
+        in_hand = await asyncio.wait_for(anext(deliveries), 10)
+        await other.close()
+        for number in (4, 5):
+            await until(lambda number=number: _holds(source, number))  # type: ignore[misc]  # bound now
+            await broker.publish(message(event("sign.opened", number)))
+        handed, alone = [in_hand.event_id], []
+        while len(handed) < 6:
+            following = asyncio.ensure_future(anext(deliveries))
+            await asyncio.sleep(0.02)
+            alone.append(not following.done())
+            await source.ack(in_hand)
+            in_hand = await asyncio.wait_for(following, 10)
+            handed.append(in_hand.event_id)
+
+    assert [event("sign.opened", number).id for number in (3, 0, 1, 2, 4, 5)] == handed
+    assert [True, True, True, True, False] == alone
+
+
+def _holds(source: RabbitSource, number: int) -> bool:
+    return source._session is not None and len(source._session.unsettled) == number
 
 
 async def _is_over(broker: Broker, database_url: str) -> bool:
