@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from consumers.runtime.backoff import Backoff
 from consumers.runtime.composition import opened, run_consumer
 from consumers.runtime.database import Database
 from consumers.runtime.discovery import Found
-from consumers.runtime.errors import Fatal, SettleFailed
+from consumers.runtime.errors import DatabaseUnavailable, Fatal, SettleFailed
 from consumers.runtime.loop import Limits, Runtime
 from consumers.runtime.settings import Settings
 from consumers.runtime.source.rabbitmq import RabbitSource
@@ -107,10 +107,7 @@ async def test_crash_between_commit_and_ack_leaves_one_effect(
 
 async def test_crash_loop_costs_no_innocent(rabbitmq: RabbitMQ, broker: Broker, sqlite_url: str) -> None:
     """Of 64 messages in hand one kills the process each time: it alone is put aside, and the others are handled."""
-    vhost = URL(broker.url).path.removeprefix("/")
-    limits = {"delivery-limit": 2, "dead-letter-exchange": DEAD_LETTERS, "dead-letter-routing-key": "orders"}
-    policy = {"pattern": "^orders$", "definition": limits, "apply-to": "queues"}
-    await asyncio.to_thread(rabbitmq.api, "PUT", f"policies/{vhost}/orders", policy)
+    await limit_deliveries(rabbitmq, broker, 2)
     for number in range(64):
         await broker.publish(message(event("resolve.validated", number)))
     command = ["-m", "tests.consumers.runtime.source.guilty_process", broker.url, sqlite_url, payload_uuid(GUILTY)]
@@ -340,6 +337,48 @@ async def test_session_is_stalled_if_ready_messages_do_not_come_twice_in_a_row(
         found = session._is_stalled(ready)
 
     assert found == stalled
+
+
+@pytest.fixture
+def impatient(rabbitmq: RabbitMQ) -> Iterator[None]:
+    """A broker that closes the channel of whoever holds a message for 2 s, as it does after 30 minutes by default."""
+    rabbitmq.ctl("eval", _TIMES.format(timeout=2000, tick=200))
+    yield
+    rabbitmq.ctl("eval", _TIMES.format(timeout=1_800_000, tick=60_000))
+
+
+_TIMES = """application:set_env(rabbit, consumer_timeout, {timeout}),
+application:set_env(rabbit, channel_tick_interval, {tick})."""
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_message_outlasts_the_database(rabbitmq: RabbitMQ, broker: Broker, sqlite_url: str) -> None:
+    """While its database is away a message is held, put back and held again: the broker has nothing to count."""
+    await limit_deliveries(rabbitmq, broker, 1)
+    with capture_logs() as lines:
+        async with consuming(broker.url, sqlite_url, hold=timedelta(milliseconds=500)) as consumer:
+            consumer.failures = [DatabaseUnavailable("away")] * 100
+            await broker.publish(message(event("resolve.validated")))
+            await until(lambda: sum(line["event"] == "event.put_back" for line in lines) == 3)
+            consumer.failures.clear()
+            await until(lambda: effect_count(consumer))
+            await until(lambda: _is_empty(broker))
+
+    assert await broker.count("orders.dead") == 0
+    assert [line["attempts"] for line in lines if line["event"] == "event.handled"] == [1]
+    assert not _logged(lines, "source.lost")
+
+
+async def _is_empty(broker: Broker) -> bool:
+    return await broker.count() == 0
+
+
+async def limit_deliveries(rabbitmq: RabbitMQ, broker: Broker, limit: int) -> None:
+    """Put aside what comes more often than that without being settled, as the topology's policy does."""
+    vhost = URL(broker.url).path.removeprefix("/")
+    limits = {"delivery-limit": limit, "dead-letter-exchange": DEAD_LETTERS, "dead-letter-routing-key": "orders"}
+    policy = {"pattern": "^orders$", "definition": limits, "apply-to": "queues"}
+    await asyncio.to_thread(rabbitmq.api, "PUT", f"policies/{vhost}/orders", policy)
 
 
 @pytest.mark.postgres
