@@ -95,7 +95,7 @@ class Broker:
         exchange = await self.channel.get_exchange(EXCHANGE, ensure=False)
         await exchange.publish(_wire(message, headers), message.routing_key, mandatory=True)
 
-    async def publish_to(self, queue: str, message: Message, headers: dict[str, Any]) -> None:
+    async def publish_to(self, queue: str, message: Message, headers: dict[str, Any] | None = None) -> None:
         """Publish to one queue, confirmed."""
         await self.channel.default_exchange.publish(_wire(message, headers), queue, mandatory=True)
 

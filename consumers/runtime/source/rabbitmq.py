@@ -34,8 +34,10 @@ STEADY_AFTER: Final = timedelta(seconds=30)
 class RabbitSource:
     """Deliveries of ``queue``, which must exist: without it the source waits and says so.
 
-    ``urls`` are brokers of one cluster, tried in turn. ``watch_every`` is how often a session is examined, and
-    ``patience`` how long the broker may take to answer.
+    ``urls`` are brokers of one cluster, tried in turn. ``watch_every`` is how often a session is examined, ``patience``
+    how long the broker may take to answer, and ``hold`` how long a message may be in hand. It begins once nothing is
+    left in the queue of ``after`` that a dead process had in hand: what stands in one queue may kill, and what stands
+    in the other is not to be charged for it.
     """
 
     def __init__(  # noqa: PLR0913  two arguments, and what tests turn
@@ -48,6 +50,7 @@ class RabbitSource:
         patience: timedelta = CALL_TIMEOUT,
         hold: timedelta = HOLD,
         backoff: Backoff | None = None,
+        after: "RabbitSource | None" = None,
     ) -> None:
         self._urls = tuple(urls)
         self._queue = queue
@@ -63,6 +66,8 @@ class RabbitSource:
         self._session: Session | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._after = after
+        self._recovered = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         self._supervisor = asyncio.create_task(self._supervise())
@@ -126,6 +131,10 @@ class RabbitSource:
         """Whether ``delivery`` is unsettled and still ours."""
         return isinstance(delivery, RabbitDelivery) and delivery in delivery.session.unsettled
 
+    async def recover(self) -> None:
+        """Return once nothing is left in the queue that a dead process had in hand, or it can't be consumed."""
+        await self._recovered.wait()
+
     async def stop(self) -> None:
         """Take no more deliveries."""
         if self._stopping.is_set():
@@ -163,6 +172,8 @@ class RabbitSource:
     async def _supervise(self) -> None:
         """One session after another until stopped. Ends only by being cancelled or stopped."""
         try:
+            if self._after is not None:
+                await self._after.recover()
             turn = 0
             while not self._stopping.is_set():
                 await self._run_session(self._urls[turn % len(self._urls)])
@@ -182,6 +193,7 @@ class RabbitSource:
                 reason = await session.watch(self._watch_every)
                 log.warning("source.lost", queue=self._queue, reason=reason)
         except SourceUnavailable as error:
+            self._recovered.set()
             log.warning("source.unavailable", queue=self._queue, reason=str(error))
         finally:
             self._session = None
@@ -191,7 +203,14 @@ class RabbitSource:
             self._backoff.reset()
 
     def _new_session(self, url: str) -> Session:
-        return Session(url, self._queue, self._receive, prefetch=self._prefetch, patience=self._patience)
+        return Session(
+            url,
+            self._queue,
+            self._receive,
+            prefetch=self._prefetch,
+            patience=self._patience,
+            recovered=self._recovered,
+        )
 
     async def _pause(self) -> None:
         delay = self._backoff.next_delay().total_seconds()

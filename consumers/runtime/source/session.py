@@ -27,6 +27,8 @@ from consumers.runtime.source.port import Delivery
 CALL_TIMEOUT: Final = timedelta(seconds=10)
 CLOSE_TIMEOUT: Final = timedelta(seconds=10)
 HEARTBEAT_SECONDS: Final = 20
+RECOVERY_CHECK: Final = timedelta(seconds=1)
+"""How often it is asked whether more is to come of what a dead process had in hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,19 +51,31 @@ class Session:
     """
 
     def __init__(
-        self, url: str, queue: str, receive: Receive, *, prefetch: int, patience: timedelta = CALL_TIMEOUT
+        self,
+        url: str,
+        queue: str,
+        receive: Receive,
+        *,
+        prefetch: int,
+        patience: timedelta = CALL_TIMEOUT,
+        recovered: asyncio.Event | None = None,
     ) -> None:
-        """``patience`` is how long the broker may take to answer."""
+        """``patience`` is how long the broker may take to answer.
+
+        ``recovered`` is set once nothing is left in the queue that a dead process had in hand, as far as can be told.
+        """
+        self._recovered = recovered or asyncio.Event()
         self.unsettled: set[RabbitDelivery] = set()
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.wide = False
-        """Whether more than one message is taken at a time."""
         self._url = url
         self._queue = queue
         self._prefetch = prefetch
         self._patience = patience.total_seconds()
         self._receive = receive
         self._received = 0
+        self._received_before = 0
+        self._stall_check_at = 0.0
+        self._wide = False
         self._quiet_since: int | None = None
         self._tags: list[str] = []
         self._switch = asyncio.Lock()
@@ -98,10 +112,12 @@ class Session:
 
     async def watch(self, every: timedelta) -> str:
         """Examine the session now and then; return why it was lost."""
+        self._stall_check_at = asyncio.get_running_loop().time() + every.total_seconds()
         while not self.lost.done():
-            await asyncio.wait([self.lost], timeout=every.total_seconds())
+            pause = every if self._recovered.is_set() else min(every, RECOVERY_CHECK)
+            await asyncio.wait([self.lost], timeout=pause.total_seconds())
             if not self.lost.done() and self._tags:
-                await self._examine()
+                await self._examine(every)
         return self.lost.result()
 
     async def __aenter__(self) -> Self:
@@ -133,16 +149,18 @@ class Session:
         channel.close_callbacks.add(self._on_channel_closed)
         self._channel = await channel.get_underlay_channel()
         self._channel.on_consumer_cancel_callbacks.add(self._on_cancelled)
-        queue = await channel.get_queue(self._queue, ensure=False)
+        queue = await channel.get_queue(self._queue, ensure=True)
+        if not queue.declaration_result.message_count:
+            self._recovered.set()
         self._consume = partial(_consume, channel, queue, self._on_message)
         self._tags = [await self._consume(1)]
 
     async def _widen(self) -> None:
         """Take as many messages at a time as may be, from now on."""
         async with self._switch:
-            if self.wide or not self._tags or self.lost.done():
+            if self._wide or not self._tags or self.lost.done():
                 return
-            self.wide = True
+            self._wide = True
             try:
                 async with asyncio.timeout(self._patience):
                     self._tags += [await self._consume(self._prefetch - 1)] if self._prefetch > 1 else []
@@ -153,7 +171,7 @@ class Session:
         if self._connection is not None:
             await close(self._connection)
 
-    async def _examine(self) -> None:
+    async def _examine(self, every: timedelta) -> None:
         """Lose the session if the broker does not answer, has no consumer, or holds back what is ready."""
         if self._channel is None:
             return
@@ -168,8 +186,18 @@ class Session:
             return
         if not answer.consumer_count:
             self.lose("the broker knows no consumer")
-        elif self._is_stalled(answer.message_count or 0):
-            self.lose("the broker holds messages back")
+        if self._is_calm(answer.message_count or 0):
+            self._recovered.set()
+        now = asyncio.get_running_loop().time()
+        if now >= self._stall_check_at:
+            self._stall_check_at = now + every.total_seconds()
+            if self._is_stalled(answer.message_count or 0):
+                self.lose("the broker holds messages back")
+
+    def _is_calm(self, ready: int) -> bool:
+        """Whether no message is ready, none is being handled, and none was delivered since this was asked before."""
+        before, self._received_before = self._received_before, self._received
+        return not ready and not self.unsettled and before == self._received
 
     def _is_stalled(self, ready: int) -> bool:
         """Whether messages were ready, none was delivered and none is being handled, twice in a row."""
@@ -185,6 +213,7 @@ class Session:
             self._received += 1
             self._receive(message, self)
             if not message.redelivered:
+                self._recovered.set()
                 await self._widen()
 
     async def _on_cancelled(self, _frame: object) -> None:

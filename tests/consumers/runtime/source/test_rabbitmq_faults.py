@@ -109,21 +109,45 @@ async def test_crash_loop_costs_no_innocent(rabbitmq: RabbitMQ, broker: Broker, 
     """Of 64 messages in hand one kills the process each time: it alone is put aside, and the others are handled."""
     await limit_deliveries(rabbitmq, broker, 2)
     for number in range(64):
-        await broker.publish(message(event("resolve.validated", number)))
-    command = ["-m", "tests.consumers.runtime.source.guilty_process", broker.url, sqlite_url, payload_uuid(GUILTY)]
-    died, running = 0, True
-    while running:
-        process = await asyncio.create_subprocess_exec(sys.executable, *command)
-        await until(lambda process=process: process.returncode is not None or _is_over(broker, sqlite_url))  # type: ignore[misc]  # bound now
-        running = process.returncode is not None
-        died += running
-    process.terminate()
-    await asyncio.wait_for(process.wait(), 30)
+        await broker.publish_to("orders", message(event("resolve.validated", number)))
+    died = await deaths_until(broker, sqlite_url, "orders.dead")
     dead = await broker.take("orders.dead")
 
     assert dead is not None
     assert dead.message_id == event("resolve.validated", GUILTY).id
     assert (3, 0, 0) == (died, await broker.count(), await broker.count("orders.dead"))
+
+
+async def test_crash_loop_costs_no_innocent_of_another_queue(
+    rabbitmq: RabbitMQ, broker: Broker, sqlite_url: str
+) -> None:
+    """What kills the process stands in the second of its queues: those in the first are not charged again and again."""
+    await limit_deliveries(rabbitmq, broker, 2)
+    async with Broker(broker.url, "more-orders") as second:
+        await second.publish_to("more-orders", message(event("resolve.validated", GUILTY)))
+    for number in (0, *range(2, 64)):
+        await broker.publish_to("orders", message(event("resolve.validated", number)))
+    died = await deaths_until(broker, sqlite_url, "more-orders.dead")
+
+    assert (3, 0, 0) == (died, await broker.count(), await broker.count("orders.dead"))
+
+
+async def deaths_until(broker: Broker, database_url: str, dead: str) -> int:
+    """Have a process started whenever it died, until the guilty message is in ``dead`` and all others are handled."""
+
+    async def is_over() -> bool:
+        return await broker.count(dead) > 0 and await _has_effects(database_url, 63)
+
+    command = ["-m", "tests.consumers.runtime.source.guilty_process", broker.url, database_url, payload_uuid(GUILTY)]
+    died, running = 0, True
+    while running:
+        process = await asyncio.create_subprocess_exec(sys.executable, *command)
+        await until(lambda process=process: process.returncode is not None or is_over())  # type: ignore[misc]  # bound now
+        running = process.returncode is not None
+        died += running
+    process.terminate()
+    await asyncio.wait_for(process.wait(), 30)
+    return died
 
 
 async def test_message_that_is_never_settled_is_put_aside_with_a_reason(broker: Broker, sqlite_url: str) -> None:
@@ -170,10 +194,6 @@ async def test_suspects_are_handed_out_alone(broker: Broker) -> None:
 
 def _holds(source: RabbitSource, number: int) -> bool:
     return source._session is not None and len(source._session.unsettled) == number
-
-
-async def _is_over(broker: Broker, database_url: str) -> bool:
-    return await broker.count("orders.dead") > 0 and await _has_effects(database_url, 63)
 
 
 async def test_poison_message_lands_in_the_dead_queue_with_its_story(broker: Broker, sqlite_url: str) -> None:
@@ -376,9 +396,10 @@ async def _is_empty(broker: Broker) -> bool:
 async def limit_deliveries(rabbitmq: RabbitMQ, broker: Broker, limit: int) -> None:
     """Put aside what comes more often than that without being settled, as the topology's policy does."""
     vhost = URL(broker.url).path.removeprefix("/")
-    limits = {"delivery-limit": limit, "dead-letter-exchange": DEAD_LETTERS, "dead-letter-routing-key": "orders"}
-    policy = {"pattern": "^orders$", "definition": limits, "apply-to": "queues"}
-    await asyncio.to_thread(rabbitmq.api, "PUT", f"policies/{vhost}/orders", policy)
+    for queue in ("orders", "more-orders"):
+        limits = {"delivery-limit": limit, "dead-letter-exchange": DEAD_LETTERS, "dead-letter-routing-key": queue}
+        policy = {"pattern": f"^{queue}$", "definition": limits, "apply-to": "queues"}
+        await asyncio.to_thread(rabbitmq.api, "PUT", f"policies/{vhost}/{queue}", policy)
 
 
 @pytest.mark.postgres
