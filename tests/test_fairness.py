@@ -28,6 +28,7 @@ from tests.watching import SHOPPER, Time, a_world, says, serving, until
 FLOODED = replace(SHOPPER, name="flooded", uuid=str(uuid4()))
 APPLICATIONS = {"flooded": FLOODED, "shop": SHOPPER}
 BURST = 150
+PLACES = 4
 
 
 class StoppedClock:
@@ -49,10 +50,12 @@ class Xumm:
     def __init__(self) -> None:
         self.budgets = {name: Budget(clock=StoppedClock()) for name in APPLICATIONS}
         self.answered: Counter[str] = Counter()
+        self.urgent: list[bool] = []
 
     async def payload(self, application: Application, uuid: str, *, money: bool) -> bytes:
         await self.budgets[application.name].acquire(Priority.MONEY if money else Priority.POLL)
         self.answered[application.name] += 1
+        self.urgent.append(money)
         answer = SIGNED | {
             "meta": SIGNED["meta"] | {"uuid": uuid},
             "application": {"uuidv4": application.uuid},
@@ -68,7 +71,8 @@ class House:
         store = StoredTasks(writer, instance="one", clock=time.now)
         sources = Sources(payloads=self.xumm, transactions=Nodes())
         self.lanes = [
-            Tasks(store, sources, APPLICATIONS, clock=time.now, kinds=kinds) for kinds in (CLAIMED, UNCLAIMED)
+            Tasks(store, sources, APPLICATIONS, clock=time.now, kinds=kinds, places=PLACES)
+            for kinds in (CLAIMED, UNCLAIMED)
         ]
         writer.on_committed = lambda messages: self.resolved.extend(
             each.message.app for each in messages if each.message.type == "xumm.resolve.signed"
@@ -167,3 +171,17 @@ async def test_watch_does_not_wait_for_those_of_another_application(tmp_path: Pa
 
 def _held(store: Store) -> list[Watch]:
     return [watch for watch in store.watches(100) if watch.holder is not None]
+
+
+async def test_proof_goes_before_the_looks_of_its_own_application(tmp_path: Path) -> None:
+    """However many looks wait for an application's budget, its next call is for the proof that somebody waits for."""
+    async with house(f"sqlite:///{tmp_path}/f.db") as running:
+        budget = running.xumm.budgets["shop"]
+        await running.report(*(gap(SHOPPER) for _ in range(BURST)))
+        await until(lambda: budget.waiting == PLACES)
+        await running.report(signed(SHOPPER))
+        await until(lambda: budget.waiting == PLACES + 1)
+        budget.give_back()
+        await until(lambda: running.xumm.answered["shop"] == 11)
+
+    assert [False] * 10 + [True] == running.xumm.urgent
