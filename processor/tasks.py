@@ -9,6 +9,7 @@ import random
 from asyncio import Future
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -113,6 +114,7 @@ class Tasks:
         self._places = places
         self._lanes: Sequence[Lane] = [(app, kind) for app in applications for kind in kinds]
         self._taken: Counter[Lane] = Counter()
+        self._provers = ThreadPoolExecutor(_PROVERS, thread_name_prefix="proof")
         self._wake = asyncio.Event()
         self.on_task: Callable[[], None] = self.wake
         """Called when an answer made another task due. To be set before `run`, if that is somebody else's."""
@@ -124,6 +126,10 @@ class Tasks:
     async def run(self) -> None:
         """Run tasks until cancelled. A task that is cut off is claimed again when its lease has run out."""
         await self._tell_orphans()
+        with self._provers:
+            await self._run_due()
+
+    async def _run_due(self) -> None:
         async with asyncio.TaskGroup() as group:
             while True:
                 self._wake.clear()
@@ -206,7 +212,9 @@ class Tasks:
         match task.kind:
             case "fetch" | "poll":
                 body = await self._sources.payloads.payload(application, state.payload, money=task.kind == "fetch")
-                report = await asyncio.to_thread(snapshot_report, application, state.payload, body, self._clock())
+                report = await asyncio.get_running_loop().run_in_executor(
+                    self._provers, snapshot_report, application, state.payload, body, self._clock()
+                )
                 report = await self._sources.transactions.authorise(application, report)
                 _tell_doubt(report.snapshot)
                 return report
@@ -247,6 +255,8 @@ class Tasks:
 
 
 _LONGEST_PAUSE = timedelta(seconds=5)
+_PROVERS: Final = 2
+"""Threads that check signatures. The loop's own ones may all wait for a name server."""
 
 
 def _tell_doubt(snapshot: Snapshot) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -185,3 +186,17 @@ async def test_proof_goes_before_the_looks_of_its_own_application(tmp_path: Path
         await until(lambda: running.xumm.answered["shop"] == 11)
 
     assert [False] * 10 + [True] == running.xumm.urgent
+
+
+async def test_proof_does_not_wait_for_names_that_are_not_resolved(tmp_path: Path) -> None:
+    """Threads that look up hosts hang for long where a name server does: a proof has threads of its own."""
+    released = threading.Event()
+    loop = asyncio.get_running_loop()
+    try:
+        hung = [loop.run_in_executor(None, released.wait) for _ in range(64)]
+        async with house(f"sqlite:///{tmp_path}/f.db") as running:
+            await running.report(signed(SHOPPER))
+            await until(lambda: "shop" in running.resolved)
+    finally:
+        released.set()
+        await asyncio.gather(*hung)
