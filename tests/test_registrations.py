@@ -274,3 +274,25 @@ async def test_command_that_is_never_settled_is_put_aside(
 
 async def _gets(queue: AbstractQueue) -> bool:
     return await queue.get(fail=False) is not None
+
+
+async def test_session_that_comes_to_nothing_charges_one_command(
+    tmp_path: Path, amqp_url: str, channel: AbstractChannel
+) -> None:
+    """A process that ends before the store has taken anything had one command in hand, and not all that there are."""
+    await declare(channel)
+    for number in range(5):
+        await send(channel, COMMAND | {"payload": str(UUID(int=number, version=4))})
+    async with taking(f"sqlite:///{tmp_path}/r.db", amqp_url) as asked:
+        asked.apps.append("none before")
+        asked.gate.clear()
+        await until(lambda: len(asked.payloads) == 1)
+    await until(lambda: _is_ready(channel, 5))
+    queue = await channel.get_queue(WATCHES)
+    returned = [(await queue.get()).redelivered for _ in range(5)]
+
+    assert [True, False, False, False, False] == returned
+
+
+async def _is_ready(channel: AbstractChannel, number: int) -> bool:
+    return await ready(channel, WATCHES) == number
