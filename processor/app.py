@@ -59,7 +59,7 @@ from schemas.topology import COMMANDS, EXCHANGE
 _OTHER_FILES: Final = 2_000
 """Open files beside the sockets: clients of ours, the database, the broker."""
 _LOOKS: Final = 4
-"""Looks without a claim that go on at once: they wait for Xumm's rate limit most of the time."""
+"""Looks without a claim that go on at once for each application: they mostly wait for Xumm's rate limit."""
 API_PATH: Final = "/api/v1/platform/"
 
 log = structlog.get_logger()
@@ -132,7 +132,7 @@ class Processor:
             sources = await self._sources(stack)
             self.tasks = Tasks(self._task_store, sources, self.applications, clock=self._clock, kinds=CLAIMED)
             self.looks = Tasks(
-                self._task_store, sources, self.applications, clock=self._clock, kinds=UNCLAIMED, concurrency=_LOOKS
+                self._task_store, sources, self.applications, clock=self._clock, kinds=UNCLAIMED, places=_LOOKS
             )
             self.tasks.on_task = self.looks.on_task = self._wake
             self._runner = await self._listen(stack)

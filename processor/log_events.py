@@ -50,6 +50,9 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
         "error", "A consumer gave up on a message; the reason says why, `dead-letters redrive` brings it back."
     ),
     "event.handled": LogEvent("info", "A consumer handled an event, for the first and only time."),
+    "event.put_back": LogEvent(
+        "warning", "A message that was held for long, as without a database, went back to its queue as a new one."
+    ),
     "event.repeated": LogEvent("info", "An event came again after it had been handled, and was dropped."),
     "event.retried": LogEvent("warning", "A consumer failed on a message, which comes again after `wait` seconds."),
     "event.skipped": LogEvent("debug", "A consumer has no handler for an event."),
@@ -98,8 +101,11 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "registrations.dead_lettered": LogEvent(
         "error", "A command to watch a payload can never be done; its reason says why."
     ),
-    "registrations.deferred": LogEvent("error", "A command could not be stored; it stays in the queue."),
+    "registrations.deferred": LogEvent("error", "The store takes no commands; they wait, and are tried again."),
     "registrations.disconnected": LogEvent("warning", "The queue of commands is out of reach; it is tried again."),
+    "registrations.returned": LogEvent(
+        "warning", "Commands that the store has not taken for long went back to the queue as new ones."
+    ),
     "request.adopted": LogEvent("warning", "A sign request that had broken off was found at Xumm, and is followed."),
     "request.cancelled": LogEvent("info", "A sign request was withdrawn before anybody opened it."),
     "request.created": LogEvent("info", "A sign request stands at Xumm, and is followed to its end."),
@@ -163,7 +169,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "watch.unreachable": LogEvent("debug", "A payload's socket could not be opened; it is tried again."),
     "watch.unrecorded": LogEvent("error", "What a socket said could not be stored; the payload is looked up instead."),
     "watches.counted": LogEvent("info", "How many payloads are watched, and how many of their sockets are open."),
-    "watches.full": LogEvent("warning", "So many payloads are watched that more have to wait."),
+    "watches.full": LogEvent("warning", "So many payloads of these applications are watched that more have to wait."),
     "watches.unavailable": LogEvent("error", "The table of watches could not be read or written; it is tried again."),
     "walk.failed": LogEvent("error", "The guided walk of `processor dev` broke off; everything keeps running."),
 }

@@ -150,9 +150,12 @@ class Turns:
         return len(self._nodes)
 
     def in_turn(self) -> list[Node]:
-        """All nodes, in the order in which to ask them now."""
+        """All nodes, in the order in which to ask them now. One that failed is first for one caller, to be tried."""
         now, turned = self._clock(), self._nodes[self._first :] + self._nodes[: self._first]
-        return sorted(turned, key=lambda node: max(now, self._out_until.get(node, now)))
+        order = sorted(turned, key=lambda node: max(now, self._out_until.get(node, now)))
+        if self._out_until.get(order[0], now + 1) <= now:
+            self.failed(order[0])
+        return order
 
     def failed(self, node: Node) -> None:
         """Ask ``node`` last for a while."""

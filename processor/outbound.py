@@ -27,6 +27,7 @@ MAX_BODY: Final = 1024 * 1024
 
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
 _CONNECTIONS: Final = 32
+"""To one host: another that does not answer keeps none of them."""
 _JSON_TYPES: Final = ("", "text/plain", "application/octet-stream")
 _MAX_SECONDS_DIGITS: Final = 9
 
@@ -87,7 +88,7 @@ class Connections:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=self._tls or True),
+            connector=aiohttp.TCPConnector(limit=0, limit_per_host=_CONNECTIONS, ssl=self._tls or True),
             timeout=self._timeout,
             headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -42,9 +42,10 @@ class WatchingSettings(Section):
     enabled: bool = True
     """Whether sockets are opened. Without them, payloads are looked up when they expire, and nothing before."""
     max_watches: Annotated[int, Field(ge=1, le=100_000)] = 10_000
-    """Sockets that are open at once; further payloads wait."""
+    """Sockets that are open at once; further payloads wait. Half are shared out among the applications, the rest
+    goes to whoever comes first."""
     handshakes: Annotated[int, Field(ge=1, le=1000)] = 50
-    """Sockets that are being opened at once."""
+    """Sockets that are being opened at once, shared likewise."""
 
 
 class ApiSettings(Section):

@@ -7,7 +7,9 @@ until then it is tried again, and in the end a human is asked.
 import asyncio
 import random
 from asyncio import Future
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -22,7 +24,7 @@ from processor.core.report import DeadlinePassed, LedgerReport, LookupAbandoned,
 from processor.core.retry import LOOKUP, RetryDecision, decide_lookup
 from processor.core.settlement import Check, Fetch, next_step
 from processor.core.state import ENDED, PayloadState, names_of
-from processor.store.entry import DueTask, Recorded, Reported, TaskKind
+from processor.store.entry import Claim, DueTask, Lane, Recorded, Reported, TaskKind
 
 log = structlog.get_logger()
 
@@ -30,8 +32,15 @@ log = structlog.get_logger()
 class TaskStore(Protocol):
     """Where due work is kept. All of it raises `StoreError`."""
 
-    async def claim_tasks(self, limit: int, kinds: Collection[TaskKind]) -> Sequence[DueTask]:
-        """Due tasks, leased to this process for longer than a task can take. Nobody else gets them meanwhile."""
+    async def claim_tasks(self, rooms: Mapping[Lane, int]) -> Claim:
+        """Due tasks, of each lane as many as it has room for, leased to this process for longer than one can take.
+
+        Nobody else gets them meanwhile.
+        """
+        ...
+
+    async def orphaned_tasks(self, apps: Collection[str]) -> Mapping[str, int]:
+        """The applications other than ``apps`` that tasks wait for, and how many."""
         ...
 
     async def finish_task(self, task: DueTask) -> None:
@@ -40,10 +49,6 @@ class TaskStore(Protocol):
 
     async def reschedule_task(self, task: DueTask, delay: timedelta) -> None:
         """The task is due again after ``delay``."""
-        ...
-
-    async def next_task_in(self, kinds: Collection[TaskKind]) -> timedelta | None:
-        """How long until a task of ``kinds`` is due; None if there is none."""
         ...
 
     def record(self, entry: Reported) -> "Future[Recorded]":
@@ -86,7 +91,10 @@ UNCLAIMED: Final[tuple[TaskKind, ...]] = ("poll",)
 
 
 class Tasks:
-    """Runs due tasks of some kinds, a few at a time."""
+    """Runs due tasks of some kinds, a few at a time of each kind of each application.
+
+    Whoever waits for an application's budget of calls, or for a node that does not answer, keeps no place of another.
+    """
 
     def __init__(
         self,
@@ -96,15 +104,17 @@ class Tasks:
         *,
         clock: Callable[[], datetime],
         kinds: Collection[TaskKind] = CLAIMED,
-        concurrency: int = 16,
+        places: int = 16,
     ) -> None:
-        """Looks that wait for their turn at Xumm's API must not stand in the way of proofs: each has a runner."""
+        """``places`` of each lane."""
         self._store = store
         self._sources = sources
         self._applications = applications
         self._clock = clock
-        self._kinds = kinds
-        self._slots = concurrency
+        self._places = places
+        self._lanes: Sequence[Lane] = [(app, kind) for app in applications for kind in kinds]
+        self._taken: Counter[Lane] = Counter()
+        self._provers = ThreadPoolExecutor(_PROVERS, thread_name_prefix="proof")
         self._wake = asyncio.Event()
         self.on_task: Callable[[], None] = self.wake
         """Called when an answer made another task due. To be set before `run`, if that is somebody else's."""
@@ -115,40 +125,58 @@ class Tasks:
 
     async def run(self) -> None:
         """Run tasks until cancelled. A task that is cut off is claimed again when its lease has run out."""
-        running: set[asyncio.Task[None]] = set()
+        await self._tell_orphans()
+        with self._provers:
+            await self._run_due()
+
+    async def _run_due(self) -> None:
         async with asyncio.TaskGroup() as group:
             while True:
                 self._wake.clear()
-                for task in await self._claim(self._slots - len(running)):
-                    work = group.create_task(self._run(task), name=f"task-{task.kind}")
-                    running.add(work)
-                    work.add_done_callback(running.discard)
-                await self._pause(running)
+                claim = await self._claim()
+                for task in claim.tasks:
+                    self._begin(group, task)
+                await self._pause(claim.next_due_at)
 
-    async def _claim(self, free: int) -> Sequence[DueTask]:
-        if free <= 0:
-            return []
+    async def _claim(self) -> Claim:
+        rooms = {lane: room for lane in self._lanes if (room := self._places - self._taken[lane]) > 0}
+        if not rooms:
+            return Claim([], None)
         try:
-            return await self._store.claim_tasks(free, self._kinds)
+            return await self._store.claim_tasks(rooms)
         except StoreError as error:
             log.error("task.unclaimable", error=str(error))
-            return []
+            return Claim([], None)
 
-    async def _pause(self, running: set[asyncio.Task[None]]) -> None:
-        """Until a slot is free, and then until a task is due or somebody says so."""
-        if len(running) >= self._slots:
-            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            return
-        try:
-            delay = await self._store.next_task_in(self._kinds)
-        except StoreError:
-            delay = _LONGEST_PAUSE
-        seconds = min(_LONGEST_PAUSE if delay is None else delay, _LONGEST_PAUSE).total_seconds()
+    def _begin(self, group: asyncio.TaskGroup, task: DueTask) -> None:
+        lane = (task.state.app, task.kind)
+        self._taken[lane] += 1
+        work = group.create_task(self._run(task), name=f"task-{task.kind}")
+        work.add_done_callback(lambda _: self._end(lane))
+
+    def _end(self, lane: Lane) -> None:
+        self._taken[lane] -= 1
+        self.wake()
+
+    async def _pause(self, next_due_at: datetime | None) -> None:
+        """Until a task is due, a place is free, or somebody says so."""
+        seconds = _LONGEST_PAUSE.total_seconds()
+        if next_due_at is not None:
+            seconds = min(max((next_due_at - self._clock()).total_seconds(), 0.0), seconds)
         try:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
         except TimeoutError:
             return
+
+    async def _tell_orphans(self) -> None:
+        try:
+            orphaned = await self._store.orphaned_tasks(list(self._applications))
+        except StoreError as error:
+            log.error("task.unclaimable", error=str(error))
+            return
+        for app, number in orphaned.items():
+            log.error("task.orphaned", app=app, tasks=number, hint="the application is no longer configured")
 
     async def _run(self, task: DueTask) -> None:
         """One attempt; whatever goes wrong, the task stays."""
@@ -159,9 +187,9 @@ class Tasks:
                 log.error("task.unrecorded", error=str(error))
 
     async def _attempt(self, task: DueTask) -> None:
-        application = self._applications.get(task.state.app)
-        if application is None or application.uuid != task.state.application:
-            log.error("task.orphaned", hint="the application is no longer configured")
+        application = self._applications[task.state.app]
+        if application.uuid != task.state.application:
+            log.error("task.orphaned", tasks=1, hint="the application has another API key now")
             await self._store.reschedule_task(task, LOOKUP.cap)
             return
         if _is_forestalled(task, application):
@@ -184,7 +212,9 @@ class Tasks:
         match task.kind:
             case "fetch" | "poll":
                 body = await self._sources.payloads.payload(application, state.payload, money=task.kind == "fetch")
-                report = await asyncio.to_thread(snapshot_report, application, state.payload, body, self._clock())
+                report = await asyncio.get_running_loop().run_in_executor(
+                    self._provers, snapshot_report, application, state.payload, body, self._clock()
+                )
                 report = await self._sources.transactions.authorise(application, report)
                 _tell_doubt(report.snapshot)
                 return report
@@ -225,6 +255,8 @@ class Tasks:
 
 
 _LONGEST_PAUSE = timedelta(seconds=5)
+_PROVERS: Final = 2
+"""Threads that check signatures. The loop's own ones may all wait for a name server."""
 
 
 def _is_forestalled(task: DueTask, application: Application) -> bool:

@@ -6,19 +6,18 @@ task while it is open, and none while it waits for its next try.
 """
 
 import asyncio
-import heapq
 from asyncio import Future
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import count
 from typing import Any, Final, Protocol
 
 import structlog
 
 from processor.core.application import Application
 from processor.core.errors import StoreError
+from processor.core.shares import Lines, rooms
 from processor.core.watching import SILENCE, is_over, retry_delay
 from processor.listener import Listener, Sockets, Timing, Watched
 from processor.store.entry import OutboxMessage, Recorded, Reported, Watch
@@ -37,8 +36,8 @@ log = structlog.get_logger()
 class WatchStore(Protocol):
     """Where watches are kept. All of it raises `StoreError`."""
 
-    async def claim_watches(self, limit: int) -> Sequence[Watch]:
-        """Watches that nobody holds, leased to this process for much longer than `RENEW_SECONDS`."""
+    async def claim_watches(self, rooms: Mapping[str, int]) -> Sequence[Watch]:
+        """So many of each application that nobody holds, leased to us for much longer than `RENEW_SECONDS`."""
         ...
 
     async def renew_watches(self, keys: Sequence[WatchKey]) -> Sequence[Watch]:
@@ -50,7 +49,7 @@ class WatchStore(Protocol):
         ...
 
     async def release_watches(self) -> None:
-        """Whatever this process, or the one before it under its name, held is free."""
+        """Whatever this process holds is free."""
         ...
 
     def record(self, entry: Reported) -> "Future[Recorded]":
@@ -95,8 +94,7 @@ class Watcher:
         self._round_due = True
         self._next_round = 0.0
         self._watches: dict[WatchKey, Watched] = {}
-        self._waiting: list[tuple[float, int, Watched]] = []
-        self._number = count()
+        self._waiting = Lines[str, Watched](applications, self._pace.handshakes)
         self._renewals: deque[tuple[float, Watched]] = deque()
         self._ended: set[WatchKey] = set()
         self._opening: set[Watched] = set()
@@ -134,7 +132,6 @@ class Watcher:
 
     async def run(self) -> None:
         """Watch until cancelled; then close every socket, and let others have the watches."""
-        await self._try(self._store.release_watches())
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
@@ -209,19 +206,24 @@ class Watcher:
             self._ended.difference_update(keys)
 
     async def _claim(self) -> None:
-        room = min(BATCH, self._pace.watches - len(self._watches))
-        if room <= 0:
-            return
-        claimed = await self._try(self._store.claim_watches(room)) or ()
+        """Take on what there is room for, of each application in its share."""
+        most = max(1, BATCH // max(len(self._applications), 1))
+        wanted = {app: min(room, most) for app, room in self._rooms().items() if room}
+        claimed = (await self._try(self._store.claim_watches(wanted)) or ()) if wanted else ()
+        found = Counter(watch.state.app for watch in claimed)
         for watch in claimed:
             self._begin(watch)
-        if len(claimed) == room:
+        if any(found[app] == room for app, room in wanted.items()):
             self.wake()
+
+    def _rooms(self) -> dict[str, int]:
+        held = Counter(app for _, app in self._watches)
+        return rooms(self._pace.watches, {app: held[app] for app in self._applications})
 
     def _begin(self, watch: Watch) -> None:
         state = watch.state
-        application = self._applications.get(state.app)
-        if application is None or application.uuid != state.application:
+        application = self._applications[state.app]
+        if application.uuid != state.application:
             return  # the lease keeps it from being claimed again at once; its lookups tell that it is orphaned
         watched = Watched(application=application, state=state, gap=watch.resumed, unheard_since=watch.since)
         self._watches[watched.key] = watched
@@ -233,9 +235,9 @@ class Watcher:
         self._put_off(watched, timedelta(0))
 
     def _launch(self, group: asyncio.TaskGroup) -> None:
+        """Open sockets whose time has come, of each application in its share of handshakes."""
         now = self._time()
-        while self._waiting and self._waiting[0][0] <= now and len(self._opening) < self._pace.handshakes:
-            watched = heapq.heappop(self._waiting)[2]
+        while watched := self._waiting.take((each.state.app for each in self._opening), now):
             if self._is_held(watched):
                 self._opening.add(watched)
                 watched.task = group.create_task(self._follow(watched), name="watch")
@@ -261,7 +263,7 @@ class Watcher:
             self._put_off(watched, retry_delay(watched.failures, self._chance()))
 
     def _put_off(self, watched: Watched, delay: timedelta) -> None:
-        heapq.heappush(self._waiting, (self._time() + delay.total_seconds(), next(self._number), watched))
+        self._waiting.put(watched.state.app, watched, self._time() + delay.total_seconds())
 
     def _is_held(self, watched: Watched) -> bool:
         return self._watches.get(watched.key) is watched
@@ -285,8 +287,8 @@ class Watcher:
         self._counted_at, before, self._counts = self._time(), self._counts, self.counts
         if self._counts != before:
             log.info("watches.counted", **self._counts)
-        if self._counts["watched"] >= self._pace.watches:
-            log.warning("watches.full", limit=self._pace.watches, hint="the others wait, and are looked up at expiry")
+        if full := [app for app, room in self._rooms().items() if not room]:
+            log.warning("watches.full", apps=full, limit=self._pace.watches, hint="more are looked up at expiry")
 
     async def _try(self, work: Any, otherwise: Any = None) -> Any:
         """What ``work`` comes to; ``otherwise`` if the store does not do it, which is tried again later."""

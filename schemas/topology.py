@@ -29,6 +29,10 @@ LOG: Final = "xumm.log"
 RETRY_DELAYS_SECONDS: Final = (10, 60, 600)
 """How long a message waits before its first, second and third retry; the last delay serves all later ones."""
 
+MAX_DELIVERIES: Final = 15
+"""How often a message may come without being settled, as after crashes, before who consumes it puts it aside with a
+reason. Below the broker's own limit, which gives none."""
+
 DEFAULT_QUEUES: Final[dict[str, tuple[str, ...]]] = {
     "push-notifications": ("*.sign.#", "*.resolve.#"),
     "app-state": ("*.resolve.#",),

@@ -1,3 +1,4 @@
+import asyncio
 import json
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -18,6 +19,7 @@ from processor.ledger import LedgerNodes, Lifetime, NodeAnswer, Transactions, re
 from processor.nodes import NETWORK_TRUSTED, OUTAGE, SEARCHED_LEDGERS
 from tests.core.payloads import ACCOUNT, NOW, PAYLOAD, SHOP, TXID, UNKNOWN, sign_in, snapshot
 from tests.peer import Peer, Reply, drips, everything_said, says, serving, serving_bytes
+from tests.watching import until
 
 FOUND: dict[str, Any] = {
     "hash": TXID,
@@ -57,6 +59,7 @@ INFO = {
     "validated_ledger": {"seq": LAST, "hash": "AB"},
     "complete_ledgers": f"32570-89000000,{LAST - 600}-{LAST}",
 }
+TESTNET_INFO = INFO | {"network_id": 1}
 
 
 def answers(result: object, *, info: object = INFO, account: object = None) -> Reply:
@@ -129,6 +132,41 @@ async def test_next_node_is_asked_when_one_fails(reply: Reply) -> None:
     assert answer.result == FOUND
     assert [(line["event"], line["node"]) for line in logs] == [("node.failed", "127.0.0.1")]
     assert len(tx_calls(good)) == 1
+
+
+async def test_failed_node_is_tried_by_one_alone() -> None:
+    """When its time is over, one call finds out whether it answers again; those that come meanwhile pass it over."""
+    hands = Hands()
+    async with (
+        serving(drips(first=b"{")) as hung,
+        serving(answers(NOT_FOUND)) as good,
+        nodes(hung.url, good.url, hands=hands, timeout=_QUICK) as ledger,
+    ):
+        await ledger.transaction(TXID, "MAINNET")
+        asked = len(hung.asked)
+        hands.now += OUTAGE
+        await asyncio.gather(*(ledger.transaction(TXID, "MAINNET") for _ in range(20)))
+
+        assert (asked, 2) == (1, len(hung.asked))
+
+
+async def test_hung_nodes_of_one_network_keep_no_connection_of_another() -> None:
+    """However many calls wait for nodes that do not answer, those of another network are asked at once."""
+    async with (
+        serving(drips(first=b"{")) as hung,
+        serving(answers(FOUND, info=TESTNET_INFO)) as good,
+        LedgerNodes({"MAINNET": [hung.url], "TESTNET": [good.url]}) as ledger,
+    ):
+        waiting = [asyncio.create_task(ledger.transaction(TXID, "MAINNET")) for _ in range(100)]
+        await until(lambda: len(hung.asked) == 32)
+        answer = await ledger.transaction(TXID, "TESTNET")
+        waited_for = [call for call in waiting if not call.done()]
+        for call in waiting:
+            call.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert FOUND == answer.result
+    assert len(waiting) == len(waited_for)
 
 
 async def test_failed_node_is_asked_last_for_a_while() -> None:

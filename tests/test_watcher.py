@@ -366,7 +366,7 @@ async def test_crash_without_a_word_resumes_too(tmp_path: Path) -> None:
     async with serving(says()) as server:
         async with a_process(url, server, time, instance="before") as world:
             await world.register(PAYLOAD)
-            assert len(await world.watches.claim_watches(10)) == 1
+            assert len(await world.watches.claim_watches({"shop": 10})) == 1
         async with a_process(url, server, time, instance="after") as world, watching(world):
             await until(lambda: PAYLOAD in server.open)
 
@@ -381,7 +381,7 @@ async def test_takeover_after_a_crash(tmp_path: Path, postgres_url: str) -> None
         a_process(postgres_url, server, time, instance="alive") as alive,
     ):
         await dead.record(snapshot("open"))
-        assert len(await dead.watches.claim_watches(10)) == 1
+        assert len(await dead.watches.claim_watches({"shop": 10})) == 1
         async with watching(alive):
             await asyncio.sleep(0.1)
             assert not server.connections

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -26,6 +26,7 @@ from processor.store.store import Store
 from processor.store.writer import Writer
 from processor.watcher import Pace, Watcher
 from tests.core.payloads import APPLICATION, NOW, POLICY, SHOP
+from tests.store.samples import rooms
 
 Script = Callable[[ServerConnection, str], Awaitable[None]]
 
@@ -121,7 +122,16 @@ class Time:
 class World:
     """One process: a store, and a watcher on it whose time stands still."""
 
-    def __init__(self, writer: Writer, server: StatusServer, time: Time, *, instance: str, pace: Pace) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        server: StatusServer,
+        time: Time,
+        *,
+        instance: str,
+        pace: Pace,
+        applications: Mapping[str, Application],
+    ) -> None:
         self.writer = writer
         self.server = server
         self.time = time
@@ -131,7 +141,7 @@ class World:
         self.watcher = Watcher(
             self.watches,
             StatusSockets(server.url),
-            {"shop": SHOPPER},
+            applications,
             timing=Timing(clock=time.now, time=time.monotonic, chance=lambda: 0.0),
             on_task=self._wake,
             pace=pace,
@@ -156,8 +166,10 @@ class World:
     async def due(self, seconds: float = 0) -> list[str]:
         """The kinds of the tasks that are due, now or so much later."""
         at = self.time.now() + timedelta(seconds=seconds)
-        tasks = await self.writer.run(lambda store: store.claim_tasks(at, 1000, "test", timedelta(microseconds=1)))
-        return sorted(task.kind for task in tasks)
+        claim = await self.writer.run(
+            lambda store: store.claim_tasks(at, rooms(1000), "test", timedelta(microseconds=1))
+        )
+        return sorted(task.kind for task in claim.tasks)
 
     async def watched(self) -> int:
         """How many watches stand in the store."""
@@ -179,12 +191,18 @@ class World:
 
 @asynccontextmanager
 async def a_process(
-    url: str, server: StatusServer, time: Time | None = None, *, instance: str = "one", pace: Pace | None = None
+    url: str,
+    server: StatusServer,
+    time: Time | None = None,
+    *,
+    instance: str = "one",
+    pace: Pace | None = None,
+    applications: Mapping[str, Application] | None = None,
 ) -> AsyncIterator[World]:
     """A process with its store, whose watcher does not run yet."""
-    time = time or Time()
+    time, pace, applications = time or Time(), pace or Pace(tick=0.01), applications or {"shop": SHOPPER}
     async with Writer(partial(Store.open, url), clock=time.now) as writer:
-        yield World(writer, server, time, instance=instance, pace=pace or Pace(tick=0.01))
+        yield World(writer, server, time, instance=instance, pace=pace, applications=applications)
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import structlog
@@ -29,9 +29,16 @@ async def run_until_signal(found: Found, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    queues = found.consumer.queues()
-    sources = {queue: RabbitSource(settings.brokers, queue, prefetch=settings.prefetch) for queue in queues}
-    await run_consumer(found, settings, sources, stop)
+    await run_consumer(found, settings, sources_of(settings.brokers, found.consumer, prefetch=settings.prefetch), stop)
+
+
+def sources_of(urls: Sequence[str], consumer: type[Consumer], *, prefetch: int) -> Mapping[str, Source]:
+    """A source for each queue of ``consumer``, each after the one before it."""
+    sources: dict[str, RabbitSource] = {}
+    before: RabbitSource | None = None
+    for queue in consumer.queues():
+        before = sources[queue] = RabbitSource(urls, queue, prefetch=prefetch, after=before)
+    return sources
 
 
 async def run_consumer(found: Found, settings: Settings, sources: Mapping[str, Source], stop: asyncio.Event) -> None:

@@ -16,8 +16,17 @@ from consumers.runtime.decoder import AnyEvent, Decoded, Undecodable, UnknownEve
 from consumers.runtime.errors import DatabaseUnavailable, DeliveryLost, Retry, SettleFailed
 from consumers.runtime.inbox import Inbox
 from consumers.runtime.reason import describe
-from consumers.runtime.source.port import Delivery, Source
-from consumers.runtime.verdict import MAX_ATTEMPTS, Done, GiveUp, TryLater, Verdict, judge
+from consumers.runtime.source.port import Delivery, Source, returns_in
+from consumers.runtime.verdict import (
+    MAX_ATTEMPTS,
+    Done,
+    GiveUp,
+    PutBack,
+    TryLater,
+    Verdict,
+    judge,
+    judge_returns,
+)
 
 log = structlog.get_logger()
 
@@ -109,6 +118,8 @@ class Runtime:
                 await self._settle(delivery, verdict)
 
     async def _decide(self, delivery: Delivery, decoded: Decoded) -> Verdict | None:
+        if (verdict := judge_returns(returns_in(delivery.headers))) is not None:
+            return verdict
         match decoded:
             case Undecodable(reason=reason):
                 return GiveUp(reason=f"undecodable: {reason}")
@@ -125,6 +136,8 @@ class Runtime:
         """The verdict on one try; None if the delivery was lost meanwhile. An unavailable database is waited for."""
         backoff = Backoff()
         while self._source.holds(delivery):
+            if self._source.is_overdue(delivery):
+                return PutBack()
             try:
                 await self._handle_in_time(delivery, event, handler)
             except DatabaseUnavailable as error:
@@ -196,6 +209,9 @@ class Runtime:
             case TryLater(delay=delay, reason=reason):
                 await self._source.retry(delivery, delay, reason)
                 log.warning("event.retried", reason=reason, attempts=attempts, wait=delay.total_seconds())
+            case PutBack():
+                await self._source.put_back(delivery)
+                log.warning("event.put_back")
             case GiveUp(reason=reason):
                 await self._source.dead_letter(delivery, reason)
                 log.error("event.dead_lettered", reason=reason, attempts=attempts)

@@ -6,7 +6,7 @@ from typing import Final
 
 from consumers.runtime.errors import Fatal, Retry
 from consumers.runtime.reason import clean, describe
-from schemas.topology import RETRY_DELAYS_SECONDS
+from schemas.topology import MAX_DELIVERIES, RETRY_DELAYS_SECONDS
 
 MAX_ATTEMPTS: Final = 5
 
@@ -31,7 +31,19 @@ class GiveUp:
     reason: str
 
 
-Verdict = Done | TryLater | GiveUp
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBack:
+    """Have it delivered again as if for the first time: it was held for long, and nothing is known against it."""
+
+
+Verdict = Done | TryLater | GiveUp | PutBack
+
+
+def judge_returns(returns: int) -> GiveUp | None:
+    """The fate of a message that came ``returns`` times before without being settled; None: it is to be handled."""
+    if returns < MAX_DELIVERIES:
+        return None
+    return GiveUp(reason=f"it came {returns} times without being settled, as after crashes")
 
 
 def judge(error: Exception, *, attempts: int, max_attempts: int = MAX_ATTEMPTS) -> Verdict:

@@ -32,6 +32,7 @@ class RetryDecision:
 LOOKUP: Final = Backoff(first=timedelta(seconds=2), cap=timedelta(minutes=10))
 CONNECT: Final = Backoff(first=timedelta(milliseconds=250), cap=timedelta(seconds=30))
 PUBLISH: Final = Backoff(first=timedelta(milliseconds=200), cap=timedelta(seconds=15))
+STORE: Final = Backoff(first=timedelta(milliseconds=250), cap=timedelta(seconds=5))
 REQUEST: Final = Backoff(first=timedelta(milliseconds=300), cap=timedelta(seconds=3))
 REQUEST_ATTEMPTS: Final = 4
 IDEMPOTENT: Final = frozenset({"GET", "DELETE"})

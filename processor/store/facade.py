@@ -1,12 +1,12 @@
 """The store as the relay and the tasks see it: their ports, over one writer."""
 
 from asyncio import Future
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from processor.core.errors import StoreError
-from processor.store.entry import DueTask, OutboxMessage, Recorded, Reported, TaskKind, Watch
+from processor.store.entry import Claim, DueTask, Lane, OutboxMessage, Recorded, Reported, Watch
 from processor.store.watches import WatchKey
 from processor.store.writer import Writer
 
@@ -66,10 +66,14 @@ class StoredTasks:
         self._instance = instance
         self._clock = clock
 
-    async def claim_tasks(self, limit: int, kinds: Collection[TaskKind]) -> Sequence[DueTask]:
-        """Due tasks, leased to this process for `TASK_LEASE`."""
+    async def claim_tasks(self, rooms: Mapping[Lane, int]) -> Claim:
+        """Due tasks, of each lane as many as it has room for, leased to this process for `TASK_LEASE`."""
         now = self._clock()
-        return await self._writer.run(lambda store: store.claim_tasks(now, limit, self._instance, TASK_LEASE, kinds))
+        return await self._writer.run(lambda store: store.claim_tasks(now, rooms, self._instance, TASK_LEASE))
+
+    async def orphaned_tasks(self, apps: Collection[str]) -> Mapping[str, int]:
+        """The applications other than ``apps`` that tasks wait for, and how many."""
+        return await self._writer.run(lambda store: store.orphaned_tasks(apps))
 
     async def finish_task(self, task: DueTask) -> None:
         """The task is done, unless it was asked for again meanwhile."""
@@ -79,11 +83,6 @@ class StoredTasks:
         """The task is due again after ``delay``."""
         due_at = self._clock() + delay
         await self._writer.run(lambda store: store.reschedule_task(task, due_at))
-
-    async def next_task_in(self, kinds: Collection[TaskKind]) -> timedelta | None:
-        """How long until a task is due; None if there is none."""
-        due_at = await self._writer.run(lambda store: store.next_task_due(kinds))
-        return None if due_at is None else max(due_at - self._clock(), timedelta(0))
 
     def record(self, entry: Reported) -> "Future[Recorded]":
         """Apply a report."""
@@ -98,10 +97,10 @@ class StoredWatches:
         self._instance = instance
         self._clock = clock
 
-    async def claim_watches(self, limit: int) -> Sequence[Watch]:
-        """Watches that nobody holds, leased to this process for `WATCH_LEASE`."""
+    async def claim_watches(self, rooms: Mapping[str, int]) -> Sequence[Watch]:
+        """Watches that nobody holds, of each application so many at most, leased to this process for `WATCH_LEASE`."""
         now = self._clock()
-        return await self._writer.run(lambda store: store.claim_watches(now, limit, self._instance, WATCH_LEASE))
+        return await self._writer.run(lambda store: store.claim_watches(now, rooms, self._instance, WATCH_LEASE))
 
     async def renew_watches(self, keys: Sequence[WatchKey]) -> Sequence[Watch]:
         """Those of ``keys`` that this process still holds, as they are now; for another `WATCH_LEASE`."""
@@ -113,7 +112,7 @@ class StoredWatches:
         await self._writer.run(lambda store: store.end_watches(keys, self._instance))
 
     async def release_watches(self) -> None:
-        """Whatever this process, or the one before it, held is free."""
+        """Whatever this process holds is free."""
         now = self._clock()
         await self._writer.run(lambda store: store.release_watches(now, self._instance))
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, or_, select
 
+from processor.store import tasks, watches
 from processor.store.rows import insert_into
 from processor.store.tables import leases, stored
 
@@ -41,3 +42,10 @@ def rehearse(connection: Connection, holder: str, now: datetime) -> None:
     connection.execute(insert.on_conflict_do_update(index_elements=[leases.c.name], set_=row))
     past = leases.c.name.startswith(_REHEARSAL) & (leases.c.until < stored(now - _REHEARSAL_KEPT))
     connection.execute(delete(leases).where(past))
+
+
+def take_back(connection: Connection) -> None:
+    """End every lease there is. For a process that is alone: whoever held one is dead."""
+    connection.execute(delete(leases))
+    tasks.free(connection)
+    watches.free(connection)

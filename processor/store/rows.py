@@ -1,10 +1,11 @@
 """Many rows with one statement, as plain tuples: what SQLAlchemy does for a value is done once, not for each row."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Dialect, Executable, Table
+from sqlalchemy import Column, Connection, Dialect, Executable, Table, TextClause, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -18,6 +19,27 @@ def driver(connection: Connection) -> Any:
     `Database` translates as it does SQLAlchemy's.
     """
     return connection.connection.cursor()
+
+
+def first_of_each(
+    connection: Connection, part: str, lanes: Sequence[Mapping[str, Any]], **common: Any
+) -> Iterator[Any]:
+    """The rows that ``part``, a SELECT, finds for each of ``lanes``, locked where others write too.
+
+    A value of a lane stands in it as ``:name_{number}``, one that all have in ``common`` as ``:name``, and ``{lock}``
+    where the lock belongs.
+    """
+    lock = _LOCKS.get(connection.dialect.name, "")
+    for start in range(0, len(lanes), _LANES_AT_ONCE):
+        some = lanes[start : start + _LANES_AT_ONCE]
+        own = {f"{name}_{number}": value for number, lane in enumerate(some) for name, value in lane.items()}
+        yield from connection.execute(_union(part, len(some), lock), {**common, **own})
+
+
+@cache
+def _union(part: str, count: int, lock: str) -> TextClause:
+    lanes = (f"({part.format(number=number, lock=lock)}) AS lane_{number}" for number in range(count))
+    return text(" UNION ALL ".join(f"SELECT * FROM {lane}" for lane in lanes))  # noqa: S608  of constants and numbers
 
 
 class Insertion:
@@ -66,6 +88,9 @@ class Upsert:
             driver(connection).executemany(self._sql, rows)
 
 
+_LANES_AT_ONCE: Final = 100
+"""SQLite takes no more than 500 parts of a compound query."""
+_LOCKS: Final = {"postgresql": "FOR UPDATE SKIP LOCKED"}
 _MOST_ROWS: Final = 64
 _ROW: Final = re.compile(r"VALUES (\([^()]*\))")
 

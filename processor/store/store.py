@@ -1,10 +1,10 @@
 """The store: what must survive, behind methods that each are one transaction."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Concatenate, Final, ParamSpec, Self, TypeVar, get_args
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import Connection, Dialect, select
 
@@ -13,13 +13,14 @@ from processor.core.state import PayloadState
 from processor.store import deliveries, leases, outbox, outcomes, retention, tasks, watches
 from processor.store.database import Database, open_database, open_read_only
 from processor.store.entry import (
+    Claim,
     DeliveryRecord,
     DueTask,
     Entry,
+    Lane,
     OutboxMessage,
     QuarantinedBody,
     Recorded,
-    TaskKind,
     Watch,
 )
 from processor.store.knowledge import STATE, UNKNOWN, state_of
@@ -33,7 +34,6 @@ from processor.store.watches import WatchKey
 
 T = TypeVar("T")
 P = ParamSpec("P")
-TASK_KINDS: Final = get_args(TaskKind)
 
 
 class Store:
@@ -53,10 +53,11 @@ class Store:
     def open(cls, url: str, keyring: Keyring | None = None) -> Self:
         """Open ``sqlite:////path`` or ``postgresql://...`` and bring it to the newest revision.
 
-        Without a ``keyring`` no user tokens are kept. Raises `StoreLocked` if another process has the SQLite file.
+        The one process of an SQLite file takes back what the one before it had leased. Without a ``keyring`` no user
+        tokens are kept. Raises `StoreLocked` if another process has the SQLite file.
         """
         store = cls(open_database(url), keyring)
-        store._prepare(upgrade)
+        store._prepare(store._make_current)
         return store
 
     @classmethod
@@ -74,6 +75,11 @@ class Store:
         except BaseException:
             self.close()
             raise
+
+    def _make_current(self, connection: Connection) -> None:
+        upgrade(connection)
+        if self.exclusive:
+            leases.take_back(connection)
 
     @property
     def exclusive(self) -> bool:
@@ -157,12 +163,15 @@ class Store:
             self.depth = outbox.depth(connection)
         return self.depth
 
-    def claim_tasks(
-        self, now: datetime, limit: int, holder: str, lease: timedelta, kinds: Collection[TaskKind] = TASK_KINDS
-    ) -> list[DueTask]:
-        """Lease up to ``limit`` due tasks of ``kinds`` to ``holder``, the longest due first."""
+    def claim_tasks(self, now: datetime, rooms: Mapping[Lane, int], holder: str, lease: timedelta) -> Claim:
+        """Lease due tasks to ``holder``, of each lane as many as it has room for, the longest due first."""
         with self.transaction() as connection:
-            return tasks.claim(connection, now, limit, holder, lease, kinds)
+            return tasks.claim(connection, now, rooms, holder, lease)
+
+    def orphaned_tasks(self, apps: Collection[str]) -> Mapping[str, int]:
+        """The applications other than ``apps`` that tasks wait for, and how many."""
+        with self.transaction() as connection:
+            return tasks.orphaned(connection, apps)
 
     def finish_task(self, task: DueTask) -> None:
         """Remove a task; if it was asked for again meanwhile, only release it."""
@@ -174,15 +183,13 @@ class Store:
         with self.transaction() as connection:
             tasks.reschedule(connection, task, due_at)
 
-    def next_task_due(self, kinds: Collection[TaskKind] = TASK_KINDS) -> datetime | None:
-        """When the next task of ``kinds`` becomes due, or the lease on one runs out. None if there is none."""
-        with self.transaction() as connection:
-            return tasks.next_due(connection, kinds)
+    def claim_watches(self, now: datetime, rooms: Mapping[str, int], holder: str, lease: timedelta) -> list[Watch]:
+        """Lease watches that nobody holds to ``holder``, of each application as many as it has room for.
 
-    def claim_watches(self, now: datetime, limit: int, holder: str, lease: timedelta) -> list[Watch]:
-        """Lease up to ``limit`` watches that nobody holds to ``holder``, those first that have waited the longest."""
+        Those come first that have waited the longest.
+        """
         with self.transaction() as connection:
-            return watches.claim(connection, now, limit, holder, lease)
+            return watches.claim(connection, now, rooms, holder, lease)
 
     def renew_watches(self, keys: Sequence[WatchKey], now: datetime, holder: str, lease: timedelta) -> list[Watch]:
         """Extend ``holder``'s leases on ``keys``; those of them that it still holds, as they are now."""
@@ -195,9 +202,9 @@ class Store:
             watches.end(connection, keys, holder)
 
     def release_watches(self, now: datetime, holder: str) -> None:
-        """Let others have ``holder``'s watches; if nobody else writes to the database, everybody's are ``holder``'s."""
+        """Let others have ``holder``'s watches."""
         with self.transaction() as connection:
-            watches.release(connection, now, None if self.exclusive else holder)
+            watches.release(connection, now, holder)
 
     def watches(self, limit: int = 100) -> list[Watch]:
         """The watches that have lasted the longest."""

@@ -65,7 +65,7 @@ tasks: Final = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("holder", Text),
     Column("leased_until", BigInteger),
-    Index("tasks_due", "due_at"),
+    Index("tasks_due", "app", "kind", "due_at"),
     Index(
         "tasks_leased",
         "leased_until",
@@ -112,7 +112,7 @@ watches: Final = Table(
     Column("since", BigInteger, nullable=False),
     Column("holder", Text),
     Column("leased_until", BigInteger, nullable=False),
-    Index("watches_leased", "leased_until"),
+    Index("watches_leased", "app", "leased_until"),
 )
 """The payloads whose sockets are watched; until when follows from their state. ``leased_until`` is 0 for one that was
 never watched: whatever it was before, what was said then was heard by nobody."""

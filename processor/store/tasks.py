@@ -1,57 +1,54 @@
 """Due work: claimed for a while by one, finished or put off by whoever claimed it.
 
-A claim is recognised by ``attempts``, which grows with each. What is asked for again while somebody is at it is another
-task: an answer that is on its way may be too old for it.
+Each kind of task of each application is a lane of its own, and is claimed by itself: however much waits in one, the
+first of another is as near. A claim is recognised by ``attempts``, which grows with each. What is asked for again while
+somebody is at it is another task: an answer that is on its way may be too old for it.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, update
 
-from processor.store.entry import DueTask, TaskKind
+from processor.store.entry import Claim, DueTask, Lane
 from processor.store.knowledge import STATE, state_of
+from processor.store.rows import first_of_each
 from processor.store.tables import payloads, restored, stored, tasks
 
 _JOINED: Final = tasks.join(payloads, and_(payloads.c.payload == tasks.c.payload, payloads.c.app == tasks.c.app))
 _TASK: Final = (tasks.c.id, tasks.c.kind, tasks.c.attempts, tasks.c.created_at)
 _FREE: Final[dict[str, None]] = {"holder": None, "leased_until": None}
+_FIRST: Final = """SELECT id, due_at FROM tasks
+    WHERE app = :app_{number} AND kind = :kind_{number} AND (leased_until IS NULL OR leased_until <= :now)
+    ORDER BY due_at LIMIT :room_{number} {lock}"""
 
 
-def claim(
-    connection: Connection, now: datetime, limit: int, holder: str, lease: timedelta, kinds: Collection[TaskKind]
-) -> list[DueTask]:
-    """Lease up to ``limit`` tasks of ``kinds`` that are due and not leased to anybody, the longest due first."""
+def claim(connection: Connection, now: datetime, rooms: Mapping[Lane, int], holder: str, lease: timedelta) -> Claim:
+    """Lease what is due and leased to nobody, of each lane as much as it has room for, the longest due first."""
     at = stored(now)
-    statement = (
-        select(*STATE, *_TASK)
-        .select_from(_JOINED)
-        .where(
-            tasks.c.kind.in_(kinds),
-            tasks.c.due_at <= at,
-            or_(tasks.c.leased_until.is_(None), tasks.c.leased_until <= at),
-        )
-        .order_by(tasks.c.due_at)
-        .limit(limit)
-        .with_for_update(of=tasks, skip_locked=True)
-    )
-    claimed = []
-    for row in connection.execute(statement).all():
-        number, kind, attempts, created_at = row[len(STATE) :]
-        claimed.append(
-            DueTask(
-                id=number,
-                kind=kind,
-                state=state_of(row),
-                attempts=attempts + 1,
-                created_at=restored(created_at),
-            )
-        )
+    lanes = [{"app": app, "kind": kind, "room": room} for (app, kind), room in rooms.items()]
+    first = list(first_of_each(connection, _FIRST, lanes, now=at))
+    due = [number for number, due_at in first if due_at <= at]
+    later = [due_at for _, due_at in first if due_at > at]
+    next_due_at = restored(min(later)) if later else None
+    if not due:
+        return Claim([], next_due_at)
+    claimed = _load(connection, due)
     taken = {"holder": holder, "leased_until": stored(now + lease), "attempts": tasks.c.attempts + 1}
-    for task in claimed:
-        connection.execute(update(tasks).where(tasks.c.id == task.id).values(taken))
-    return claimed
+    connection.execute(update(tasks).where(tasks.c.id.in_(due)).values(taken))
+    return Claim(claimed, next_due_at)
+
+
+def _load(connection: Connection, numbers: Collection[int]) -> list[DueTask]:
+    """These tasks, with what is known of their payloads."""
+    wanted = select(*STATE, *_TASK).select_from(_JOINED).where(tasks.c.id.in_(numbers)).order_by(tasks.c.due_at)
+    return [_task(row) for row in connection.execute(wanted)]
+
+
+def _task(row: Any) -> DueTask:
+    number, kind, attempts, created_at = row[len(STATE) :]
+    return DueTask(id=number, kind=kind, state=state_of(row), attempts=attempts + 1, created_at=restored(created_at))
 
 
 def finish(connection: Connection, task: DueTask) -> None:
@@ -64,14 +61,15 @@ def reschedule(connection: Connection, task: DueTask, due_at: datetime) -> None:
     connection.execute(update(tasks).where(_is_claim(task)).values(due_at=stored(due_at), **_FREE))
 
 
-def next_due(connection: Connection, kinds: Collection[TaskKind]) -> datetime | None:
-    """When the next task of ``kinds`` becomes due, or a lease on one runs out."""
-    wanted = tasks.c.kind.in_(kinds)
-    free = select(func.min(tasks.c.due_at)).where(wanted, tasks.c.leased_until.is_(None))
-    leased = select(func.min(tasks.c.leased_until)).where(wanted, tasks.c.leased_until.is_not(None))
-    moments = [connection.execute(query).scalar() for query in (free, leased)]
-    known = [moment for moment in moments if moment is not None]
-    return restored(min(known)) if known else None
+def free(connection: Connection) -> None:
+    """End the lease of every task, whoever holds it."""
+    connection.execute(update(tasks).where(tasks.c.leased_until.is_not(None)).values(_FREE))
+
+
+def orphaned(connection: Connection, apps: Collection[str]) -> Mapping[str, int]:
+    """The applications other than ``apps`` that tasks wait for, and how many. Looks at every task."""
+    statement = select(tasks.c.app, func.count()).where(tasks.c.app.not_in(apps)).group_by(tasks.c.app)
+    return {str(app): int(number) for app, number in connection.execute(statement)}
 
 
 def _is_claim(task: DueTask) -> ColumnElement[bool]:

@@ -1,6 +1,6 @@
 """Which payloads are watched and by whom: a lease each, so that the watches of a process that died are taken over."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -8,26 +8,33 @@ from sqlalchemy import Connection, Select, and_, delete, func, select, tuple_, u
 
 from processor.core.state import PayloadState
 from processor.store.entry import Watch
+from processor.store.rows import first_of_each
 from processor.store.tables import payloads, restored, stored, watches
 
 WatchKey = tuple[str, str]
 """Payload and application name."""
 _JOINED: Final = watches.join(payloads, and_(payloads.c.payload == watches.c.payload, payloads.c.app == watches.c.app))
+_FIRST: Final = """SELECT payload, app FROM watches
+    WHERE app = :app_{number} AND leased_until <= :now ORDER BY leased_until LIMIT :room_{number} {lock}"""
+_LONG_AGO: Final = 1
+"""For ``leased_until``: it was watched once, and is free."""
 _STATE: Final = tuple(
     payloads.c[name] for name in ("payload", "app", "application", "facts", "flags", "resolved", "expires_at")
 )
 _WATCH: Final = (*_STATE, watches.c.since, watches.c.holder, watches.c.leased_until)
 
 
-def claim(connection: Connection, now: datetime, limit: int, holder: str, lease: timedelta) -> list[Watch]:
-    """Lease up to ``limit`` watches that nobody holds, those first that have waited the longest."""
-    free = watches.c.leased_until <= stored(now)
-    statement = _select().where(free).order_by(watches.c.leased_until).limit(limit)
-    rows = connection.execute(statement.with_for_update(of=watches, skip_locked=True)).all()
-    claimed = [_watch(row) for row in rows]
-    if claimed:
-        taken = {"holder": holder, "leased_until": stored(now + lease)}
-        connection.execute(update(watches).where(_among([_key(watch) for watch in claimed])).values(taken))
+def claim(
+    connection: Connection, now: datetime, rooms: Mapping[str, int], holder: str, lease: timedelta
+) -> list[Watch]:
+    """Lease watches that nobody holds, of each application as many as it has room for, the longest waiting first."""
+    lanes = [{"app": app, "room": room} for app, room in rooms.items()]
+    keys = [(payload, app) for payload, app in first_of_each(connection, _FIRST, lanes, now=stored(now))]
+    if not keys:
+        return []
+    claimed = [_watch(row) for row in connection.execute(_select().where(_among(keys)))]
+    taken = {"holder": holder, "leased_until": stored(now + lease)}
+    connection.execute(update(watches).where(_among(keys)).values(taken))
     return claimed
 
 
@@ -45,11 +52,16 @@ def end(connection: Connection, keys: Sequence[WatchKey], holder: str) -> None:
     connection.execute(delete(watches).where(_among(keys), watches.c.holder == holder))
 
 
-def release(connection: Connection, now: datetime, holder: str | None) -> None:
-    """Let others have the watches of ``holder``; None: of everybody."""
-    leased = watches.c.leased_until > stored(now)
-    mine = leased if holder is None else and_(leased, watches.c.holder == holder)
+def release(connection: Connection, now: datetime, holder: str) -> None:
+    """Let others have the watches of ``holder``."""
+    mine = and_(watches.c.leased_until > stored(now), watches.c.holder == holder)
     connection.execute(update(watches).where(mine).values(holder=None, leased_until=stored(now)))
+
+
+def free(connection: Connection) -> None:
+    """End the lease of every watch, whoever holds it."""
+    held = watches.c.holder.is_not(None)
+    connection.execute(update(watches).where(held).values(holder=None, leased_until=_LONG_AGO))
 
 
 def listed(connection: Connection, limit: int) -> list[Watch]:

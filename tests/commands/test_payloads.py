@@ -13,6 +13,7 @@ from processor.store.entry import Reported
 from processor.store.store import Store
 from tests.commands.shell import Shell
 from tests.core.payloads import APPLICATION, NOW, OTHER_TXID, PAYLOAD, POLICY, abandoned, request, snapshot, webhook
+from tests.store.samples import rooms
 
 SECRET = "12345678-90ab-4cde-8f01-234567890abc"
 
@@ -39,7 +40,10 @@ def known(url: str, app: str = "shop") -> tuple[Any, list[str]]:
     with Store.open_read_only(url) as store:
         state = store.state(app, PAYLOAD)
     with Store.open(url) as store:
-        kinds = [task.kind for task in store.claim_tasks(datetime.now(UTC), 100, "test", timedelta(microseconds=1))]
+        kinds = [
+            task.kind
+            for task in store.claim_tasks(datetime.now(UTC), rooms(100), "test", timedelta(microseconds=1)).tasks
+        ]
     return state, kinds
 
 

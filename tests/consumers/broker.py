@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -53,7 +54,9 @@ class Broker:
         return self._channel
 
     async def connect(self) -> None:
-        """Connect, anew if need be."""
+        """Connect, anew if need be. A connection that is only dropped would close itself whenever it is collected."""
+        with suppress(Exception):
+            await self.close()
         self._connection = await aio_pika.connect(self.url)
         self._channel = await self._connection.channel(on_return_raises=True)
 
@@ -92,7 +95,7 @@ class Broker:
         exchange = await self.channel.get_exchange(EXCHANGE, ensure=False)
         await exchange.publish(_wire(message, headers), message.routing_key, mandatory=True)
 
-    async def publish_to(self, queue: str, message: Message, headers: dict[str, Any]) -> None:
+    async def publish_to(self, queue: str, message: Message, headers: dict[str, Any] | None = None) -> None:
         """Publish to one queue, confirmed."""
         await self.channel.default_exchange.publish(_wire(message, headers), queue, mandatory=True)
 

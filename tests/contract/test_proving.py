@@ -1,7 +1,7 @@
 """The task runner on a store in memory: what comes of a fetched signature, with the sandbox as Xumm and as ledger."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -20,7 +20,7 @@ from processor.ledger import LedgerNodes, Transactions
 from processor.sandbox.javascript import stringify
 from processor.sandbox.server import Sandbox
 from processor.sandbox.views import fetched
-from processor.store.entry import DueTask, Recorded, Reported, TaskKind
+from processor.store.entry import Claim, DueTask, Lane, Recorded, Reported
 from processor.tasks import Sources, Tasks
 from tests.sandbox.clock import FakeClock
 from tests.sandbox.world import ALICE, PAYMENT, SHOP, SIGN_IN, signature_of
@@ -40,9 +40,12 @@ class Memory:
     events: list[str] = field(default_factory=list)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def claim_tasks(self, limit: int, kinds: Collection[TaskKind]) -> Sequence[DueTask]:
-        claimed, self.due = self.due[:limit], self.due[limit:]
-        return [replace(task, state=self.state) for task in claimed]
+    async def claim_tasks(self, rooms: Mapping[Lane, int]) -> Claim:
+        claimed, self.due = self.due, []
+        return Claim([replace(task, state=self.state) for task in claimed], None)
+
+    async def orphaned_tasks(self, apps: Collection[str]) -> Mapping[str, int]:
+        return {}
 
     async def finish_task(self, task: DueTask) -> None:
         if not self.due:
@@ -50,9 +53,6 @@ class Memory:
 
     async def reschedule_task(self, task: DueTask, delay: timedelta) -> None:
         self.idle.set()
-
-    async def next_task_in(self, kinds: Collection[TaskKind]) -> timedelta | None:
-        return timedelta(0) if self.due else None
 
     def record(self, entry: Reported) -> "asyncio.Future[Recorded]":
         transition = apply(self.state, entry.report, entry.policy)

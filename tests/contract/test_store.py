@@ -22,6 +22,7 @@ from tests.store.samples import (
     payload,
     quarantined,
     refused,
+    rooms,
     snapshot,
     status,
     webhook,
@@ -250,4 +251,21 @@ def _take_in(store: Store, seed: int, barrier: Barrier) -> None:
         numbers = [turn * 20 + (step * (1, 3, 19)[seed]) % 20 for step in range(20)]
         barrier.wait(10)
         store.record([webhook(number) for number in numbers], NOW)
-        store.claim_tasks(NOW, 5, str(seed), MINUTE)
+        store.claim_tasks(NOW, rooms(5), str(seed), MINUTE)
+
+
+def test_process_that_is_alone_takes_back_what_was_leased(url: str) -> None:
+    """The one process of an SQLite file holds whatever the one before it held; with several, each waits its time."""
+    with Store.open(url) as store:
+        store.record([webhook(1), status(2, "opened")], NOW)
+        store.claim_tasks(NOW, rooms(5), "killed", MINUTE)
+        store.claim_watches(NOW, {APP: 5}, "killed", MINUTE)
+        store.acquire_lease("relay", "killed", MINUTE, NOW)
+    with Store.open(url) as store:
+        (mine,) = [store.exclusive]
+        tasks = store.claim_tasks(NOW, rooms(5), "next", MINUTE).tasks
+        watches = store.claim_watches(NOW, {APP: 5}, "next", MINUTE)
+        relay = store.acquire_lease("relay", "next", MINUTE, NOW)
+
+    assert (int(mine), int(mine), mine) == (len(tasks), len(watches), relay)
+    assert all(watch.resumed for watch in watches)

@@ -1,14 +1,15 @@
 """What the store promises of due work, on each database that it runs on."""
 
+from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from processor.store.entry import DueTask
 from processor.store.store import Store
-from tests.store.samples import NOW, created, deadline, payload, still_open, webhook
+from tests.store.samples import APP, NOW, created, deadline, payload, rooms, still_open, webhook
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -23,7 +24,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 def claim(store: Store, *, limit: int = 10, holder: str = "a", after: timedelta = timedelta(0)) -> list[DueTask]:
-    return store.claim_tasks(NOW + after, limit, holder, MINUTE)
+    return list(store.claim_tasks(NOW + after, rooms(limit), holder, MINUTE).tasks)
+
+
+def next_due(store: Store) -> datetime | None:
+    """When the next of the tasks is due that nobody holds."""
+    return store.claim_tasks(NOW - MINUTE, rooms(10), "nobody", MINUTE).next_due_at
 
 
 def test_claim(store: Store) -> None:
@@ -35,7 +41,6 @@ def test_claim(store: Store) -> None:
     assert result.transition.state == task.state
     assert (task.kind, task.attempts, task.created_at) == ("fetch", 1, NOW)
     assert claim(store, holder="b") == []
-    assert store.next_task_due() == NOW + MINUTE
 
 
 def test_lease_runs_out(store: Store) -> None:
@@ -61,7 +66,7 @@ def test_finish(store: Store) -> None:
     (task,) = claim(store)
     store.finish_task(task)
 
-    assert store.next_task_due() is None
+    assert next_due(store) is None
     assert claim(store, after=MINUTE * 2) == []
 
 
@@ -95,7 +100,7 @@ def test_another_deadline(store: Store) -> None:
     (early,) = claim(store, after=MINUTE + SLACK)
     store.finish_task(early)
 
-    assert store.next_task_due() == NOW + MINUTE * 3
+    assert next_due(store) == NOW + MINUTE * 3
 
 
 def test_reschedule(store: Store) -> None:
@@ -105,6 +110,52 @@ def test_reschedule(store: Store) -> None:
     store.reschedule_task(task, NOW + SECOND)
 
     assert claim(store) == []
-    assert store.next_task_due() == NOW + SECOND
+    assert next_due(store) == NOW + SECOND
     (again,) = claim(store, after=SECOND)
     assert (again.attempts, again.created_at, again.id) == (2, NOW, task.id)
+
+
+def test_claim_is_fair(store: Store) -> None:
+    """What is due for one application is claimed at once, however much has been due for another for longer."""
+    store.record([webhook(number, app="flooded", at=NOW - MINUTE) for number in range(100)], NOW)
+    store.record([webhook(200)], NOW)
+    claimed = store.claim_tasks(NOW, rooms(3, APP, "flooded"), "a", MINUTE).tasks
+
+    assert Counter(flooded=3, shop=1) == Counter(task.state.app for task in claimed)
+
+
+def test_lane_without_room_is_left_alone(store: Store) -> None:
+    """Its tasks are neither claimed nor waited for."""
+    store.record([webhook(1)], NOW)
+    claim = store.claim_tasks(NOW, {(APP, "poll"): 5, ("other", "fetch"): 5}, "a", MINUTE)
+
+    assert ([], None) == claim
+
+
+def test_claim_of_many_lanes(store: Store) -> None:
+    """More applications than fit into one statement."""
+    apps = [f"app-{number}" for number in range(130)]
+    store.record([webhook(number, app=app) for number, app in enumerate(apps)], NOW)
+
+    assert set(apps) == {task.state.app for task in store.claim_tasks(NOW, rooms(1, *apps), "a", MINUTE).tasks}
+
+
+def test_tasks_of_an_application_that_is_gone(store: Store) -> None:
+    """They are counted, since nobody claims them."""
+    store.record([webhook(number, app="gone") for number in (1, 2)], NOW)
+    store.record([webhook(3)], NOW)
+
+    assert {"gone": 2} == store.orphaned_tasks([APP])
+
+
+@pytest.mark.postgres
+def test_instances_claim_apart(postgres_url: str) -> None:
+    """Two instances that claim at the same time neither wait for each other nor get the same task."""
+    with Store.open(postgres_url) as one, Store.open(postgres_url) as two:
+        one.record([webhook(number) for number in range(4)], NOW)
+        one.begin()
+        first = claim(one, limit=2, holder="a")
+        second = claim(two, limit=2, holder="b")
+        one.commit()
+
+    assert 4 == len({task.id for task in (*first, *second)})

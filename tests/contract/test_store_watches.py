@@ -1,5 +1,6 @@
 """What the store promises of watches and of how outcomes were learned, on each database that it runs on."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -45,7 +46,7 @@ def registered(number: int) -> Reported:
 
 
 def claim(store: Store, *, limit: int = 10, holder: str = "a", after: timedelta = timedelta(0)) -> list[Watch]:
-    return store.claim_watches(NOW + after, limit, holder, MINUTE)
+    return store.claim_watches(NOW + after, {APP: limit}, holder, MINUTE)
 
 
 def numbers(watches: list[Watch]) -> list[int]:
@@ -57,6 +58,15 @@ def test_who_is_watched(store: Store) -> None:
     store.record([registered(1), status(2, "opened"), still_open(3, NOW), webhook(4), status(5, "rejected")], NOW)
 
     assert numbers(claim(store)) == [1, 2, 3]
+
+
+def test_claim_is_fair(store: Store) -> None:
+    """A watch of one application is claimed at once, however many of another were never watched."""
+    store.record([status(number, "opened", app="flooded") for number in range(50)], NOW)
+    store.record([status(99, "opened")], NOW)
+    claimed = store.claim_watches(NOW, {"flooded": 3, APP: 3}, "a", MINUTE)
+
+    assert Counter(flooded=3, shop=1) == Counter(watch.state.app for watch in claimed)
 
 
 def test_repetition_watches_once(store: Store) -> None:
@@ -117,14 +127,14 @@ def test_end(store: Store) -> None:
 
 
 def test_release(store: Store) -> None:
-    """What a holder gives back is there for others at once; with SQLite all is: nobody else can hold it."""
+    """What a holder gives back is there for others at once, and nothing else."""
     store.record([registered(1), registered(2)], NOW)
     claim(store, limit=1, holder="a")
     claim(store, limit=1, holder="b")
     store.release_watches(NOW, "a")
     again = claim(store, holder="c")
 
-    assert len(again) == (2 if store.exclusive else 1)
+    assert len(again) == 1
     assert all(watch.resumed for watch in again)
 
 
@@ -134,8 +144,8 @@ def test_claims_skip_what_others_are_at(postgres_url: str) -> None:
     with Store.open(postgres_url) as one, Store.open(postgres_url) as two:
         one.record([registered(1), registered(2)], NOW)
         one.begin()
-        first = one.claim_watches(NOW, 1, "a", MINUTE)
-        second = two.claim_watches(NOW, 10, "b", MINUTE)
+        first = one.claim_watches(NOW, {APP: 1}, "a", MINUTE)
+        second = two.claim_watches(NOW, {APP: 10}, "b", MINUTE)
         one.commit()
 
     assert sorted(numbers(first) + numbers(second)) == [1, 2]

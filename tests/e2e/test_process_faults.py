@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import sqlite3
+from contextlib import closing
 from random import SystemRandom
 
 import psycopg
@@ -9,13 +11,17 @@ import pytest
 
 from tests.consumers.broker import until
 from tests.e2e.service import ServiceProcess, Stage
+from tests.e2e.stand import Stand
 from tests.e2e.tap import ambiguous, disordered, ids_of
 from tests.e2e.traffic import TYPES, Load, Sender, telling_body
+from tests.servers.proxy import Proxy
 from tests.webhooks import new_payload
 
 pytestmark = pytest.mark.rabbitmq
 
 ROUNDS = 4
+LOOKUPS = 10
+SIGN_IN_ALONE = {"txjson": {"TransactionType": "SignIn"}}
 
 
 async def test_sigkill_at_any_moment_loses_nothing(stage: Stage, sender: Sender) -> None:
@@ -61,6 +67,32 @@ async def test_sigterm_under_load_drains(stage: Stage) -> None:
     assert (code, load.acknowledged - told, disordered(events)) == (0, set(), [])
     assert [line["unpublished"] for line in service.logged("service.stopped")] == [0]
     assert "Traceback" not in service.output
+
+
+async def test_sigkill_in_the_middle_of_lookups_delays_no_outcome(stage: Stage) -> None:
+    """Ten lookups wait for Xumm's API when it is killed: the next process takes them up at once, not after a lease."""
+    await stage.apply_topology()
+    stand = Stand()
+    async with stand.sandbox, Proxy(stand.sandbox.port) as xumm:
+        service = stage.service(**stand.settings(xumm_url=f"http://127.0.0.1:{xumm.port}"))
+        await service.start()
+        await xumm.half_open()
+        signed = [stand.sandbox.sign(stand.sandbox.create(SIGN_IN_ALONE).uuid).uuid for _ in range(LOOKUPS)]
+        await until(lambda: leased(service) == LOOKUPS)
+        await service.kill()
+        left = leased(service)
+        await xumm.restore()
+        await service.start()
+        events = await stage.tap().until_types_of(signed, "xumm.resolve.signed")
+
+    assert (left, ambiguous(events)) == (LOOKUPS, [])
+
+
+def leased(service: ServiceProcess) -> int:
+    """How many lookups are somebody's."""
+    with closing(sqlite3.connect(f"file:{service.folder}/processor.db?mode=ro", uri=True)) as reader:
+        found: int = reader.execute("SELECT count(*) FROM tasks WHERE leased_until IS NOT NULL").fetchone()[0]
+    return found
 
 
 @pytest.mark.postgres

@@ -1,6 +1,7 @@
 """Entries and answers as the store gets them."""
 
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 from uuid import UUID
 
 from processor.core.application import Policy
@@ -15,7 +16,7 @@ from processor.core.report import (
     Token,
     WebhookReport,
 )
-from processor.store.entry import DeliveryRecord, Quarantined, Refused, Reported
+from processor.store.entry import DeliveryRecord, Lane, Quarantined, Refused, Reported, TaskKind
 from schemas.text import CustomMeta
 
 APP = "shop"
@@ -29,6 +30,11 @@ ODD = CustomMeta(identifier="order \0 17", blob={"big": 2**70, "\0": [None, 1.5,
 def payload(number: int) -> str:
     """A payload uuid for each number."""
     return str(UUID(int=number, version=4))
+
+
+def rooms(room: int, *apps: str) -> dict[Lane, int]:
+    """So much room for each kind of task of ``apps``, by default of `APP`."""
+    return {(app, kind): room for app in apps or (APP,) for kind in get_args(TaskKind)}
 
 
 def delivery(number: int, *, verdict: str = "accepted", app: str = APP, at: datetime = NOW) -> DeliveryRecord:

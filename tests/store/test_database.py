@@ -7,7 +7,7 @@ import pytest
 
 from processor.core.errors import StoreError, StoreLocked, StoreUnavailable
 from processor.store.store import Store
-from tests.store.samples import APP, NOW, payload, quarantined, webhook
+from tests.store.samples import APP, NOW, payload, quarantined, rooms, webhook
 
 
 def test_one_process_only(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_groups_of_any_size(tmp_path: Path, count: int) -> None:
         recorded = store.record([webhook(number) for number in range(count)], NOW)
         waiting = store.unpublished(2 * count + 1)
         lines = store.deliveries(limit=count + 1)
-        tasks = store.claim_tasks(NOW, count + 1, "x", timedelta(minutes=1))
+        tasks = store.claim_tasks(NOW, rooms(count + 1), "x", timedelta(minutes=1)).tasks
 
     assert [message for each in recorded for message in each.messages] == waiting
     assert [payload(number) for number in range(count) for _ in range(2)] == [each.message.payload for each in waiting]

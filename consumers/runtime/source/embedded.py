@@ -103,6 +103,14 @@ class EmbeddedSource:
         self.dead_letters.append(DeadLetter(message=entry.message, headers=self._headers(delivery, reason)))
         _resolve(entry)
 
+    async def put_back(self, delivery: Delivery) -> None:
+        """Deliver it again as if for the first time."""
+        self._push(self._take(delivery))
+
+    def is_overdue(self, delivery: Delivery) -> bool:  # noqa: ARG002  nobody loses patience here
+        """Never."""
+        return False
+
     def holds(self, delivery: Delivery) -> bool:
         """Whether ``delivery`` is unsettled and still ours."""
         return delivery in self._unsettled

@@ -42,6 +42,9 @@ class Source(Protocol):
     its copy is durable where it belongs, so it can appear twice but never vanish; deliveries come in queue order. Each
     delivery is settled exactly once: a second settlement raises `ValueError`. Settling raises `SettleFailed` (nothing
     certain happened, settle it again) or `DeliveryLost` (the message comes again).
+
+    One that is `redelivered` may have killed whoever handled it. It is handed out alone: once all before it are
+    settled, and none after it before it is. So what kills is told from what was only near.
     """
 
     def deliveries(self) -> AsyncIterator[Delivery]:
@@ -58,6 +61,14 @@ class Source(Protocol):
 
     async def dead_letter(self, delivery: Delivery, reason: str) -> None:
         """Put it aside for good, with ``reason``, attempts and first-seen in its headers."""
+        ...
+
+    async def put_back(self, delivery: Delivery) -> None:
+        """Deliver it again as if for the first time: nothing was tried."""
+        ...
+
+    def is_overdue(self, delivery: Delivery) -> bool:
+        """Whether it was held for so long that it should be put back, before the broker loses patience."""
         ...
 
     def holds(self, delivery: Delivery) -> bool:
@@ -79,6 +90,12 @@ def attempts_in(headers: Headers) -> int:
     """How often handling was tried, from `HEADER_ATTEMPTS`; 0 without it or if it makes no sense."""
     value = headers.get(HEADER_ATTEMPTS)
     return min(value, MOST_ATTEMPTS) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def returns_in(headers: Headers) -> int:
+    """How often it came before without being settled, by the broker's count; 0 if that is unknown."""
+    value = headers.get("x-delivery-count")
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def first_seen_in(headers: Headers, now: datetime) -> datetime:

@@ -18,7 +18,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from consumers.runtime.backoff import Backoff
 from consumers.runtime.errors import DeliveryLost, SourceUnavailable
 from consumers.runtime.reason import describe
-from consumers.runtime.source.port import Delivery, attempts_in, first_seen_in, settlement_headers
+from consumers.runtime.source.port import Delivery, Headers, attempts_in, first_seen_in, settlement_headers
 from consumers.runtime.source.republisher import Republisher, TooLarge
 from consumers.runtime.source.session import CALL_TIMEOUT, RabbitDelivery, Session
 from schemas.topology import DEAD_LETTERS, RETRIES, retry_queue
@@ -27,6 +27,8 @@ log = structlog.get_logger()
 
 BEGINNING: Final = 64 * 1024
 """Bytes that are kept of a body that the broker takes no more."""
+HOLD: Final = timedelta(minutes=20)
+"""How long a message is held. After 30 minutes the broker takes whoever holds one for dead."""
 STEADY_AFTER: Final = timedelta(seconds=30)
 """A session that lasted this long resets the backoff; one that merely began does not."""
 
@@ -34,11 +36,13 @@ STEADY_AFTER: Final = timedelta(seconds=30)
 class RabbitSource:
     """Deliveries of ``queue``, which must exist: without it the source waits and says so.
 
-    ``urls`` are brokers of one cluster, tried in turn. ``watch_every`` is how often a session is examined, and
-    ``patience`` how long the broker may take to answer.
+    ``urls`` are brokers of one cluster, tried in turn. ``watch_every`` is how often a session is examined, ``patience``
+    how long the broker may take to answer, and ``hold`` how long a message may be in hand. It begins once nothing is
+    left in the queue of ``after`` that a dead process had in hand: what stands in one queue may kill, and what stands
+    in the other is not to be charged for it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  two arguments, and what tests turn
         self,
         urls: Sequence[str],
         queue: str,
@@ -46,19 +50,26 @@ class RabbitSource:
         prefetch: int = 64,
         watch_every: timedelta = timedelta(seconds=15),
         patience: timedelta = CALL_TIMEOUT,
+        hold: timedelta = HOLD,
         backoff: Backoff | None = None,
+        after: "RabbitSource | None" = None,
     ) -> None:
         self._urls = tuple(urls)
         self._queue = queue
         self._prefetch = prefetch
         self._watch_every = watch_every
         self._patience = patience
+        self._hold = hold
         self._backoff = backoff or Backoff()
         self._republisher = Republisher(self._urls, name=f"consumers {queue} republisher")
         self._inbound: asyncio.Queue[RabbitDelivery | None] = asyncio.Queue()
+        self._handed: set[RabbitDelivery] = set()
+        self._settled = asyncio.Event()
         self._session: Session | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._after = after
+        self._recovered = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         self._supervisor = asyncio.create_task(self._supervise())
@@ -79,10 +90,21 @@ class RabbitSource:
             delivery = await self._inbound.get()
             if delivery is None:
                 break
+            if delivery.redelivered:
+                await self._all_settled()
             if self.holds(delivery) and not self._stopping.is_set():
+                self._handed.add(delivery)
                 yield delivery
+            if delivery.redelivered:
+                await self._all_settled()
         if self._supervisor is not None and self._supervisor.done():
             self._supervisor.result()
+
+    async def _all_settled(self) -> None:
+        """Wait until nothing that was handed out is ours any more, or nothing more is to be handed out."""
+        while self._handed and not self._stopping.is_set():
+            self._settled.clear()
+            await self._settled.wait()
 
     async def ack(self, delivery: Delivery) -> None:
         """The message is done with."""
@@ -92,21 +114,35 @@ class RabbitSource:
     async def retry(self, delivery: Delivery, delay: timedelta, reason: str) -> None:
         """Deliver it again after ``delay``."""
         key = retry_queue(self._queue, int(delay.total_seconds()))
-        await self._replace(delivery, RETRIES, key, reason)
+        await self._replace(delivery, RETRIES, key, self._headers(delivery, reason))
 
     async def dead_letter(self, delivery: Delivery, reason: str) -> None:
         """Put it aside for good."""
-        await self._replace(delivery, DEAD_LETTERS, self._queue, reason)
+        await self._replace(delivery, DEAD_LETTERS, self._queue, self._headers(delivery, reason))
+
+    async def put_back(self, delivery: Delivery) -> None:
+        """Deliver it again as if for the first time."""
+        await self._replace(delivery, "", self._queue, delivery.headers)
+
+    def is_overdue(self, delivery: Delivery) -> bool:
+        """Whether it was held for so long that it should be put back, before the broker loses patience."""
+        held = asyncio.get_running_loop().time() - delivery.received_at if isinstance(delivery, RabbitDelivery) else 0.0
+        return held >= self._hold.total_seconds()
 
     def holds(self, delivery: Delivery) -> bool:
         """Whether ``delivery`` is unsettled and still ours."""
         return isinstance(delivery, RabbitDelivery) and delivery in delivery.session.unsettled
+
+    async def recover(self) -> None:
+        """Return once nothing is left in the queue that a dead process had in hand, or it can't be consumed."""
+        await self._recovered.wait()
 
     async def stop(self) -> None:
         """Take no more deliveries."""
         if self._stopping.is_set():
             return
         self._stopping.set()
+        self._settled.set()
         self._inbound.put_nowait(None)
         if self._session is not None:
             await self._session.cancel()
@@ -118,14 +154,19 @@ class RabbitSource:
         except Exception as error:
             held.session.lose(f"acknowledging failed: {describe(error)}")
             raise DeliveryLost(f"not acknowledged: {describe(error)}") from error
+        finally:
+            self._handed.discard(held)
+            self._settled.set()
 
-    async def _replace(self, delivery: Delivery, exchange: str, key: str, reason: str) -> None:
+    def _headers(self, delivery: Delivery, reason: str) -> Headers:
+        return settlement_headers(delivery, queue=self._queue, reason=reason)
+
+    async def _replace(self, delivery: Delivery, exchange: str, key: str, headers: Headers) -> None:
         """Publish the copy, wait for its confirm, and only then acknowledge the original.
 
         What is too large for a copy is dead-lettered with the beginning of its body.
         """
         held = _claim(delivery)
-        headers = settlement_headers(delivery, queue=self._queue, reason=reason)
         try:
             try:
                 await self._republisher.publish(exchange, key, held.message, headers)
@@ -139,6 +180,8 @@ class RabbitSource:
     async def _supervise(self) -> None:
         """One session after another until stopped. Ends only by being cancelled or stopped."""
         try:
+            if self._after is not None:
+                await self._after.recover()
             turn = 0
             while not self._stopping.is_set():
                 await self._run_session(self._urls[turn % len(self._urls)])
@@ -158,14 +201,24 @@ class RabbitSource:
                 reason = await session.watch(self._watch_every)
                 log.warning("source.lost", queue=self._queue, reason=reason)
         except SourceUnavailable as error:
+            self._recovered.set()
             log.warning("source.unavailable", queue=self._queue, reason=str(error))
         finally:
             self._session = None
+            self._handed.clear()
+            self._settled.set()
         if asyncio.get_running_loop().time() - began > STEADY_AFTER.total_seconds():
             self._backoff.reset()
 
     def _new_session(self, url: str) -> Session:
-        return Session(url, self._queue, self._receive, prefetch=self._prefetch, patience=self._patience)
+        return Session(
+            url,
+            self._queue,
+            self._receive,
+            prefetch=self._prefetch,
+            patience=self._patience,
+            recovered=self._recovered,
+        )
 
     async def _pause(self) -> None:
         delay = self._backoff.next_delay().total_seconds()
@@ -185,6 +238,7 @@ class RabbitSource:
             first_seen_at=first_seen_in(headers, datetime.now(UTC)),
             message=message,
             session=session,
+            received_at=asyncio.get_running_loop().time(),
         )
         session.unsettled.add(delivery)
         self._inbound.put_nowait(delivery)

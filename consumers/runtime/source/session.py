@@ -1,15 +1,21 @@
-"""One connection with one channel and one consumer, living and dying together."""
+"""One connection with one channel and its consumers, living and dying together.
+
+The broker counts each message that a dead process had in hand, whether it was being handled or not, and after so many
+deaths puts it aside. So a session has one message in hand until it meets one that was never delivered before: what a
+dead process left stands at the head of the queue, and is taken one by one.
+"""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
 import aiormq.abc
-from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import ChannelNotFoundEntity
 from yarl import URL
 
@@ -21,6 +27,8 @@ from processor.publisher.receiving import SanitizedConnection
 CALL_TIMEOUT: Final = timedelta(seconds=10)
 CLOSE_TIMEOUT: Final = timedelta(seconds=10)
 HEARTBEAT_SECONDS: Final = 20
+RECOVERY_CHECK: Final = timedelta(seconds=1)
+"""How often it is asked whether more is to come of what a dead process had in hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,6 +37,8 @@ class RabbitDelivery(Delivery):
 
     message: AbstractIncomingMessage
     session: "Session"
+    received_at: float
+    """By the event loop's clock."""
 
 
 Receive = Callable[[AbstractIncomingMessage, "Session"], None]
@@ -41,9 +51,20 @@ class Session:
     """
 
     def __init__(
-        self, url: str, queue: str, receive: Receive, *, prefetch: int, patience: timedelta = CALL_TIMEOUT
+        self,
+        url: str,
+        queue: str,
+        receive: Receive,
+        *,
+        prefetch: int,
+        patience: timedelta = CALL_TIMEOUT,
+        recovered: asyncio.Event | None = None,
     ) -> None:
-        """``patience`` is how long the broker may take to answer."""
+        """``patience`` is how long the broker may take to answer.
+
+        ``recovered`` is set once nothing is left in the queue that a dead process had in hand, as far as can be told.
+        """
+        self._recovered = recovered or asyncio.Event()
         self.unsettled: set[RabbitDelivery] = set()
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._url = url
@@ -52,8 +73,12 @@ class Session:
         self._patience = patience.total_seconds()
         self._receive = receive
         self._received = 0
+        self._received_before = 0
+        self._stall_check_at = 0.0
+        self._wide = False
         self._quiet_since: int | None = None
-        self._tag: str | None = None
+        self._tags: list[str] = []
+        self._switch = asyncio.Lock()
         self._connection: AbstractConnection | None = None
         self._channel: aiormq.abc.AbstractChannel | None = None
 
@@ -75,20 +100,24 @@ class Session:
 
     async def cancel(self) -> None:
         """Have the broker send nothing more; what it sent can still be settled."""
-        channel, tag, self._tag = self._channel, self._tag, None
-        if channel is None or tag is None or self.lost.done():
-            return
-        try:
-            await channel.basic_cancel(tag, timeout=self._patience)
-        except Exception as error:  # noqa: BLE001  however it failed, the session is of no use any more
-            self.lose(f"cancelling failed: {describe(error)}")
+        async with self._switch:
+            channel, tags, self._tags = self._channel, self._tags, []
+            if channel is None or self.lost.done():
+                return
+            try:
+                for tag in tags:
+                    await channel.basic_cancel(tag, timeout=self._patience)
+            except Exception as error:  # noqa: BLE001  however it failed, the session is of no use any more
+                self.lose(f"cancelling failed: {describe(error)}")
 
     async def watch(self, every: timedelta) -> str:
         """Examine the session now and then; return why it was lost."""
+        self._stall_check_at = asyncio.get_running_loop().time() + every.total_seconds()
         while not self.lost.done():
-            await asyncio.wait([self.lost], timeout=every.total_seconds())
-            if not self.lost.done() and self._tag is not None:
-                await self._examine()
+            pause = every if self._recovered.is_set() else min(every, RECOVERY_CHECK)
+            await asyncio.wait([self.lost], timeout=pause.total_seconds())
+            if not self.lost.done() and self._tags:
+                await self._examine(every)
         return self.lost.result()
 
     async def __aenter__(self) -> Self:
@@ -118,17 +147,31 @@ class Session:
         self._connection.close_callbacks.add(self._on_connection_closed)
         channel = await self._connection.channel(publisher_confirms=False)
         channel.close_callbacks.add(self._on_channel_closed)
-        await channel.set_qos(prefetch_count=self._prefetch)
         self._channel = await channel.get_underlay_channel()
         self._channel.on_consumer_cancel_callbacks.add(self._on_cancelled)
-        queue = await channel.get_queue(self._queue, ensure=False)
-        self._tag = await queue.consume(self._on_message)
+        queue = await channel.get_queue(self._queue, ensure=True)
+        if not queue.declaration_result.message_count:
+            self._recovered.set()
+        self._consume = partial(_consume, channel, queue, self._on_message)
+        self._tags = [await self._consume(1)]
+
+    async def _widen(self) -> None:
+        """Take as many messages at a time as may be, from now on."""
+        async with self._switch:
+            if self._wide or not self._tags or self.lost.done():
+                return
+            self._wide = True
+            try:
+                async with asyncio.timeout(self._patience):
+                    self._tags += [await self._consume(self._prefetch - 1)] if self._prefetch > 1 else []
+            except Exception as error:  # noqa: BLE001  however it failed, the session is of no use any more
+                self.lose(f"consuming failed: {describe(error)}")
 
     async def _close(self) -> None:
         if self._connection is not None:
             await close(self._connection)
 
-    async def _examine(self) -> None:
+    async def _examine(self, every: timedelta) -> None:
         """Lose the session if the broker does not answer, has no consumer, or holds back what is ready."""
         if self._channel is None:
             return
@@ -143,8 +186,18 @@ class Session:
             return
         if not answer.consumer_count:
             self.lose("the broker knows no consumer")
-        elif self._is_stalled(answer.message_count or 0):
-            self.lose("the broker holds messages back")
+        if self._is_calm(answer.message_count or 0):
+            self._recovered.set()
+        now = asyncio.get_running_loop().time()
+        if now >= self._stall_check_at:
+            self._stall_check_at = now + every.total_seconds()
+            if self._is_stalled(answer.message_count or 0):
+                self.lose("the broker holds messages back")
+
+    def _is_calm(self, ready: int) -> bool:
+        """Whether no message is ready, none is being handled, and none was delivered since this was asked before."""
+        before, self._received_before = self._received_before, self._received
+        return not ready and not self.unsettled and before == self._received
 
     def _is_stalled(self, ready: int) -> bool:
         """Whether messages were ready, none was delivered and none is being handled, twice in a row."""
@@ -159,6 +212,9 @@ class Session:
         if not self.lost.done():
             self._received += 1
             self._receive(message, self)
+            if not message.redelivered:
+                self._recovered.set()
+                await self._widen()
 
     async def _on_cancelled(self, _frame: object) -> None:
         self.lose("the broker cancelled the consumer")
@@ -168,6 +224,17 @@ class Session:
 
     def _on_connection_closed(self, _connection: object, error: BaseException | None = None) -> None:
         self.lose(f"connection closed: {describe(error)}" if error else "connection closed")
+
+
+async def _consume(
+    channel: AbstractChannel,
+    queue: AbstractQueue,
+    receive: Callable[[AbstractIncomingMessage], Awaitable[None]],
+    prefetch: int,
+) -> str:
+    """Begin to consume, with so many messages in hand at most beside those of other consumers; the consumer's tag."""
+    await channel.set_qos(prefetch_count=prefetch)
+    return await queue.consume(receive)
 
 
 async def connect(url: str, *, name: str) -> SanitizedConnection:

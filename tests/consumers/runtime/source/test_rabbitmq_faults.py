@@ -3,12 +3,13 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import aio_pika
 import pytest
 from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
@@ -18,7 +19,7 @@ from consumers.runtime.backoff import Backoff
 from consumers.runtime.composition import opened, run_consumer
 from consumers.runtime.database import Database
 from consumers.runtime.discovery import Found
-from consumers.runtime.errors import Fatal, SettleFailed
+from consumers.runtime.errors import DatabaseUnavailable, Fatal, SettleFailed
 from consumers.runtime.loop import Limits, Runtime
 from consumers.runtime.settings import Settings
 from consumers.runtime.source.rabbitmq import RabbitSource
@@ -30,6 +31,7 @@ from schemas.topology import (
     HEADER_QUEUE,
     HEADER_REASON,
     HEADER_TRACEPARENT,
+    MAX_DELIVERIES,
 )
 from tests.consumers.broker import Broker, until
 from tests.consumers.events import event, message, payload_uuid, raw_message
@@ -40,6 +42,8 @@ from tests.servers.rabbitmq import RabbitMQ
 
 pytestmark = pytest.mark.rabbitmq
 
+GUILTY = 1
+"""The second of its queue."""
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -99,6 +103,97 @@ async def test_crash_between_commit_and_ack_leaves_one_effect(
     assert effects_then == [(payload_uuid(1), "0000000001")]
     assert await _effects_at(database_url) == [(payload_uuid(1), "0000000001"), (payload_uuid(2), "0000000001")]
     assert await broker.count() == 0
+
+
+async def test_crash_loop_costs_no_innocent(rabbitmq: RabbitMQ, broker: Broker, sqlite_url: str) -> None:
+    """Of 64 messages in hand one kills the process each time: it alone is put aside, and the others are handled."""
+    await limit_deliveries(rabbitmq, broker, 2)
+    for number in range(64):
+        await broker.publish_to("orders", message(event("resolve.validated", number)))
+    died = await deaths_until(broker, sqlite_url, "orders.dead")
+    dead = await broker.take("orders.dead")
+
+    assert dead is not None
+    assert dead.message_id == event("resolve.validated", GUILTY).id
+    assert (3, 0, 0) == (died, await broker.count(), await broker.count("orders.dead"))
+
+
+async def test_crash_loop_costs_no_innocent_of_another_queue(
+    rabbitmq: RabbitMQ, broker: Broker, sqlite_url: str
+) -> None:
+    """What kills the process stands in the second of its queues: those in the first are not charged again and again."""
+    await limit_deliveries(rabbitmq, broker, 2)
+    async with Broker(broker.url, "more-orders") as second:
+        await second.publish_to("more-orders", message(event("resolve.validated", GUILTY)))
+    for number in (0, *range(2, 64)):
+        await broker.publish_to("orders", message(event("resolve.validated", number)))
+    died = await deaths_until(broker, sqlite_url, "more-orders.dead")
+
+    assert (3, 0, 0) == (died, await broker.count(), await broker.count("orders.dead"))
+
+
+async def deaths_until(broker: Broker, database_url: str, dead: str) -> int:
+    """Have a process started whenever it died, until the guilty message is in ``dead`` and all others are handled."""
+
+    async def is_over() -> bool:
+        return await broker.count(dead) > 0 and await _has_effects(database_url, 63)
+
+    command = ["-m", "tests.consumers.runtime.source.guilty_process", broker.url, database_url, payload_uuid(GUILTY)]
+    died, running = 0, True
+    while running:
+        process = await asyncio.create_subprocess_exec(sys.executable, *command)
+        await until(lambda process=process: process.returncode is not None or is_over())  # type: ignore[misc]  # bound now
+        running = process.returncode is not None
+        died += running
+    process.terminate()
+    await asyncio.wait_for(process.wait(), 30)
+    return died
+
+
+async def test_message_that_is_never_settled_is_put_aside_with_a_reason(broker: Broker, sqlite_url: str) -> None:
+    """One that came again and again goes to the dead letters before the broker puts it there without a word."""
+    await broker.publish(message(event("resolve.validated")))
+    for _ in range(MAX_DELIVERIES):
+        async with await aio_pika.connect(broker.url) as connection:
+            queue = await (await connection.channel()).get_queue("orders", ensure=False)
+            await until(lambda queue=queue: queue.get(fail=False))  # type: ignore[misc]  # bound now
+    async with consuming(broker.url, sqlite_url):
+        dead = await until(lambda: broker.take("orders.dead"))
+
+    assert f"it came {MAX_DELIVERIES} times without being settled, as after crashes" == dead.headers[HEADER_REASON]
+    assert await effects_at_rest(sqlite_url) == []
+
+
+async def test_suspects_are_handed_out_alone(broker: Broker) -> None:
+    """What another process gave back unsettled comes one by one, after what is in hand, and before what follows."""
+    other = await aio_pika.connect(broker.url)
+    queue = await (await other.channel()).get_queue("orders", ensure=False)
+    for number in range(3):
+        await broker.publish(message(event("sign.opened", number)))
+        await until(lambda: queue.get(fail=False))
+    async with RabbitSource([broker.url], "orders", prefetch=9) as source:
+        deliveries = source.deliveries()
+        await broker.publish(message(event("sign.opened", 3)))
+        in_hand = await asyncio.wait_for(anext(deliveries), 10)
+        await other.close()
+        for number in (4, 5):
+            await until(lambda number=number: _holds(source, number))  # type: ignore[misc]  # bound now
+            await broker.publish(message(event("sign.opened", number)))
+        handed, alone = [in_hand.event_id], []
+        while len(handed) < 6:
+            following = asyncio.ensure_future(anext(deliveries))
+            await asyncio.sleep(0.02)
+            alone.append(not following.done())
+            await source.ack(in_hand)
+            in_hand = await asyncio.wait_for(following, 10)
+            handed.append(in_hand.event_id)
+
+    assert [event("sign.opened", number).id for number in (3, 0, 1, 2, 4, 5)] == handed
+    assert [True, True, True, True, False] == alone
+
+
+def _holds(source: RabbitSource, number: int) -> bool:
+    return source._session is not None and len(source._session.unsettled) == number
 
 
 async def test_poison_message_lands_in_the_dead_queue_with_its_story(broker: Broker, sqlite_url: str) -> None:
@@ -239,9 +334,8 @@ async def test_consumer_that_the_broker_forgot_is_noticed(broker: Broker, sqlite
     async with opened(Found(name="orders", consumer=Orders), settings), source:
         await until(broker.consumer_count)
         assert source._session is not None
-        session, tag = source._session, source._session._tag
+        session, (tag,) = source._session, source._session._tags
         assert session._channel is not None
-        assert tag is not None
         await session._channel.basic_cancel(tag)
         await until(session.lost.done)
         await until(broker.consumer_count)
@@ -263,6 +357,49 @@ async def test_session_is_stalled_if_ready_messages_do_not_come_twice_in_a_row(
         found = session._is_stalled(ready)
 
     assert found == stalled
+
+
+@pytest.fixture
+def impatient(rabbitmq: RabbitMQ) -> Iterator[None]:
+    """A broker that closes the channel of whoever holds a message for 2 s, as it does after 30 minutes by default."""
+    rabbitmq.ctl("eval", _TIMES.format(timeout=2000, tick=200))
+    yield
+    rabbitmq.ctl("eval", _TIMES.format(timeout=1_800_000, tick=60_000))
+
+
+_TIMES = """application:set_env(rabbit, consumer_timeout, {timeout}),
+application:set_env(rabbit, channel_tick_interval, {tick})."""
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_message_outlasts_the_database(rabbitmq: RabbitMQ, broker: Broker, sqlite_url: str) -> None:
+    """While its database is away a message is held, put back and held again: the broker has nothing to count."""
+    await limit_deliveries(rabbitmq, broker, 1)
+    with capture_logs() as lines:
+        async with consuming(broker.url, sqlite_url, hold=timedelta(milliseconds=500)) as consumer:
+            consumer.failures = [DatabaseUnavailable("away")] * 100
+            await broker.publish(message(event("resolve.validated")))
+            await until(lambda: sum(line["event"] == "event.put_back" for line in lines) == 3)
+            consumer.failures.clear()
+            await until(lambda: effect_count(consumer))
+            await until(lambda: _is_empty(broker))
+
+    assert await broker.count("orders.dead") == 0
+    assert [line["attempts"] for line in lines if line["event"] == "event.handled"] == [1]
+    assert not _logged(lines, "source.lost")
+
+
+async def _is_empty(broker: Broker) -> bool:
+    return await broker.count() == 0
+
+
+async def limit_deliveries(rabbitmq: RabbitMQ, broker: Broker, limit: int) -> None:
+    """Put aside what comes more often than that without being settled, as the topology's policy does."""
+    vhost = URL(broker.url).path.removeprefix("/")
+    for queue in ("orders", "more-orders"):
+        limits = {"delivery-limit": limit, "dead-letter-exchange": DEAD_LETTERS, "dead-letter-routing-key": queue}
+        policy = {"pattern": f"^{queue}$", "definition": limits, "apply-to": "queues"}
+        await asyncio.to_thread(rabbitmq.api, "PUT", f"policies/{vhost}/{queue}", policy)
 
 
 @pytest.mark.postgres
