@@ -12,7 +12,7 @@ from processor.store.store import Store
 from processor.store.writer import Writer
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgres import Postgres
-from tests.store.samples import NOW, payload, refused, webhook
+from tests.store.samples import NOW, payload, refused, rooms, webhook
 
 pytestmark = pytest.mark.postgres
 ROUNDS = 12
@@ -29,7 +29,7 @@ async def test_everything_works_behind_it(pooled_url: str) -> None:
             for writer, offset in ((first, 0), (second, 1000)):
                 await writer.record(webhook(offset + number))
                 writer.log(refused(offset + number))
-                await writer.run(lambda store: store.claim_tasks(NOW, 1, "x", timedelta(minutes=1)))
+                await writer.run(lambda store: store.claim_tasks(NOW, rooms(1), "x", timedelta(minutes=1)))
                 await writer.run(lambda store: store.mark_published([store.unpublished(1)[0].position]))
         left = await first.run(lambda store: store.outbox_depth())
         with Store.open_read_only(pooled_url) as reader:
