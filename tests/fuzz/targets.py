@@ -4,6 +4,7 @@ What is taken is followed to where it would be stored and published: an event mu
 """
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -158,6 +159,11 @@ _WEBHOOKS: Final[list[Any]] = [
         )
     ),
 ]
+_ODD_META: Final[list[Any]] = [
+    {"identifier": "a\0b", "blob": math.nan, "instruction": "\ud800"},
+    {"identifier": "order-1", "blob": {"a": [1e308, -math.inf, 10**400], "\ud800": "\0"}, "instruction": None},
+]
+_WEBHOOKS += [_WEBHOOKS[0] | {"custom_meta": meta} for meta in _ODD_META]
 _RESOLVED: Final = {
     "payload_uuidv4": PAYLOAD,
     "signed": True,
@@ -174,6 +180,7 @@ _STATUSES: Final[list[Any]] = [
     {"dispatched": True},
     _RESOLVED,
     _RESOLVED | {"signed": False, "txid": None},
+    *(_RESOLVED | {"custom_meta": meta} for meta in _ODD_META),
 ]
 
 
@@ -220,6 +227,7 @@ _ANSWERS: Final[list[Any]] = [
     _answer(signed(payment()), ALICE.address),
     _answer(cosigned(payment(), BOB), ALICE.address, multisign=True),
     _answer(KNOWN_SIGN_IN, KNOWN_ACCOUNT, submit=False),
+    *(_answer(signed(payment()), ALICE.address) | {"custom_meta": meta} for meta in _ODD_META),
 ]
 _TRANSACTION: Final = {
     "hash": TXID,
