@@ -56,6 +56,10 @@ format: $(INSTALLED) ## Format the code and mend what can be mended
 bench: $(BENCH_INSTALLED) servers ## Measure against other ways to build it; takes minutes
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(INSTALLED) ## Feed what strangers can send to what reads it, for an hour or ARGS="--minutes 5"
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 .PHONY: lock
 lock: ## Write the lock files anew from pyproject.toml (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/" >&2; exit 1; }
