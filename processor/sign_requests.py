@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from processor.core.application import Application
-from processor.core.asking import Asked, adopted, body_of
+from processor.core.asking import Asked, adopted, body_of, identifier_at_xumm
 from processor.core.digest import digest_of
 from processor.core.errors import Denied, LookupFailed, NotFound, StoreError, Unavailable
 from processor.core.report import RequestReport
@@ -99,6 +99,7 @@ class Standing:
 
     created: Created
     identifier: str
+    """As the caller named it."""
     expires_at: datetime
 
 
@@ -149,7 +150,8 @@ class SignRequests:
             if reservation.outcome == "taken_over":
                 await self._store.renew_state(request, None if state is None else digest_of(state))
             created = await self._made(wish.asked, request, state)
-        told = to_json(answer(Standing(created=created, identifier=request.identifier, expires_at=request.expires_at)))
+        named = wish.asked.identifier or request.identifier
+        told = to_json(answer(Standing(created=created, identifier=named, expires_at=request.expires_at)))
         await self._keep(wish.asked, request, created, told)
         return told, True
 
@@ -173,7 +175,7 @@ class SignRequests:
             app=asked.app,
             owner=wish.owner,
             kind=wish.kind,
-            identifier=asked.identifier or f"xwp-{secrets.token_hex(_IDENTIFIER_BYTES)}",
+            identifier=identifier_at_xumm(wish.owner, asked.identifier, secrets.token_hex(_IDENTIFIER_BYTES)),
             request_digest=asked.digest,
             tx_type=asked.tx_type,
             submit=asked.submit,
@@ -258,6 +260,7 @@ class SignRequests:
             expires_at=request.expires_at,
             custom_meta=custom_meta,
             asked_of=asked_of,
+            asked_by=request.owner,
         )
         return await self._store.record(Reported(report=report, policy=application.policy))
 

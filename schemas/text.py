@@ -72,6 +72,10 @@ Lenient: Final = _Lenient()
 """For fields that merely accompany an outcome: what makes no sense turns into ``None``."""
 
 
+RESERVED_IDENTIFIERS: Final = ("xwp-", "xwu-")
+"""How identifiers begin that this service makes: of a request that has none, and of one that a user named."""
+
+
 class CustomMeta(BaseModel):
     """What the application attached to the payload when it created it; carried as it is."""
 

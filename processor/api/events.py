@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Final, Protocol
 
+import orjson
 from aiohttp import hdrs, web
 
 from processor.api.endpoint import Gate
@@ -67,7 +68,7 @@ class Streams:
     async def serve(self, request: web.Request, found: StoredRequest, caller: str) -> web.StreamResponse:
         """The events of a sign request, for ``caller``. Raises `Problem` and `StoreError` before it has begun."""
         after = _last_seen(request)
-        topic = (found.app, found.payload or "")
+        topic = _topic(found)
         with self._place(caller), self._feed.waiting(topic) as news:
             first = await self._store.events_of(*topic, after, BATCH)
             headers = {hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
@@ -75,7 +76,7 @@ class Streams:
             with suppress(ConnectionError, TimeoutError, StoreError):
                 await response.prepare(request)  # a client may be gone by now
                 async with asyncio.timeout(LONGEST.total_seconds()):
-                    await self._send(response, topic, first, after, news)
+                    await self._send(response, found, first, after, news)
             with suppress(ConnectionError):
                 await response.write_eof()
             return response
@@ -83,7 +84,7 @@ class Streams:
     async def _send(
         self,
         response: web.StreamResponse,
-        topic: tuple[str, str],
+        found: StoredRequest,
         batch: Sequence[OutboxMessage],
         after: int,
         news: asyncio.Event,
@@ -92,9 +93,8 @@ class Streams:
         while True:
             for position, message in batch:
                 after = position
-                await response.write(
-                    b"id: %d\nevent: %b\ndata: %b\n\n" % (position, message.type.encode(), message.body)
-                )
+                body = _shown(message.body, found)
+                await response.write(b"id: %d\nevent: %b\ndata: %b\n\n" % (position, message.type.encode(), body))
                 if message.type.startswith(_LAST):
                     return
             if self._ending.is_set():
@@ -102,7 +102,7 @@ class Streams:
             if len(batch) < BATCH:
                 await self._pause(response, news)
             news.clear()
-            batch = await self._store.events_of(*topic, after, BATCH)
+            batch = await self._store.events_of(*_topic(found), after, BATCH)
 
     async def _pause(self, response: web.StreamResponse, news: asyncio.Event) -> None:
         try:
@@ -122,6 +122,22 @@ class Streams:
             self._open[caller] -= 1
             if not self._open[caller]:
                 del self._open[caller]
+
+
+def _topic(found: StoredRequest) -> tuple[str, str]:
+    return found.app, found.payload or ""
+
+
+def _shown(body: bytes, found: StoredRequest) -> bytes:
+    """The event for whoever asked for the payload: with the identifier that they gave it."""
+    if found.named == found.identifier:
+        return body
+    event = orjson.loads(body)
+    meta = event["data"]["custom_meta"]
+    if meta is None or meta.get("identifier") != found.identifier:
+        return body
+    meta["identifier"] = found.named
+    return orjson.dumps(event)
 
 
 def _last_seen(request: web.Request) -> int:

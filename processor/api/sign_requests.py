@@ -38,7 +38,7 @@ from schemas.api import (
     SignRequestStatus,
 )
 from schemas.platform import Created
-from schemas.text import is_uuid
+from schemas.text import RESERVED_IDENTIFIERS, is_uuid
 
 PATH: Final = "/v1/sign-requests"
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
@@ -168,6 +168,8 @@ class SignRequestDesk:
         if command.force_network not in {None, network}:
             faults.append(("force_network", "not_the_applications"))
         account = command.account
+        if isinstance(caller, ServiceCaller) and (command.identifier or "").startswith(RESERVED_IDENTIFIERS):
+            faults.append(("identifier", "reserved"))
         if isinstance(caller, UserCaller):
             faults += [("account", "not_the_users")] if account not in {None, caller.account} else []
             account = caller.account
@@ -226,7 +228,7 @@ def status_of(request: StoredRequest, state: PayloadState | None) -> SignRequest
     return SignRequestStatus(
         id=request.payload or "",
         app=request.app,
-        identifier=request.identifier,
+        identifier=request.named,
         tx_type=request.tx_type,
         submit=request.submit,
         created_at=request.reserved_at,

@@ -216,6 +216,46 @@ async def test_key_for_another_body(attacked: Attacked) -> None:
     assert attacked.stand.payloads == 1
 
 
+async def test_identifier_of_somebody_else(attacked: Attacked) -> None:
+    """What a user names stays theirs: nobody else's identifier is taken, and the event says who asked."""
+    mine, other = attacked.token(sub=ALICE), attacked.token(sub=BOB)
+    named = PAYMENT | {"identifier": "order-43"}
+    users = [(await attacked.call("POST", PATH, named, bearer=bearer)).json for bearer in (mine, other)]
+    merchants = (await attacked.call("POST", PATH, named)).json
+    at_xumm = [attacked.stand.sandbox.payloads.get(each["id"]).request for each in (*users, merchants)]
+    identifiers = [request.custom_meta.identifier for request in at_xumm]
+
+    assert ["order-43"] * 3 == [each["identifier"] for each in (*users, merchants)]
+    assert ("order-43", 3) == (identifiers[2], len(set(identifiers)))
+    assert [True, True] == [str(each).startswith("xwu-") and len(str(each)) <= 40 for each in identifiers[:2]]
+
+
+async def test_identifier_that_is_read_back(attacked: Attacked) -> None:
+    """A user's status, list and stream show the identifier that the user gave."""
+    bearer = attacked.token(sub=ALICE)
+    answer = await attacked.call("POST", PATH, PAYMENT | {"identifier": "order-43"}, bearer=bearer)
+    again = await attacked.call("POST", PATH, PAYMENT | {"identifier": "order-43"}, bearer=bearer)
+    made = answer.json
+    attacked.stand.sandbox.sign(made["id"], account=ALICE)
+    status = await attacked.stand.outcome(made["status_url"], bearer)
+    (listed,) = (await attacked.call("GET", PATH, bearer=bearer)).json["items"]
+    told = await heard(attacked.stand, "GET", made["events_url"], bearer)
+    events = [json.loads(line[6:]) for line in told.splitlines() if line.startswith("data: ")]
+
+    assert (409, "identifier_taken") == (again.status, again.json["reason"])
+    assert ["order-43"] * 2 == [status["identifier"], listed["identifier"]]
+    assert {"order-43"} == {each["data"]["custom_meta"]["identifier"] for each in events if each["data"]["custom_meta"]}
+    assert {f"user:{ALICE}"} == {each["data"]["asked_by"] for each in events}
+
+
+@pytest.mark.parametrize("identifier", ["xwp-1", "xwu-0123456789"])
+async def test_identifier_that_looks_like_a_users(attacked: Attacked, identifier: str) -> None:
+    """How this service marks identifiers of its own making is for nobody else to use."""
+    answer = await attacked.call("POST", PATH, PAYMENT | {"identifier": identifier})
+
+    assert (422, [{"field": "identifier", "reason": "reserved"}]) == (answer.status, answer.json["errors"])
+
+
 class NoSessions:
     """A store that has none."""
 
