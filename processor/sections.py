@@ -25,6 +25,9 @@ def _return_address(text: str) -> str:
 ReturnUrls = Annotated[tuple[Annotated[str, AfterValidator(_return_address)], ...], BeforeValidator(split)]
 
 
+Percent = Annotated[int, Field(ge=1, le=100)]
+
+
 class Retention(Section):
     """How long the store keeps what is done with."""
 
@@ -57,7 +60,13 @@ class ApiSettings(Section):
     service_calls_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 1_200
     """Of one service's key: it asks for many users."""
     requests_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 30
-    """Sign-ins and sign requests of one application. Xumm allows about 30."""
+    """Sign-ins, and sign requests made or withdrawn, of one application. Xumm allows about 30."""
+    share_of_users: Percent = 67
+    """Percent of these that users may have, sign-ins included: the rest is for services with a key."""
+    share_of_strangers: Percent = 33
+    """Percent of these that sign-ins may have, which anybody may begin."""
+    share_of_one: Percent = 20
+    """Percent of these that one user may have, or the sign-ins of one address."""
     trusted_proxies: Networks = ()
     """Addresses of the proxies before this service, or networks such as 10.0.0.0/8: only they are believed for whom
     they ask, in ``X-Forwarded-For``. None: clients that have not signed in are counted by who connects."""

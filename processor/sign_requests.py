@@ -11,14 +11,16 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, Self, TypeVar
 
 import structlog
 from pydantic import BaseModel
 from pydantic_core import to_json
 
+from processor.budget import Priority
+from processor.core.allowance import Rank
 from processor.core.application import Application
-from processor.core.asking import Asked, adopted, body_of, identifier_at_xumm
+from processor.core.asking import Asked, adopted, body_of, identifier_at_xumm, rank_of
 from processor.core.digest import digest_of
 from processor.core.errors import Denied, LookupFailed, NotFound, StoreError, Unavailable
 from processor.core.report import RequestReport
@@ -35,6 +37,11 @@ HOLD: Final = timedelta(seconds=90)
 """Longer than asking Xumm can take: about the token, for the payload, and for what was made; 20 s each."""
 UNSURE: Final = timedelta(seconds=30)
 """How long nobody tries again what Xumm may have done, while it may still be at it."""
+PRIORITIES: Final[dict[Rank, Priority]] = {
+    "service": Priority.REQUEST,
+    "user": Priority.USER,
+    "stranger": Priority.STRANGER,
+}
 _SECRET_BYTES: Final = 32
 _IDENTIFIER_BYTES: Final = 16
 Made = TypeVar("Made", bound=BaseModel)
@@ -44,6 +51,10 @@ log = structlog.get_logger()
 
 class Platform(Protocol):
     """Xumm's API of one application. All of it raises `LookupFailed`."""
+
+    def calling_for(self, priority: Priority) -> Self:
+        """The same, whose calls wait at this priority."""
+        ...
 
     async def create(self, body: Mapping[str, Any]) -> Created:
         """A new payload. After `Unavailable` without ``untouched`` nobody knows whether it stands."""
@@ -159,7 +170,7 @@ class SignRequests:
         """Withdraw it, unless somebody opened it."""
         assert request.payload is not None  # noqa: S101  nobody can name one that has none
         try:
-            answer = await self._apis[request.app].cancel(request.payload)
+            answer = await self._api(request).cancel(request.payload)
         except LookupFailed as error:
             raise _problem_of(error) from error
         reason = answer.result.reason
@@ -195,7 +206,7 @@ class SignRequests:
         value = None if token is None else token.value
         body = body_of(asked, request.identifier, user_token=value, return_urls=urls)
         try:
-            created = await self._apis[asked.app].create(body)
+            created = await self._api(request).create(body)
         except Unavailable as error:
             found = None if error.untouched else await self._looked_for(request)
             if found is None:
@@ -211,7 +222,7 @@ class SignRequests:
     async def _found(self, request: StoredRequest) -> Created | None:
         """The payload that an earlier attempt made, None if it made none. Raises `Problem` if Xumm does not say."""
         try:
-            payload = await self._apis[request.app].payload_named(request.identifier)
+            payload = await self._api(request).payload_named(request.identifier)
         except NotFound:
             return None
         except LookupFailed as error:
@@ -226,9 +237,12 @@ class SignRequests:
 
     async def _looked_for(self, request: StoredRequest) -> Created | None:
         with suppress(LookupFailed):
-            payload = await self._apis[request.app].payload_named(request.identifier)
+            payload = await self._api(request).payload_named(request.identifier)
             return adopted(payload, self._links, request.reserved_at)
         return None
+
+    def _api(self, request: StoredRequest) -> Platform:
+        return self._apis[request.app].calling_for(PRIORITIES[rank_of(request.owner)])
 
     async def _keep(self, asked: Asked, request: StoredRequest, created: Created, told: bytes) -> None:
         """It is watched first, then remembered: what breaks off in between is found by its identifier."""

@@ -14,6 +14,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -83,6 +84,7 @@ class XummApi:
         self._base_url = base_url
         self._patience = patience
         self._clock = clock
+        self._priority = Priority.REQUEST
 
     async def __aenter__(self) -> Self:
         await self._connections.__aenter__()
@@ -92,6 +94,12 @@ class XummApi:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._connections.__aexit__(kind, error, trace)
+
+    def calling_for(self, priority: Priority) -> Self:
+        """The same API and budget, for requests of this priority."""
+        other = copy(self)
+        other._priority = priority  # noqa: SLF001  of the same class
+        return other
 
     async def payload(self, uuid: str, priority: Priority = Priority.MONEY) -> bytes:
         """The payload as Xumm knows it: a JSON object, raw, for `processor.core.normalize.snapshot_report`."""
@@ -154,7 +162,7 @@ class XummApi:
         """A success, whose body is a JSON object."""
         budget = self._budget_for(call)
         try:
-            await budget.acquire(call.priority)
+            await budget.acquire(self._priority if call.priority is None else call.priority)
         except LineFull as full:
             raise Unavailable(str(full), retry_after=_BUSY, untouched=True) from full
         answer = await self._connections.ask(call.method, self._address(call), content=call.content)
@@ -171,7 +179,7 @@ class _Call:
     method: str
     path: tuple[str, ...] = field(repr=False)
     content: object = field(default=None, repr=False)
-    priority: Priority = Priority.REQUEST
+    priority: Priority | None = None
     creates: bool = False
 
 

@@ -320,9 +320,9 @@ SQUATTED: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "pays"), [({}, True), *((change, False) for change in SQUATTED)], ids=str)
+@pytest.mark.parametrize("change", [{}, *SQUATTED], ids=str)
 async def test_consumer_of_the_example_works(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], pays: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
     """The file runs as it stands; the event that is shown pays the order, and one that differs in anything does not."""
     (tmp_path / "orders.py").write_text(block("python", "class Orders"))
@@ -343,11 +343,8 @@ async def test_consumer_of_the_example_works(
         await database.write(lambda transaction: handler(event, transaction))
         paid = await database.read(lambda db: db.execute(text("select id, paid_by from orders")).all())
 
-    assert (found.name, found.consumer.queue, paid) == (
-        "orders",
-        "orders",
-        [("order-42", event.data.txid if pays else None)],
-    )
+    paid_by = None if change else event.data.txid
+    assert (found.name, found.consumer.queue, paid) == ("orders", "orders", [("order-42", paid_by)])
 
 
 def test_other_programs_compile() -> None:
@@ -405,7 +402,7 @@ async def test_native_app_signs_in(tmp_path: Path) -> None:
     port = free_port()
     first, second, other = (
         block("sh", words).replace(f":{SERVICE_PORT}", f":{port}")
-        for words in ("/v1/sign-in --data", "/v1/sign-requests --header", "/v1/oauth2/start?app=demo")
+        for words in ("/v1/sign-in --header", "/v1/sign-requests --header", "/v1/oauth2/start?app=demo")
     )
 
     async with opened(tmp_path, asyncio.Event(), port=port, sandbox_port=free_port()):

@@ -24,7 +24,13 @@ from schemas.commands import RedeemCommand, WatchCommand
 
 _PROVEN: Final[tuple[Reason, ...]] = ("key_missing", "key_invalid", "rate_limited", "store_unavailable")
 _CALLER: Final[tuple[Reason, ...]] = (*_PROVEN, "identity_unavailable")
-_BODY: Final[tuple[Reason, ...]] = ("body_invalid", "body_timeout", "body_too_large", "content_encoding_not_supported")
+_BODY: Final[tuple[Reason, ...]] = (
+    "body_invalid",
+    "body_timeout",
+    "body_too_large",
+    "content_encoding_not_supported",
+    "media_type_not_supported",
+)
 _ASKING: Final[tuple[Reason, ...]] = (
     "application_forbidden",
     "return_url_forbidden",

@@ -10,6 +10,7 @@ from processor.intake import Limits
 from processor.problem import Problem
 
 Model = TypeVar("Model", bound=BaseModel)
+_JSON: Final = "application/json"
 _MAX_BYTES: Final = 16 * 1024
 _MAX_ERRORS: Final = 10
 _MAX_PLACE: Final = 100
@@ -17,6 +18,8 @@ _MAX_PLACE: Final = 100
 
 async def said(request: web.Request, model: type[Model], limits: Limits) -> Model:
     """The body as ``model``. Raises `Problem`."""
+    if request.content_type != _JSON:  # a browser sends any other for any page, without asking first
+        raise Problem("media_type_not_supported")
     body = await _read(request, limits)
     try:
         return model.model_validate_json(body)

@@ -24,7 +24,7 @@ from processor.api.sign_in import SignInDesk
 from processor.api.sign_requests import RequestStore as SignRequestStore
 from processor.api.sign_requests import SignRequestDesk
 from processor.api.watches import WatchDesk
-from processor.core.allowance import Allowances
+from processor.core.allowance import Allowances, Portions, Shares
 from processor.core.application import Application
 from processor.feed import Feed
 from processor.intake import Limits
@@ -73,11 +73,14 @@ class Interface:
 
     def __init__(self, parts: Parts) -> None:
         bounds = parts.settings.api
+        portions = Portions(
+            users=bounds.share_of_users, strangers=bounds.share_of_strangers, caller=bounds.share_of_one
+        )
         self._parts = parts
         self._gate = Gate(
             callers=Allowances(bounds.calls_per_minute),
             services=Allowances(bounds.service_calls_per_minute),
-            applications=Allowances(bounds.requests_per_minute),
+            requests=Shares(bounds.requests_per_minute, portions),
             time=parts.time,
             origins=frozenset(bounds.allowed_origins),
             proxies=bounds.trusted_proxies,

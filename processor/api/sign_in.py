@@ -107,7 +107,7 @@ class SignInDesk:
         if application is None:
             raise Problem("application_forbidden")
         urls = registered(command.return_url, self._return_urls.get(command.app, ()))
-        self._gate.admit_request(command.app)
+        self._gate.admit_request(command.app, "stranger", self._gate.address_of(request))
         secret = PREFIX + secrets.token_urlsafe(_ENTROPY)
         asked = Asked(
             app=command.app,

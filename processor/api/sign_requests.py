@@ -17,11 +17,10 @@ from processor.api.endpoint import Gate, Handler, answered
 from processor.api.events import Streams
 from processor.api.request import said
 from processor.core.application import Application
-from processor.core.asking import Asked, is_key, may_see, owner_of
+from processor.core.asking import Asked, is_key, may_see, owner_of, rank_of
 from processor.core.caller import Caller, ServiceCaller, UserCaller
 from processor.core.progress import progress
 from processor.core.return_url import Target, is_registered
-from processor.core.service_key import Scope
 from processor.core.state import PayloadState
 from processor.core.template import faults_in, faults_in_blob
 from processor.intake import Limits
@@ -109,7 +108,7 @@ class SignRequestDesk:
         if key is not None and not is_key(key):
             raise Problem("idempotency_key_invalid")
         asked = self._asked(command, caller)
-        self._gate.admit_request(command.app)
+        self._admit(command.app, caller)
         wish = Wish(asked=asked, owner=owner_of(caller), idempotency_key=key)
         told, new = await self._requests.create(wish, self._told)
         return web.Response(
@@ -121,7 +120,7 @@ class SignRequestDesk:
 
     async def status(self, request: web.Request) -> web.StreamResponse:
         """200; 404 for what is not the caller's, as for what does not exist."""
-        found = await self._own(request, "sign-requests:read")
+        found = await self._found(request, await self._callers.permitted(request, "sign-requests:read"))
         (state,) = await self._store.states([(found.app, found.payload or "")])
         return answered(status_of(found, state))
 
@@ -138,7 +137,9 @@ class SignRequestDesk:
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
         """200 if it can no longer be opened, or a problem that says why it still can."""
-        found = await self._own(request, "sign-requests:write")
+        caller = await self._callers.permitted(request, "sign-requests:write")
+        found = await self._found(request, caller)
+        self._admit(found.app, caller)
         reason = await self._requests.cancel(found)
         return answered(SignRequestCancelled(id=found.payload or "", reason=reason))
 
@@ -147,8 +148,10 @@ class SignRequestDesk:
         caller = await self._callers.permitted(request, "sign-requests:read")
         return await self._streams.serve(request, await self._found(request, caller), owner_of(caller))
 
-    async def _own(self, request: web.Request, scope: Scope) -> StoredRequest:
-        return await self._found(request, await self._callers.permitted(request, scope))
+    def _admit(self, app: str, caller: Caller) -> None:
+        """Let a caller have one more call of Xumm's. Raises `Problem`."""
+        owner = owner_of(caller)
+        self._gate.admit_request(app, rank_of(owner), owner)
 
     async def _found(self, request: web.Request, caller: Caller) -> StoredRequest:
         """The sign request in the path. Raises `Problem`, the same for somebody else's as for none."""

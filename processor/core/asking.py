@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from processor.core.allowance import Rank
 from processor.core.caller import Caller, ServiceCaller
 from processor.core.digest import digest_of
 from processor.core.return_url import Target
@@ -22,6 +23,7 @@ from schemas.text import RESERVED_IDENTIFIERS, aware
 MAX_KEY: Final = 255
 """Characters of an idempotency key."""
 _CLOCKS_DIFFER: Final = timedelta(minutes=2)
+_SERVICE: Final = "service:"
 _USER: Final = "user:"
 _GENERATED, _USERS_OWN = RESERVED_IDENTIFIERS
 
@@ -89,7 +91,12 @@ def adopted(payload: Payload, base_url: str, reserved_at: datetime) -> Created |
 
 def owner_of(caller: Caller) -> str:
     """Under which name a caller's sign requests are kept."""
-    return f"service:{caller.key.name}" if isinstance(caller, ServiceCaller) else f"{_USER}{caller.account}"
+    return f"{_SERVICE}{caller.key.name}" if isinstance(caller, ServiceCaller) else f"{_USER}{caller.account}"
+
+
+def rank_of(owner: str) -> Rank:
+    """Who it is that a sign request is kept for."""
+    return "service" if owner.startswith(_SERVICE) else "user" if owner.startswith(_USER) else "stranger"
 
 
 def identifier_at_xumm(owner: str, identifier: str | None, nonce: str) -> str:

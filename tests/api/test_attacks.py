@@ -25,7 +25,7 @@ from processor.api.endpoint import Gate
 from processor.api.identity_tokens import XummJwtAuthenticator
 from processor.api.operations import OPERATIONS
 from processor.core import service_key
-from processor.core.allowance import Allowances
+from processor.core.allowance import Allowances, Portions, Shares
 from processor.core.digest import digest_of
 from processor.core.oauth2 import ApiSecret, Client
 from processor.core.service_key import ServiceKey, find_key
@@ -271,7 +271,9 @@ async def test_ten_thousand_wrong_tokens() -> None:
         client = Client(app="shop", api_key=SHOP.key, secrets=(secret,), network="MAINNET", provider=issuer)
         async with KeySet(provider.url / "certs", connections, ttl=timedelta(hours=1), time=lambda: 0.0) as keys:
             identities = Identities({issuer: keys}, clock=lambda: datetime.now(UTC))
-            gate = Gate(callers=Allowances(60), services=Allowances(60), applications=Allowances(1), time=lambda: 0.0)
+            gate = Gate(
+                callers=Allowances(60), services=Allowances(60), requests=Shares(1, Portions()), time=lambda: 0.0
+            )
             callers = Callers([], NoSessions(), gate, [XummJwtAuthenticator({"shop": client}, identities)])
             wrong = identity(
                 key="thief", now=datetime.now(UTC), aud=SHOP.key, client_id=SHOP.key, app_uuidv4=SHOP.key, iss=issuer

@@ -18,7 +18,7 @@ from processor.api.endpoint import endpoint
 from processor.api.identity_tokens import XAppJwtAuthenticator, XummJwtAuthenticator
 from processor.api.me import MeDesk
 from processor.app import Processor
-from processor.core.allowance import Allowances
+from processor.core.allowance import Allowances, Portions, Shares
 from processor.core.caller import UserCaller
 from processor.core.errors import StoreUnavailable
 from processor.core.identity import user_reference
@@ -138,7 +138,7 @@ async def test_store_that_is_gone_is_told() -> None:
     async def identify(_request: web.Request) -> UserCaller:
         raise StoreUnavailable("gone")
 
-    gate = Bounds(callers=Allowances(1), services=Allowances(1), applications=Allowances(1), time=lambda: 0.0)
+    gate = Bounds(callers=Allowances(1), services=Allowances(1), requests=Shares(1, Portions()), time=lambda: 0.0)
 
     async with (
         serving(endpoint(gate, "/v1/me", {"GET": MeDesk(identify, NoSessions()).told})) as peer,
