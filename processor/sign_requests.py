@@ -17,7 +17,6 @@ import structlog
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from processor.budget import Priority
 from processor.core.allowance import Rank
 from processor.core.application import Application
 from processor.core.asking import Asked, adopted, body_of, identifier_at_xumm, rank_of
@@ -37,11 +36,6 @@ HOLD: Final = timedelta(seconds=90)
 """Longer than asking Xumm can take: about the token, for the payload, and for what was made; 20 s each."""
 UNSURE: Final = timedelta(seconds=30)
 """How long nobody tries again what Xumm may have done, while it may still be at it."""
-PRIORITIES: Final[dict[Rank, Priority]] = {
-    "service": Priority.REQUEST,
-    "user": Priority.USER,
-    "stranger": Priority.STRANGER,
-}
 _SECRET_BYTES: Final = 32
 _IDENTIFIER_BYTES: Final = 16
 Made = TypeVar("Made", bound=BaseModel)
@@ -52,8 +46,8 @@ log = structlog.get_logger()
 class Platform(Protocol):
     """Xumm's API of one application. All of it raises `LookupFailed`."""
 
-    def calling_for(self, priority: Priority) -> Self:
-        """The same, whose calls wait at this priority."""
+    def calling_for(self, rank: Rank) -> Self:
+        """The same, whose calls wait where those of this rank do."""
         ...
 
     async def create(self, body: Mapping[str, Any]) -> Created:
@@ -242,13 +236,13 @@ class SignRequests:
         return None
 
     def _api(self, request: StoredRequest) -> Platform:
-        return self._apis[request.app].calling_for(PRIORITIES[rank_of(request.owner)])
+        return self._apis[request.app].calling_for(rank_of(request.owner))
 
     async def _keep(self, asked: Asked, request: StoredRequest, created: Created, told: bytes) -> None:
         """It is watched first, then remembered: what breaks off in between is found by its identifier."""
         meta = CustomMeta(identifier=request.identifier, blob=asked.blob, instruction=asked.instruction)
         standing = replace(request, payload=created.uuid)
-        recorded = await self._report(standing, "created", meta.model_dump_json().encode(), asked_of=asked.account)
+        recorded = await self._report(standing, "created", meta.model_dump_json().encode())
         self._on_created()
         transition = recorded.transition
         late = transition is not None and transition.state.sequence > len(transition.announcements)
@@ -256,12 +250,7 @@ class SignRequests:
         log.info("request.created", app=request.app, payload=created.uuid, pushed=created.pushed, kind=request.kind)
 
     async def _report(
-        self,
-        request: StoredRequest,
-        kind: Literal["created", "cancelled"],
-        custom_meta: bytes | None = None,
-        *,
-        asked_of: str | None = None,
+        self, request: StoredRequest, kind: Literal["created", "cancelled"], custom_meta: bytes | None = None
     ) -> Recorded:
         application = self._applications[request.app]
         assert request.payload is not None  # noqa: S101  what is reported stands
@@ -273,7 +262,7 @@ class SignRequests:
             kind=kind,
             expires_at=request.expires_at,
             custom_meta=custom_meta,
-            asked_of=asked_of,
+            asked_of=request.account,
             asked_by=request.owner,
         )
         return await self._store.record(Reported(report=report, policy=application.policy))

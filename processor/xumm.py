@@ -27,6 +27,7 @@ from pydantic import BaseModel, ValidationError
 from yarl import URL
 
 from processor.budget import Budget, Creations, LineFull, Priority
+from processor.core.allowance import Rank
 from processor.core.application import Application
 from processor.core.errors import Denied, LookupFailed, Unavailable
 from processor.core.retry import decide_request
@@ -44,6 +45,11 @@ LOOKUP_PATIENCE: Final = timedelta(minutes=1)
 """For a lookup, with its wait for the budget: the lease of its task must outlast it."""
 MAX_IDENTIFIER: Final = 40
 MAX_TOKENS: Final = 100
+_PRIORITIES: Final[dict[Rank, Priority]] = {
+    "service": Priority.REQUEST,
+    "user": Priority.USER,
+    "stranger": Priority.STRANGER,
+}
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _MAX_DIGITS: Final = 9
 _BUSY: Final = timedelta(seconds=30)
@@ -95,10 +101,10 @@ class XummApi:
     ) -> None:
         await self._connections.__aexit__(kind, error, trace)
 
-    def calling_for(self, priority: Priority) -> Self:
-        """The same API and budget, for requests of this priority."""
+    def calling_for(self, rank: Rank) -> Self:
+        """The same API and budget, for requests that somebody of this rank asks for."""
         other = copy(self)
-        other._priority = priority  # noqa: SLF001  of the same class
+        other._priority = _PRIORITIES[rank]  # noqa: SLF001  of the same class
         return other
 
     async def payload(self, uuid: str, priority: Priority = Priority.MONEY) -> bytes:
