@@ -110,6 +110,10 @@ class Settings(BaseSettings):
     """How long a webhook's body may take to arrive."""
     max_body_bytes: Annotated[int, Field(ge=1024, le=2**24)] = 65536
     """How long a webhook's body may be."""
+    max_bodies_bytes: Annotated[int, Field(ge=2**16, le=2**32)] = 2**24
+    """How much bodies may hold together that have not come whole yet."""
+    max_connections: Annotated[int, Field(ge=1, le=100_000)] = 2000
+    """Connections of callers at once; beyond, the one that has waited for its client the longest gives way."""
     shutdown_timeout: Duration = timedelta(seconds=25)
     """How long open work may take after SIGTERM; keep it below the platform's own limit."""
     database_url: Annotated[str, Field(pattern=r"^(?:sqlite|postgresql)(?:\+[a-z0-9_]+)?://", repr=False)] = (
@@ -191,6 +195,8 @@ def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]
     for name, key in settings.service_keys.items():
         for app in set(key.apps) - set(settings.applications):
             yield ("service_keys", name, "apps"), f"there is no application {app}"
+    if settings.max_bodies_bytes < settings.max_body_bytes:
+        yield ("max_bodies_bytes",), "must be no less than max_body_bytes"
     owners: dict[str, str] = {}
     for name, application in settings.applications.items():
         place = ("applications", name)

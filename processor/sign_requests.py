@@ -24,6 +24,7 @@ from processor.core.digest import digest_of
 from processor.core.errors import Denied, LookupFailed, NotFound, StoreError, Unavailable
 from processor.core.report import RequestReport
 from processor.core.return_url import Target, built
+from processor.logs import sampled_log
 from processor.problem import Problem
 from processor.store.entry import Recorded, Reported
 from processor.store.requests import Draft, Kind, Reservation, StoredRequest
@@ -289,7 +290,7 @@ def _raise_for(outcome: str) -> None:
 
 def _problem_of(error: LookupFailed) -> Problem:
     """What a caller may know of it: whether to try again."""
-    log.warning("request.unanswered", error=str(error))
+    sampled_log.warning("request.unanswered", error=str(error))
     match error:
         case Denied():
             return Problem("xumm_refused")

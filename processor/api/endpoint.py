@@ -6,7 +6,6 @@ from http import HTTPStatus
 from math import ceil
 from typing import Final
 
-import structlog
 from aiohttp import hdrs, web
 from pydantic import BaseModel
 
@@ -14,6 +13,7 @@ from processor.api.way_back import PRIVATE
 from processor.core.allowance import Allowances, Rank, Shares
 from processor.core.client_address import Network, client_of
 from processor.core.errors import StoreError, StoreFull
+from processor.logs import sampled_log
 from processor.problem import Problem, problem_response
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -24,8 +24,6 @@ _PREFLIGHT_SECONDS: Final = "600"
 _SAFE: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 _OWN_SITE: Final = frozenset({"same-origin", "none"})
 """What browsers say of their user's own doing, and of a page of this host."""
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +91,12 @@ async def _attempted(gate: Gate, path: str, handler: Handler, request: web.Reque
         _admit_origin(gate, request)
         return await handler(request)
     except Problem as problem:
-        log.warning("request.refused", path=path, status=problem.status.value, reason=problem.reason)
+        sampled_log.warning("request.refused", path=path, status=problem.status.value, reason=problem.reason)
         return problem_response(problem)
     except StoreFull:
         return problem_response(Problem("outbox_full"))
     except StoreError as error:
-        log.error("request.unstored", path=path, error=str(error))
+        sampled_log.error("request.unstored", path=path, error=str(error))
         return problem_response(Problem("store_unavailable"))
 
 

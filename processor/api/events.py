@@ -47,15 +47,23 @@ class EventStore(Protocol):
 
 
 class Streams:
-    """Serves event streams, so many at once for each caller."""
+    """Serves event streams, so many at once for each caller and in all."""
 
     def __init__(
-        self, store: EventStore, feed: Feed, gate: Gate, *, limit: int, heartbeat: timedelta = HEARTBEAT
+        self,
+        store: EventStore,
+        feed: Feed,
+        gate: Gate,
+        *,
+        limit: int,
+        in_all: int = 1000,
+        heartbeat: timedelta = HEARTBEAT,
     ) -> None:
         self._store = store
         self._feed = feed
         self._gate = gate
         self._limit = limit
+        self._in_all = in_all
         self._pause_for = min(heartbeat, SHARED_POLL) if store.shared else heartbeat
         self._open: Counter[str] = Counter()
         self._ending = asyncio.Event()
@@ -113,7 +121,7 @@ class Streams:
 
     @contextmanager
     def _place(self, caller: str) -> Iterator[None]:
-        if self._open[caller] >= self._limit:
+        if self._open[caller] >= self._limit or self._open.total() >= self._in_all:
             raise Problem("too_many_streams", headers={hdrs.RETRY_AFTER: "10"})
         self._open[caller] += 1
         try:

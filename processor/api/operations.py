@@ -26,10 +26,12 @@ _PROVEN: Final[tuple[Reason, ...]] = ("key_missing", "key_invalid", "rate_limite
 _CALLER: Final[tuple[Reason, ...]] = (*_PROVEN, "identity_unavailable")
 _BODY: Final[tuple[Reason, ...]] = (
     "body_invalid",
+    "body_incomplete",
     "body_timeout",
     "body_too_large",
     "content_encoding_not_supported",
     "media_type_not_supported",
+    "overloaded",
 )
 _ASKING: Final[tuple[Reason, ...]] = (
     "application_forbidden",

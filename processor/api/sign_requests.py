@@ -16,6 +16,7 @@ from processor.api.callers import Callers, permitted
 from processor.api.endpoint import Gate, Handler, answered
 from processor.api.events import Streams
 from processor.api.request import said
+from processor.bodies import Bodies
 from processor.core.application import Application
 from processor.core.asking import Asked, is_key, may_see, owner_of, rank_of
 from processor.core.caller import Caller, ServiceCaller, UserCaller
@@ -23,7 +24,6 @@ from processor.core.progress import progress
 from processor.core.return_url import Target, is_registered
 from processor.core.state import PayloadState
 from processor.core.template import faults_in, faults_in_blob
-from processor.intake import Limits
 from processor.problem import Problem
 from processor.sign_requests import SignRequests, Standing, Wish
 from processor.store.requests import StoredRequest
@@ -79,7 +79,7 @@ class SignRequestDesk:
         *,
         applications: Mapping[str, Application],
         return_urls: Mapping[str, Sequence[str]],
-        limits: Limits,
+        bodies: Bodies,
     ) -> None:
         self._requests = requests
         self._store = store
@@ -88,7 +88,7 @@ class SignRequestDesk:
         self._gate = gate
         self._applications = applications
         self._return_urls = return_urls
-        self._limits = limits
+        self._bodies = bodies
 
     @property
     def routes(self) -> Mapping[str, Mapping[str, Handler]]:
@@ -102,7 +102,7 @@ class SignRequestDesk:
     async def create(self, request: web.Request) -> web.StreamResponse:
         """201 with the payload; 200 with the same answer if the same was asked before under the same key."""
         caller = await self._callers.permitted(request, "sign-requests:write")
-        command = await said(request, SignRequestCommand, self._limits)
+        command = await said(request, SignRequestCommand, self._bodies)
         permitted(caller, "sign-requests:write", command.app)
         key = request.headers.get(IDEMPOTENCY_KEY)
         if key is not None and not is_key(key):

@@ -6,6 +6,8 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from processor.problem import EVERYWHERE
+
 _PAGE: Final = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -16,10 +18,8 @@ _PAGE: Final = """<!doctype html>
 <p>If nothing happens, open the app yourself and sign in there once more.</p>
 </html>
 """
-PRIVATE: Final = {
-    hdrs.CACHE_CONTROL: "no-store",
+PRIVATE: Final = EVERYWHERE | {
     "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 }

@@ -29,6 +29,7 @@ from processor.outbound import Connections
 from processor.problem import Problem
 from tests.core.payloads import APPLICATION, SECRET
 from tests.peer import Peer, says, serving
+from tests.sandbox.clock import until
 from tests.settings import settings_for
 from tests.tokens import ISSUER, NOW, USER_TOKEN, identity, jwk, public_key, xapp
 from tests.wallets import ALICE
@@ -119,6 +120,7 @@ async def test_logs_bear_no_token(stand: Stand) -> None:
     with capture_logs() as lines:
         for token in tokens:
             await stand.me(token)
+        await until(lambda: len([line for line in lines if line["event"] == "identity.refused"]) == 2)
 
     parts = [part for token in tokens for part in token.split(".") if len(part) > 10]
     assert [line["reason"] for line in lines if line["event"] == "identity.refused"] == ["signature", "expired"]

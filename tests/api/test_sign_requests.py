@@ -154,6 +154,19 @@ async def test_streams_are_bounded(tmp_path: Path) -> None:
     assert seen[-1][1] == "xumm.resolve.rejected"
 
 
+async def test_streams_are_bounded_in_all(tmp_path: Path) -> None:
+    """Whoever they are for, they leave half of the connections to others."""
+    async with standing(tmp_path, max_connections=2) as stand:
+        asked = await made(stand)
+        live = asyncio.create_task(events(stand, asked["events_url"], "backend's key"))
+        await until(lambda: stand.processor.streams._open)
+        refused = await stand.call("GET", asked["events_url"], bearer="reader's key")
+        stand.sandbox.reject(asked["id"])
+        await live
+
+    assert (refused.status, refused.json["reason"]) == (429, "too_many_streams")
+
+
 async def test_idempotency(stand: Stand) -> None:
     """The same again is the same answer and no second payload; something else under the key is refused."""
     first, again = [await stand.call("POST", PATH, PAYMENT, Idempotency_Key="k") for _ in range(2)]
