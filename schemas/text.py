@@ -20,10 +20,10 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 _HEX = "[0-9a-fA-F]"
-_UUID: Final = rf"^{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}$"
-_uuid: Final = re.compile(_UUID.removesuffix("$"))
+_UUID: Final = rf"{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}"
+_uuid: Final = re.compile(_UUID)
 
-Uuid = Annotated[str, StringConstraints(to_lower=True, pattern=_UUID)]
+Uuid = Annotated[str, StringConstraints(to_lower=True, pattern=rf"^{_UUID}$")]
 """A UUID of any version, 36 characters, lower case after parsing."""
 
 TransactionHash = Annotated[str, StringConstraints(to_upper=True, pattern=r"^[0-9a-fA-F]{64}$")]

@@ -5,12 +5,14 @@ The library is loaded with the first use: it takes half a second, which no comma
 Source: https://xrpl.org/docs/references/protocol/binary-format
 """
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final, NamedTuple
 
 MAX_BLOB_DIGITS: Final = 32 * 1024
 """Hexadecimal digits of a blob: a batch of eight transactions with all its signers has fewer."""
+_ADDRESS: Final = re.compile(r"r[1-9A-HJ-NP-Za-km-z]{24,34}")
 
 Json = Mapping[str, Any]
 
@@ -89,5 +91,5 @@ def address_of(key: str) -> str:
 
 
 def is_address(text: str) -> bool:
-    """Whether this is a classic address, its checksum included."""
-    return bool(_codec().is_address(text))
+    """Whether this is a classic address, its checksum included, and nothing else: the library ignores blanks behind."""
+    return _ADDRESS.fullmatch(text) is not None and bool(_codec().is_address(text))

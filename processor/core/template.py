@@ -11,9 +11,10 @@ from itertools import islice
 from typing import Any, Final, Literal, NamedTuple
 
 from xrpl.constants import XRPLException
-from xrpl.core.addresscodec import decode_seed, is_valid_classic_address, is_valid_xaddress
+from xrpl.core.addresscodec import decode_seed, is_valid_xaddress
 from xrpl.core.binarycodec.definitions.definitions import load_definitions
 
+from processor.core.codec import is_address
 from processor.core.evidence import OFF_LEDGER_TYPES
 
 FaultReason = Literal[
@@ -43,10 +44,11 @@ _LOWER_ACCOUNTS: Final = frozenset({"issuer"})
 _AMOUNTS: Final = frozenset(name for name, field in _FIELDS.items() if field["type"] == "Amount")
 _SECRET: Final = re.compile(
     r"secret(?!ar)|mnemonic|passphrase|password|(?:private|priv|master)key"
-    r"|(?:^|family|master|wallet|account)seed(?:hex|phrase|words)?$"
+    r"|(?:^|family|master|wallet|account)seed(?:hex|phrase|words)?\Z"
 )
 """In a name of which only small letters are left."""
 _SEED: Final = re.compile(r"s[1-9A-HJ-NP-Za-km-z]{24,34}")
+_XADDRESS: Final = re.compile(r"[XT][1-9A-HJ-NP-Za-km-z]{46}")
 _SIGNATURES: Final = frozenset({"txnsignature", "signers"})
 _DROPS: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 _MAX_DROPS: Final = 10**17
@@ -198,9 +200,9 @@ def _amount(value: Any, place: str) -> Iterator[Fault]:
 
 
 def _is_address(value: Any) -> bool:
-    if not isinstance(value, str) or not value.isascii() or len(value) > MAX_NAME:
+    if not isinstance(value, str):
         return False
-    return is_valid_classic_address(value) or (value.startswith(("X", "T")) and is_valid_xaddress(value))
+    return is_address(value) or (_XADDRESS.fullmatch(value) is not None and is_valid_xaddress(value))
 
 
 _PARTS: Final[dict[str, Callable[[str], bool]]] = {
