@@ -1,11 +1,12 @@
 """Groups of settings, each a table of the TOML file."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from processor.core.return_url import fault_of
+from processor.core.return_url import fault_of, link_fault_of
 from processor.notation import Duration, Networks, Origins, split
 
 
@@ -15,14 +16,18 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
 
-def _return_address(text: str) -> str:
-    fault = fault_of(text)
-    if fault is not None:
-        raise ValueError(fault)
-    return text
+def _faultless(fault_of: Callable[[str], str | None]) -> AfterValidator:
+    def checked(text: str) -> str:
+        fault = fault_of(text)
+        if fault is not None:
+            raise ValueError(fault)
+        return text
+
+    return AfterValidator(checked)
 
 
-ReturnUrls = Annotated[tuple[Annotated[str, AfterValidator(_return_address)], ...], BeforeValidator(split)]
+ReturnUrls = Annotated[tuple[Annotated[str, _faultless(fault_of)], ...], BeforeValidator(split)]
+DeepLinks = Annotated[tuple[Annotated[str, _faultless(link_fault_of)], ...], BeforeValidator(split)]
 
 
 Percent = Annotated[int, Field(ge=1, le=100)]

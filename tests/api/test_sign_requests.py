@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from processor.api.way_back import way_back
 from processor.sandbox.faults import Faults
 from processor.store import vault
 from tests.api.stand import RETURN, WEB_RETURN, Stand, standing
@@ -451,3 +452,26 @@ async def test_whose_links_these_are(stand: Stand) -> None:
         {"appIDs": ["ABCDE12345.com.example.shop"], "components": [{"/": "/signed"}]}
     ]
     assert android.json[0]["target"]["package_name"] == "com.example.shop"
+
+
+async def test_link_with_one_slash(tmp_path: Path) -> None:
+    """A way back as RFC 8252, section 7.1, writes it: after signing, and after signing in through the provider."""
+    link = "com.example.app:/oauth2redirect"
+    shop = {"return_urls": [link], "deep_links": [link]}
+    async with standing(tmp_path, shop=shop, public_url="https://service.example") as stand:
+        asked = await made(stand, return_url={"app": link})
+        query = {"app": "shop", "return": link, "code_challenge": "A" * 43}
+        async with stand.session.get(
+            f"{stand.processor.url}/v1/oauth2/start", params=query, allow_redirects=False
+        ) as started:
+            status = started.status
+
+    back = stand.sandbox.payloads.get(asked["id"]).request.return_url_app
+    assert (303, True) == (status, str(back).startswith(f"{link}?state="))
+
+
+def test_page_that_leads_to_a_link_with_one_slash() -> None:
+    """It goes there as it does to any scheme of an app's own."""
+    page = way_back("com.example.app:/oauth2redirect?code=x", signed_in=True)
+
+    assert (200, "0; url=com.example.app:/oauth2redirect?code=x") == (page.status, page.headers["Refresh"])
