@@ -103,13 +103,15 @@ async def _attempted(gate: Gate, path: str, handler: Handler, request: web.Reque
 def _admit_origin(gate: Gate, request: web.Request) -> None:
     """Let change nothing what a browser sends for a page of another site. Raises `Problem`.
 
+    What the browser says of the site counts; an older one says nothing, and then the host must be that of the page.
+
     Source: https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header
     """
-    origin = request.headers.get(hdrs.ORIGIN)
+    origin, site = request.headers.get(hdrs.ORIGIN), request.headers.get("Sec-Fetch-Site")
     if request.method in _SAFE or origin in gate.origins:
         return
-    elsewhere = origin is not None and origin.partition("://")[2] != request.headers.get(hdrs.HOST)
-    if elsewhere or request.headers.get("Sec-Fetch-Site", "none") not in _OWN_SITE:
+    same_host = origin is None or origin.partition("://")[2] == request.headers.get(hdrs.HOST)
+    if not (same_host if site is None else site in _OWN_SITE):
         raise Problem("origin_forbidden")
 
 

@@ -16,6 +16,8 @@ import orjson
 from aiohttp import hdrs, web
 
 from processor.api.endpoint import Gate
+from processor.core.allowance import Rank
+from processor.core.asking import rank_of
 from processor.core.errors import StoreError
 from processor.feed import Feed
 from processor.problem import Problem
@@ -66,6 +68,7 @@ class Streams:
         self._in_all = in_all
         self._pause_for = min(heartbeat, SHARED_POLL) if store.shared else heartbeat
         self._open: Counter[str] = Counter()
+        self._of_rank: Counter[Rank] = Counter()
         self._ending = asyncio.Event()
 
     def end(self) -> None:
@@ -77,7 +80,7 @@ class Streams:
         """The events of a sign request, for ``caller``. Raises `Problem` and `StoreError` before it has begun."""
         after = _last_seen(request)
         topic = _topic(found)
-        with self._place(caller), self._feed.waiting(topic) as news:
+        with self._place(caller, rank_of(found.owner)), self._feed.waiting(topic) as news:
             first = await self._store.events_of(*topic, after, BATCH)
             headers = {hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
             response = web.StreamResponse(headers=headers | self._gate.stream_headers(request))
@@ -120,13 +123,17 @@ class Streams:
             await response.write(b":\n\n")
 
     @contextmanager
-    def _place(self, caller: str) -> Iterator[None]:
-        if self._open[caller] >= self._limit or self._open.total() >= self._in_all:
+    def _place(self, caller: str, rank: Rank) -> Iterator[None]:
+        """Sign-ins, which anybody may begin, leave half of all streams to others."""
+        strangers = rank == "stranger" and self._of_rank[rank] >= (self._in_all + 1) // 2
+        if strangers or self._open[caller] >= self._limit or self._of_rank.total() >= self._in_all:
             raise Problem("too_many_streams", headers={hdrs.RETRY_AFTER: "10"})
         self._open[caller] += 1
+        self._of_rank[rank] += 1
         try:
             yield
         finally:
+            self._of_rank[rank] -= 1
             self._open[caller] -= 1
             if not self._open[caller]:
                 del self._open[caller]

@@ -201,6 +201,7 @@ OWN: list[dict[str, str]] = [
     {"Origin": "https://shop.example", "Sec_Fetch_Site": "cross-site"},
     {"Origin": "https://own.example", "Host": "own.example", "Sec_Fetch_Site": "same-origin"},
     {"Origin": "https://own.example:8443", "Host": "own.example:8443"},
+    {"Origin": "https://proxied.example", "Sec_Fetch_Site": "same-origin"},
     {"Sec_Fetch_Site": "none"},
 ]
 
@@ -218,4 +219,4 @@ async def test_page_of_another_site_starts_nothing(tmp_path: Path) -> None:
         begun = [await stand.call("POST", "/v1/sign-in", {"app": "shop"}, bearer=None, **(JSON | own)) for own in OWN]
 
     assert [each[1:] for each in STRANGE for _ in range(2)] == [(each.status, each.json["reason"]) for each in refused]
-    assert (0, [201] * 5) == (made, [each.status for each in begun])
+    assert (0, [201] * 6) == (made, [each.status for each in begun])

@@ -454,6 +454,23 @@ async def test_whose_links_these_are(stand: Stand) -> None:
     assert android.json[0]["target"]["package_name"] == "com.example.shop"
 
 
+async def test_sign_ins_leave_streams_to_others(tmp_path: Path) -> None:
+    """Whoever follows sign-ins of nobody keeps no service from following its payment."""
+    async with standing(tmp_path, max_connections=4) as stand:
+        begun = [(await stand.call("POST", "/v1/sign-in", {"app": "shop"}, bearer=None)).json for _ in range(2)]
+        asked = await made(stand)
+        live = [asyncio.create_task(events(stand, begun[0]["events_url"], begun[0]["exchange_secret"]))]
+        await until(lambda: stand.processor.streams._open)
+        refused = await stand.call("GET", begun[1]["events_url"], bearer=begun[1]["exchange_secret"])
+        live.append(asyncio.create_task(events(stand, asked["events_url"], "backend's key")))
+        await until(lambda: len(stand.processor.streams._open) == 2)
+        stand.sandbox.reject(begun[0]["id"])
+        stand.sandbox.reject(asked["id"])
+        await asyncio.gather(*live)
+
+    assert (refused.status, refused.json["reason"]) == (429, "too_many_streams")
+
+
 async def test_link_with_one_slash(tmp_path: Path) -> None:
     """A way back as RFC 8252, section 7.1, writes it: after signing, and after signing in through the provider."""
     link = "com.example.app:/oauth2redirect"
