@@ -21,11 +21,12 @@ from yarl import URL
 
 from processor import __version__
 from processor.api.routes import Interface, Parts
+from processor.bodies import Bodies, limits_of
 from processor.budget import Budget
 from processor.core.application import Application
 from processor.core.codec import prepare
 from processor.feed import Feed
-from processor.intake import Intake, Limits
+from processor.intake import Intake
 from processor.ledger import LedgerNodes, Transactions
 from processor.listener import Timing
 from processor.process import allow_files, loop_factory, spare_the_collector, stop_on_signals
@@ -56,8 +57,8 @@ from processor.web import Handler, assert_fast_parser, runner_of, web_applicatio
 from processor.xumm import Credentials, Payloads, XummApi
 from schemas.topology import COMMANDS, EXCHANGE
 
-_OTHER_FILES: Final = 2_000
-"""Open files beside the sockets: clients of ours, the database, the broker."""
+_OTHER_FILES: Final = 1_000
+"""Open files beside the sockets and our callers' connections: calls of ours, the database, the broker."""
 _LOOKS: Final = 4
 """Looks without a claim that go on at once for each application: they mostly wait for Xumm's rate limit."""
 API_PATH: Final = "/api/v1/platform/"
@@ -202,12 +203,12 @@ class Processor:
     async def _listen(self, stack: AsyncExitStack) -> web.AppRunner:
         assert_fast_parser()
         settings = self.settings
-        limits = Limits(body_bytes=settings.max_body_bytes, body_timeout=settings.body_timeout)
+        bodies = Bodies(limits_of(settings))
         intake = Intake(
             self.applications,
             self.writer,
             clock=self._clock,
-            limits=limits,
+            bodies=bodies,
             on_task=self.tasks.wake,
             on_look=self.looks.wake,
         )
@@ -215,9 +216,9 @@ class Processor:
         users = await stack.enter_async_context(
             users_of(settings, clock=self._clock, sessions=self.sessions, spent=spent)
         )
-        interface = self._interface(limits, users)
+        interface = self._interface(bodies, users)
         self.streams = interface.streams
-        app = web_application(intake, limits, self.health, self._routes(interface.routes()))
+        app = web_application(intake, self.health, self._routes(interface.routes()))
         runner = runner_of(app, intake, shutdown=settings.shutdown_timeout * INTAKE)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
@@ -225,7 +226,7 @@ class Processor:
         self._addresses = runner.addresses
         return runner
 
-    def _interface(self, limits: Limits, users: Users) -> Interface:
+    def _interface(self, bodies: Bodies, users: Users) -> Interface:
         store = StoredRequests(self.writer, clock=self._clock)
         parts = Parts(
             requests=self._sign_requests(store),
@@ -235,7 +236,7 @@ class Processor:
             feed=self.feed,
             applications=self.applications,
             settings=self.settings,
-            limits=limits,
+            bodies=bodies,
             commands=self.commands,
             clock=self._clock,
             time=time.monotonic,
@@ -283,7 +284,7 @@ def _publisher(settings: Settings, exchange: str, *, kept: int = 1000) -> Publis
 
 
 async def _run(settings: Settings) -> None:
-    allow_files(settings.watching.max_watches + _OTHER_FILES)
+    allow_files(settings.watching.max_watches + settings.max_connections + _OTHER_FILES)
     async with Processor(settings) as processor:
         prepare()
         spare_the_collector()

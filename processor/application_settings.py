@@ -9,12 +9,11 @@ from processor.notation import (
     ApiSecret,
     ApiUrl,
     AppleApps,
-    DeepLinks,
     Duration,
     Fingerprints,
     Network,
 )
-from processor.sections import ReturnUrls, Section
+from processor.sections import DeepLinks, ReturnUrls, Section
 from schemas.text import Uuid
 
 
@@ -40,7 +39,8 @@ class ApplicationSettings(Section):
     grace: Duration = timedelta(hours=24)
     """How long a payload that was opened in time may still be signed after it expired."""
     return_urls: ReturnUrls = ()
-    """Where users may be sent back to after signing: ``yourapp://signed`` or ``https://app.example.com/signed``."""
+    """Where users may be sent back to after signing: ``yourapp://signed``, ``com.example.app:/signed`` or
+    ``https://app.example.com/signed``."""
     apple_app_ids: AppleApps = ()
     """Apps that may open this host's links on iOS: team id, dot, bundle id."""
     android_package: AndroidPackage = None

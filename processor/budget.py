@@ -43,8 +43,12 @@ class Priority(IntEnum):
     MONEY = 0
     """An outcome that somebody waits for."""
     REQUEST = 1
-    """A call made for a caller of our own API."""
-    POLL = 2
+    """A call made for a service that calls our own API with a key."""
+    USER = 2
+    """A call made for somebody who signed in."""
+    STRANGER = 3
+    """A call made for somebody who wants to sign in."""
+    POLL = 4
     """Looking after what was perhaps missed."""
 
 

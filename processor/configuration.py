@@ -29,7 +29,8 @@ _NOT_OURS: Final = re.compile(
     # Kubernetes puts the addresses of a service that is named "processor" into every pod; Windows describes its CPU.
     r"PROCESSOR_((.*_)?SERVICE_(HOST|PORT)(_.*)?=.*|(.*_)?PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?=(tcp|udp|sctp)://.*"
     r"|(.*_)?PORT_\d+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR)=.*"
-    r"|(ARCHITECTURE|ARCHITEW6432|IDENTIFIER|LEVEL|REVISION)=.*)"
+    r"|(ARCHITECTURE|ARCHITEW6432|IDENTIFIER|LEVEL|REVISION)=.*)",
+    re.DOTALL,
 )
 _MESSAGES: Final = {
     "missing": "is required",
@@ -171,7 +172,7 @@ def _unknown_variables(source: Source) -> Iterator[str]:
     for name, value in (source.variables or {}).items():
         upper = name.upper()
         field = upper.removeprefix(ENVIRONMENT_PREFIX).partition(NESTED_DELIMITER)[0].lower()
-        if field in Settings.model_fields or upper == CONFIG_FILE_VARIABLE or _NOT_OURS.match(f"{upper}={value}"):
+        if field in Settings.model_fields or upper == CONFIG_FILE_VARIABLE or _NOT_OURS.fullmatch(f"{upper}={value}"):
             continue
         meant = _did_you_mean(field, Settings.model_fields)
         yield f"{name} ({field}, from {source.name}): there is no such setting{meant}"

@@ -9,27 +9,25 @@ It stands on a few internals of aiohttp's `RequestHandler`, which the tests of t
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from http import HTTPStatus
 from time import perf_counter
-from typing import Any, Final
+from typing import Any
 
-import structlog
 from aiohttp import hdrs, web
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.web_protocol import RequestHandler
 
+from processor.connections import BoundedConnection, Places, raw_answer, raw_problem
+from processor.core.delivery import Refusal
 from processor.core.errors import StoreError
-from processor.core.whole_request import START, WholeRequest, read_whole
+from processor.core.whole_request import START, WholeRequest, read_first
 from processor.intake import RESULT_BODIES, Admitted, Intake, Result
-from processor.problem import Problem, problem_of, problem_response
+from processor.logs import sampled_log
+from processor.problem import Problem
 from processor.redaction import frames_of
 from processor.store.entry import Recorded
-
-SERVER: Final = "xumm-webhook-processor"
-
-log = structlog.get_logger()
 
 
 class ExpressRunner(web.AppRunner):
@@ -53,9 +51,10 @@ class _ExpressServer(web.Server):
             **ordinary._kwargs,  # noqa: SLF001  likewise
         )
         self._lane = Lane(intake)
+        self._places = Places(intake.bodies.limits.connections)
 
     def __call__(self) -> RequestHandler:
-        return ExpressConnection(self, lane=self._lane, loop=self._loop, **self._kwargs)
+        return ExpressConnection(self, lane=self._lane, places=self._places, loop=self._loop, **self._kwargs)
 
 
 class Lane:
@@ -83,78 +82,88 @@ class Lane:
                 _log_defect(error, requests=1)
                 connection.force_close()
 
-    def _checked(self, pieces: Sequence[bytes]) -> Sequence[tuple[WholeRequest | None, Admitted | None]]:
+    def _checked(self, pieces: Sequence[bytes]) -> Sequence[tuple[WholeRequest | None, Admitted | Refusal | None]]:
         """What each piece is. After a defect nothing is known: on the ordinary way it harms nobody but who shows it."""
         try:
-            requests = [read_whole(data) for data in pieces]
+            requests = [read_first(data) for data in pieces]
             return list(zip(requests, self.intake.check(requests, self._since), strict=True))
         except Exception as error:  # noqa: BLE001  likewise
             _log_defect(error, requests=len(pieces))
             return [(None, None)] * len(pieces)
 
 
-class ExpressConnection(RequestHandler):
+class ExpressConnection(BoundedConnection):
     """One connection. While a webhook of the lane is under way, what comes after it waits.
 
     The lane is open while aiohttp's parser stands between two requests, which is certain for as long as all that it
     was given were whole ones: a piece that looks like a webhook may be the rest of something else.
     """
 
-    __slots__ = ("_admitted", "_closes", "_data", "_held", "_lane", "_open", "_under_way")
+    __slots__ = ("_admitted", "_closes", "_data", "_held", "_lane", "_open", "_refusal", "_under_way")
 
     def __init__(self, manager: web.Server, *, lane: Lane, **options: Any) -> None:
         super().__init__(manager, **options)
         self._lane = lane
+        self._refusal: Refusal | None = None
         self._under_way = False
         self._admitted: Admitted | None = None
         self._data, self._closes = b"", False
         self._held: list[bytes] = []
         self._open = True
 
+    @property
+    def waits_for_client(self) -> bool:
+        """Whether no webhook is on the lane either."""
+        return not self._under_way and super().waits_for_client
+
+    def take_refusal(self) -> Refusal | None:
+        """Why the webhook that is handled now is not to be believed, if the lane has found that out."""
+        refusal, self._refusal = self._refusal, None
+        return refusal
+
     def data_received(self, data: bytes) -> None:
         """Take the lane if it is open, the connection is at rest, and ``data`` may be a whole webhook."""
         if not data:  # aiohttp asks its own parser whether it kept anything
             super().data_received(data)
         elif self._under_way:
-            self._held.append(data)
-            self.transport.pause_reading()  # type: ignore[union-attr]  # there is one while data comes
+            self._hold(data)
         elif self._open and data.startswith(START) and self._is_at_rest():
             self._under_way = self._request_in_progress = True
             self._lane.enter(self, data)
         else:
-            self._open = self._open and data.startswith(START) and read_whole(data) is not None
-            super().data_received(data)
+            self._parse_one_by_one(data)
 
-    def go_on(self, data: bytes, request: WholeRequest | None, admitted: Admitted | None) -> None:
+    def go_on(self, data: bytes, request: WholeRequest | None, checked: Admitted | Refusal | None) -> None:
         """Have ``data`` recorded if it was admitted; whatever else it is, aiohttp takes it from its first byte on."""
         self._open = request is not None
         self._data = data
+        if request is not None and request.rest:
+            self._data = data[: -len(request.rest)]
+            self._hold(request.rest)
+        self._refusal = checked if isinstance(checked, Refusal) else None
+        admitted = checked if isinstance(checked, Admitted) else None
         if request is None or admitted is None or not self._lane.intake.submit(admitted, self._end_of_lane):
             self._end_of_lane(None)
             return
         self._admitted, self._closes = admitted, request.closes
         self._keep_alive_from_now()
 
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = HTTPStatus.INTERNAL_SERVER_ERROR,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """What cannot be read is refused without repeating any of it, in the answer or in the log: it may be secret."""
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR or request.writer.output_size > 0:
-            super().handle_error(request, status, exc, message)  # logs, and raises if an answer has begun
-            return problem_response(Problem("internal_error"))
-        log.warning("request.malformed", error=type(exc).__name__)
-        return problem_response(Problem("request_malformed"))
+    def _parse_one_by_one(self, data: bytes) -> None:
+        """Whole webhooks one after another: what cannot be read behind one does not spoil it."""
+        while self._open and data.startswith(START):
+            first = read_first(data)
+            if first is None or not first.rest:
+                self._open = first is not None
+                break
+            super().data_received(data[: -len(first.rest)])
+            data = first.rest
+        else:
+            self._open = False
+        super().data_received(data)
 
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """What aiohttp refuses by itself, such as an unknown ``Expect``, is a problem as all else is."""
-        told = problem_response(problem_of(resp)) if isinstance(resp, web.HTTPError) else resp
-        return await super().finish_response(request, told, start_time)
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+        self.transport.pause_reading()  # type: ignore[union-attr]  # there is one while data comes
 
     def _is_at_rest(self) -> bool:
         """Whether nothing is under way. A new connection is, though its task may not have begun to wait yet."""
@@ -175,7 +184,7 @@ class ExpressConnection(RequestHandler):
         if admitted is None or outcome is None:
             self._take_the_ordinary_way(data)
         elif isinstance(outcome, StoreError):
-            self._write(_written(problem_response(self._lane.intake.defer(admitted, outcome)), close=self._closes))
+            self._write(_deferred(self._lane.intake.defer(admitted, outcome), close=self._closes))
         elif self.transport is not None:  # otherwise the sender left; its webhook is stored all the same
             result = self._lane.intake.conclude(admitted, outcome)
             self._write(_response(result, rfc822_formatted_time(), close=self._closes))
@@ -193,6 +202,7 @@ class ExpressConnection(RequestHandler):
             return
         self.transport.write(response)
         self._keep_alive_from_now()
+        self._places.renew(self)
         if self._closes:
             self.force_close()
 
@@ -207,24 +217,18 @@ class ExpressConnection(RequestHandler):
 
 
 def _log_defect(error: Exception, *, requests: int) -> None:
-    log.error("request.lane_failed", requests=requests, error=type(error).__name__, places=frames_of(error))
+    sampled_log.error("request.lane_failed", requests=requests, error=type(error).__name__, places=frames_of(error))
 
 
 @lru_cache(maxsize=8)
 def _response(result: Result, date: str, *, close: bool) -> bytes:
-    return _message("200 OK", {hdrs.CONTENT_TYPE: "application/json"}, RESULT_BODIES[result], date, close=close)
+    headers = {hdrs.CONTENT_TYPE: "application/json", **_own_headers(date, close=close)}
+    return raw_answer(HTTPStatus.OK, headers, RESULT_BODIES[result])
 
 
-def _written(response: web.Response, *, close: bool) -> bytes:
-    """The bytes of a response that was made for aiohttp."""
-    status = f"{response.status} {response.reason}"
-    body = response.body if isinstance(response.body, bytes) else b""
-    return _message(status, response.headers, body, rfc822_formatted_time(), close=close)
+def _deferred(problem: Problem, *, close: bool) -> bytes:
+    return raw_problem(problem, _own_headers(rfc822_formatted_time(), close=close))
 
 
-def _message(status: str, headers: Mapping[str, str], body: bytes, date: str, *, close: bool) -> bytes:
-    own: dict[str, str] = {hdrs.CONTENT_LENGTH: str(len(body)), hdrs.DATE: date, hdrs.SERVER: SERVER}
-    if close:
-        own[hdrs.CONNECTION] = "close"
-    head = "".join(f"{name}: {value}\r\n" for name, value in (*headers.items(), *own.items()))
-    return f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body
+def _own_headers(date: str, *, close: bool) -> dict[str, str]:
+    return {hdrs.DATE: date, hdrs.CONNECTION: "close"} if close else {hdrs.DATE: date}

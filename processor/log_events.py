@@ -27,6 +27,9 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "delivery.lost": LogEvent(
         "warning", "A message could not be settled any more and comes again; its effect stays single."
     ),
+    "delivery.misaddressed": LogEvent(
+        "warning", "An authentic webhook came to an address that is not quite the one to enter; it was taken."
+    ),
     "delivery.quarantined": LogEvent("error", "An authentic webhook makes no sense; its body is kept."),
     "delivery.refused": LogEvent("warning", "A webhook is not to be believed, or not acceptable."),
     "delivery.unnoted": LogEvent(
@@ -109,6 +112,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "request.adopted": LogEvent("warning", "A sign request that had broken off was found at Xumm, and is followed."),
     "request.cancelled": LogEvent("info", "A sign request was withdrawn before anybody opened it."),
     "request.created": LogEvent("info", "A sign request stands at Xumm, and is followed to its end."),
+    "request.failed": LogEvent("error", "A defect: a request was answered 500; `places` says where it broke."),
     "request.lane_failed": LogEvent("error", "A defect on the way that webhooks take together: each goes by itself."),
     "request.malformed": LogEvent("warning", "Somebody sent what is no HTTP request, or one with over-long parts."),
     "request.refused": LogEvent("warning", "A request of another service was refused."),

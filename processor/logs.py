@@ -13,9 +13,10 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Any, BinaryIO, Final, Literal
+from typing import Any, BinaryIO, Final, Literal, NamedTuple
+from weakref import WeakKeyDictionary
 
 import orjson
 import structlog
@@ -38,6 +39,7 @@ _QUIET: Final = {
 }
 _COLOURS: Final = {"debug": "\x1b[2m", "info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[31m"}
 _PLAIN: Final = "\x1b[0m"
+SAMPLED_FOR: Final = timedelta(seconds=1)
 _NAMES: Final = {"exception": "error", "critical": "error", "fatal": "error", "warn": "warning", "msg": "info"}
 _RESERVED: Final = frozenset({"at", "level", "event", "exception"})
 
@@ -97,6 +99,58 @@ class GatheredLog:
                 one_by_one.info(event, **fields())
         elif one_by_one.is_enabled_for(logging.INFO):
             pipeline.write("info", [(event, fields()) for event, fields in lines])
+
+
+class SampledLog:
+    """A logger for lines that strangers can cause: of each name one a second, which says for how many it stands.
+
+    The first is written at once. Those that follow within a second are counted; of them the last is written at its end.
+    """
+
+    def __init__(self) -> None:
+        self._held: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Held]] = WeakKeyDictionary()
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Log a line, as a logger would. To be called on the event loop."""
+        self._log(event, _Held("warning", fields))
+
+    def error(self, event: str, **fields: Any) -> None:
+        """Likewise."""
+        self._log(event, _Held("error", fields))
+
+    def _log(self, event: str, line: "_Held") -> None:
+        loop = asyncio.get_running_loop()
+        held = self._held.setdefault(loop, {})
+        if event in held:
+            held[event] = line._replace(times=held[event].times + 1)
+            return
+        held[event] = line
+        loop.call_later(SAMPLED_FOR.total_seconds(), self._write_held, loop, event)
+        line.write(event)
+
+    def _write_held(self, loop: asyncio.AbstractEventLoop, event: str) -> None:
+        held = self._held[loop]
+        line = held.pop(event)
+        if line.times:
+            held[event] = line._replace(times=0)
+            loop.call_later(SAMPLED_FOR.total_seconds(), self._write_held, loop, event)
+            line.write(event, times=line.times)
+
+
+class _Held(NamedTuple):
+    """The last line of its name."""
+
+    level: Literal["warning", "error"]
+    fields: dict[str, Any]
+    times: int = 0
+    """How many have come since one was written."""
+
+    def write(self, event: str, **more: Any) -> None:
+        getattr(structlog.get_logger(), self.level)(event, **self.fields, **more)
+
+
+sampled_log: Final = SampledLog()
+"""The one of the service, since what strangers can cause is bounded in sum."""
 
 
 class _Pipeline:

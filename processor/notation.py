@@ -16,14 +16,6 @@ _DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+", re.ASCII)
 _DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _SECONDS: Final = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
-_DEEP_LINK: Final = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[A-Za-z0-9._-]+)(?::\d{1,5})?(?:[/?][A-Za-z0-9._~/?=&%+:,;-]*)?",
-    re.ASCII,
-)
-_MAX_DEEP_LINK: Final = 512
-_NO_APP: Final = frozenset(
-    {"about", "blob", "content", "data", "file", "filesystem", "ftp", "intent", "javascript", "vbscript", "ws", "wss"}
-)
 _LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -118,15 +110,6 @@ def _origin(text: str) -> str:
     return text
 
 
-def _deep_link(text: str) -> str:
-    link = _DEEP_LINK.fullmatch(text)
-    if link is None or len(text) > _MAX_DEEP_LINK or link["scheme"] in _NO_APP:
-        raise ValueError("must be a link such as https://host/path or yourapp://signin, without user or fragment")
-    if link["scheme"] == "http" and link["host"] not in _LOCAL_HOSTS:
-        raise ValueError("must be https: the code for a session travels with it")
-    return text
-
-
 def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
@@ -162,7 +145,6 @@ QueueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
 Binding = Annotated[str, Field(pattern=r"^(?:[a-z0-9_-]+|[*#])(?:\.(?:[a-z0-9_-]+|[*#])){0,7}$")]
 ApiUrl = Annotated[str, AfterValidator(_api_address)]
 PublicUrl = Annotated[str | None, AfterValidator(_public_address)]
-DeepLinks = Annotated[tuple[Annotated[str, AfterValidator(_deep_link)], ...], BeforeValidator(split)]
 BrokerUrls = Annotated[SecretStr | None, AfterValidator(_broker_addresses)]
 ManagementUrl = Annotated[SecretStr | None, AfterValidator(_management_address)]
 Bindings = Annotated[tuple[Binding, ...], BeforeValidator(split), Field(min_length=1)]

@@ -15,9 +15,13 @@ Reason = (
         "expectation_failed",
         "internal_error",
         "method_not_allowed",
+        "body_incomplete",
         "body_timeout",
         "body_too_large",
         "content_encoding_not_supported",
+        "media_type_not_supported",
+        "origin_forbidden",
+        "overloaded",
         "store_unavailable",
         "outbox_full",
         "key_missing",
@@ -62,9 +66,13 @@ STATUS: Final[dict[Reason, HTTPStatus]] = {
     "expectation_failed": HTTPStatus.EXPECTATION_FAILED,
     "internal_error": HTTPStatus.INTERNAL_SERVER_ERROR,
     "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
+    "body_incomplete": HTTPStatus.BAD_REQUEST,
     "body_timeout": HTTPStatus.REQUEST_TIMEOUT,
     "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "content_encoding_not_supported": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "media_type_not_supported": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "origin_forbidden": HTTPStatus.FORBIDDEN,
+    "overloaded": HTTPStatus.SERVICE_UNAVAILABLE,
     "store_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "outbox_full": HTTPStatus.SERVICE_UNAVAILABLE,
     "key_missing": HTTPStatus.UNAUTHORIZED,
@@ -107,6 +115,8 @@ _HEADERS: Final[dict[HTTPStatus, dict[str, str]]] = {
     HTTPStatus.METHOD_NOT_ALLOWED: {hdrs.ALLOW: hdrs.METH_POST},
     HTTPStatus.SERVICE_UNAVAILABLE: {hdrs.RETRY_AFTER: "10"},
 }
+EVERYWHERE: Final = {hdrs.CACHE_CONTROL: "no-store", "X-Content-Type-Options": "nosniff"}
+"""What every answer bears."""
 _OF_THE_SERVER: Final[dict[int, Reason]] = {
     HTTPStatus.NOT_FOUND: "not_found",
     HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
@@ -123,7 +133,7 @@ _BODY_LEFT_UNREAD: Final = frozenset(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     }
 )
-_LOST: Final[frozenset[Reason]] = frozenset({"request_malformed", "internal_error"})
+_LOST: Final[frozenset[Reason]] = frozenset({"request_malformed", "internal_error", "body_incomplete", "overloaded"})
 """After these nobody knows where the next request begins."""
 
 
@@ -166,7 +176,7 @@ def problem_response(problem: Problem) -> web.Response:
         details,
         status=status,
         content_type="application/problem+json",
-        headers=(_HEADERS.get(status) or _CHALLENGES.get(problem.reason) or {}) | problem.headers,
+        headers=EVERYWHERE | (_HEADERS.get(status) or _CHALLENGES.get(problem.reason) or {}) | problem.headers,
     )
     if status in _BODY_LEFT_UNREAD or problem.reason in _CHALLENGES or problem.reason in _LOST:
         response.force_close()

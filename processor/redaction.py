@@ -23,7 +23,7 @@ _SHORTEST_SECRET: Final = 6
 
 _SECRET_KEY: Final = re.compile(
     r"secret|token|passw|passphrase|authorization|signature|cookie|credential|private_?key|api_?key|x_api_|jwt"
-    r"|(?:^|_)(?:body|blob|hex|auth|seed|otp|userinfo)$"
+    r"|(?:^|_)(?:body|blob|hex|auth|seed|otp|userinfo)\s*\Z"
 )
 _TEXT: Final = re.compile(
     r"(?P<userinfo>(?<=://)[^\s/@\"']*@)"

@@ -1,11 +1,12 @@
 """Groups of settings, each a table of the TOML file."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from processor.core.return_url import fault_of
+from processor.core.return_url import fault_of, link_fault_of
 from processor.notation import Duration, Networks, Origins, split
 
 
@@ -15,14 +16,21 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
 
-def _return_address(text: str) -> str:
-    fault = fault_of(text)
-    if fault is not None:
-        raise ValueError(fault)
-    return text
+def _faultless(fault_of: Callable[[str], str | None]) -> AfterValidator:
+    def checked(text: str) -> str:
+        fault = fault_of(text)
+        if fault is not None:
+            raise ValueError(fault)
+        return text
+
+    return AfterValidator(checked)
 
 
-ReturnUrls = Annotated[tuple[Annotated[str, AfterValidator(_return_address)], ...], BeforeValidator(split)]
+ReturnUrls = Annotated[tuple[Annotated[str, _faultless(fault_of)], ...], BeforeValidator(split)]
+DeepLinks = Annotated[tuple[Annotated[str, _faultless(link_fault_of)], ...], BeforeValidator(split)]
+
+
+Percent = Annotated[int, Field(ge=1, le=100)]
 
 
 class Retention(Section):
@@ -58,7 +66,13 @@ class ApiSettings(Section):
     service_calls_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 1_200
     """Of one service's key: it asks for many users."""
     requests_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 30
-    """Sign-ins and sign requests of one application. Xumm allows about 30."""
+    """Sign-ins, and sign requests made or withdrawn, of one application. Xumm allows about 30."""
+    share_of_users: Percent = 67
+    """Percent of these that users may have, sign-ins included: the rest is for services with a key."""
+    share_of_strangers: Percent = 33
+    """Percent of these that sign-ins may have, which anybody may begin."""
+    share_of_one: Percent = 20
+    """Percent of these that one user may have, or the sign-ins of one address."""
     trusted_proxies: Networks = ()
     """Addresses of the proxies before this service, or networks such as 10.0.0.0/8: only they are believed for whom
     they ask, in ``X-Forwarded-For``. None: clients that have not signed in are counted by who connects."""

@@ -113,6 +113,10 @@ class Settings(BaseSettings):
     store_timeout: Annotated[Duration, Field(le=timedelta(seconds=12))] = timedelta(seconds=10)
     """How long a webhook, or whatever else is asked, waits for the database before the answer is 503. Xumm's sender
     itself waits for 15 s."""
+    max_bodies_bytes: Annotated[int, Field(ge=2**16, le=2**32)] = 2**24
+    """How much bodies may hold together that have not come whole yet."""
+    max_connections: Annotated[int, Field(ge=1, le=100_000)] = 2000
+    """Connections of callers at once; beyond, the one that has waited for its client the longest gives way."""
     shutdown_timeout: Duration = timedelta(seconds=25)
     """How long open work may take after SIGTERM; keep it below the platform's own limit."""
     database_url: Annotated[str, Field(pattern=r"^(?:sqlite|postgresql)(?:\+[a-z0-9_]+)?://", repr=False)] = (
@@ -194,6 +198,8 @@ def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]
     for name, key in settings.service_keys.items():
         for app in set(key.apps) - set(settings.applications):
             yield ("service_keys", name, "apps"), f"there is no application {app}"
+    if settings.max_bodies_bytes < settings.max_body_bytes:
+        yield ("max_bodies_bytes",), "must be no less than max_body_bytes"
     owners: dict[str, str] = {}
     for name, application in settings.applications.items():
         place = ("applications", name)

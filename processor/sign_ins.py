@@ -33,6 +33,7 @@ from processor.core.oauth2 import (
     told,
 )
 from processor.core.ticket import NONCE_BYTES, Purpose, application_of, seal, unseal
+from processor.logs import sampled_log
 from processor.outbound import Answer
 
 Refusal = Literal["application_forbidden", "return_forbidden", "challenge_invalid", "state_invalid", "code_invalid"]
@@ -145,7 +146,7 @@ class SignIns:
         if isinstance(granted, Granted):
             log.info("sign_in.granted", app=client.app, account=granted.account)
             return _back_to(begun, code=self._sealed(client, "code", granted))
-        log.warning("sign_in.failed", app=client.app, reason=granted)
+        sampled_log.warning("sign_in.failed", app=client.app, reason=granted)
         return _back_to(begun, error=granted)
 
     async def redeem(self, code: str, verifier: str) -> Session:
@@ -178,10 +179,10 @@ class SignIns:
             token = await self._token(client, redemption(client, begun, code, self._redirect_uri))
             proof = await self._identities.verify(client, token, nonce=begun.nonce)
         except Unproven as unproven:
-            log.warning("identity.refused", app=client.app, reason=unproven.fault)
+            sampled_log.warning("identity.refused", app=client.app, reason=unproven.fault)
             return "access_denied"
         except LookupFailed as failed:
-            log.warning("sign_in.unredeemed", app=client.app, problem=str(failed))
+            sampled_log.warning("sign_in.unredeemed", app=client.app, problem=str(failed))
             return "temporarily_unavailable" if isinstance(failed, Unavailable) else "access_denied"
         return Granted(
             id=secrets.token_urlsafe(16),

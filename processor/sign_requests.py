@@ -11,19 +11,21 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, Self, TypeVar
 
 import structlog
 from pydantic import BaseModel
 from pydantic_core import to_json
 
+from processor.core.allowance import Rank
 from processor.core.application import Application
-from processor.core.asking import Asked, adopted, body_of
+from processor.core.asking import Asked, adopted, body_of, identifier_at_xumm, rank_of
 from processor.core.custom_meta import carry
 from processor.core.digest import digest_of
 from processor.core.errors import Denied, LookupFailed, NotFound, StoreError, Unavailable
 from processor.core.report import RequestReport
 from processor.core.return_url import Target, built
+from processor.logs import sampled_log
 from processor.problem import Problem
 from processor.store.entry import Recorded, Reported
 from processor.store.requests import Draft, Kind, Reservation, StoredRequest
@@ -44,6 +46,10 @@ log = structlog.get_logger()
 
 class Platform(Protocol):
     """Xumm's API of one application. All of it raises `LookupFailed`."""
+
+    def calling_for(self, rank: Rank) -> Self:
+        """The same, whose calls wait where those of this rank do."""
+        ...
 
     async def create(self, body: Mapping[str, Any]) -> Created:
         """A new payload. After `Unavailable` without ``untouched`` nobody knows whether it stands."""
@@ -99,6 +105,7 @@ class Standing:
 
     created: Created
     identifier: str
+    """As the caller named it."""
     expires_at: datetime
 
 
@@ -149,7 +156,8 @@ class SignRequests:
             if reservation.outcome == "taken_over":
                 await self._store.renew_state(request, None if state is None else digest_of(state))
             created = await self._made(wish.asked, request, state)
-        told = to_json(answer(Standing(created=created, identifier=request.identifier, expires_at=request.expires_at)))
+        named = wish.asked.identifier or request.identifier
+        told = to_json(answer(Standing(created=created, identifier=named, expires_at=request.expires_at)))
         await self._keep(wish.asked, request, created, told)
         return told, True
 
@@ -157,7 +165,7 @@ class SignRequests:
         """Withdraw it, unless somebody opened it."""
         assert request.payload is not None  # noqa: S101  nobody can name one that has none
         try:
-            answer = await self._apis[request.app].cancel(request.payload)
+            answer = await self._api(request).cancel(request.payload)
         except LookupFailed as error:
             raise _problem_of(error) from error
         reason = answer.result.reason
@@ -173,7 +181,7 @@ class SignRequests:
             app=asked.app,
             owner=wish.owner,
             kind=wish.kind,
-            identifier=asked.identifier or f"xwp-{secrets.token_hex(_IDENTIFIER_BYTES)}",
+            identifier=identifier_at_xumm(wish.owner, asked.identifier, secrets.token_hex(_IDENTIFIER_BYTES)),
             request_digest=asked.digest,
             tx_type=asked.tx_type,
             submit=asked.submit,
@@ -193,7 +201,7 @@ class SignRequests:
         value = None if token is None else token.value
         body = body_of(asked, request.identifier, user_token=value, return_urls=urls)
         try:
-            created = await self._apis[asked.app].create(body)
+            created = await self._api(request).create(body)
         except Unavailable as error:
             found = None if error.untouched else await self._looked_for(request)
             if found is None:
@@ -209,7 +217,7 @@ class SignRequests:
     async def _found(self, request: StoredRequest) -> Created | None:
         """The payload that an earlier attempt made, None if it made none. Raises `Problem` if Xumm does not say."""
         try:
-            payload = await self._apis[request.app].payload_named(request.identifier)
+            payload = await self._api(request).payload_named(request.identifier)
         except NotFound:
             return None
         except LookupFailed as error:
@@ -224,15 +232,18 @@ class SignRequests:
 
     async def _looked_for(self, request: StoredRequest) -> Created | None:
         with suppress(LookupFailed):
-            payload = await self._apis[request.app].payload_named(request.identifier)
+            payload = await self._api(request).payload_named(request.identifier)
             return adopted(payload, self._links, request.reserved_at)
         return None
+
+    def _api(self, request: StoredRequest) -> Platform:
+        return self._apis[request.app].calling_for(rank_of(request.owner))
 
     async def _keep(self, asked: Asked, request: StoredRequest, created: Created, told: bytes) -> None:
         """It is watched first, then remembered: what breaks off in between is found by its identifier."""
         meta = carry({"identifier": request.identifier, "blob": asked.blob, "instruction": asked.instruction})
         standing = replace(request, payload=created.uuid)
-        recorded = await self._report(standing, "created", meta, asked_of=asked.account)
+        recorded = await self._report(standing, "created", meta)
         self._on_created()
         transition = recorded.transition
         late = transition is not None and transition.state.sequence > len(transition.announcements)
@@ -240,12 +251,7 @@ class SignRequests:
         log.info("request.created", app=request.app, payload=created.uuid, pushed=created.pushed, kind=request.kind)
 
     async def _report(
-        self,
-        request: StoredRequest,
-        kind: Literal["created", "cancelled"],
-        custom_meta: bytes | None = None,
-        *,
-        asked_of: str | None = None,
+        self, request: StoredRequest, kind: Literal["created", "cancelled"], custom_meta: bytes | None = None
     ) -> Recorded:
         application = self._applications[request.app]
         assert request.payload is not None  # noqa: S101  what is reported stands
@@ -257,7 +263,8 @@ class SignRequests:
             kind=kind,
             expires_at=request.expires_at,
             custom_meta=custom_meta,
-            asked_of=asked_of,
+            asked_of=request.account,
+            asked_by=request.owner,
         )
         return await self._store.record(Reported(report=report, policy=application.policy))
 
@@ -283,7 +290,7 @@ def _raise_for(outcome: str) -> None:
 
 def _problem_of(error: LookupFailed) -> Problem:
     """What a caller may know of it: whether to try again."""
-    log.warning("request.unanswered", error=str(error))
+    sampled_log.warning("request.unanswered", error=str(error))
     match error:
         case Denied():
             return Problem("xumm_refused")

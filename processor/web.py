@@ -6,8 +6,10 @@ from typing import Final
 
 from aiohttp import hdrs, http_parser, web
 
-from processor.express import SERVER, ExpressRunner
-from processor.intake import Intake, Limits
+from processor.connections import SERVER
+from processor.express import ExpressRunner
+from processor.intake import Intake
+from processor.problem import EVERYWHERE
 
 KEEPALIVE_SECONDS: Final = 15.0
 """Also what cuts off a client whose headers never finish."""
@@ -26,14 +28,15 @@ def assert_fast_parser() -> None:
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def web_application(intake: Intake, limits: Limits, health: Health, api: Mapping[str, Handler]) -> web.Application:
+def web_application(intake: Intake, health: Health, api: Mapping[str, Handler]) -> web.Application:
     """The routes; ``api`` are those for other services, by path.
 
     Whatever stands below ``/webhooks`` is a webhook that is checked: never a 404.
     """
-    app = web.Application(client_max_size=limits.body_bytes)
-    app.on_response_prepare.append(_tell_no_versions)
+    app = web.Application(client_max_size=intake.bodies.limits.body_bytes)
+    app.on_response_prepare.append(_bear_what_all_do)
     app.router.add_route("*", "/webhooks/{app}", intake.handle)
+    app.router.add_route("*", "/webhooks/{app}/", intake.handle)
     app.router.add_route("*", "/webhooks{app:(?s:.*)}", intake.handle)
     for path, handler in api.items():
         app.router.add_route("*", path, handler)
@@ -61,8 +64,8 @@ def runner_of(app: web.Application, intake: Intake, *, shutdown: timedelta) -> w
     )
 
 
-async def _tell_no_versions(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers[hdrs.SERVER] = SERVER
+async def _bear_what_all_do(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update({hdrs.SERVER: SERVER, **EVERYWHERE})
 
 
 async def _healthz(_request: web.Request) -> web.Response:

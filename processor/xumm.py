@@ -14,6 +14,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -26,6 +27,7 @@ from pydantic import BaseModel, ValidationError
 from yarl import URL
 
 from processor.budget import Budget, Creations, LineFull, Priority
+from processor.core.allowance import Rank
 from processor.core.application import Application
 from processor.core.errors import Denied, LookupFailed, Unavailable
 from processor.core.retry import decide_request
@@ -44,6 +46,11 @@ LOOKUP_PATIENCE: Final = timedelta(minutes=1)
 """For a lookup, with its wait for the budget: the lease of its task must outlast it."""
 MAX_IDENTIFIER: Final = 40
 MAX_TOKENS: Final = 100
+_PRIORITIES: Final[dict[Rank, Priority]] = {
+    "service": Priority.REQUEST,
+    "user": Priority.USER,
+    "stranger": Priority.STRANGER,
+}
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _MAX_DIGITS: Final = 9
 _BUSY: Final = timedelta(seconds=30)
@@ -84,6 +91,7 @@ class XummApi:
         self._base_url = base_url
         self._patience = patience
         self._clock = clock
+        self._priority = Priority.REQUEST
 
     async def __aenter__(self) -> Self:
         await self._connections.__aenter__()
@@ -93,6 +101,12 @@ class XummApi:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._connections.__aexit__(kind, error, trace)
+
+    def calling_for(self, rank: Rank) -> Self:
+        """The same API and budget, for requests that somebody of this rank asks for."""
+        other = copy(self)
+        other._priority = _PRIORITIES[rank]  # noqa: SLF001  of the same class
+        return other
 
     async def payload(self, uuid: str, priority: Priority = Priority.MONEY) -> bytes:
         """The payload as Xumm knows it: a JSON object, raw, for `processor.core.normalize.snapshot_report`."""
@@ -155,7 +169,7 @@ class XummApi:
         """A success, whose body is a JSON object."""
         budget = self._budget_for(call)
         try:
-            await budget.acquire(call.priority)
+            await budget.acquire(self._priority if call.priority is None else call.priority)
         except LineFull as full:
             raise Unavailable(str(full), retry_after=_BUSY, untouched=True) from full
         answer = await self._connections.ask(call.method, self._address(call), content=call.content)
@@ -172,7 +186,7 @@ class _Call:
     method: str
     path: tuple[str, ...] = field(repr=False)
     content: object = field(default=None, repr=False)
-    priority: Priority = Priority.REQUEST
+    priority: Priority | None = None
     creates: bool = False
 
 

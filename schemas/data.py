@@ -29,6 +29,9 @@ class SignData(Tolerant):
     """Opaque reference of the user within the application: stable, and no user token. None while unknown."""
     asked_of: Account | None = None
     """Whom the request was made for, if it was made through this service for somebody. Says nothing of who signed."""
+    asked_by: str | None = None
+    """By whom it was made, if through this service: ``service:<name of its key>``, ``user:<account>`` or ``sign-in``.
+    What a user asked for is no order of yours, whatever its identifier, instruction and blob say."""
     custom_meta: CustomMeta | None = None
     """None while unknown: a status message carries none."""
 

@@ -20,10 +20,10 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 _HEX = "[0-9a-fA-F]"
-_UUID: Final = rf"^{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}$"
-_uuid: Final = re.compile(_UUID.removesuffix("$"))
+_UUID: Final = rf"{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}"
+_uuid: Final = re.compile(_UUID)
 
-Uuid = Annotated[str, StringConstraints(to_lower=True, pattern=_UUID)]
+Uuid = Annotated[str, StringConstraints(to_lower=True, pattern=rf"^{_UUID}$")]
 """A UUID of any version, 36 characters, lower case after parsing."""
 
 TransactionHash = Annotated[str, StringConstraints(to_upper=True, pattern=r"^[0-9a-fA-F]{64}$")]
@@ -84,6 +84,8 @@ Lenient: Final = _Lenient()
 """For fields that merely accompany an outcome: what makes no sense turns into ``None``."""
 
 
+RESERVED_IDENTIFIERS: Final = ("xwp-", "xwu-")
+"""How identifiers begin that this service makes: of a request that has none, and of one that a user named."""
 _TEXT_OR_NULL: Final = {"type": ["string", "null"]}
 Attached = Annotated[
     JsonValue,

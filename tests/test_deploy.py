@@ -11,7 +11,9 @@ from processor.configuration import load
 _ROOT = Path(__file__).parents[1]
 _DEPLOY = _ROOT / "deploy"
 _LOCKS = ("requirements.lock", "deploy/requirements.lock", "deploy/build.lock", "tests/bench/requirements.lock")
-_PINNED_IMAGE = re.compile(r"[a-z0-9./-]+:\d+\.\d+[\w.-]*")
+_PINNED_IMAGE = re.compile(r"[a-z0-9./-]+:\d+\.\d+[\w.-]*@\$\{[A-Z]+_DIGEST(:\?[^}]*)?\}")
+"""No image has this form unless its variable holds a digest: whatever else stands behind an @ is no reference."""
+_OWN_IMAGE = re.compile(r"xumm-webhook-processor:\d+\.\d+\.\d+")
 _REFERENCE = re.compile(r"\$\{(\w+)(:[?-][^}]*)?\}")
 _REQUIREMENT = re.compile(r"^[a-z0-9][a-z0-9._-]*(\[[a-z,]+\])?==\S+")
 _HASH = re.compile(r"^    --hash=sha256:[0-9a-f]{64}")
@@ -54,8 +56,10 @@ def test_every_service_is_hardened(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_image_is_pinned(name: str) -> None:
-    """An image is named with a version of at least two numbers."""
-    assert _PINNED_IMAGE.fullmatch(SERVICES[name]["image"])
+    """An image that is not built here is named with a version and a digest, which the operator has to give."""
+    image = SERVICES[name]["image"]
+
+    assert _OWN_IMAGE.fullmatch(image) or (":?" in image and _PINNED_IMAGE.fullmatch(image))
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -147,7 +151,7 @@ def test_a_consumer_accepts_the_settings_it_is_deployed_with(
 def test_no_other_names_are_set() -> None:
     """What is neither a setting of ours nor known to RabbitMQ or Python is a slip of the pen."""
     known = {"PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "RABBITMQ_USER", "RABBITMQ_PASSWORD"}
-    known |= {"RABBITMQ_DEFAULT_USER", "RABBITMQ_DEFAULT_PASS"}
+    known |= {"RABBITMQ_DEFAULT_USER", "RABBITMQ_DEFAULT_PASS", "PYTHON_DIGEST", "RABBITMQ_DIGEST"}
     ours = {name for name in _environment() if name.startswith(("PROCESSOR_", "CONSUMERS_"))}
 
     assert _environment().keys() - ours - known == set()
@@ -161,13 +165,16 @@ def test_the_image_runs_as_an_unprivileged_user() -> None:
 
 
 def test_the_image_has_a_pinned_base_a_volume_and_a_health_check() -> None:
-    """Both stages stand on one base with a version; data and health are declared."""
+    """Both stages stand on one base with a version and a digest that has no default; data and health are declared."""
     bases = set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE))
-    default = re.findall(r"^ARG PYTHON_IMAGE=(\S+)$", DOCKERFILE, re.MULTILINE)
+    arguments = re.findall(r"^ARG (.+)$", DOCKERFILE, re.MULTILINE)
+    given = SERVICES["topology"]["build"]["args"]
     instructions = {line.split(" ", 1)[0] for line in _last_stage().splitlines()}
 
-    assert bases == {"${PYTHON_IMAGE}"}
-    assert all(_PINNED_IMAGE.fullmatch(image) for image in default)
+    assert [True] == [_PINNED_IMAGE.fullmatch(base) is not None for base in bases]
+    assert (["PYTHON_DIGEST"], ["PYTHON_DIGEST"]) == (arguments, list(given))
+    assert given["PYTHON_DIGEST"].startswith("${PYTHON_DIGEST:?")
+    assert "# syntax=" not in DOCKERFILE
     assert {"VOLUME", "HEALTHCHECK", "ENTRYPOINT", "CMD", "EXPOSE"} <= instructions
 
 

@@ -293,3 +293,55 @@ async def test_defect(service: Service, monkeypatch: pytest.MonkeyPatch, path: s
     assert (head.split()[1], json.loads(body)["reason"]) == (b"500", "internal_error")
     assert b"application/problem+json" in head
     assert b"secret detail" not in body
+
+
+GARBAGE = [b"\x16\x03\x01nonsense\r\n\r\n", b"POST /webhooks/shop HTTP/9.9\r\n\r\n", b"\r\n\x00", b"{}"]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE, ids=repr)
+async def test_garbage_behind_a_webhook(service: Service, garbage: bytes) -> None:
+    """It is refused by itself: the webhook in the same packet is recorded and answered, also behind a refused one."""
+    payload = new_payload()
+    reader, writer = await connect(service)
+    writer.write(request_of(b"{}", path="/webhooks/nobody") + request_of(body_of(payload)) + garbage)
+    statuses = [(await answer(reader))[0] for _ in range(2)]
+    async with asyncio.timeout(10):
+        rest = await reader.readuntil(b"\r\n") if garbage != b"{}" else b"HTTP/1.1 400 "
+    writer.close()
+
+    assert [401, 200] == statuses
+    assert rest.split()[1] == b"400"
+    assert (await service.post(body_of(payload)))[1] == {"result": "duplicate"}
+
+
+ANSWERED = [
+    b"nonsense\r\n\r\n",
+    b"GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n",
+    b"GET /v1/nowhere HTTP/1.1\r\nhost: x\r\n\r\n",
+    b"GET /v1/me HTTP/1.1\r\nhost: x\r\nexpect: nonsense\r\n\r\n",
+    b"GET /v1/openapi.json HTTP/1.1\r\nhost: x\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n",
+    b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n",
+    b"GET /.well-known/assetlinks.json HTTP/1.1\r\nhost: x\r\n\r\n",
+    b"POST /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
+    request_of(b"{}", path="/webhooks/nobody"),
+    request_of(b"{}", path="/webhooks/nobody", connection="close"),
+    request_of(b"{}"),
+    request_of(body_of(new_payload())),
+]
+
+
+async def test_what_every_answer_bears(service: Service) -> None:
+    """No browser guesses what it is, no cache keeps it, and nobody learns what it was made with."""
+    for piece in ANSWERED:
+        reader, writer = await connect(service)
+        writer.write(piece)
+        async with asyncio.timeout(10):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")
+        writer.close()
+
+        lasting = sorted(
+            line for line in head if line.startswith(("x-content-type-options", "cache-control", "server"))
+        )
+        expected = ["cache-control: no-store", "server: xumm-webhook-processor", "x-content-type-options: nosniff"]
+        assert expected == lasting, piece

@@ -50,6 +50,7 @@ _suppression = re.compile(r"#\s*(?P<kind>type:\s*ignore|noqa)\b(?P<rest>.*)")
 _code_and_reason = re.compile(r"(\[[a-z-]+(, ?[a-z-]+)*\]\s*#|:\s*[A-Z]+\d+(,\s*[A-Z]+\d+)*)[\s-]+\w.*")
 _promise = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 _place = re.compile(r"(?<![\w.$}])/(?:work|home|root|Users)/\w")
+_line_end = re.compile(r"(?<!\\)\$(?:[)|]|\Z)")
 _index = re.compile(r"(?i)pypi\.org|pythonhosted\.org|npmjs\.(?:com|org)|/simpl[e]/|--(?:extra-)?index-url\s+\S")
 
 
@@ -162,6 +163,19 @@ def _raises(handler: ast.ExceptHandler) -> bool:
     )
 
 
+def loose_patterns(source: str) -> Iterator[str]:
+    """Patterns that let a line end pass behind what they match: with ``$``, or by ``match`` without an end."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        pattern = "".join(
+            part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and type(part.value) is str
+        )
+        compiles = ast.unparse(node.func) in {"re.compile", "re.fullmatch", "re.search"}
+        if node.func.attr == "match" or (compiles and _line_end.search(pattern)):
+            yield f"{node.lineno} {ast.unparse(node)}"
+
+
 def imported(source: str) -> Iterator[str]:
     """Top-level packages that are imported from outside the standard library."""
     for node in ast.walk(ast.parse(source)):
@@ -200,6 +214,9 @@ FINDS: Final[list[tuple[Callable[[str], Iterable[str]], str]]] = [
     (swallowed, "try: f()\nexcept BaseException as error:\n    log(error)"),
     (swallowed, "try: f()\nexcept (ValueError, asyncio.CancelledError):\n    return"),
     (swallowed, "with suppress(asyncio.CancelledError): f()"),
+    (loose_patterns, "re.compile(r'^[a-z]+$')"),
+    (loose_patterns, "re.match('a', text)"),
+    (loose_patterns, "_name.match(text)"),
     (imported, "import aiohttp.web"),
     (imported, "def f():\n    from structlog import get_logger"),
     (places, "see " + "/work" + "/notes.md"),
@@ -261,6 +278,11 @@ def test_nothing_is_put_off() -> None:
 def test_cancelling_is_never_swallowed() -> None:
     """Whoever catches a cancellation can raise it again: a task that was told to stop stops."""
     assert [] == everywhere(swallowed, *PACKAGES)
+
+
+def test_patterns_match_to_the_end() -> None:
+    """No pattern takes a line end for nothing."""
+    assert [] == everywhere(loose_patterns, *PACKAGES)
 
 
 def test_the_core_has_neither_clock_nor_dice() -> None:

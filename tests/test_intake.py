@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from processor.app import Processor
 from processor.core.state import Fact
@@ -138,7 +139,15 @@ async def test_what_is_not_believed_is_401(
 
 @pytest.mark.parametrize(
     "path",
-    ["/webhooks/nobody", "/webhooks/shop/", "/webhooks/SHOP", "/webhooks/%00", "/webhooks/shop%2f", "/webhooks/%0a"],
+    [
+        "/webhooks/nobody",
+        "/webhooks/shop//",
+        "/webhooks/nobody/",
+        "/webhooks/SHOP",
+        "/webhooks/%00",
+        "/webhooks/shop%2f",
+        "/webhooks/%0a",
+    ],
 )
 async def test_right_signature_on_a_wrong_path(service: Service, path: str) -> None:
     """A webhook for an application that is not configured here is refused, never 404."""
@@ -147,6 +156,19 @@ async def test_right_signature_on_a_wrong_path(service: Service, path: str) -> N
     status, answer, _ = await service.post(body, path=path)
 
     assert (401, "signature_invalid") == (status, answer["reason"])
+
+
+async def test_slash_at_the_end_of_the_address(service: Service) -> None:
+    """A webhook is taken although the URL in Xumm's console ends in a slash, and the log says where to mend that."""
+    payload = new_payload()
+    with capture_logs() as lines:
+        status, answer, _ = await service.post(body_of(payload), path="/webhooks/shop/")
+        forged, _, _ = await service.post(b"{}", headers_of(b"{}", secret=OLD_SECRET), path="/webhooks/shop/")
+
+    assert (200, {"result": "accepted"}, 401) == (status, answer, forged)
+    told = [line for line in lines if line["event"] == "delivery.misaddressed"]
+    assert ["shop"] == [line["app"] for line in told]
+    assert "slash" in told[0]["hint"]
 
 
 @pytest.mark.parametrize(

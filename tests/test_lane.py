@@ -2,19 +2,27 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from structlog.testing import capture_logs
 
+from processor.bodies import Bodies, Limits
+from processor.core.delivery import Refusal
+from processor.core.signature import matches
 from processor.core.whole_request import WholeRequest
 from processor.express import ExpressConnection
 from processor.intake import Admitted, Intake
+from processor.web import runner_of, web_application
+from tests.core.payloads import SECRET
 from tests.test_express import answer, connect, request_of
-from tests.test_intake import Service, running
-from tests.webhooks import body_of, new_payload
+from tests.test_intake import OLD_SECRET, Service, running
+from tests.webhooks import body_of, headers_of, new_payload
 
 REPETITIONS = 12
 
@@ -28,9 +36,9 @@ class Passed:
 
         def counted(
             intake: Intake, requests: Sequence[WholeRequest | None], started: float
-        ) -> Sequence[Admitted | None]:
+        ) -> Sequence[Admitted | Refusal | None]:
             checked = check(intake, requests, started)
-            self.admitted.append(sum(each is not None for each in checked))
+            self.admitted.append(sum(isinstance(each, Admitted) for each in checked))
             return checked
 
         patch.setattr(Intake, "check", counted)
@@ -171,3 +179,50 @@ async def test_defect_of_one_connection(service: Service, monkeypatch: pytest.Mo
     assert [200, 200] == [(await answer(reader))[0] for reader, _ in others]
     for _, writer in connections:
         writer.close()
+
+
+@asynccontextmanager
+async def counting(service: Service) -> AsyncIterator[tuple[tuple[str, int], list[int]]]:
+    """Another server before the service's store, and how many keys it checked each signature with."""
+    keys: list[int] = []
+
+    def counted(tried: Sequence[bytes], timestamp: str, body: bytes, signature: bytes) -> bool:
+        keys.append(len(tried))
+        return matches(tried, timestamp, body, signature)
+
+    intake = Intake(
+        service.processor.applications,
+        service.processor.writer,
+        clock=lambda: datetime.now(UTC),
+        bodies=Bodies(Limits()),
+        on_task=lambda: None,
+        matches=counted,
+    )
+    runner = runner_of(web_application(intake, lambda: {"status": "ok"}, {}), intake)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield runner.addresses[0], keys
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("path", "secret", "age"),
+    [
+        ("/webhooks/shop", OLD_SECRET, 0),
+        ("/webhooks/shop", OLD_SECRET, 3600),
+        ("/webhooks/shop", SECRET, 3600),
+        ("/webhooks/nobody", SECRET, 0),
+        ("/webhooks/nobody", SECRET, 3600),
+        ("/webhooks/no.body", SECRET, 0),
+    ],
+)
+async def test_refused_webhook_is_verified_once(service: Service, path: str, secret: str, age: int) -> None:
+    """On the lane and after it together, whether the application is known or not."""
+    body = body_of(new_payload())
+    async with counting(service) as ((host, port), keys):
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(request_of(body, path=path, **headers_of(body, secret=secret, at=time.time() - age)))
+        status, _ = await answer(reader)
+        writer.close()
+
+    assert (401, 1) == (status, sum(keys))

@@ -6,6 +6,7 @@ from pathlib import Path
 from processor.log_events import LOG_EVENTS
 
 ROOT = Path(__file__).parent.parent
+LOGGERS = {"log", "logger", "sampled_log"}
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 WRITTEN_BY_THE_PIPELINE = {"line.lost", "library.logged"}
 NAME = re.compile(r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*")
@@ -37,7 +38,11 @@ def _is_logging(function: ast.expr) -> bool:
     if not isinstance(function, ast.Attribute) or function.attr not in LEVELS:
         return False
     receiver = ast.unparse(function.value)
-    return receiver.endswith("get_logger()") or receiver.rpartition(".")[2].strip("_") in {"log", "logger"}
+    return receiver.endswith("get_logger()") or receiver.rpartition(".")[2].strip("_") in {
+        "log",
+        "logger",
+        "sampled_log",
+    }
 
 
 def sources() -> list[str]:

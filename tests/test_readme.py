@@ -301,23 +301,50 @@ def test_rotation_of_secrets_is_valid(tmp_path: Path) -> None:
     assert [old.not_after.year for old in shop.previous_secrets] == [2030]
 
 
-async def test_consumer_of_the_example_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file runs as it stands, and the event that is shown pays the order."""
+DUE = {
+    "id": "order-42",
+    "drops": "10000000",
+    "destination": "rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe",
+    "destination_tag": 42,
+}
+SQUATTED: list[dict[str, Any]] = [
+    {"asked_by": "user:rMLX7yduL1cM3mPMbdfuUnyRFYbKtENgnb"},
+    {"asked_by": None},
+    {"delivered_amount": "1"},
+    {"delivered_amount": {"currency": "USD", "issuer": "rMLX7yduL1cM3mPMbdfuUnyRFYbKtENgnb", "value": "10000000"}},
+    {"delivered_amount": None},
+    {"destination": "rMLX7yduL1cM3mPMbdfuUnyRFYbKtENgnb"},
+    {"destination_tag": 43},
+    {"destination_tag": None},
+    {"custom_meta": None},
+]
+
+
+@pytest.mark.parametrize("change", [{}, *SQUATTED], ids=str)
+async def test_consumer_of_the_example_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    """The file runs as it stands; the event that is shown pays the order, and one that differs in anything does not."""
     (tmp_path / "orders.py").write_text(block("python", "class Orders"))
     monkeypatch.syspath_prepend(tmp_path)
-    event = parse_event(block("json", "specversion"))
+    shown = json.loads(block("json", "specversion"))
+    event = parse_event(json.dumps(shown | {"data": shown["data"] | change}))
     assert isinstance(event, ResolveValidated)
     settings = ConsumerSettings(database_url=f"sqlite:///{tmp_path}/{{consumer}}.db")
 
     found = find("orders:Orders")
+    orders = sys.modules["orders"].orders
     monkeypatch.delitem(sys.modules, "orders")
     async with opened_consumer(found, settings) as (consumer, _):
         handler = consumer.handler_of(event)
         assert handler is not None
-        await consumer.resources.database.write(lambda transaction: handler(event, transaction))
-        paid = await consumer.resources.database.read(lambda db: db.execute(text("select * from paid")).all())
+        database = consumer.resources.database
+        await database.write(lambda transaction: transaction.execute(orders.insert().values(DUE)))
+        await database.write(lambda transaction: handler(event, transaction))
+        paid = await database.read(lambda db: db.execute(text("select id, paid_by from orders")).all())
 
-    assert (found.name, found.consumer.queue, paid) == ("orders", "orders", [("order-42", "10000000")])
+    paid_by = None if change else event.data.txid
+    assert (found.name, found.consumer.queue, paid) == ("orders", "orders", [("order-42", paid_by)])
 
 
 def test_other_programs_compile() -> None:
@@ -375,7 +402,7 @@ async def test_native_app_signs_in(tmp_path: Path) -> None:
     port = free_port()
     first, second, other = (
         block("sh", words).replace(f":{SERVICE_PORT}", f":{port}")
-        for words in ("/v1/sign-in --data", "/v1/sign-requests --header", "/v1/oauth2/start?app=demo")
+        for words in ("/v1/sign-in --header", "/v1/sign-requests --header", "/v1/oauth2/start?app=demo")
     )
 
     async with opened(tmp_path, asyncio.Event(), port=port, sandbox_port=free_port()):

@@ -115,6 +115,8 @@ def test_reads_deep_links(tmp_path: Path) -> None:
         "yourapp://signin",
         "https://shop.example/app?x=1",
         "com.example.shop://in/a",
+        "com.example.app:/oauth2redirect",
+        "com.example.app:/oauth2redirect/a?x=1",
         "http://127.0.0.1:3000/back",
     )
 
@@ -131,6 +133,13 @@ def test_reads_deep_links(tmp_path: Path) -> None:
         "file:///etc/passwd",
         "//host/path",
         "yourapp:signin",
+        "yourapp:/",
+        "yourapp:/a#b",
+        "https:/shop.example/app",
+        "http:/127.0.0.1:3000/back",
+        "javascript:/alert(1)",
+        "xumm://x",
+        "mailto:/x",
         "yourapp://",
         "https://user@host/path",
         "https://host/path#fragment",

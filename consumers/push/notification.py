@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple
 from consumers.push.texts import text_of
 from schemas.data import SignData
 from schemas.events import CloudEvent
+from schemas.text import RESERVED_IDENTIFIERS
 
 Urgency = Literal["high", "normal", "low"]
 
@@ -88,4 +89,5 @@ def notification_of(
 def _reference(event: CloudEvent) -> str | None:
     data = getattr(event, "data", None)
     meta = data.custom_meta if isinstance(data, SignData) else None
-    return (meta.identifier or None) if meta is not None else None
+    named = meta.identifier if meta is not None else None
+    return None if not named or named.startswith(RESERVED_IDENTIFIERS) else named

@@ -18,11 +18,11 @@ from pydantic import TypeAdapter, ValidationError
 from processor.api.callers import Callers, permitted
 from processor.api.endpoint import Handler
 from processor.api.request import said
+from processor.bodies import Bodies
 from processor.core.application import Application
 from processor.core.caller import UserCaller
 from processor.core.device import BadDevice, Owner, registration, removal
 from processor.core.service_key import Scope
-from processor.intake import Limits
 from processor.problem import Problem
 from processor.publisher.port import Message, Publisher, PublishError
 from schemas.api import DeviceRegistration
@@ -47,7 +47,7 @@ class DeviceDesk:
     publisher: Publisher
     """The way to `schemas.topology.COMMANDS`."""
     applications: Mapping[str, Application]
-    limits: Limits
+    bodies: Bodies
     clock: Callable[[], datetime]
     patience: timedelta = PATIENCE
 
@@ -59,7 +59,7 @@ class DeviceDesk:
     async def register(self, request: web.Request) -> web.StreamResponse:
         """204 once the broker holds the registration."""
         owner = await self._owner(request)
-        asked = await said(request, DeviceRegistration, self.limits)
+        asked = await said(request, DeviceRegistration, self.bodies)
         try:
             command = registration(owner, request.match_info["token"], asked)
         except BadDevice as error:

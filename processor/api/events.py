@@ -12,9 +12,12 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Final, Protocol
 
+import orjson
 from aiohttp import hdrs, web
 
 from processor.api.endpoint import Gate
+from processor.core.allowance import Rank
+from processor.core.asking import rank_of
 from processor.core.errors import StoreError
 from processor.feed import Feed
 from processor.problem import Problem
@@ -46,17 +49,26 @@ class EventStore(Protocol):
 
 
 class Streams:
-    """Serves event streams, so many at once for each caller."""
+    """Serves event streams, so many at once for each caller and in all."""
 
     def __init__(
-        self, store: EventStore, feed: Feed, gate: Gate, *, limit: int, heartbeat: timedelta = HEARTBEAT
+        self,
+        store: EventStore,
+        feed: Feed,
+        gate: Gate,
+        *,
+        limit: int,
+        in_all: int = 1000,
+        heartbeat: timedelta = HEARTBEAT,
     ) -> None:
         self._store = store
         self._feed = feed
         self._gate = gate
         self._limit = limit
+        self._in_all = in_all
         self._pause_for = min(heartbeat, SHARED_POLL) if store.shared else heartbeat
         self._open: Counter[str] = Counter()
+        self._of_rank: Counter[Rank] = Counter()
         self._ending = asyncio.Event()
 
     def end(self) -> None:
@@ -67,15 +79,15 @@ class Streams:
     async def serve(self, request: web.Request, found: StoredRequest, caller: str) -> web.StreamResponse:
         """The events of a sign request, for ``caller``. Raises `Problem` and `StoreError` before it has begun."""
         after = _last_seen(request)
-        topic = (found.app, found.payload or "")
-        with self._place(caller), self._feed.waiting(topic) as news:
+        topic = _topic(found)
+        with self._place(caller, rank_of(found.owner)), self._feed.waiting(topic) as news:
             first = await self._store.events_of(*topic, after, BATCH)
             headers = {hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
             response = web.StreamResponse(headers=headers | self._gate.stream_headers(request))
             with suppress(ConnectionError, TimeoutError, StoreError):
                 await response.prepare(request)  # a client may be gone by now
                 async with asyncio.timeout(LONGEST.total_seconds()):
-                    await self._send(response, topic, first, after, news)
+                    await self._send(response, found, first, after, news)
             with suppress(ConnectionError):
                 await response.write_eof()
             return response
@@ -83,7 +95,7 @@ class Streams:
     async def _send(
         self,
         response: web.StreamResponse,
-        topic: tuple[str, str],
+        found: StoredRequest,
         batch: Sequence[OutboxMessage],
         after: int,
         news: asyncio.Event,
@@ -92,9 +104,8 @@ class Streams:
         while True:
             for position, message in batch:
                 after = position
-                await response.write(
-                    b"id: %d\nevent: %b\ndata: %b\n\n" % (position, message.type.encode(), message.body)
-                )
+                body = _shown(message.body, found)
+                await response.write(b"id: %d\nevent: %b\ndata: %b\n\n" % (position, message.type.encode(), body))
                 if message.type.startswith(_LAST):
                     return
             if self._ending.is_set():
@@ -102,7 +113,7 @@ class Streams:
             if len(batch) < BATCH:
                 await self._pause(response, news)
             news.clear()
-            batch = await self._store.events_of(*topic, after, BATCH)
+            batch = await self._store.events_of(*_topic(found), after, BATCH)
 
     async def _pause(self, response: web.StreamResponse, news: asyncio.Event) -> None:
         try:
@@ -112,16 +123,36 @@ class Streams:
             await response.write(b":\n\n")
 
     @contextmanager
-    def _place(self, caller: str) -> Iterator[None]:
-        if self._open[caller] >= self._limit:
+    def _place(self, caller: str, rank: Rank) -> Iterator[None]:
+        """Sign-ins, which anybody may begin, leave half of all streams to others."""
+        strangers = rank == "stranger" and self._of_rank[rank] >= (self._in_all + 1) // 2
+        if strangers or self._open[caller] >= self._limit or self._of_rank.total() >= self._in_all:
             raise Problem("too_many_streams", headers={hdrs.RETRY_AFTER: "10"})
         self._open[caller] += 1
+        self._of_rank[rank] += 1
         try:
             yield
         finally:
+            self._of_rank[rank] -= 1
             self._open[caller] -= 1
             if not self._open[caller]:
                 del self._open[caller]
+
+
+def _topic(found: StoredRequest) -> tuple[str, str]:
+    return found.app, found.payload or ""
+
+
+def _shown(body: bytes, found: StoredRequest) -> bytes:
+    """The event for whoever asked for the payload: with the identifier that they gave it."""
+    if found.named == found.identifier:
+        return body
+    event = orjson.loads(body)
+    meta = event["data"]["custom_meta"]
+    if meta is None or meta.get("identifier") != found.identifier:
+        return body
+    meta["identifier"] = found.named
+    return orjson.dumps(event)
 
 
 def _last_seen(request: web.Request) -> int:

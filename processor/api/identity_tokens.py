@@ -4,17 +4,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Literal
 
-import structlog
-
 from processor.core.caller import UserCaller
 from processor.core.errors import Unavailable
 from processor.core.identity import user_reference
 from processor.core.json_web_token import Proof, Unproven, algorithm_of, claimed_application, verify_xapp
 from processor.core.oauth2 import Client
 from processor.identities import Identities
+from processor.logs import sampled_log
 from processor.problem import Problem
-
-log = structlog.get_logger()
 
 
 class XummJwtAuthenticator:
@@ -32,7 +29,7 @@ class XummJwtAuthenticator:
         try:
             proof = await self._identities.verify(client, bearer)
         except Unproven as unproven:
-            log.warning("identity.refused", app=client.app, reason=unproven.fault)
+            sampled_log.warning("identity.refused", app=client.app, reason=unproven.fault)
             return None
         except Unavailable:
             raise Problem("identity_unavailable") from None
@@ -55,7 +52,7 @@ class XAppJwtAuthenticator:
         try:
             proof = verify_xapp(bearer, client.secrets_at(now), client.expected, now)
         except Unproven as unproven:
-            log.warning("identity.refused", app=client.app, reason=unproven.fault)
+            sampled_log.warning("identity.refused", app=client.app, reason=unproven.fault)
             return None
         return _caller(client, proof, "xapp_jwt")
 

@@ -14,8 +14,8 @@ from aiohttp import hdrs, web
 from processor.api.endpoint import Gate, Handler, answered
 from processor.api.request import said
 from processor.api.way_back import nowhere, sent_to, way_back
+from processor.bodies import Bodies
 from processor.core.ticket import MAX_TICKET
-from processor.intake import Limits
 from processor.problem import Problem
 from processor.sign_ins import SignInRefused, SignIns
 from schemas.api import SessionRedeemed
@@ -30,10 +30,10 @@ _MAX_PARAMETER: Final = MAX_TICKET
 class OAuth2Desk:
     """The handlers. Whoever calls has yet to prove who they are, so all are counted by their address."""
 
-    def __init__(self, sign_ins: SignIns, gate: Gate, limits: Limits) -> None:
+    def __init__(self, sign_ins: SignIns, gate: Gate, bodies: Bodies) -> None:
         self._sign_ins = sign_ins
         self._gate = gate
-        self._limits = limits
+        self._bodies = bodies
 
     @property
     def routes(self) -> Mapping[str, Mapping[str, Handler]]:
@@ -75,7 +75,7 @@ class OAuth2Desk:
     async def redeem(self, request: web.Request) -> web.StreamResponse:
         """200 with the session's token."""
         self._gate.admit_address(request)
-        command = await said(request, RedeemCommand, self._limits)
+        command = await said(request, RedeemCommand, self._bodies)
         try:
             session = await self._sign_ins.redeem(command.code, command.code_verifier)
         except SignInRefused as refused:

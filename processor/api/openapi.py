@@ -98,12 +98,17 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "security": [{caller: []} for caller in operation.callers],
         "parameters": [_parameter(each) for each in (*_in_path(operation.path), *operation.parameters)],
         "responses": {str(status): _answer(each) for status, each in operation.answers.items()}
-        | _problems(("request_malformed", *operation.problems))
+        | _problems(("request_malformed", *_of_pages(operation), *operation.problems))
         | {_status_of(reason): {"$ref": f"#/components/responses/{reason}"} for reason in _ANYWHERE},
     }
     if operation.body is not None:
         shown["requestBody"] = {"required": True, "content": {_JSON: {"schema": _reference(operation.body)}}}
     return shown
+
+
+def _of_pages(operation: Operation) -> tuple[Reason, ...]:
+    """What pages of other sites hear that want to change something."""
+    return () if operation.method == "get" else ("origin_forbidden",)
 
 
 def _in_path(path: str) -> list[Parameter]:

@@ -24,7 +24,15 @@ from schemas.commands import RedeemCommand, WatchCommand
 
 _PROVEN: Final[tuple[Reason, ...]] = ("key_missing", "key_invalid", "rate_limited", "store_unavailable")
 _CALLER: Final[tuple[Reason, ...]] = (*_PROVEN, "identity_unavailable")
-_BODY: Final[tuple[Reason, ...]] = ("body_invalid", "body_timeout", "body_too_large", "content_encoding_not_supported")
+_BODY: Final[tuple[Reason, ...]] = (
+    "body_invalid",
+    "body_incomplete",
+    "body_timeout",
+    "body_too_large",
+    "content_encoding_not_supported",
+    "media_type_not_supported",
+    "overloaded",
+)
 _ASKING: Final[tuple[Reason, ...]] = (
     "application_forbidden",
     "return_url_forbidden",
@@ -41,17 +49,13 @@ _DEVICE: Final[tuple[Reason, ...]] = (
     "parameter_invalid",
     "broker_unavailable",
 )
-_EVENT: Final[Schema] = {
-    "type": "object",
-    "description": "One event of the stream; `data` is the CloudEvent that `asyncapi.json` describes, as JSON.",
-    "required": ["id", "event", "data"],
-    "properties": {
-        "id": {"type": "string", "pattern": "^[0-9]+$"},
-        "event": {"type": "string", "pattern": "^xumm[.](sign|resolve)[.][a-z_]+$"},
-        "data": TEXT,
-    },
+_STREAM: Final[Mapping[str, Schema]] = {
+    "text/event-stream": {
+        "type": "string",
+        "description": "Server-sent events. `id` is a number, `event` a type such as `xumm.sign.opened`, and `data` "
+        "the CloudEvent that `asyncapi.json` describes, as JSON. Lines that begin with a colon keep it open.",
+    }
 }
-_STREAM: Final[Mapping[str, Schema]] = {"text/event-stream": _EVENT}
 _OBJECT: Final[Mapping[str, Schema]] = {"application/json": {"type": "object"}}
 _ARRAY: Final[Mapping[str, Schema]] = {"application/json": {"type": "array", "items": {"type": "object"}}}
 _USERS: Final[tuple[Caller, ...]] = ("session", "xummToken")

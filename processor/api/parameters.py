@@ -7,7 +7,7 @@ from processor.core.asking import MAX_KEY
 from processor.core.device import PATH_PATTERN
 from processor.core.ticket import MAX_TICKET
 
-_NUMBER: Final = {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"}
+_NUMBER: Final = {"type": "integer", "format": "int64", "minimum": 1, "maximum": 10**18 - 1}
 
 
 def needed(name: str, about: str) -> Parameter:

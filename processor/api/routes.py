@@ -24,10 +24,10 @@ from processor.api.sign_in import SignInDesk
 from processor.api.sign_requests import RequestStore as SignRequestStore
 from processor.api.sign_requests import SignRequestDesk
 from processor.api.watches import WatchDesk
-from processor.core.allowance import Allowances
+from processor.bodies import Bodies
+from processor.core.allowance import Allowances, Portions, Shares
 from processor.core.application import Application
 from processor.feed import Feed
-from processor.intake import Limits
 from processor.publisher.port import Publisher
 from processor.registry import Registry
 from processor.settings import Settings, service_keys_of
@@ -57,7 +57,7 @@ class Parts:
     feed: Feed
     applications: Mapping[str, Application]
     settings: Settings
-    limits: Limits
+    bodies: Bodies
     commands: Publisher
     """The way to `schemas.topology.COMMANDS`."""
     clock: Callable[[], datetime]
@@ -73,18 +73,27 @@ class Interface:
 
     def __init__(self, parts: Parts) -> None:
         bounds = parts.settings.api
+        portions = Portions(
+            users=bounds.share_of_users, strangers=bounds.share_of_strangers, caller=bounds.share_of_one
+        )
         self._parts = parts
         self._gate = Gate(
             callers=Allowances(bounds.calls_per_minute),
             services=Allowances(bounds.service_calls_per_minute),
-            applications=Allowances(bounds.requests_per_minute),
+            requests=Shares(bounds.requests_per_minute, portions),
             time=parts.time,
             origins=frozenset(bounds.allowed_origins),
             proxies=bounds.trusted_proxies,
         )
         self._return_urls = {name: each.return_urls for name, each in parts.settings.applications.items()}
         self.callers = Callers(service_keys_of(parts.settings), parts.sessions, self._gate, parts.authenticators)
-        self.streams = Streams(parts.store, parts.feed, self._gate, limit=bounds.streams)
+        self.streams = Streams(
+            parts.store,
+            parts.feed,
+            self._gate,
+            limit=bounds.streams,
+            in_all=max(1, parts.settings.max_connections // 2),
+        )
 
     def routes(self) -> Mapping[str, Handler]:
         """Each path's handler."""
@@ -100,10 +109,10 @@ class Interface:
             **self._devices().routes,
             **ReturnDesk(parts.store, self._gate, parts.settings.applications).routes,
             **MeDesk(self.callers.admitted, parts.sessions).routes,
-            **WatchDesk(parts.registry, self.callers, parts.limits).routes,
+            **WatchDesk(parts.registry, self.callers, parts.bodies).routes,
         }
         if parts.sign_ins is not None:
-            methods |= OAuth2Desk(parts.sign_ins, self._gate, parts.limits).routes
+            methods |= OAuth2Desk(parts.sign_ins, self._gate, parts.bodies).routes
         rest = dict.fromkeys(hdrs.METH_ALL, nowhere)
         return {path: endpoint(self._gate, path, each) for path, each in (methods | {REST: rest}).items()}
 
@@ -117,7 +126,7 @@ class Interface:
             self._gate,
             applications=parts.applications,
             return_urls=self._return_urls,
-            limits=parts.limits,
+            bodies=parts.bodies,
         )
 
     def _devices(self) -> DeviceDesk:
@@ -126,7 +135,7 @@ class Interface:
             callers=self.callers,
             publisher=parts.commands,
             applications=parts.applications,
-            limits=parts.limits,
+            bodies=parts.bodies,
             clock=parts.clock,
         )
 
@@ -140,6 +149,6 @@ class Interface:
             self._gate,
             applications=parts.applications,
             return_urls=self._return_urls,
-            limits=parts.limits,
+            bodies=parts.bodies,
             session_ttl=parts.settings.api.session_ttl,
         )

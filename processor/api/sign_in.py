@@ -19,12 +19,12 @@ from processor.api.endpoint import Gate, Handler, answered
 from processor.api.events import Streams
 from processor.api.request import said
 from processor.api.sign_requests import registered, shown, status_of
+from processor.bodies import Bodies
 from processor.core.application import Application
 from processor.core.asking import Asked
 from processor.core.digest import digest_of
 from processor.core.progress import progress, sign_in
 from processor.core.state import PayloadState
-from processor.intake import Limits
 from processor.problem import Problem
 from processor.sign_requests import SignRequests, Standing, Wish
 from processor.store.requests import StoredRequest
@@ -76,7 +76,7 @@ class SignInDesk:
         *,
         applications: Mapping[str, Application],
         return_urls: Mapping[str, Sequence[str]],
-        limits: Limits,
+        bodies: Bodies,
         session_ttl: timedelta,
     ) -> None:
         self._requests = requests
@@ -86,7 +86,7 @@ class SignInDesk:
         self._gate = gate
         self._applications = applications
         self._return_urls = return_urls
-        self._limits = limits
+        self._bodies = bodies
         self._session_ttl = session_ttl
 
     @property
@@ -102,12 +102,12 @@ class SignInDesk:
     async def begin(self, request: web.Request) -> web.StreamResponse:
         """201 with a SignIn payload and its exchange secret. Anybody may begin one; nothing is gained by that alone."""
         self._gate.admit_address(request)
-        command = await said(request, SignInCommand, self._limits)
+        command = await said(request, SignInCommand, self._bodies)
         application = self._applications.get(command.app)
         if application is None:
             raise Problem("application_forbidden")
         urls = registered(command.return_url, self._return_urls.get(command.app, ()))
-        self._gate.admit_request(command.app)
+        self._gate.admit_request(command.app, "stranger", self._gate.address_of(request))
         secret = PREFIX + secrets.token_urlsafe(_ENTROPY)
         asked = Asked(
             app=command.app,

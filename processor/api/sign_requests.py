@@ -16,15 +16,14 @@ from processor.api.callers import Callers, permitted
 from processor.api.endpoint import Gate, Handler, answered
 from processor.api.events import Streams
 from processor.api.request import said
+from processor.bodies import Bodies
 from processor.core.application import Application
-from processor.core.asking import Asked, is_key, may_see, owner_of
+from processor.core.asking import Asked, is_key, may_see, owner_of, rank_of
 from processor.core.caller import Caller, ServiceCaller, UserCaller
 from processor.core.progress import progress
 from processor.core.return_url import Target, is_registered
-from processor.core.service_key import Scope
 from processor.core.state import PayloadState
 from processor.core.template import faults_in, faults_in_blob
-from processor.intake import Limits
 from processor.problem import Problem
 from processor.sign_requests import SignRequests, Standing, Wish
 from processor.store.requests import StoredRequest
@@ -38,7 +37,7 @@ from schemas.api import (
     SignRequestStatus,
 )
 from schemas.platform import Created
-from schemas.text import is_uuid
+from schemas.text import RESERVED_IDENTIFIERS, is_uuid
 
 PATH: Final = "/v1/sign-requests"
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
@@ -80,7 +79,7 @@ class SignRequestDesk:
         *,
         applications: Mapping[str, Application],
         return_urls: Mapping[str, Sequence[str]],
-        limits: Limits,
+        bodies: Bodies,
     ) -> None:
         self._requests = requests
         self._store = store
@@ -89,7 +88,7 @@ class SignRequestDesk:
         self._gate = gate
         self._applications = applications
         self._return_urls = return_urls
-        self._limits = limits
+        self._bodies = bodies
 
     @property
     def routes(self) -> Mapping[str, Mapping[str, Handler]]:
@@ -103,13 +102,13 @@ class SignRequestDesk:
     async def create(self, request: web.Request) -> web.StreamResponse:
         """201 with the payload; 200 with the same answer if the same was asked before under the same key."""
         caller = await self._callers.permitted(request, "sign-requests:write")
-        command = await said(request, SignRequestCommand, self._limits)
+        command = await said(request, SignRequestCommand, self._bodies)
         permitted(caller, "sign-requests:write", command.app)
         key = request.headers.get(IDEMPOTENCY_KEY)
         if key is not None and not is_key(key):
             raise Problem("idempotency_key_invalid")
         asked = self._asked(command, caller)
-        self._gate.admit_request(command.app)
+        self._admit(command.app, caller)
         wish = Wish(asked=asked, owner=owner_of(caller), idempotency_key=key)
         told, new = await self._requests.create(wish, self._told)
         return web.Response(
@@ -121,7 +120,7 @@ class SignRequestDesk:
 
     async def status(self, request: web.Request) -> web.StreamResponse:
         """200; 404 for what is not the caller's, as for what does not exist."""
-        found = await self._own(request, "sign-requests:read")
+        found = await self._found(request, await self._callers.permitted(request, "sign-requests:read"))
         (state,) = await self._store.states([(found.app, found.payload or "")])
         return answered(status_of(found, state))
 
@@ -138,7 +137,9 @@ class SignRequestDesk:
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
         """200 if it can no longer be opened, or a problem that says why it still can."""
-        found = await self._own(request, "sign-requests:write")
+        caller = await self._callers.permitted(request, "sign-requests:write")
+        found = await self._found(request, caller)
+        self._admit(found.app, caller)
         reason = await self._requests.cancel(found)
         return answered(SignRequestCancelled(id=found.payload or "", reason=reason))
 
@@ -147,8 +148,10 @@ class SignRequestDesk:
         caller = await self._callers.permitted(request, "sign-requests:read")
         return await self._streams.serve(request, await self._found(request, caller), owner_of(caller))
 
-    async def _own(self, request: web.Request, scope: Scope) -> StoredRequest:
-        return await self._found(request, await self._callers.permitted(request, scope))
+    def _admit(self, app: str, caller: Caller) -> None:
+        """Let a caller have one more call of Xumm's. Raises `Problem`."""
+        owner = owner_of(caller)
+        self._gate.admit_request(app, rank_of(owner), owner)
 
     async def _found(self, request: web.Request, caller: Caller) -> StoredRequest:
         """The sign request in the path. Raises `Problem`, the same for somebody else's as for none."""
@@ -168,6 +171,8 @@ class SignRequestDesk:
         if command.force_network not in {None, network}:
             faults.append(("force_network", "not_the_applications"))
         account = command.account
+        if isinstance(caller, ServiceCaller) and (command.identifier or "").startswith(RESERVED_IDENTIFIERS):
+            faults.append(("identifier", "reserved"))
         if isinstance(caller, UserCaller):
             faults += [("account", "not_the_users")] if account not in {None, caller.account} else []
             account = caller.account
@@ -226,7 +231,7 @@ def status_of(request: StoredRequest, state: PayloadState | None) -> SignRequest
     return SignRequestStatus(
         id=request.payload or "",
         app=request.app,
-        identifier=request.identifier,
+        identifier=request.named,
         tx_type=request.tx_type,
         submit=request.submit,
         created_at=request.reserved_at,

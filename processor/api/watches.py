@@ -9,8 +9,8 @@ from aiohttp import hdrs, web
 from processor.api.callers import Callers, permitted
 from processor.api.endpoint import Handler, answered
 from processor.api.request import said
+from processor.bodies import Bodies
 from processor.core.caller import UserCaller
-from processor.intake import Limits
 from processor.problem import Problem
 from processor.registry import Registry, UnknownApplication
 from schemas.api import Watched
@@ -22,10 +22,10 @@ PATH: Final = "/v1/watches"
 class WatchDesk:
     """The handler."""
 
-    def __init__(self, registry: Registry, callers: Callers, limits: Limits) -> None:
+    def __init__(self, registry: Registry, callers: Callers, bodies: Bodies) -> None:
         self._registry = registry
         self._callers = callers
-        self._limits = limits
+        self._bodies = bodies
 
     @property
     def routes(self) -> Mapping[str, Mapping[str, Handler]]:
@@ -37,7 +37,7 @@ class WatchDesk:
         caller = await self._callers.permitted(request, "watches")
         if isinstance(caller, UserCaller):
             raise Problem("scope_missing")
-        command = await said(request, WatchCommand, self._limits)
+        command = await said(request, WatchCommand, self._bodies)
         permitted(caller, "watches", command.app)
         try:
             news = await self._registry.watch(command)

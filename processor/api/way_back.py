@@ -6,6 +6,8 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from processor.problem import EVERYWHERE
+
 _PAGE: Final = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -17,10 +19,8 @@ _PAGE: Final = """<!doctype html>
 """
 _LINK: Final = '<p><a href="{link}">Return to the app</a></p>\n'
 _FAILED: Final = "Signing in did not succeed"
-PRIVATE: Final = {
-    hdrs.CACHE_CONTROL: "no-store",
+PRIVATE: Final = EVERYWHERE | {
     "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 }

@@ -126,6 +126,7 @@ def _data(announcement: Announcement, state: PayloadState, report: Report) -> di
         "origin": _ORIGINS[type(report)],
         "user": state.user,
         "asked_of": state.asked_of,
+        "asked_by": state.asked_by,
         "custom_meta": None if state.custom_meta is None else orjson.Fragment(carried(state.custom_meta)),
     }
     if announcement.family == "resolve":

@@ -11,15 +11,21 @@ from typing import Any, Final
 
 import orjson
 
+from processor.core.allowance import Rank
 from processor.core.caller import Caller, ServiceCaller
+from processor.core.digest import digest_of
 from processor.core.return_url import Target
+from schemas.api import MAX_IDENTIFIER
 from schemas.payload import Payload
 from schemas.platform import Created, NextSteps, References
-from schemas.text import aware
+from schemas.text import RESERVED_IDENTIFIERS, aware
 
 MAX_KEY: Final = 255
 """Characters of an idempotency key."""
 _CLOCKS_DIFFER: Final = timedelta(minutes=2)
+_SERVICE: Final = "service:"
+_USER: Final = "user:"
+_GENERATED, _USERS_OWN = RESERVED_IDENTIFIERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +91,26 @@ def adopted(payload: Payload, base_url: str, reserved_at: datetime) -> Created |
 
 def owner_of(caller: Caller) -> str:
     """Under which name a caller's sign requests are kept."""
-    return f"service:{caller.key.name}" if isinstance(caller, ServiceCaller) else f"user:{caller.account}"
+    return f"{_SERVICE}{caller.key.name}" if isinstance(caller, ServiceCaller) else f"{_USER}{caller.account}"
+
+
+def rank_of(owner: str) -> Rank:
+    """Who it is that a sign request is kept for."""
+    return "service" if owner.startswith(_SERVICE) else "user" if owner.startswith(_USER) else "stranger"
+
+
+def identifier_at_xumm(owner: str, identifier: str | None, nonce: str) -> str:
+    """Under which identifier Xumm keeps what ``owner`` calls ``identifier``; one of ``nonce`` if it has no name.
+
+    A service's is taken as it is. A user's is hashed together with the user: no user can take a name that a service or
+    another user may want, and the length stays within Xumm's limit.
+    """
+    if identifier is None:
+        return _GENERATED + nonce
+    if not owner.startswith(_USER):
+        return identifier
+    digits = MAX_IDENTIFIER - len(_USERS_OWN)
+    return _USERS_OWN + digest_of(f"{owner} {identifier}").hex()[:digits]
 
 
 def is_key(key: str) -> bool:

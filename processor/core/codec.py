@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 MAX_BLOB_DIGITS: Final = 256 * 1024
 """Hexadecimal digits of a blob: a transaction that installs the code of hooks has fewer, and no other has so many."""
+_ADDRESS: Final = re.compile(r"r[1-9A-HJ-NP-Za-km-z]{24,34}")
 
 Json = Mapping[str, Any]
 
@@ -120,5 +121,5 @@ def address_of_id(account: bytes) -> str:
 
 
 def is_address(text: str) -> bool:
-    """Whether this is a classic address, its checksum included."""
-    return bool(_library().is_address(text))
+    """Whether this is a classic address, its checksum included, and nothing else: the library ignores blanks behind."""
+    return _ADDRESS.fullmatch(text) is not None and bool(_library().is_address(text))

@@ -4,12 +4,12 @@ A refusal tells a stranger the same thing, in the same time, whether the applica
 checked against a decoy. ``verdict`` is for our own delivery log and says more than ``reason``, which goes out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, Protocol
 
-from processor.core.application import Application, Secret
+from processor.core.application import Application
 from processor.core.signature import HEADER_SIGNATURE, HEADER_TIMESTAMP, HEX_DIGITS, key_of, matches
 
 TOLERANCE: Final = timedelta(seconds=300)
@@ -18,12 +18,20 @@ TOLERANCE: Final = timedelta(seconds=300)
 _TOLERANCE_SECONDS: Final = TOLERANCE.total_seconds()
 HEADER_ATTEMPT: Final = "x-xumm-attempt"
 _MAX_TIMESTAMP_DIGITS: Final = 12
-_DECOY: Final = Application(name="", uuid="", secrets=(Secret(key=key_of("00000000-0000-4000-8000-000000000000")),))
+_DECOY: Final = key_of("00000000-0000-4000-8000-000000000000")
 
 Reason = Literal[
     "signature_missing", "signature_malformed", "timestamp_malformed", "timestamp_stale", "signature_invalid"
 ]
 """Why a delivery was refused, as the caller is told. Stable: part of the interface."""
+
+
+class Matches(Protocol):
+    """Tells whether a key made a signature, as `processor.core.signature.matches` does."""
+
+    def __call__(self, keys: Sequence[bytes], timestamp: str, body: bytes, signature: bytes) -> bool:
+        """Check with all of ``keys``."""
+        ...
 
 
 class Delivery(NamedTuple):
@@ -52,9 +60,19 @@ class Refusal:
 
 
 def authenticate(
-    application: Application | None, headers: Mapping[str, str], body: bytes, now: datetime
+    application: Application | None,
+    headers: Mapping[str, str],
+    body: bytes,
+    now: datetime,
+    *,
+    keys: int = 1,
+    matches: Matches = matches,
 ) -> Delivery | Refusal:
-    """Check the signature over the raw ``body``, then its age. ``headers`` must look keys up case-insensitively."""
+    """Check the signature over the raw ``body``, then its age. ``headers`` must look keys up case-insensitively.
+
+    What matches no key is checked with ``keys`` of them, decoys among them: as many as any application has, so that a
+    refusal takes as long for each application, and for none.
+    """
     signature, timestamp = headers.get(HEADER_SIGNATURE), headers.get(HEADER_TIMESTAMP)
     if signature is None or timestamp is None:
         return Refusal(reason="signature_missing", verdict="signature_missing")
@@ -64,7 +82,10 @@ def authenticate(
     if not _is_unix_seconds(timestamp):
         return Refusal(reason="timestamp_malformed", verdict="timestamp_malformed")
 
-    authentic = matches((application or _DECOY).keys(now), timestamp, body, raw_signature) and application is not None
+    own = [] if application is None else application.keys(now)
+    authentic = matches(own, timestamp, body, raw_signature)
+    if not authentic:
+        matches([_DECOY] * (keys - len(own)), timestamp, body, raw_signature)
     stale = abs(now.timestamp() - int(timestamp)) > _TOLERANCE_SECONDS
     if application is not None and authentic and not stale:
         return Delivery(application, body, now, attempt_of(headers))

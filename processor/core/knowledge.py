@@ -91,7 +91,9 @@ def learn(state: PayloadState, report: Report) -> PayloadState:  # noqa: PLR0911
             return state._replace(ledger=_better_ledger(state, report.ledger))
         case RequestReport():
             asked = _add(state, REQUEST_FACTS[report.kind], report, expires_at=report.expires_at)
-            return asked._replace(asked_of=state.asked_of or report.asked_of)
+            return asked._replace(
+                asked_of=state.asked_of or report.asked_of, asked_by=state.asked_by or report.asked_by
+            )
         case LookupDue():
             return state._replace(look_at=_next_look(state, report))
         case LookupAbandoned():
@@ -134,6 +136,7 @@ def _add(
         else state.learned,
         state.look_at,
         state.asked_of,
+        state.asked_by,
     )
 
 

@@ -85,6 +85,8 @@ class RequestReport(_Report):
     custom_meta: CustomMetaJson | None = None
     asked_of: str | None = None
     """The account that it was made for."""
+    asked_by: str | None = None
+    """Who made it, as `processor.core.asking.owner_of` names callers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

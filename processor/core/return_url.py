@@ -36,22 +36,48 @@ _FOREIGN: Final = frozenset(
 )
 """Schemes that are no application's own."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._~:/@!$&'()*+,;=%-]+")
+_LINK: Final = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*):"
+    r"(?://(?P<host>[A-Za-z0-9._-]+)(?::\d{1,5})?(?:[/?][A-Za-z0-9._~/?=&%+:,;-]*)?"
+    r"|/[A-Za-z0-9._~-][A-Za-z0-9._~/?=&%+:,;-]*)",
+    re.ASCII,
+)
+_LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1"})
 _HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+")
 
 
 def fault_of(url: str) -> str | None:
-    """Why an operator cannot register ``url``; None if it can: ``yourapp://…`` or ``https://host/…``."""
+    """Why an operator cannot register ``url`` to return to after signing; None if it can.
+
+    ``https://host/…``, ``yourapp://…``, or, with one slash, ``com.example.app:/…`` (RFC 8252, section 7.1).
+    """
     if not url or len(url) > MAX_URL or not _PLAIN.fullmatch(url):
         return "must be a plain address of at most 512 ASCII characters, without query or fragment"
-    scheme, separator, rest = url.partition("://")
-    if not separator or not _SCHEME.fullmatch(scheme) or not rest or rest.startswith("/"):
+    scheme, slash, rest = url.partition(":/")
+    place = rest.removeprefix("/")
+    if not slash or not _SCHEME.fullmatch(scheme) or not place or place.startswith("/"):
         return "must begin with a scheme in small letters and ://, and name a place"
     if scheme in _FOREIGN:
         return f"must not be {scheme}: use a scheme of your own, or https"
-    if "@" in rest or "\\" in rest:
+    if "@" in place or "\\" in place:
         return "must not name a user"
-    if scheme == "https" and not _is_host(rest):
+    if scheme == "https" and not (rest.startswith("/") and _is_host(place)):
         return "must name a host in small letters, such as https://app.example.com/signed"
+    return None
+
+
+def link_fault_of(link: str) -> str | None:
+    """Why an operator cannot have users sent back to ``link`` after signing in; None if it can: as `fault_of`.
+
+    A link may have a query, and may be of this machine, for desktops.
+    """
+    found = _LINK.fullmatch(link)
+    if found is None or len(link) > MAX_URL or found["scheme"] in _FOREIGN - {"http"}:
+        return "must be a link such as https://host/path, yourapp://in or com.example.app:/in, without user or fragment"
+    if found["scheme"] in {"https", "http"} and found["host"] is None:
+        return "must name a host"
+    if found["scheme"] == "http" and found["host"] not in _LOCAL_HOSTS:
+        return "must be https: the code for a session travels with it"
     return None
 
 

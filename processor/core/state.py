@@ -104,6 +104,8 @@ class PayloadState(NamedTuple):
     """When the last look is due, or was, that was asked for without a claim."""
     asked_of: str | None = None
     """The account that it was made for through this service."""
+    asked_by: str | None = None
+    """Who made it through this service."""
 
     def published(self, sequence: int, resolved: ResolveName | None) -> "PayloadState":
         """After an event was published; a third of the time that `_replace` takes."""

@@ -11,8 +11,9 @@ from itertools import islice
 from typing import Any, Final, Literal, NamedTuple
 
 from xrpl.constants import XRPLException
-from xrpl.core.addresscodec import decode_seed, is_valid_classic_address, is_valid_xaddress
+from xrpl.core.addresscodec import decode_seed, is_valid_xaddress
 
+from processor.core.codec import is_address
 from processor.core.custom_meta import SAFE_INTEGER
 from processor.core.definitions import all_fields, all_types
 from processor.core.evidence import OFF_LEDGER_TYPES
@@ -45,10 +46,11 @@ _LOWER_ACCOUNTS: Final = frozenset({"issuer"})
 _AMOUNTS: Final = frozenset(name for name, field in all_fields().items() if field.kind == "Amount")
 _SECRET: Final = re.compile(
     r"secret(?!ar)|mnemonic|passphrase|password|(?:private|priv|master)key"
-    r"|(?:^|family|master|wallet|account)seed(?:hex|phrase|words)?$"
+    r"|(?:^|family|master|wallet|account)seed(?:hex|phrase|words)?\Z"
 )
 """In a name of which only small letters are left."""
 _SEED: Final = re.compile(r"s[1-9A-HJ-NP-Za-km-z]{24,34}")
+_XADDRESS: Final = re.compile(r"[XT][1-9A-HJ-NP-Za-km-z]{46}")
 _SIGNATURES: Final = frozenset({"txnsignature", "signers"})
 _UNSIGNED: Final[tuple[Any, ...]] = (None, "", [])
 """A template for several signers may say that nobody has signed yet."""
@@ -201,9 +203,9 @@ def _amount(value: Any, place: str) -> Iterator[Fault]:
 
 
 def _is_address(value: Any) -> bool:
-    if not isinstance(value, str) or not value.isascii() or len(value) > MAX_NAME:
+    if not isinstance(value, str):
         return False
-    return is_valid_classic_address(value) or (value.startswith(("X", "T")) and is_valid_xaddress(value))
+    return is_address(value) or (_XADDRESS.fullmatch(value) is not None and is_valid_xaddress(value))
 
 
 _PARTS: Final[dict[str, Callable[[str], bool]]] = {

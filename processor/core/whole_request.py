@@ -1,8 +1,8 @@
 """One HTTP request that came in one piece, written as plainly as Xumm's sender writes it.
 
 Only what every HTTP/1.1 parser reads alike is read here: one request line, plain fields, each of them once, and exactly
-the bytes that ``content-length`` names. Whatever else may stand in a request (a transfer coding, a folded or odd field,
-a second request behind it) makes it None, and is left to a real HTTP parser.
+the bytes that ``content-length`` names. Whatever else may stand in a request (a transfer coding, a folded or odd field)
+makes it None, and is left to a real HTTP parser.
 
 Source: https://www.rfc-editor.org/rfc/rfc9112
 """
@@ -17,6 +17,7 @@ MAX_HEAD: Final = 8190
 """Bytes."""
 
 _LINE: Final = re.compile(r"POST /webhooks/([A-Za-z0-9_-]{1,64}) HTTP/1\.1")
+_LENGTH: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 _NAME: Final = re.compile(r"[a-z0-9-]+")
 _PERSISTENCE: Final = {"close": True, "keep-alive": False, None: False}
 _NEEDED: Final = frozenset({"content-length", "host"})
@@ -36,19 +37,31 @@ class WholeRequest(NamedTuple):
     body: bytes
     closes: bool
     """Whether the sender wants the connection closed after the answer."""
+    rest: bytes = b""
+    """What came behind it, whatever that is."""
 
 
 def read_whole(data: bytes) -> WholeRequest | None:
     """The request that ``data`` is, from its first byte to its last, or None."""
+    first = read_first(data)
+    return None if first is None or first.rest else first
+
+
+def read_first(data: bytes) -> WholeRequest | None:
+    """The request that ``data`` begins with and has the whole of, or None."""
     head, _, body = data.partition(b"\r\n\r\n")
     if len(head) > MAX_HEAD or not head.isascii():
         return None
     line, _, fields = head.decode("ascii").partition("\r\n")
     app, headers = _app_in(line), _headers(fields.lower().split("\r\n"))
-    if app is None or headers is None or headers["content-length"] != str(len(body)):
+    closes = None if headers is None else _PERSISTENCE.get(headers.get("connection"))
+    if app is None or headers is None or closes is None:
         return None
-    closes = _PERSISTENCE.get(headers.get("connection"))
-    return None if closes is None else WholeRequest(app, headers, body, closes)
+    length = headers["content-length"]
+    if length == str(len(body)):
+        return WholeRequest(app, headers, body, closes)
+    size = int(length) if _LENGTH.fullmatch(length) else len(body)
+    return WholeRequest(app, headers, body[:size], closes, body[size:]) if size < len(body) else None
 
 
 @lru_cache(maxsize=64)

@@ -169,5 +169,6 @@ def _decoded(frame: bytes) -> object:
         ValueError,
         struct.error,
         OSError,
+        RecursionError,  # tables within tables
     ) as exc:
         raise ProtocolError(f"frame that cannot be read: {type(exc).__name__}") from exc

@@ -12,7 +12,7 @@ from processor.store.tables import payloads, restored, stored
 
 _snapshot: Final[TypeAdapter[Snapshot | None]] = TypeAdapter(Snapshot | None)
 _ledger: Final[TypeAdapter[Ledger | None]] = TypeAdapter(Ledger | None)
-_UNTOLD: Final[tuple[Any, ...]] = (None, None, None, None)
+_UNTOLD: Final[tuple[Any, ...]] = (None,) * 5
 UNKNOWN: Final = b""
 """The ``knowledge`` of a row that only holds a place."""
 STATE: Final = tuple(
@@ -44,7 +44,7 @@ def row_of(state: PayloadState) -> tuple[Any, ...]:
         state.sequence,
         state.resolved,
         None if state.expires_at is None else stored(state.expires_at),
-        orjson.dumps([state.txid, state.user, state.snapshot, state.ledger, *_times(state), state.asked_of]),
+        orjson.dumps([state.txid, state.user, state.snapshot, state.ledger, *_times(state), *_asked(state)]),
         state.custom_meta,
     )
 
@@ -53,7 +53,7 @@ def state_of(row: Sequence[Any]) -> PayloadState:
     """The state in a row that begins with `STATE`."""
     payload, app, application, facts, flags, sequence, resolved, expires_at, knowledge, custom_meta, *_ = row
     txid, user, snapshot, ledger, *later = orjson.loads(knowledge)
-    source, learned_at, look_at, asked_of = (*later, *_UNTOLD)[: len(_UNTOLD)]  # what version 0.1 wrote has none
+    source, learned_at, look_at, asked_of, asked_by = (*later, *_UNTOLD)[: len(_UNTOLD)]  # older rows are shorter
     return PayloadState(
         app=app,
         application=application,
@@ -71,9 +71,14 @@ def state_of(row: Sequence[Any]) -> PayloadState:
         learned=None if learned_at is None else Learned(source, restored(learned_at)),
         look_at=None if look_at is None else restored(look_at),
         asked_of=asked_of,
+        asked_by=asked_by,
     )
 
 
 def _times(state: PayloadState) -> tuple[Any, ...]:
     source, learned_at = (None, None) if state.learned is None else (state.learned.source, stored(state.learned.at))
     return source, learned_at, None if state.look_at is None else stored(state.look_at)
+
+
+def _asked(state: PayloadState) -> tuple[str | None, str | None]:
+    return state.asked_of, state.asked_by

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple
 
+import orjson
 from sqlalchemy import ColumnElement, Connection, Dialect, and_, delete, func, select, update
 
 from processor.publisher.port import Message
@@ -57,6 +58,7 @@ class StoredRequest:
     owner: str
     kind: Kind
     identifier: str
+    """As Xumm knows it; see `named`."""
     account: str | None
     tx_type: str
     submit: bool
@@ -66,6 +68,11 @@ class StoredRequest:
     """None as long as nobody knows whether Xumm has it."""
     answer: bytes | None = field(repr=False)
     """What the caller was told, to be told again."""
+
+    @property
+    def named(self) -> str:
+        """The identifier as the caller knows it: the one in the answer."""
+        return self.identifier if not self.answer else str(orjson.loads(self.answer)["identifier"])
 
 
 class Reservation(NamedTuple):

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ import aiohttp
 from multidict import CIMultiDictProxy
 
 from processor.app import Processor
+from processor.budget import Budget
 from processor.core.digest import digest_of
 from processor.sandbox.limits import Limits
 from processor.sandbox.server import Sandbox, SandboxSettings
@@ -56,7 +57,8 @@ class Stand:
         self, method: str, path: str, body: Any = None, *, bearer: str | None = "backend's key", **headers: str
     ) -> Answer:
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        named = {"Content-Type": "application/json"} if body is not None else {}
+        named |= {name.replace("_", "-"): value for name, value in headers.items()}
         if bearer is not None:
             named["Authorization"] = f"Bearer {bearer}"
         url = f"{self.processor.url}{path}"
@@ -107,7 +109,7 @@ def settings_at(folder: Path, sandbox: Sandbox, **changes: Any) -> Settings:
 
 
 @asynccontextmanager
-async def standing(folder: Path, **changes: Any) -> AsyncIterator[Stand]:
+async def standing(folder: Path, *, budget: Callable[[], Budget] = Budget, **changes: Any) -> AsyncIterator[Stand]:
     """A service that serves, until the end of the block."""
     limits = Limits(calls=10_000, creations=1000)
     port = free_port()
@@ -115,7 +117,7 @@ async def standing(folder: Path, **changes: Any) -> AsyncIterator[Stand]:
     async with Sandbox([shop, OTHER], SandboxSettings(limits=limits)) as sandbox:
         stop = asyncio.Event()
         settings = settings_at(folder, sandbox, http_port=port, **changes)
-        async with Processor(settings) as processor, aiohttp.ClientSession() as session:
+        async with Processor(settings, budget=budget) as processor, aiohttp.ClientSession() as session:
             serving = asyncio.create_task(processor.serve(stop))
             try:
                 yield Stand(processor, sandbox, session)

@@ -25,7 +25,7 @@ from processor.api.endpoint import Gate
 from processor.api.identity_tokens import XummJwtAuthenticator
 from processor.api.operations import OPERATIONS
 from processor.core import service_key
-from processor.core.allowance import Allowances
+from processor.core.allowance import Allowances, Portions, Shares
 from processor.core.digest import digest_of
 from processor.core.oauth2 import ApiSecret, Client
 from processor.core.service_key import ServiceKey, find_key
@@ -108,6 +108,8 @@ TOKENS: dict[str, Callable[[Attacked], str]] = {
     "without an end": lambda it: it.token(exp=None),
     "without a subject": lambda it: it.token(sub=None),
     "with a false address": lambda it: it.token(sub=ALICE[:-1] + "x"),
+    "with a blank behind the address": lambda it: it.token(sub=f"{ALICE} "),
+    "with a line end behind the address": lambda it: it.token(sub=f"{ALICE}\n"),
     "expired": lambda it: it.token(exp=int(datetime.now(UTC).timestamp()) - 3600),
     "of the test network": lambda it: it.token(network_type="TESTNET"),
     "over-long": lambda it: it.token(more="x" * 5000),
@@ -216,6 +218,46 @@ async def test_key_for_another_body(attacked: Attacked) -> None:
     assert attacked.stand.payloads == 1
 
 
+async def test_identifier_of_somebody_else(attacked: Attacked) -> None:
+    """What a user names stays theirs: nobody else's identifier is taken, and the event says who asked."""
+    mine, other = attacked.token(sub=ALICE), attacked.token(sub=BOB)
+    named = PAYMENT | {"identifier": "order-43"}
+    users = [(await attacked.call("POST", PATH, named, bearer=bearer)).json for bearer in (mine, other)]
+    merchants = (await attacked.call("POST", PATH, named)).json
+    at_xumm = [attacked.stand.sandbox.payloads.get(each["id"]).request for each in (*users, merchants)]
+    identifiers = [request.custom_meta.identifier for request in at_xumm]
+
+    assert ["order-43"] * 3 == [each["identifier"] for each in (*users, merchants)]
+    assert ("order-43", 3) == (identifiers[2], len(set(identifiers)))
+    assert [True, True] == [str(each).startswith("xwu-") and len(str(each)) <= 40 for each in identifiers[:2]]
+
+
+async def test_identifier_that_is_read_back(attacked: Attacked) -> None:
+    """A user's status, list and stream show the identifier that the user gave."""
+    bearer = attacked.token(sub=ALICE)
+    answer = await attacked.call("POST", PATH, PAYMENT | {"identifier": "order-43"}, bearer=bearer)
+    again = await attacked.call("POST", PATH, PAYMENT | {"identifier": "order-43"}, bearer=bearer)
+    made = answer.json
+    attacked.stand.sandbox.sign(made["id"], account=ALICE)
+    status = await attacked.stand.outcome(made["status_url"], bearer)
+    (listed,) = (await attacked.call("GET", PATH, bearer=bearer)).json["items"]
+    told = await heard(attacked.stand, "GET", made["events_url"], bearer)
+    events = [json.loads(line[6:]) for line in told.splitlines() if line.startswith("data: ")]
+
+    assert (409, "identifier_taken") == (again.status, again.json["reason"])
+    assert ["order-43"] * 2 == [status["identifier"], listed["identifier"]]
+    assert {"order-43"} == {each["data"]["custom_meta"]["identifier"] for each in events if each["data"]["custom_meta"]}
+    assert {f"user:{ALICE}"} == {each["data"]["asked_by"] for each in events}
+
+
+@pytest.mark.parametrize("identifier", ["xwp-1", "xwu-0123456789"])
+async def test_identifier_that_looks_like_a_users(attacked: Attacked, identifier: str) -> None:
+    """How this service marks identifiers of its own making is for nobody else to use."""
+    answer = await attacked.call("POST", PATH, PAYMENT | {"identifier": identifier})
+
+    assert (422, [{"field": "identifier", "reason": "reserved"}]) == (answer.status, answer.json["errors"])
+
+
 class NoSessions:
     """A store that has none."""
 
@@ -231,7 +273,9 @@ async def test_ten_thousand_wrong_tokens() -> None:
         client = Client(app="shop", api_key=SHOP.key, secrets=(secret,), network="MAINNET", provider=issuer)
         async with KeySet(provider.url / "certs", connections, ttl=timedelta(hours=1), time=lambda: 0.0) as keys:
             identities = Identities({issuer: keys}, clock=lambda: datetime.now(UTC))
-            gate = Gate(callers=Allowances(60), services=Allowances(60), applications=Allowances(1), time=lambda: 0.0)
+            gate = Gate(
+                callers=Allowances(60), services=Allowances(60), requests=Shares(1, Portions()), time=lambda: 0.0
+            )
             callers = Callers([], NoSessions(), gate, [XummJwtAuthenticator({"shop": client}, identities)])
             wrong = identity(
                 key="thief", now=datetime.now(UTC), aud=SHOP.key, client_id=SHOP.key, app_uuidv4=SHOP.key, iss=issuer

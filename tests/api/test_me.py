@@ -18,7 +18,7 @@ from processor.api.endpoint import endpoint
 from processor.api.identity_tokens import XAppJwtAuthenticator, XummJwtAuthenticator
 from processor.api.me import MeDesk
 from processor.app import Processor
-from processor.core.allowance import Allowances
+from processor.core.allowance import Allowances, Portions, Shares
 from processor.core.caller import UserCaller
 from processor.core.errors import StoreUnavailable
 from processor.core.identity import user_reference
@@ -29,6 +29,7 @@ from processor.outbound import Connections
 from processor.problem import Problem
 from tests.core.payloads import APPLICATION, SECRET
 from tests.peer import Peer, says, serving
+from tests.sandbox.clock import until
 from tests.settings import settings_for
 from tests.tokens import ISSUER, NOW, USER_TOKEN, identity, jwk, public_key, xapp
 from tests.wallets import ALICE
@@ -119,6 +120,7 @@ async def test_logs_bear_no_token(stand: Stand) -> None:
     with capture_logs() as lines:
         for token in tokens:
             await stand.me(token)
+        await until(lambda: len([line for line in lines if line["event"] == "identity.refused"]) == 2)
 
     parts = [part for token in tokens for part in token.split(".") if len(part) > 10]
     assert [line["reason"] for line in lines if line["event"] == "identity.refused"] == ["signature", "expired"]
@@ -138,7 +140,7 @@ async def test_store_that_is_gone_is_told() -> None:
     async def identify(_request: web.Request) -> UserCaller:
         raise StoreUnavailable("gone")
 
-    gate = Bounds(callers=Allowances(1), services=Allowances(1), applications=Allowances(1), time=lambda: 0.0)
+    gate = Bounds(callers=Allowances(1), services=Allowances(1), requests=Shares(1, Portions()), time=lambda: 0.0)
 
     async with (
         serving(endpoint(gate, "/v1/me", {"GET": MeDesk(identify, NoSessions()).told})) as peer,

@@ -88,6 +88,20 @@ def test_every_refusal_is_one_that_exists() -> None:
     assert all("WWW-Authenticate" in headers for status, headers in told if status == "401")
 
 
+def test_generated_clients_can_page_and_follow() -> None:
+    """Numbers are numbers to them, and a stream is a text that they do not take apart."""
+    paging = {each["name"]: each["schema"]["type"] for each in WHOLE["paths"]["/v1/sign-requests"]["get"]["parameters"]}
+    streams = {
+        path: content["text/event-stream"]["schema"]["type"]
+        for path, methods in WHOLE["paths"].items()
+        for operation in methods.values()
+        if "text/event-stream" in (content := operation["responses"].get("200", {}).get("content", {}))
+    }
+
+    assert {"limit": "integer", "before": "integer"} == paging
+    assert {"/v1/sign-in/{id}/events": "string", "/v1/sign-requests/{id}/events": "string"} == streams
+
+
 @pytest.mark.parametrize("model", ["SignInCommand", "SignRequestCommand"])
 def test_what_has_a_default_may_be_left_out(model: str) -> None:
     """A request's body is described as it is read, and not as it would be written."""

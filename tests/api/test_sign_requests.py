@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from processor.api.way_back import way_back
 from processor.sandbox.faults import Faults
 from processor.store import vault
 from tests.api.stand import RETURN, WEB_RETURN, Stand, standing
@@ -152,6 +153,19 @@ async def test_streams_are_bounded(tmp_path: Path) -> None:
 
     assert (refused.status, refused.json["reason"]) == (429, "too_many_streams")
     assert seen[-1][1] == "xumm.resolve.rejected"
+
+
+async def test_streams_are_bounded_in_all(tmp_path: Path) -> None:
+    """Whoever they are for, they leave half of the connections to others."""
+    async with standing(tmp_path, max_connections=2) as stand:
+        asked = await made(stand)
+        live = asyncio.create_task(events(stand, asked["events_url"], "backend's key"))
+        await until(lambda: stand.processor.streams._open)
+        refused = await stand.call("GET", asked["events_url"], bearer="reader's key")
+        stand.sandbox.reject(asked["id"])
+        await live
+
+    assert (refused.status, refused.json["reason"]) == (429, "too_many_streams")
 
 
 async def test_idempotency(stand: Stand) -> None:
@@ -438,3 +452,43 @@ async def test_whose_links_these_are(stand: Stand) -> None:
         {"appIDs": ["ABCDE12345.com.example.shop"], "components": [{"/": "/signed"}]}
     ]
     assert android.json[0]["target"]["package_name"] == "com.example.shop"
+
+
+async def test_sign_ins_leave_streams_to_others(tmp_path: Path) -> None:
+    """Whoever follows sign-ins of nobody keeps no service from following its payment."""
+    async with standing(tmp_path, max_connections=4) as stand:
+        begun = [(await stand.call("POST", "/v1/sign-in", {"app": "shop"}, bearer=None)).json for _ in range(2)]
+        asked = await made(stand)
+        live = [asyncio.create_task(events(stand, begun[0]["events_url"], begun[0]["exchange_secret"]))]
+        await until(lambda: stand.processor.streams._open)
+        refused = await stand.call("GET", begun[1]["events_url"], bearer=begun[1]["exchange_secret"])
+        live.append(asyncio.create_task(events(stand, asked["events_url"], "backend's key")))
+        await until(lambda: len(stand.processor.streams._open) == 2)
+        stand.sandbox.reject(begun[0]["id"])
+        stand.sandbox.reject(asked["id"])
+        await asyncio.gather(*live)
+
+    assert (refused.status, refused.json["reason"]) == (429, "too_many_streams")
+
+
+async def test_link_with_one_slash(tmp_path: Path) -> None:
+    """A way back as RFC 8252, section 7.1, writes it: after signing, and after signing in through the provider."""
+    link = "com.example.app:/oauth2redirect"
+    shop = {"return_urls": [link], "deep_links": [link]}
+    async with standing(tmp_path, shop=shop, public_url="https://service.example") as stand:
+        asked = await made(stand, return_url={"app": link})
+        query = {"app": "shop", "return": link, "code_challenge": "A" * 43}
+        async with stand.session.get(
+            f"{stand.processor.url}/v1/oauth2/start", params=query, allow_redirects=False
+        ) as started:
+            status = started.status
+
+    back = stand.sandbox.payloads.get(asked["id"]).request.return_url_app
+    assert (303, True) == (status, str(back).startswith(f"{link}?state="))
+
+
+def test_page_that_leads_to_a_link_with_one_slash() -> None:
+    """It goes there as it does to any scheme of an app's own."""
+    page = way_back("com.example.app:/oauth2redirect?code=x", signed_in=True)
+
+    assert (200, "0; url=com.example.app:/oauth2redirect?code=x") == (page.status, page.headers["Refresh"])

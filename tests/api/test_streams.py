@@ -14,7 +14,7 @@ from aiohttp import web
 
 from processor.api.endpoint import Gate, endpoint
 from processor.api.events import BATCH, Streams
-from processor.core.allowance import Allowances
+from processor.core.allowance import Allowances, Portions, Shares
 from processor.feed import Feed
 from processor.publisher.port import Message
 from processor.store.desk import StoredRequests
@@ -83,7 +83,7 @@ async def served(store: Any, *, heartbeat: timedelta = SHORT) -> AsyncIterator[S
     gate = Gate(
         callers=Allowances(9),
         services=Allowances(9),
-        applications=Allowances(9),
+        requests=Shares(9, Portions()),
         time=lambda: 0.0,
         origins=origins,
     )

@@ -39,6 +39,7 @@ class Caller:
         self, command: Any = None, *, key: str | None = "backend's key", method: str = "POST", **headers: str
     ) -> tuple[int, dict[str, Any]]:
         body = command if isinstance(command, bytes) else json.dumps(COMMAND if command is None else command).encode()
+        headers = {"Content-Type": "application/json"} | headers
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
         url = f"{self.processor.url}/v1/watches"

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -6,7 +7,7 @@ from multidict import CIMultiDict
 
 from processor.core.application import Application, Secret
 from processor.core.delivery import TOLERANCE, Delivery, Refusal, authenticate
-from processor.core.signature import HEADER_SIGNATURE, HEADER_TIMESTAMP, key_of, sign
+from processor.core.signature import HEADER_SIGNATURE, HEADER_TIMESTAMP, key_of, matches, sign
 from tests.core.payloads import NOW, SECRET, SHOP
 
 BODY = b'{"any":"body"}'
@@ -120,3 +121,28 @@ def test_secrets_are_not_shown() -> None:
 
     assert SECRET[9:] not in text
     assert "any" not in text
+
+
+class Counted:
+    """Counts the keys that signatures are checked with."""
+
+    def __init__(self) -> None:
+        self.keys = 0
+
+    def __call__(self, keys: Sequence[bytes], timestamp: str, body: bytes, signature: bytes) -> bool:
+        self.keys += len(keys)
+        return matches(keys, timestamp, body, signature)
+
+
+ROTATING = replace(SHOP, secrets=(*SHOP.secrets, Secret(key=key_of(OLD_SECRET)), Secret(key=b"over", not_after=NOW)))
+
+
+@pytest.mark.parametrize("application", [None, SHOP, ROTATING], ids=["none", "one key", "two keys of three"])
+def test_a_refusal_costs_the_same_for_all(application: Application | None) -> None:
+    """However many keys an application has, and if there is none, a wrong signature is checked with as many."""
+    counted = Counted()
+    given = headers(secret="bbbbbbbb-90ab-4cde-8f01-234567890abc")
+    checked = authenticate(application, given, BODY, NOW, keys=3, matches=counted)
+
+    assert isinstance(checked, Refusal)
+    assert 3 == counted.keys

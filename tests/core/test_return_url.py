@@ -9,7 +9,16 @@ from processor.core.return_url import built, fault_of, is_registered
 REGISTERED = ("shopapp://signed", "https://app.example.com/signed")
 
 
-@pytest.mark.parametrize("url", [*REGISTERED, "com.example.shop://x", "https://app.example.com/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *REGISTERED,
+        "com.example.shop://x",
+        "com.example.app:/oauth2redirect",
+        "shopapp:/signed/x",
+        "https://app.example.com/",
+    ],
+)
 def test_own_addresses(url: str) -> None:
     """A scheme of one's own, or a host."""
     assert fault_of(url) is None
@@ -36,6 +45,17 @@ def test_own_addresses(url: str) -> None:
         "shopapp://x#y",
         "shopapp://ä",
         "shopapp://",
+        "shopapp:",
+        "shopapp:/",
+        "shopapp:signed",
+        "shopapp:///signed",
+        "shopapp:/a@b",
+        "shopapp:/x?y",
+        "https:/app.example.com/signed",
+        "http:/app.example.com/signed",
+        "javascript:/alert(1)",
+        "data:/text",
+        "xaman:/x",
         "shopapp://x\n",
         "shopapp://" + "x" * 512,
     ],

@@ -109,3 +109,29 @@ def test_what_is_no_amqp_is_refused(data: bytes) -> None:
     """Bytes that cannot be, or are not due, raise at once instead of waiting for more."""
     with pytest.raises(ProtocolError):
         Parser().feed(data)
+
+
+def _nested(kind: bytes, depth: int) -> bytes:
+    """A table within a table, or an array within an array, and so on."""
+    inner = b""
+    for _ in range(depth):
+        inner = (b"\x01a" if kind == b"F" else b"") + kind + struct.pack(">I", len(inner)) + inner
+    return inner if kind == b"F" else b"\x01aA" + struct.pack(">I", len(inner)) + inner
+
+
+@pytest.mark.parametrize("kind", [b"F", b"A"], ids=["tables", "arrays"])
+@pytest.mark.parametrize("place", ["connection.start", "a message's headers"])
+def test_deeply_nested_tables(kind: bytes, place: str) -> None:
+    """They are a protocol error, as all else that cannot be read."""
+    table = _nested(kind, 5000)
+    table = struct.pack(">I", len(table)) + table
+    parser = Parser()
+    if place == "connection.start":
+        number, content = 1, struct.pack(">HHBB", 10, 10, 0, 9) + table + struct.pack(">I", 0) * 2
+    else:
+        parser.feed(codec.marshal(commands.Basic.Return(312, "NO_ROUTE", "events", "a.b"), 1))
+        number, content = 2, struct.pack(">HHQH", 60, 0, 0, 1 << 13) + table
+    frame = struct.pack(">BHI", number, 1, len(content)) + content + b"\xce"
+
+    with pytest.raises(ProtocolError):
+        parser.feed(frame)
