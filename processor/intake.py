@@ -21,7 +21,7 @@ from processor.core.application import Application
 from processor.core.delivery import Delivery, Matches, Refusal, attempt_of, authenticate
 from processor.core.errors import NormalizeError, StoreError, StoreFull
 from processor.core.normalize import named_payload, webhook_report
-from processor.core.report import LookupDue, WebhookReport
+from processor.core.report import Because, LookupDue, WebhookReport
 from processor.core.signature import matches
 from processor.core.state import names_of
 from processor.core.trace import TRACE_BYTES, traceparents
@@ -42,8 +42,6 @@ RESULT_BODIES: Final[dict[Result, bytes]] = {
     "quarantined": b'{"result":"quarantined"}\n',
 }
 """What a 200 says: that it is stored, and as what."""
-
-Because = Literal["stale_webhook", "quarantined_webhook"]
 
 log = structlog.get_logger()
 
@@ -100,7 +98,7 @@ class Intake:
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one delivery, whatever it is."""
-        arrival = self._arrival(request.match_info.get("app", ""), request.headers)
+        arrival = _Arrival(request.match_info.get("app", ""), request.headers, self._clock(), perf_counter())
         try:
             body = await self._read(request)
             application = self._applications.get(arrival.app)
@@ -120,20 +118,15 @@ class Intake:
         """The authentic deliveries that make sense among ``requests``, which came since ``started`` (`perf_counter`).
 
         Anything else is left for `handle`, with the reason if it was found not to be authentic. All requests take a
-        step before any takes the next one: what a step needs is then at hand in the caches of the CPU, which saves a
-        fifth of the time.
+        step before any takes the next one, for the caches of the CPU: that saves a fifth of the time.
         """
         now = self._clock()
         deliveries = [None if request is None else self._delivery(request, now) for request in requests]
-        reports = [_report(delivery) if isinstance(delivery, Delivery) else None for delivery in deliveries]
+        reports = [_report(delivery) for delivery in deliveries]
         latency_us = _microseconds_since(started)
         traces = traceparents(os.urandom(len(requests) * TRACE_BYTES))
         return [
-            delivery
-            if isinstance(delivery, Refusal)
-            else None
-            if delivery is None or report is None
-            else _admitted(delivery, report, trace, started, latency_us)
+            _admitted(delivery, report, trace, started, latency_us)
             for delivery, report, trace in zip(deliveries, reports, traces, strict=True)
         ]
 
@@ -158,9 +151,6 @@ class Intake:
         if len(body) > self.bodies.limits.body_bytes:
             return None
         return self._authenticate(self._applications.get(app), headers, body, now)
-
-    def _arrival(self, app: str, headers: Mapping[str, str]) -> "_Arrival":
-        return _Arrival(app, headers, self._clock(), perf_counter())
 
     async def _read(self, request: web.Request) -> bytes:
         if request.method != hdrs.METH_POST:
@@ -255,14 +245,18 @@ def _deferred(app: str, error: StoreError) -> Problem:
     return Problem(reason)
 
 
-def _report(delivery: Delivery) -> WebhookReport | None:
+def _report(delivery: Delivery | Refusal | None) -> WebhookReport | None:
     try:
-        return webhook_report(delivery)
+        return webhook_report(delivery) if isinstance(delivery, Delivery) else None
     except NormalizeError:
         return None
 
 
-def _admitted(delivery: Delivery, report: WebhookReport, trace: str, started: float, latency_us: int) -> Admitted:
+def _admitted(
+    delivery: Delivery | Refusal | None, report: WebhookReport | None, trace: str, started: float, latency_us: int
+) -> Admitted | Refusal | None:
+    if report is None or not isinstance(delivery, Delivery):
+        return delivery if isinstance(delivery, Refusal) else None
     return Admitted(_reported(delivery, report, trace, latency_us), started)
 
 

@@ -99,11 +99,14 @@ class LookupAbandoned(_Report):
     """Fetching or checking was tried until there was no use in it any more."""
 
 
+Because = Literal["registered", "gap", "absent", "stale_webhook", "quarantined_webhook"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookupDue(_Report):
     """Nothing is claimed, but something may have been missed: the payload is worth a look."""
 
-    because: Literal["registered", "gap", "absent", "stale_webhook", "quarantined_webhook"]
+    because: Because
     """``registered``: somebody asked to watch it; ``gap``: its socket was down for a while, or opened late;
     ``absent``: its socket says again and again that there is no such payload; ``stale_webhook``: an authentic webhook
     came at the wrong time; ``quarantined_webhook``: one makes no sense."""

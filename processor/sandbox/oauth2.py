@@ -33,7 +33,7 @@ ResponseType = Literal["code", "token"]
 Error = Literal["access_denied", "invalid_request"]
 
 _AVATAR: Final = "https://xumm.app/avatar/{account}.png"
-_REGISTRABLE: Final = re.compile(r"[a-z0-9]{2,}:/")
+_REGISTRABLE: Final = re.compile(r"\A[a-z0-9]{2,}:/")
 _SUBDOMAIN: Final = r"(?:[a-z0-9-]+\.)*[a-z0-9-]+"
 
 
@@ -236,7 +236,7 @@ def may_return(application: Application, uri: str) -> bool:
     """
     if not application.redirect_uris:
         return uri != ""
-    registered = [_strip(each) for each in application.redirect_uris if _REGISTRABLE.match(each)]
+    registered = [_strip(each) for each in application.redirect_uris if _REGISTRABLE.search(each)]
     return any(_fits_wildcard(each, uri) if "*." in each else _strip(uri).startswith(each) for each in registered)
 
 
@@ -272,7 +272,7 @@ def _strip(uri: str) -> str:
 def _fits_wildcard(registered: str, uri: str) -> bool:
     scheme, _, domains = registered.partition("://")
     pattern = _SUBDOMAIN.join(map(re.escape, domains.split("*")))
-    found = re.match(r"([a-z0-9]+)://([^/]+)", _strip(uri))
+    found = re.search(r"\A([a-z0-9]+)://([^/]+)", _strip(uri))
     return found is not None and found[1] == scheme and re.fullmatch(pattern, found[2]) is not None
 
 
