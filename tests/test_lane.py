@@ -3,9 +3,9 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -181,6 +181,10 @@ async def test_defect_of_one_connection(service: Service, monkeypatch: pytest.Mo
         writer.close()
 
 
+async def _healthy() -> Mapping[str, object]:
+    return {"status": "ok"}
+
+
 @asynccontextmanager
 async def counting(service: Service) -> AsyncIterator[tuple[tuple[str, int], list[int]]]:
     """Another server before the service's store, and how many keys it checked each signature with."""
@@ -198,7 +202,7 @@ async def counting(service: Service) -> AsyncIterator[tuple[tuple[str, int], lis
         on_task=lambda: None,
         matches=counted,
     )
-    runner = runner_of(web_application(intake, lambda: {"status": "ok"}, {}), intake)
+    runner = runner_of(web_application(intake, _healthy, {}), intake, shutdown=timedelta(seconds=5))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield runner.addresses[0], keys
