@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from processor.core.retry import Backoff
-from processor.publisher.port import Disconnected, Message, Refused, Unroutable
+from processor.publisher.port import Disconnected, Message, Refused, Unroutable, Unsendable
 from processor.publisher.rabbitmq import RabbitOptions, RabbitPublisher
 from tests.publisher.messages import a_message
 from tests.publisher.outcomes import outcomes_of, until
@@ -103,7 +103,7 @@ async def test_a_message_amqp_cannot_carry_fails_alone(amqp_url: str, channel: a
             ]
         )
 
-    assert outcomes == [None, Refused, None]
+    assert outcomes == [None, Unsendable, None]
 
 
 async def test_a_killed_broker_has_what_it_confirmed(
