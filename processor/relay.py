@@ -1,28 +1,31 @@
 """Committed events out: from the commit to the publisher, in order for each payload, and nothing is ever dropped.
 
-Two modes. *Live*: messages come straight from the commit and go out at once. *Behind*: after a start, a failure or an
-overload, messages are read from the outbox table instead, pass by pass, until a pass finds nothing left; what is
+Two modes. *Live*: messages come straight from the commit and go out at once. *Behind*: after a start, a lost connection
+or an overload, messages are read from the outbox table instead, pass by pass, until a pass finds nothing left; what is
 committed meanwhile is only noted. Where several instances share a store there is only the second mode, for the one
 that holds the lease: reading by position is what keeps one order over all instances.
 
-In both modes a payload has one message in flight at most, so a later event can never overtake one that failed.
+In both modes a payload has one message in flight at most, so a later event overtakes none in a queue that takes both.
+A message that is not confirmed goes into `processor.arrears`; the next of its payload follows when every queue that
+takes messages at the moment has confirmed it. Only a lost connection leaves nothing to be known: then the table is read.
 """
 
 import asyncio
 import random
 from asyncio import Future
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
 import structlog
 
+from processor.arrears import Arrears, Refusal, error_of
 from processor.core.errors import StoreError
 from processor.core.retry import PUBLISH
-from processor.publisher.port import Disconnected, Message, Publisher, PublishError
+from processor.publisher.port import Disconnected, Publisher
 from processor.store.entry import OutboxMessage
 
 log = structlog.get_logger()
@@ -38,6 +41,10 @@ class Outbox(Protocol):
 
     async def unpublished(self, *, after: int, limit: int) -> Sequence[OutboxMessage]:
         """The unpublished messages with a position over ``after``, in order. Raises `StoreError`."""
+        ...
+
+    async def waiting(self, positions: Sequence[int]) -> Sequence[OutboxMessage]:
+        """Those of the messages at ``positions`` that are unpublished, in order. Raises `StoreError`."""
         ...
 
     async def mark_published(self, positions: Sequence[int]) -> None:
@@ -56,8 +63,6 @@ class Pace:
     window: int = 2_000
     """Messages in flight, or waiting for an earlier one of their payload. Over that, it falls behind on purpose."""
     page: int = 500
-    failures: int = 10_000
-    """A pass ends early after so many: it is the broker, not the messages."""
     mark_every: timedelta = timedelta(milliseconds=100)
     """How long published positions are collected: a crash publishes them again, under the same ids."""
     poll_every: timedelta = timedelta(milliseconds=250)
@@ -67,14 +72,27 @@ class Pace:
 class Relay:
     """Moves events from the store to the publisher. `offer` is called after each commit, `run` does the rest."""
 
-    def __init__(self, outbox: Outbox, publisher: Publisher, *, pace: Pace = Pace()) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        publisher: Publisher,
+        *,
+        bindings: Mapping[str, Sequence[str]],
+        clock: Callable[[], datetime],
+        pace: Pace = Pace(),
+    ) -> None:
+        """``bindings`` names the topics of each queue that the exchange is known to route to."""
         self._outbox = outbox
         self._publisher = publisher
         self._pace = pace
         self._lanes: dict[str, deque[OutboxMessage] | None] = {}
         self._load = 0
         self._published: list[int] = []
-        self._failed: dict[str, PublishError] = {}
+        self._lost = False
+        self._leading = False
+        self._draining = False
+        self._arrears = Arrears(outbox, publisher, bindings, on_published=self._published.append, clock=clock)
+        self._room = asyncio.Event()
         self._behind = asyncio.Event()
         self._behind.set()
         self._caught_up = asyncio.Event()
@@ -85,8 +103,13 @@ class Relay:
 
     @property
     def live(self) -> bool:
-        """Whether events go out straight from the commit."""
-        return not self._behind.is_set()
+        """Whether events go out straight from the commit, and all queues take them."""
+        return not self._behind.is_set() and not self._arrears.owed
+
+    @property
+    def refused(self) -> tuple[Refusal, ...]:
+        """The queues that do not take events at the moment."""
+        return self._arrears.refusals
 
     def offer(self, messages: Sequence[OutboxMessage]) -> None:
         """Take what was just committed. Called on the event loop, in the order of the commits; never blocks.
@@ -95,9 +118,9 @@ class Relay:
         """
         if not messages:
             self._fall_behind("doubtful commit")
-        if self.live and self._load + len(messages) > self._pace.window:
+        if not self._behind.is_set() and self._load + len(messages) > self._pace.window:
             self._fall_behind("overload")
-        if not self.live:
+        if self._behind.is_set():
             self._note(messages)
             return
         for message in messages:
@@ -108,12 +131,14 @@ class Relay:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_marking(), name="relay-mark")
             group.create_task(self._keep_catching_up(), name="relay-catch-up")
+            group.create_task(self._arrears.run(self._may_repeat), name="relay-arrears")
 
     async def drain(self) -> None:
         """Return when nothing is in flight and all that was published is marked. For shutdown, after intake stopped.
 
-        While the broker is there, what waits in the table goes out first.
+        While the broker is there, what waits in the table goes out first, but for what a queue does not take.
         """
+        self._draining = True
         if not self._outbox.shared and await self._is_ready():
             await self._caught_up.wait()
         await self._idle.wait()
@@ -133,19 +158,31 @@ class Relay:
         self._publish(message)
 
     def _publish(self, message: OutboxMessage) -> None:
+        if self._arrears.owed and self._arrears.diverts(message.message.routing_key):
+            self._arrears.take(message, None, partial(self._go_on, message.message.payload))
+            return
         self._publisher.publish(message.message).add_done_callback(partial(self._settled, message))
 
     def _settled(self, message: OutboxMessage, future: "Future[None]") -> None:
-        error = _error_of(future)
-        payload = message.message.payload
-        lane = self._lanes[payload]
-        self._load -= 1
+        error = error_of(future)
         if error is None:
             self._published.append(message.position)
+            self._go_on(message.message.payload)
+        elif isinstance(error, Disconnected):
+            self._go_on(message.message.payload, lost=True)
         else:
-            self._fail(message.message, error)
+            self._arrears.take(message, error, partial(self._go_on, message.message.payload))
+
+    def _go_on(self, payload: str, lost: bool = False) -> None:  # noqa: FBT001, FBT002  a callback's argument
+        """Publish the payload's next message; if the connection was ``lost``, leave it to the table."""
+        lane = self._lanes[payload]
+        self._load -= 1
+        if lost:
+            self._lost = True
+            self._fall_behind("Disconnected")
             self._load -= len(lane or ())
             lane = None
+        self._room.set()
         if lane:
             self._publish(lane.popleft())
             return
@@ -153,14 +190,11 @@ class Relay:
         if not self._lanes:
             self._idle.set()
 
-    def _fail(self, message: Message, error: PublishError) -> None:
-        if not isinstance(error, Disconnected):
-            log.error("outbox.publish_failed", event_id=message.id, payload=message.payload, error=str(error))
-        self._failed[message.payload] = error
-        self._fall_behind(type(error).__name__)
+    def _may_repeat(self) -> bool:
+        return not self._draining and (self._leading or not self._outbox.shared)
 
     def _fall_behind(self, reason: str) -> None:
-        if self.live:
+        if not self._behind.is_set():
             log.warning("outbox.fell_behind", reason=reason, in_flight=self._load)
             self._behind.set()
             self._caught_up.clear()
@@ -201,32 +235,40 @@ class Relay:
         try:
             await self._publisher.ready()
             self._noted.clear()
-            if not await self._outbox.lead():
-                return True
-            return await self._pass()
+            self._leading = await self._outbox.lead()
+            if self._leading:
+                return await self._pass()
+            self._arrears.clear()
+            return True
         except StoreError as error:
             log.error("outbox.unreadable", error=str(error))
             return False
 
     async def _pass(self) -> bool:
-        """Publish what the table holds, once through. True if all of it went out."""
-        self._failed.clear()
+        """Publish what the table holds, once through, but for what is in arrears. True if the connection held."""
+        self._lost = False
         position, count = 0, 0
         while page := await self._read(position):
-            for message in page:
-                if message.message.payload not in self._failed:
-                    self._enqueue(message)
-            position, count = page[-1].position, count + len(page)
+            if self._lost:
+                return False
+            fresh = [message for message in page if message.position not in self._arrears.owed]
+            for message in fresh:
+                self._enqueue(message)
+            position, count = page[-1].position, count + len(fresh)
             if len(page) < self._pace.page and self._go_live(position):
                 break
-            await self._settle()
-            if self._hopeless():
-                return False
+            await self._wait_for_room()
         else:
             self._go_live(position)
         if count:
-            log.info("outbox.caught_up", published=count - len(self._failed), failed=len(self._failed))
-        return not self._failed
+            log.info("outbox.caught_up", published=count, refused=len(self._arrears.owed))
+        return not self._lost
+
+    async def _wait_for_room(self) -> None:
+        """Wait until another page fits into the window."""
+        while self._load and self._load + self._pace.page > self._pace.window:
+            self._room.clear()
+            await self._room.wait()
 
     async def _read(self, position: int) -> Sequence[OutboxMessage]:
         self._newest = []
@@ -237,7 +279,7 @@ class Relay:
 
         Nothing may be awaited between the read and this: a commit in between would be noted, and must be seen.
         """
-        if self._failed or self._newest is None or self._outbox.shared:
+        if self._lost or self._newest is None or self._outbox.shared:
             return False
         self._behind.clear()
         self._caught_up.set()
@@ -254,10 +296,6 @@ class Relay:
             return False
         return True
 
-    def _hopeless(self) -> bool:
-        failures = self._failed.values()
-        return len(failures) > self._pace.failures or any(isinstance(error, Disconnected) for error in failures)
-
     async def _rest(self) -> None:
         try:
             async with asyncio.timeout(self._pace.poll_every.total_seconds()):
@@ -273,7 +311,8 @@ class Relay:
             await self._mark()
 
     async def _mark(self) -> None:
-        positions, self._published = self._published, []
+        positions = self._published.copy()
+        self._published.clear()
         if not positions:
             return
         try:
@@ -281,12 +320,3 @@ class Relay:
         except StoreError as error:
             self._published += positions
             log.error("outbox.unmarkable", positions=len(positions), error=str(error))
-
-
-def _error_of(future: "Future[None]") -> PublishError | None:
-    if future.cancelled():
-        return Disconnected("the publisher was closed")
-    error = future.exception()
-    if error is None or isinstance(error, PublishError):
-        return error
-    return PublishError(f"{type(error).__name__}: {error}")

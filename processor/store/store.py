@@ -132,6 +132,11 @@ class Store:
         with self.transaction() as connection:
             return outbox.unpublished(connection, limit, after)
 
+    def waiting(self, positions: Sequence[int]) -> list[OutboxMessage]:
+        """Those of the messages at ``positions`` that are unpublished, in order."""
+        with self.transaction() as connection:
+            return outbox.waiting(connection, positions)
+
     def mark_published(self, positions: Sequence[int]) -> None:
         """Take events out of the outbox; the events themselves are kept for `Retention.events`."""
         with self.transaction() as connection:

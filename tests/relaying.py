@@ -1,0 +1,111 @@
+"""What the relay works with in tests: an outbox in memory, and a publisher that obeys the test."""
+
+import asyncio
+from asyncio import Future
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+from processor.core.errors import StoreUnavailable
+from processor.publisher.port import Message, PublishError
+from processor.store.entry import OutboxMessage
+
+
+@dataclass
+class MemoryOutbox:
+    """The outbox port over a dictionary."""
+
+    rows: dict[int, OutboxMessage] = field(default_factory=dict)
+    published: set[int] = field(default_factory=set)
+    shared: bool = False
+    leader: bool = True
+    broken: bool = False
+    reads: int = 0
+
+    def commit(self, *payloads: str) -> list[OutboxMessage]:
+        """One new event for each payload named."""
+        return [self._insert(payload) for payload in payloads]
+
+    async def unpublished(self, *, after: int, limit: int) -> Sequence[OutboxMessage]:
+        self._check()
+        self.reads += 1
+        rows = [row for position, row in self.rows.items() if position > after and position not in self.published]
+        return rows[:limit]
+
+    async def waiting(self, positions: Sequence[int]) -> Sequence[OutboxMessage]:
+        self._check()
+        return [self.rows[position] for position in positions if position not in self.published]
+
+    async def mark_published(self, positions: Sequence[int]) -> None:
+        self._check()
+        self.published.update(positions)
+
+    async def lead(self) -> bool:
+        return self.leader
+
+    @property
+    def left(self) -> int:
+        return len(self.rows.keys() - self.published)
+
+    def _insert(self, payload: str) -> OutboxMessage:
+        position = len(self.rows) + 1
+        message = Message(
+            id=f"event-{position}",
+            type="xumm.sign.signed",
+            app="shop",
+            payload=payload,
+            routing_key="shop.sign.signed",
+            body=b"{}",
+            at=0,
+        )
+        self.rows[position] = OutboxMessage(position=position, message=message)
+        return self.rows[position]
+
+    def _check(self) -> None:
+        if self.broken:
+            raise StoreUnavailable("the disk is gone")
+
+
+class ObedientPublisher:
+    """Confirms on the next turn of the loop, unless ``verdict`` says otherwise; keeps what arrived, in order."""
+
+    def __init__(self) -> None:
+        self.arrived: dict[str, list[str]] = defaultdict(list)
+        self.verdict: Callable[[Message], PublishError | None] = lambda _: None
+        self.held: list[tuple[Message, Future[None]]] = []
+        self.holding = False
+        self.up = asyncio.Event()
+        self.up.set()
+
+    def publish(self, message: Message, queue: str | None = None) -> "Future[None]":
+        future: Future[None] = asyncio.get_running_loop().create_future()
+        if self.holding:
+            self.held.append((message, future))
+        else:
+            asyncio.get_running_loop().call_soon(self._answer, message, future)
+        return future
+
+    def release(self) -> None:
+        """Answer what was held."""
+        self.holding = False
+        held, self.held = self.held, []
+        for message, future in held:
+            self._answer(message, future)
+
+    async def ready(self) -> None:
+        await self.up.wait()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return
+
+    def _answer(self, message: Message, future: "Future[None]") -> None:
+        error = self.verdict(message)
+        if error is not None:
+            future.set_exception(error)
+            return
+        self.arrived[message.payload].append(message.id)
+        future.set_result(None)
