@@ -6,26 +6,24 @@ committed meanwhile is only noted. Where several instances share a store there i
 that holds the lease: reading by position is what keeps one order over all instances.
 
 In both modes a payload has one message in flight at most, so a later event overtakes none in a queue that takes both.
-A message that is not confirmed goes into `processor.arrears`; the next of its payload follows when every queue that
-takes messages at the moment has confirmed it. Only a lost connection leaves nothing to be known: then the table is read.
+What a queue does not take while others do is no reason to fall behind: it is in arrears, and the rest goes on.
 """
 
 import asyncio
 import random
-from asyncio import Future
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Protocol
 
 import structlog
 
-from processor.arrears import Arrears, Refusal, error_of
+from processor.arrears import Arrears
+from processor.core.debts import Refusal
 from processor.core.errors import StoreError
 from processor.core.retry import PUBLISH
-from processor.publisher.port import Disconnected, Publisher
+from processor.lanes import Lanes
+from processor.publisher.port import Publisher
 from processor.store.entry import OutboxMessage
 
 log = structlog.get_logger()
@@ -85,21 +83,18 @@ class Relay:
         self._outbox = outbox
         self._publisher = publisher
         self._pace = pace
-        self._lanes: dict[str, deque[OutboxMessage] | None] = {}
-        self._load = 0
         self._published: list[int] = []
         self._lost = False
         self._leading = False
         self._draining = False
-        self._arrears = Arrears(outbox, publisher, bindings, on_published=self._published.append, clock=clock)
-        self._room = asyncio.Event()
+        done = self._published.append
+        self._arrears = Arrears(outbox, publisher, bindings, on_published=done, clock=clock)
+        self._lanes = Lanes(publisher, self._arrears, on_published=done, on_lost=self._lose)
         self._behind = asyncio.Event()
         self._behind.set()
         self._caught_up = asyncio.Event()
         self._noted = asyncio.Event()
         self._newest: list[OutboxMessage] | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     @property
     def live(self) -> bool:
@@ -118,13 +113,13 @@ class Relay:
         """
         if not messages:
             self._fall_behind("doubtful commit")
-        if not self._behind.is_set() and self._load + len(messages) > self._pace.window:
+        if not self._behind.is_set() and self._lanes.load + len(messages) > self._pace.window:
             self._fall_behind("overload")
         if self._behind.is_set():
             self._note(messages)
             return
         for message in messages:
-            self._enqueue(message)
+            self._lanes.enter(message)
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -141,61 +136,19 @@ class Relay:
         self._draining = True
         if not self._outbox.shared and await self._is_ready():
             await self._caught_up.wait()
-        await self._idle.wait()
+        await self._lanes.idle.wait()
         await self._mark()
-
-    # Lanes: one message of a payload at a time.
-
-    def _enqueue(self, message: OutboxMessage) -> None:
-        self._load += 1
-        self._idle.clear()
-        payload = message.message.payload
-        if payload in self._lanes:
-            self._lanes[payload] = lane = self._lanes[payload] or deque()
-            lane.append(message)
-            return
-        self._lanes[payload] = None
-        self._publish(message)
-
-    def _publish(self, message: OutboxMessage) -> None:
-        if self._arrears.owed and self._arrears.diverts(message.message.routing_key):
-            self._arrears.take(message, None, partial(self._go_on, message.message.payload))
-            return
-        self._publisher.publish(message.message).add_done_callback(partial(self._settled, message))
-
-    def _settled(self, message: OutboxMessage, future: "Future[None]") -> None:
-        error = error_of(future)
-        if error is None:
-            self._published.append(message.position)
-            self._go_on(message.message.payload)
-        elif isinstance(error, Disconnected):
-            self._go_on(message.message.payload, lost=True)
-        else:
-            self._arrears.take(message, error, partial(self._go_on, message.message.payload))
-
-    def _go_on(self, payload: str, lost: bool = False) -> None:  # noqa: FBT001, FBT002  a callback's argument
-        """Publish the payload's next message; if the connection was ``lost``, leave it to the table."""
-        lane = self._lanes[payload]
-        self._load -= 1
-        if lost:
-            self._lost = True
-            self._fall_behind("Disconnected")
-            self._load -= len(lane or ())
-            lane = None
-        self._room.set()
-        if lane:
-            self._publish(lane.popleft())
-            return
-        del self._lanes[payload]
-        if not self._lanes:
-            self._idle.set()
 
     def _may_repeat(self) -> bool:
         return not self._draining and (self._leading or not self._outbox.shared)
 
+    def _lose(self) -> None:
+        self._lost = True
+        self._fall_behind("connection lost")
+
     def _fall_behind(self, reason: str) -> None:
         if not self._behind.is_set():
-            log.warning("outbox.fell_behind", reason=reason, in_flight=self._load)
+            log.warning("outbox.fell_behind", reason=reason, in_flight=self._lanes.load)
             self._behind.set()
             self._caught_up.clear()
 
@@ -225,7 +178,7 @@ class Relay:
 
     async def _settle(self) -> None:
         """Wait until the table tells the truth: nothing in flight, everything published marked."""
-        await self._idle.wait()
+        await self._lanes.idle.wait()
         while self._published:
             await self._mark()
             if self._published:
@@ -238,11 +191,11 @@ class Relay:
             self._leading = await self._outbox.lead()
             if self._leading:
                 return await self._pass()
-            self._arrears.clear()
-            return True
         except StoreError as error:
             log.error("outbox.unreadable", error=str(error))
             return False
+        self._arrears.clear()
+        return True
 
     async def _pass(self) -> bool:
         """Publish what the table holds, once through, but for what is in arrears. True if the connection held."""
@@ -253,22 +206,16 @@ class Relay:
                 return False
             fresh = [message for message in page if message.position not in self._arrears.owed]
             for message in fresh:
-                self._enqueue(message)
+                self._lanes.enter(message)
             position, count = page[-1].position, count + len(fresh)
             if len(page) < self._pace.page and self._go_live(position):
                 break
-            await self._wait_for_room()
+            await self._lanes.until_at_most(max(0, self._pace.window - self._pace.page))
         else:
             self._go_live(position)
         if count:
             log.info("outbox.caught_up", published=count, refused=len(self._arrears.owed))
         return not self._lost
-
-    async def _wait_for_room(self) -> None:
-        """Wait until another page fits into the window."""
-        while self._load and self._load + self._pace.page > self._pace.window:
-            self._room.clear()
-            await self._room.wait()
 
     async def _read(self, position: int) -> Sequence[OutboxMessage]:
         self._newest = []
@@ -285,7 +232,7 @@ class Relay:
         self._caught_up.set()
         for message in self._newest:
             if message.position > position:
-                self._enqueue(message)
+                self._lanes.enter(message)
         return True
 
     async def _is_ready(self) -> bool:

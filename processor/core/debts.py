@@ -1,0 +1,153 @@
+"""Which event is owed to which queue, what an answer of the broker changes, and who does not take events now."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from processor.core.backlog import Backlog
+from processor.core.topic import topic_matches
+
+EXCHANGE: Final = 1
+"""The bit of an event that is owed to the exchange, as all are; each queue has one of the bits above."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A queue that does not take events at the moment."""
+
+    queue: str | None
+    """None: one that only the exchange knows of."""
+    events: int
+    since: datetime
+    error: str
+
+
+@dataclass(slots=True)
+class Debt:
+    """All that is owed to one queue; ``queue`` is None for the exchange, whose turn comes last."""
+
+    queue: str | None
+    bit: int
+    backlog: Backlog = field(default_factory=Backlog)
+    events: int = 0
+    since: datetime | None = None
+    """Since when the queue does not take events; None while it does."""
+    silent: bool = False
+    """It gave no answer the last time."""
+    error: str = ""
+
+    def blame(self, error: str, *, silent: bool, at: datetime) -> None:
+        """Remember why the queue did not take an event."""
+        self.since = self.since or at
+        self.silent = silent
+        self.error = error
+
+    def reduce(self) -> None:
+        """One event less."""
+        self.events -= 1
+        if not self.events:
+            self.since, self.silent = None, False
+
+
+class Debts:
+    """The debts to all queues that are known, and to the exchange."""
+
+    def __init__(self, bindings: Mapping[str, Sequence[str]]) -> None:
+        """``bindings`` names the topics of each queue."""
+        self.owed: Final[dict[int, int]] = {}
+        """Position to the bits of those who have not confirmed it."""
+        self.exchange: Final = Debt(None, EXCHANGE)
+        self._bindings = dict(bindings)
+        self._queues = {queue: Debt(queue, EXCHANGE << number) for number, queue in enumerate(bindings, start=1)}
+        self._routes: dict[str, tuple[Debt, ...]] = {}
+        self._silent: set[str] = set()
+
+    @property
+    def all(self) -> tuple[Debt, ...]:
+        """Every debt, that to the exchange last."""
+        return (*self._queues.values(), self.exchange)
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Who does not take events at the moment."""
+        return tuple(
+            Refusal(queue=debt.queue, events=debt.events, since=debt.since, error=debt.error)
+            for debt in self.all
+            if debt.since is not None
+        )
+
+    def route(self, routing_key: str) -> tuple[Debt, ...]:
+        """Those queues that events of that key are bound for."""
+        route = self._routes.get(routing_key)
+        if route is None:
+            route = self._routes[routing_key] = tuple(
+                debt
+                for queue, debt in self._queues.items()
+                if any(topic_matches(binding, routing_key) for binding in self._bindings[queue])
+            )
+        return route
+
+    def diverts(self, routing_key: str) -> bool:
+        """Whether events of that key go to their queues past the exchange, because one of these is silent."""
+        route = self.route(routing_key)
+        return bool(route) and (routing_key in self._silent or any(debt.silent for debt in route))
+
+    def silence(self, routing_key: str) -> None:
+        """The exchange gave no answer for an event of that key."""
+        self._silent.add(routing_key)
+
+    def owe(self, position: int, route: Sequence[Debt]) -> None:
+        """Owe an event to each of ``route``, and then to the exchange."""
+        self.owed[position] = sum(debt.bit for debt in route) | EXCHANGE
+        for debt in route or (self.exchange,):
+            debt.events += 1
+
+    def is_due(self, debt: Debt, position: int) -> bool:
+        """Whether an event is owed, and the turn of ``debt`` has come."""
+        owed = self.owed.get(position, 0)
+        return owed == EXCHANGE if debt is self.exchange else bool(owed & debt.bit)
+
+    def confirm(self, debt: Debt, position: int, routing_key: str) -> bool:
+        """One who was owed an event has it. True if nothing of it is owed any more."""
+        owed = self.owed.get(position, 0)
+        debt.silent = False
+        if debt is self.exchange:
+            self._silent.discard(routing_key)
+            self.drop(position)
+            return bool(owed)
+        if owed & debt.bit:
+            self.owed[position] = owed & ~debt.bit
+            debt.reduce()
+            if self.owed[position] == EXCHANGE:
+                self.exchange.events += 1
+                self.exchange.backlog.add(position)
+        return False
+
+    def drop(self, position: int) -> None:
+        """Owe an event to nobody."""
+        owed = self.owed.pop(position, 0)
+        for debt in self.all:
+            if owed == EXCHANGE if debt is self.exchange else owed & debt.bit:
+                debt.reduce()
+        if not self.owed:
+            self._silent.clear()
+
+    def clear(self) -> None:
+        """Owe nothing."""
+        self.owed.clear()
+        self._silent.clear()
+        for debt in self.all:
+            debt.backlog, debt.events, debt.silent, debt.since = Backlog(), 0, False, None
+
+    def forget_queues(self) -> bool:
+        """Owe everything to the exchange alone, now and later. False: that is so already."""
+        if not self._queues:
+            return False
+        positions = sorted(self.owed)
+        self.clear()
+        self._queues, self._routes = {}, {}
+        for position in positions:
+            self.owe(position, ())
+            self.exchange.backlog.add(position)
+        return True
