@@ -37,6 +37,7 @@ class Lanes:
         self._on_published = on_published
         self._on_lost = on_lost
         self._lanes: dict[str, deque[OutboxMessage] | None] = {}
+        self._crowded = False
         self._lighter = asyncio.Event()
 
     def enter(self, message: OutboxMessage) -> None:
@@ -54,8 +55,10 @@ class Lanes:
     async def until_at_most(self, load: int) -> None:
         """Return once there are no more than ``load`` messages here."""
         while self.load > load:
+            self._crowded = True
             self._lighter.clear()
             await self._lighter.wait()
+        self._crowded = False
 
     def _publish(self, message: OutboxMessage) -> None:
         if self._arrears.owed and self._arrears.diverts(message.message.routing_key):
@@ -65,22 +68,24 @@ class Lanes:
 
     def _settled(self, message: OutboxMessage, future: "Future[None]") -> None:
         error = error_of(future)
+        payload = message.message.payload
         if error is None:
             self._on_published(message.position)
-            self._go_on(message.message.payload, lost=False)
+            self._go_on(payload)
         elif isinstance(error, Disconnected):
-            self._go_on(message.message.payload, lost=True)
+            self._go_on(payload, lost=True)
         else:
-            self._arrears.take(message, error, partial(self._go_on, message.message.payload))
+            self._arrears.take(message, error, partial(self._go_on, payload))
 
-    def _go_on(self, payload: str, lost: bool) -> None:  # noqa: FBT001  a callback's argument
+    def _go_on(self, payload: str, lost: bool = False) -> None:  # noqa: FBT001, FBT002  a callback's argument
         lane = self._lanes[payload]
         self.load -= 1
         if lost:
             self._on_lost()
             self.load -= len(lane or ())
             lane = None
-        self._lighter.set()
+        if self._crowded:
+            self._lighter.set()
         if lane:
             self._publish(lane.popleft())
             return

@@ -51,14 +51,16 @@ class Confirms:
         if tag > self.last_tag or not (tag or multiple):
             raise ProtocolError(f"confirm of {tag} where {self.last_tag} is the last publish")
         last = tag or self.last_tag
-        if not stored and self._first_refused is None:
-            self._first_refused = self._oldest_tag if multiple else tag
-        if not multiple:
-            self._settle(tag, stored=stored)
-            return
-        for each in range(self._oldest_tag, last + 1):
-            self._settle(each, stored=stored)
-        self._oldest_tag = max(self._oldest_tag, last + 1)
+        first = self._oldest_tag if multiple else tag
+        if stored and not self._reasons:
+            self._settle_stored(first, last)
+        else:
+            if not stored and self._first_refused is None:
+                self._first_refused = first
+            for each in range(first, last + 1):
+                self._settle(each, stored=stored)
+        if multiple:
+            self._oldest_tag = max(self._oldest_tag, last + 1)
 
     def returned(self, event: Returned) -> None:
         """Remember a message that came back: its confirm follows, and means nothing good."""
@@ -84,6 +86,13 @@ class Confirms:
                 future.cancel()
             else:
                 _fail(future, error)
+
+    def _settle_stored(self, first: int, last: int) -> None:
+        """`_settle` for what nearly every answer says, without a call for each publish."""
+        for tag in range(first, last + 1):
+            publish = self._in_flight.pop(tag, None)
+            if publish is not None and not publish[0].done():
+                publish[0].set_result(None)
 
     def _settle(self, tag: int, *, stored: bool) -> None:
         publish = self._in_flight.pop(tag, None)

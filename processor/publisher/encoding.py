@@ -47,6 +47,7 @@ class PublishEncoder:
         self._chunk = frame_max - FRAME_OVERHEAD
         self._content_type = _short(CONTENT_TYPE)
         self._header_name = _short(HEADER_TRACEPARENT)
+        self._traced: dict[int, bytes] = {}
         self._routes: dict[tuple[str, str, str], tuple[bytes, bytes]] = {}
 
     def encode(self, message: Message) -> bytes:
@@ -60,13 +61,14 @@ class PublishEncoder:
         key = (message.routing_key, message.type, message.app)
         publish, type_and_app = self._routes.get(key) or self._learn(key)
         payload, identity, body = message.payload.encode(), message.id.encode(), message.body
-        flags, headers = _CONTENT_TYPE | _OTHERS, b""
+        flags, lead, trace = _CONTENT_TYPE | _OTHERS, self._content_type, b""
         if message.traceparent is not None:
-            flags, headers = flags | _HEADERS, self._table(message.traceparent)
+            flags, trace = flags | _HEADERS, message.traceparent.encode()
+            lead = self._traced.get(len(trace)) or self._learn_traced(len(trace))
         properties = b"".join(
             (
-                self._content_type,
-                headers,
+                lead,
+                trace,
                 _PERSISTENT,
                 _one_byte[len(payload)],
                 payload,
@@ -96,11 +98,12 @@ class PublishEncoder:
         self._routes[key] = publish, _short(event_type) + _short(app)
         return self._routes[key]
 
-    def _table(self, traceparent: str) -> bytes:
-        value = traceparent.encode()
-        _one_byte[len(value)]
-        entry = self._header_name + b"S" + _long.pack(len(value)) + value
-        return _long.pack(len(entry)) + entry
+    def _learn_traced(self, size: int) -> bytes:
+        """The content type and a table of headers, up to the trace context of that size."""
+        _one_byte[size]
+        entry = self._header_name + b"S" + _long.pack(size)
+        self._traced[size] = self._content_type + _long.pack(len(entry) + size) + entry
+        return self._traced[size]
 
     def _split(self, body: bytes) -> bytes:
         if len(body) > LARGEST_BODY:
