@@ -68,11 +68,16 @@ class MemoryOutbox:
 
 
 class ObedientPublisher:
-    """Confirms on the next turn of the loop, unless ``verdict`` says otherwise; keeps what arrived, in order."""
+    """Confirms on the next turn of the loop, unless ``verdict`` or ``judge`` says otherwise; keeps what arrived."""
 
     def __init__(self) -> None:
         self.arrived: dict[str, list[str]] = defaultdict(list)
         self.verdict: Callable[[Message], PublishError | None] = lambda _: None
+        """The answer for what is published to the exchange."""
+        self.judge: Callable[[str, Message], PublishError | None] = lambda queue, message: None
+        """The answer for what is handed to one queue."""
+        self.attempts: list[tuple[str | None, str]] = []
+        """Queue (None: the exchange) and event of each publish."""
         self.held: list[tuple[Message, Future[None]]] = []
         self.holding = False
         self.up = asyncio.Event()
@@ -80,7 +85,10 @@ class ObedientPublisher:
 
     def publish(self, message: Message, queue: str | None = None) -> "Future[None]":
         future: Future[None] = asyncio.get_running_loop().create_future()
-        if self.holding:
+        self.attempts.append((queue, message.id))
+        if queue is not None:
+            asyncio.get_running_loop().call_soon(_settle, future, self.judge(queue, message))
+        elif self.holding:
             self.held.append((message, future))
         else:
             asyncio.get_running_loop().call_soon(self._answer, message, future)
@@ -104,8 +112,13 @@ class ObedientPublisher:
 
     def _answer(self, message: Message, future: "Future[None]") -> None:
         error = self.verdict(message)
-        if error is not None:
-            future.set_exception(error)
-            return
-        self.arrived[message.payload].append(message.id)
+        if error is None:
+            self.arrived[message.payload].append(message.id)
+        _settle(future, error)
+
+
+def _settle(future: "Future[None]", error: PublishError | None) -> None:
+    if error is None:
         future.set_result(None)
+    else:
+        future.set_exception(error)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from processor.publisher.port import Disconnected, Refused
+from processor.publisher.port import Disconnected
 from processor.relay import Pace, Relay
 from processor.store.entry import OutboxMessage
 from tests.relaying import MemoryOutbox, ObedientPublisher
@@ -116,25 +116,6 @@ async def test_broken_connection_loses_and_reorders_nothing() -> None:
 
     assert ["event-1", "event-3"] == publisher.arrived["a"]
     assert ["event-4"] == publisher.arrived["c"]
-
-
-async def test_refused_message_holds_back_its_payload_only() -> None:
-    """While the broker refuses one event, later ones of its payload wait, and those of others go out."""
-    outbox, publisher = MemoryOutbox(), ObedientPublisher()
-    refusing = [True]
-    publisher.verdict = lambda message: Refused("full") if refusing[0] and message.id == "event-1" else None
-
-    async with running(outbox, publisher) as relay:
-        await until(lambda: relay.live)
-        relay.offer(outbox.commit("a", "b"))
-        relay.offer(outbox.commit("a", "c"))
-        await until(lambda: outbox.left == 2)
-        before = dict(publisher.arrived)
-        refusing[0] = False
-        await until(lambda: relay.live and outbox.left == 0)
-
-    assert {"b", "c"} == {payload for payload, ids in before.items() if ids and payload != "a"}
-    assert ["event-1", "event-3"] == publisher.arrived["a"]
 
 
 async def test_overload_falls_back_to_the_table() -> None:
