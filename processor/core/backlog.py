@@ -79,7 +79,7 @@ class Backlog:
         again = [
             position
             for position, taken in outcomes.items()
-            if not taken and not self._is_refused_itself(position, last_taken)
+            if taken is None or (not taken and not self._is_refused_itself(position, last_taken))
         ]
         self._waiting.extendleft(reversed(again))
         if False in outcomes.values():

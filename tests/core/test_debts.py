@@ -1,0 +1,87 @@
+from datetime import UTC, datetime
+
+from processor.core.debts import Debts
+
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
+BINDINGS = {"signs": ("*.sign.#",), "all": ("#",), "other": ("other.#",)}
+
+
+def _owing(*positions: int) -> Debts:
+    debts = Debts(BINDINGS)
+    for position in positions:
+        debts.owe(position, debts.route("shop.sign.opened"))
+    return debts
+
+
+def test_an_event_is_owed_to_the_queues_it_is_bound_for() -> None:
+    """Topics decide, as the exchange does."""
+    debts = Debts(BINDINGS)
+
+    assert ["signs", "all"] == [debt.queue for debt in debts.route("shop.sign.opened")]
+    assert ["all"] == [debt.queue for debt in debts.route("shop.resolve.signed")]
+
+
+def test_the_exchange_comes_last_and_ends_it() -> None:
+    """Only when every queue has confirmed is it the exchange's turn; its confirm leaves nothing owed."""
+    debts = _owing(7)
+    signs, everything, _, exchange = debts.all
+    turns = []
+    for debt in (signs, everything):
+        turns.append(debts.is_due(exchange, 7))
+        assert not debts.confirm(debt, 7, "shop.sign.opened")
+    turns.append(debts.is_due(exchange, 7))
+
+    assert [False, False, True] == turns
+    assert debts.confirm(exchange, 7, "shop.sign.opened")
+    assert not debts.confirm(exchange, 7, "shop.sign.opened")
+    assert {} == debts.owed
+
+
+def test_a_queue_is_blamed_until_nothing_is_owed_to_it() -> None:
+    """Refusals name queue, events, and since when."""
+    debts = _owing(1, 2)
+    signs = debts.all[0]
+    signs.blame("full", silent=False, at=NOW)
+    before = [(each.queue, each.events, each.since, each.error) for each in debts.refusals]
+    debts.confirm(signs, 1, "shop.sign.opened")
+    debts.drop(2)
+
+    assert [("signs", 2, NOW, "full")] == before
+    assert () == debts.refusals
+
+
+def test_what_a_silent_queue_is_bound_for_is_diverted() -> None:
+    """Events for a silent queue pass by the exchange, others do not, nor those that no queue is known for."""
+    debts = _owing(1)
+    debts.all[0].blame("no answer", silent=True, at=NOW)
+    debts.silence("shop.resolve.signed")
+    nobody = Debts({})
+    nobody.silence("shop.sign.opened")
+
+    assert debts.diverts("shop.sign.signed")
+    assert debts.diverts("shop.resolve.signed")
+    assert not debts.diverts("shop.resolve.failed")
+    assert not nobody.diverts("shop.sign.opened")
+
+
+def test_an_answer_ends_the_silence() -> None:
+    """A confirm of the exchange for a key, or of the queue, has events take their usual way again."""
+    debts = _owing(1, 2)
+    signs, everything, _, exchange = debts.all
+    signs.blame("no answer", silent=True, at=NOW)
+    debts.silence("shop.sign.opened")
+    for debt in (signs, everything, exchange):
+        debts.confirm(debt, 1, "shop.sign.opened")
+
+    assert not debts.diverts("shop.sign.opened")
+
+
+def test_without_queues_all_is_owed_to_the_exchange() -> None:
+    """Where single queues cannot be reached, nothing is lost and nothing is diverted."""
+    debts = _owing(1, 2)
+    debts.silence("shop.sign.opened")
+
+    assert debts.forget_queues()
+    assert not debts.forget_queues()
+    assert not debts.diverts("shop.sign.opened")
+    assert [1, 2] == debts.exchange.backlog.take(0.0, lambda position: debts.is_due(debts.exchange, position))
