@@ -76,8 +76,9 @@ class Publisher(Protocol):
     def publish(self, message: Message, queue: str | None = None) -> "Future[None]":
         """Hand ``message`` over, to the queues bound for it, or to ``queue`` alone.
 
-        Never blocks and never raises: the future carries the `PublishError`. One queue that refuses or gives no answer
-        delays no message to another. Many may be in flight; the caller bounds how many.
+        Never blocks and never raises: the future carries the `PublishError`. A queue that gives no answer delays by
+        some seconds what is in flight to others, and what is handed to single other queues not at all. Many may be in
+        flight; the caller bounds how many.
         """
         ...
 
