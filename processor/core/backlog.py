@@ -1,7 +1,8 @@
 """Which of the events that a queue has not taken to hand over next, and when.
 
 While the queue refuses, two at a time are tried, at growing intervals: enough to see whether it takes events again, and
-that one is not refused for what it is. From then on each batch is twice as large as the one before.
+that one is not refused for what it is. From then on each batch is twice as large as the one before; where a part of one
+is refused, the next is as large as the other part, a second later.
 """
 
 from collections import Counter, deque
@@ -85,6 +86,7 @@ class Backlog:
         if False in outcomes.values():
             self._failures = 0 if last_taken >= 0 else self._failures
             self._back_off(now, chance)
+            self._batch = max(LEAST, sum(taken is True for taken in outcomes.values()))
         elif None not in outcomes.values():
             self._failures = 0
             self._batch = min(MOST, 2 * self._batch)

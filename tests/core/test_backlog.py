@@ -52,6 +52,16 @@ def test_batches_grow_while_events_are_taken() -> None:
     assert sum(sizes) == 1001
 
 
+def test_where_a_part_is_refused_the_next_batch_is_as_large_as_the_other() -> None:
+    """A queue that is emptied slowly gets as much at once as it took the last time, a second later."""
+    backlog = _filled(300)
+    batch = _take(backlog)
+    _settle(backlog, batch[:10], taken=True)
+    _settle(backlog, batch[10:], taken=False)
+
+    assert (1.0, list(range(10, 20))) == (backlog.due, _take(backlog))
+
+
 def test_it_waits_for_all_answers() -> None:
     """Nothing more is tried while an answer is due."""
     backlog = _filled(300)
