@@ -48,12 +48,13 @@ from processor.store.waiting import Bounds
 from processor.store.writer import Writer
 from processor.summaries import keep_summarizing
 from processor.tasks import CLAIMED, UNCLAIMED, Sources, Tasks
+from processor.topology.bound import BoundQueues
 from processor.user_tokens import UserTokens, tell_unopened
 from processor.users import Users, users_of
 from processor.watcher import Pace, Watcher
 from processor.web import Handler, assert_fast_parser, runner_of, web_application
 from processor.xumm import Credentials, Payloads, XummApi
-from schemas.topology import COMMANDS, EXCHANGE, LOG
+from schemas.topology import COMMANDS, EXCHANGE
 
 _OTHER_FILES: Final = 2_000
 """Open files beside the sockets: clients of ours, the database, the broker."""
@@ -122,7 +123,7 @@ class Processor:
             await stack.enter_async_context(self.writer)
             await stack.enter_async_context(self.publisher)
             await stack.enter_async_context(self.commands)
-            self.relay = Relay(self._outbox, self.publisher, bindings=_bindings(self.settings), clock=self._clock)
+            self.relay = Relay(self._outbox, self.publisher, queues=BoundQueues(self.settings), clock=self._clock)
             self.watcher = self._watcher()
             self.registry = Registry(self.applications, self.writer, clock=self._clock)
             self.writer.on_committed = self._committed
@@ -282,11 +283,6 @@ def _publisher(settings: Settings, exchange: str, *, kept: int = 1000) -> Publis
     """On a connection of its own: that one exchange is missing stops nothing else."""
     options = RabbitOptions(exchange=exchange, name=f"publisher {exchange}")
     return RabbitPublisher(settings.amqp_urls, options) if settings.amqp_urls else EmbeddedPublisher(unrouted_kept=kept)
-
-
-def _bindings(settings: Settings) -> Mapping[str, Sequence[str]]:
-    """The topics of each queue that the topology binds to the exchange."""
-    return settings.queues | ({LOG: ("#",)} if settings.topology.log else {})
 
 
 async def _run(settings: Settings) -> None:

@@ -8,7 +8,8 @@ them have confirmed is published to the exchange once more, for queues that nobo
 While a queue is silent, later events that are bound for it are not published to the exchange at all: they would wait
 there for it, whatever else they are bound for (see `processor.publisher.channels`).
 
-Only positions are kept; what is tried again is read from the outbox.
+Which queues are bound is asked of the broker, at the start and in trouble; until it says so, it is taken from the
+settings. Only positions are kept; what is tried again is read from the outbox.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from processor.core.debts import Debt, Debts, Refusal
+from processor.core.debts import BindingsUnknown, Debt, Debts, Refusal
 from processor.core.errors import StoreError
 from processor.publisher.port import (
     Disconnected,
@@ -37,8 +38,22 @@ from processor.store.entry import OutboxMessage
 
 _TELL_EVERY: Final = 60.0
 _LOOK_EVERY: Final = 1.0
+_ASK_EVERY: Final = 10.0
 
 log = structlog.get_logger()
+
+
+class Queues(Protocol):
+    """Which queues the exchange routes to: name, and the topics that it is bound for."""
+
+    @property
+    def expected(self) -> Mapping[str, Sequence[str]]:
+        """Those that there should be."""
+        ...
+
+    async def ask(self) -> Mapping[str, Sequence[str]]:
+        """Those that there are. Raises `BindingsUnknown`."""
+        ...
 
 
 class Waiting(Protocol):
@@ -65,21 +80,25 @@ class Arrears:
         self,
         outbox: Waiting,
         publisher: Publisher,
-        bindings: Mapping[str, Sequence[str]],
+        queues: Queues,
         *,
         on_published: Callable[[int], None],
+        on_forgotten: Callable[[], None],
         clock: Callable[[], datetime],
     ) -> None:
-        """``bindings`` names the topics of each known queue; ``on_published`` hears the position of what is done."""
-        self._debts = Debts(bindings)
+        """``on_published`` hears the position of what is done, ``on_forgotten`` that all else is owed no more."""
+        self._debts = Debts(queues.expected)
+        self._queues = queues
         self.owed: Final = self._debts.owed
         """The positions of what is owed to anybody, as keys."""
         self._outbox = outbox
         self._publisher = publisher
         self._on_published = on_published
+        self._on_forgotten = on_forgotten
         self._clock = clock
         self._time = asyncio.get_running_loop().time
         self._changed = asyncio.Event()
+        self._in_need = asyncio.Event()
         self._told_at: dict[str | None, float] = {}
         self._in_trouble: set[str | None] = set()
 
@@ -121,6 +140,19 @@ class Arrears:
                 continue
             for debt in self._debts.all:
                 await self._try(debt)
+
+    async def keep_asking(self) -> None:
+        """Have the broker say which queues are bound, at the start and whenever one does not take events."""
+        while True:
+            await self._publisher.ready()
+            self._in_need.clear()
+            try:
+                if self._debts.learn(await self._queues.ask()):
+                    self._on_forgotten()
+            except BindingsUnknown as error:
+                log.info("outbox.queues_unknown", error=str(error))
+            await asyncio.sleep(_ASK_EVERY)
+            await self._in_need.wait()
 
     # Handing over for the first time.
 
@@ -201,7 +233,7 @@ class Arrears:
                 self._forget_queues(error)
             case error:
                 self._listen(debt, row, error)
-                debt.blame(str(error), silent=isinstance(error, Unanswered), at=self._clock())
+                self._blame(debt, error)
                 self._settle(debt, row.position, taken=False)
 
     def _settle(self, debt: Debt, position: int, *, taken: bool | None) -> None:
@@ -217,8 +249,12 @@ class Arrears:
 
     def _refuse(self, debt: Debt, position: int, error: PublishError) -> None:
         debt.backlog.refuse(position, self._time(), random.random())  # noqa: S311  jitter
-        debt.blame(str(error), silent=isinstance(error, Unanswered), at=self._clock())
+        self._blame(debt, error)
         self._changed.set()
+
+    def _blame(self, debt: Debt, error: PublishError) -> None:
+        debt.blame(str(error), silent=isinstance(error, Unanswered), at=self._clock())
+        self._in_need.set()
 
     def _listen(self, debt: Debt, row: OutboxMessage, error: PublishError) -> None:
         """Hear of a confirm that comes after all."""

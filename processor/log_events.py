@@ -73,6 +73,9 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "outbox.publish_failed": LogEvent(
         "error", "Queues refuse events or give no answer; each is tried again. Told once a minute while it lasts."
     ),
+    "outbox.queues_unknown": LogEvent(
+        "info", "RabbitMQ's management API does not say which queues are bound; those of the settings count."
+    ),
     "outbox.queues_unpermitted": LogEvent(
         "error", "Events cannot be handed to single queues, so a queue that gives no answer delays the others."
     ),

@@ -11,14 +11,14 @@ What a queue does not take while others do is no reason to fall behind: it is in
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
 
-from processor.arrears import Arrears
+from processor.arrears import Arrears, Queues
 from processor.core.debts import Refusal
 from processor.core.errors import StoreError
 from processor.core.retry import PUBLISH
@@ -75,11 +75,11 @@ class Relay:
         outbox: Outbox,
         publisher: Publisher,
         *,
-        bindings: Mapping[str, Sequence[str]],
+        queues: Queues,
         clock: Callable[[], datetime],
         pace: Pace = Pace(),
     ) -> None:
-        """``bindings`` names the topics of each queue that the exchange is known to route to."""
+        """``queues`` tells where an event is bound for that not every queue takes."""
         self._outbox = outbox
         self._publisher = publisher
         self._pace = pace
@@ -88,7 +88,9 @@ class Relay:
         self._leading = False
         self._draining = False
         done = self._published.append
-        self._arrears = Arrears(outbox, publisher, bindings, on_published=done, clock=clock)
+        self._arrears = Arrears(
+            outbox, publisher, queues, on_published=done, on_forgotten=self._read_again, clock=clock
+        )
         self._lanes = Lanes(publisher, self._arrears, on_published=done, on_lost=self._lose)
         self._behind = asyncio.Event()
         self._behind.set()
@@ -127,6 +129,7 @@ class Relay:
             group.create_task(self._keep_marking(), name="relay-mark")
             group.create_task(self._keep_catching_up(), name="relay-catch-up")
             group.create_task(self._arrears.run(self._may_repeat), name="relay-arrears")
+            group.create_task(self._arrears.keep_asking(), name="relay-queues")
 
     async def drain(self) -> None:
         """Return when nothing is in flight and all that was published is marked. For shutdown, after intake stopped.
@@ -141,6 +144,9 @@ class Relay:
 
     def _may_repeat(self) -> bool:
         return not self._draining and (self._leading or not self._outbox.shared)
+
+    def _read_again(self) -> None:
+        self._fall_behind("other queues")
 
     def _lose(self) -> None:
         self._lost = True

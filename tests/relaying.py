@@ -3,10 +3,11 @@
 import asyncio
 from asyncio import Future
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+from processor.core.debts import BindingsUnknown
 from processor.core.errors import StoreUnavailable
 from processor.publisher.port import Message, PublishError
 from processor.store.entry import OutboxMessage
@@ -65,6 +66,19 @@ class MemoryOutbox:
     def _check(self) -> None:
         if self.broken:
             raise StoreUnavailable("the disk is gone")
+
+
+@dataclass
+class KnownQueues:
+    """The queues that the exchange routes to, and (if others) those that the broker will name."""
+
+    expected: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    bound: Mapping[str, Sequence[str]] | None = None
+
+    async def ask(self) -> Mapping[str, Sequence[str]]:
+        if self.bound is None:
+            raise BindingsUnknown("nobody says")
+        return self.bound
 
 
 class ObedientPublisher:

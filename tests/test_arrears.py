@@ -3,7 +3,7 @@
 import asyncio
 from asyncio import Future
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -22,18 +22,18 @@ from processor.publisher.port import (
 )
 from processor.relay import Pace, Relay
 from tests.publisher.outcomes import until
-from tests.relaying import MemoryOutbox, ObedientPublisher
+from tests.relaying import KnownQueues, MemoryOutbox, ObedientPublisher
 
 QUICK: Final = Pace(window=50, page=7, mark_every=timedelta(milliseconds=1), poll_every=timedelta(milliseconds=5))
-BINDINGS: Final = {"full": ("#",), "sound": ("#",)}
+KNOWN: Final = KnownQueues({"full": ("#",), "sound": ("#",)})
 NOW: Final = datetime(2026, 11, 28, tzinfo=UTC)
 
 
 @asynccontextmanager
 async def running(
-    outbox: MemoryOutbox, publisher: ObedientPublisher, bindings: Mapping[str, Sequence[str]] = BINDINGS
+    outbox: MemoryOutbox, publisher: ObedientPublisher, queues: KnownQueues = KNOWN
 ) -> AsyncIterator[Relay]:
-    relay = Relay(outbox, publisher, bindings=bindings, clock=lambda: NOW, pace=QUICK)
+    relay = Relay(outbox, publisher, queues=queues, clock=lambda: NOW, pace=QUICK)
     task = asyncio.create_task(relay.run())
     try:
         await until(lambda: outbox.shared or relay.live)
@@ -132,7 +132,7 @@ async def test_where_no_queue_is_known_the_exchange_is_tried_rarely() -> None:
     """Later events go out once each, and what was refused is tried two at a time, at growing intervals."""
     outbox, publisher = MemoryOutbox(), refusing("full")
 
-    async with running(outbox, publisher, {}) as relay:
+    async with running(outbox, publisher, KnownQueues()) as relay:
         relay.offer(outbox.commit(*"abcde" * 4))
         await until(lambda: len(publisher.attempts) >= 22)
         relay.offer(outbox.commit(*"abcde" * 4))
@@ -278,3 +278,27 @@ async def test_a_store_that_cannot_be_read_is_tried_again() -> None:
         await until(lambda: relay.live and outbox.left == 0)
 
     assert ["event-1"] == publisher.arrived["a"]
+
+
+async def test_the_broker_says_which_queues_there_are() -> None:
+    """A queue that the settings do not name, but the broker does, is delayed by no other."""
+    outbox, publisher = MemoryOutbox(), refusing("full", unanswered)
+    queues = KnownQueues({}, {"full": ("#",), "strange": ("#",)})
+
+    async with running(outbox, publisher, queues) as relay:
+        relay.offer(outbox.commit(*"abc"))
+        await until(lambda: len(set(handed(publisher, "strange"))) == 3)
+
+    assert outbox.left == 3
+
+
+async def test_who_does_not_say_which_queues_there_are_is_asked_in_vain() -> None:
+    """Without an answer the queues of the settings count, and the log says so."""
+    outbox, publisher = MemoryOutbox(), refusing("full")
+
+    with capture_logs() as logs:
+        async with running(outbox, publisher) as relay:
+            relay.offer(outbox.commit("a"))
+            await until(lambda: handed(publisher, "sound") == ["event-1"])
+
+    assert ["nobody says"] == [entry["error"] for entry in logs if entry["event"] == "outbox.queues_unknown"]

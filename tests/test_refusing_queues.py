@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from processor.publisher.rabbitmq import RabbitOptions, RabbitPublisher
 from processor.relay import Relay
 from tests.publisher.outcomes import until
-from tests.relaying import MemoryOutbox
+from tests.relaying import KnownQueues, MemoryOutbox
 from tests.servers.proxy import Proxy
 from tests.servers.rabbitmq import RabbitMQ
 
@@ -100,7 +100,7 @@ async def queues(amqp_url: str, rabbitmq: RabbitMQ) -> AsyncIterator[Queues]:
 @asynccontextmanager
 async def relaying(outbox: MemoryOutbox, url: str) -> AsyncIterator[Relay]:
     async with RabbitPublisher(url, OPTIONS) as publisher:
-        relay = Relay(outbox, publisher, bindings=BINDINGS, clock=lambda: datetime.now(UTC))
+        relay = Relay(outbox, publisher, queues=KnownQueues(BINDINGS), clock=lambda: datetime.now(UTC))
         task = asyncio.create_task(relay.run())
         try:
             yield relay

@@ -10,14 +10,14 @@ import pytest
 from processor.publisher.port import Disconnected
 from processor.relay import Pace, Relay
 from processor.store.entry import OutboxMessage
-from tests.relaying import MemoryOutbox, ObedientPublisher
+from tests.relaying import KnownQueues, MemoryOutbox, ObedientPublisher
 
 QUICK = Pace(window=50, page=7, mark_every=timedelta(milliseconds=1), poll_every=timedelta(milliseconds=5))
 
 
 @asynccontextmanager
 async def running(outbox: MemoryOutbox, publisher: ObedientPublisher) -> AsyncIterator[Relay]:
-    relay = Relay(outbox, publisher, bindings={}, clock=lambda: datetime.now(UTC), pace=QUICK)
+    relay = Relay(outbox, publisher, queues=KnownQueues(), clock=lambda: datetime.now(UTC), pace=QUICK)
     task = asyncio.create_task(relay.run())
     try:
         yield relay

@@ -12,6 +12,10 @@ EXCHANGE: Final = 1
 """The bit of an event that is owed to the exchange, as all are; each queue has one of the bits above."""
 
 
+class BindingsUnknown(Exception):
+    """The broker does not say which queues are bound."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """A queue that does not take events at the moment."""
@@ -58,10 +62,9 @@ class Debts:
         self.owed: Final[dict[int, int]] = {}
         """Position to the bits of those who have not confirmed it."""
         self.exchange: Final = Debt(None, EXCHANGE)
-        self._bindings = dict(bindings)
-        self._queues = {queue: Debt(queue, EXCHANGE << number) for number, queue in enumerate(bindings, start=1)}
-        self._routes: dict[str, tuple[Debt, ...]] = {}
         self._silent: set[str] = set()
+        self._out_of_reach = False
+        self._set(bindings)
 
     @property
     def all(self) -> tuple[Debt, ...]:
@@ -140,14 +143,28 @@ class Debts:
         for debt in self.all:
             debt.backlog, debt.events, debt.silent, debt.since = Backlog(), 0, False, None
 
-    def forget_queues(self) -> bool:
-        """Owe everything to the exchange alone, now and later. False: that is so already."""
-        if not self._queues:
+    def learn(self, bindings: Mapping[str, Sequence[str]]) -> bool:
+        """Know other queues from now on. True if they are others; then nothing is owed any more."""
+        if self._out_of_reach or dict(bindings) == self._bindings:
             return False
+        self.clear()
+        self._set(bindings)
+        return True
+
+    def forget_queues(self) -> bool:
+        """Owe everything to the exchange alone, now and for good. False: that is so already."""
+        if self._out_of_reach:
+            return False
+        self._out_of_reach = True
         positions = sorted(self.owed)
         self.clear()
-        self._queues, self._routes = {}, {}
+        self._set({})
         for position in positions:
             self.owe(position, ())
             self.exchange.backlog.add(position)
         return True
+
+    def _set(self, bindings: Mapping[str, Sequence[str]]) -> None:
+        self._bindings = dict(bindings)
+        self._queues = {queue: Debt(queue, EXCHANGE << number) for number, queue in enumerate(bindings, start=1)}
+        self._routes: dict[str, tuple[Debt, ...]] = {}

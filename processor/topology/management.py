@@ -94,6 +94,14 @@ class Management:
             policy_of_queue={raw["name"]: raw.get("policy") or None for raw in queues},
         )
 
+    async def bound(self, exchange: str) -> Mapping[str, Sequence[str]]:
+        """The queues that ``exchange`` routes to, and their routing keys."""
+        found: dict[str, list[str]] = {}
+        for raw in await self._call("GET", f"exchanges/{self._vhost}/{_quoted(exchange)}/bindings/source"):
+            if raw["destination_type"] == "queue":
+                found.setdefault(raw["destination"], []).append(raw["routing_key"])
+        return found
+
     async def write(self, target: Exchange | Queue | Binding | Policy) -> None:
         """Declare or set it. Raises `TopologyError` where something of that name is in the way."""
         match target:

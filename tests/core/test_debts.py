@@ -85,3 +85,13 @@ def test_without_queues_all_is_owed_to_the_exchange() -> None:
     assert not debts.forget_queues()
     assert not debts.diverts("shop.sign.opened")
     assert [1, 2] == debts.exchange.backlog.take(0.0, lambda position: debts.is_due(debts.exchange, position))
+
+
+def test_other_queues_are_learned_once() -> None:
+    """Knowing other queues, nothing is owed for the time being; the same ones change nothing."""
+    debts = _owing(1)
+
+    assert not debts.learn(dict(BINDINGS))
+    assert [1] == list(debts.owed)
+    assert debts.learn({"new": ("#",)})
+    assert ({}, ["new"]) == (debts.owed, [debt.queue for debt in debts.route("shop.sign.opened")])

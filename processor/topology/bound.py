@@ -1,0 +1,37 @@
+"""Which queues the exchange of events routes to: as the broker says it, or else the settings."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from processor.core.debts import BindingsUnknown
+from processor.settings import Settings
+from processor.topology.management import Management, TopologyError, parse_access
+from schemas.topology import EXCHANGE, LOG
+
+_SECONDS: Final = 5.0
+"""How long RabbitMQ's management API may take."""
+
+
+class BoundQueues:
+    """Queue name to the topics that it is bound for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @property
+    def expected(self) -> Mapping[str, Sequence[str]]:
+        """Those that `processor topology apply` binds."""
+        return self._settings.queues | ({LOG: ("#",)} if self._settings.topology.log else {})
+
+    async def ask(self) -> Mapping[str, Sequence[str]]:
+        """Those that are bound now, whoever bound them; without a broker those expected. Raises `BindingsUnknown`."""
+        url = self._settings.management_url
+        if url is None:
+            return self.expected
+        try:
+            access = parse_access(url.get_secret_value(), self._settings.amqp_urls)
+            async with asyncio.timeout(_SECONDS), Management(access) as management:
+                return await management.bound(EXCHANGE)
+        except (TopologyError, TimeoutError, ValueError, LookupError, TypeError) as error:
+            raise BindingsUnknown(str(error) or type(error).__name__) from error
