@@ -73,12 +73,9 @@ class Debts:
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:
-        """Who does not take events at the moment."""
-        return tuple(
-            Refusal(queue=debt.queue, events=debt.events, since=debt.since, error=debt.error)
-            for debt in self.all
-            if debt.since is not None
-        )
+        """Who does not take events at the moment. What the exchange refuses is put down to a queue that is known."""
+        known = tuple(filter(None, map(_refusal, self._queues.values())))
+        return known or tuple(filter(None, [_refusal(self.exchange)]))
 
     def route(self, routing_key: str) -> tuple[Debt, ...]:
         """Those queues that events of that key are bound for."""
@@ -168,3 +165,9 @@ class Debts:
         self._bindings = dict(bindings)
         self._queues = {queue: Debt(queue, EXCHANGE << number) for number, queue in enumerate(bindings, start=1)}
         self._routes: dict[str, tuple[Debt, ...]] = {}
+
+
+def _refusal(debt: Debt) -> Refusal | None:
+    if debt.since is None:
+        return None
+    return Refusal(queue=debt.queue, events=debt.events, since=debt.since, error=debt.error)

@@ -50,6 +50,19 @@ def test_a_queue_is_blamed_until_nothing_is_owed_to_it() -> None:
     assert () == debts.refusals
 
 
+def test_what_the_exchange_refuses_is_put_down_to_a_known_queue() -> None:
+    """Only where no known queue refuses must it be one that the exchange alone knows of."""
+    debts = _owing(1)
+    signs, everything, _, exchange = debts.all
+    signs.blame("full", silent=False, at=NOW)
+    exchange.blame("full", silent=False, at=NOW)
+    before = [each.queue for each in debts.refusals]
+    for debt in (signs, everything):
+        debts.confirm(debt, 1, "shop.sign.opened")
+
+    assert (["signs"], [None]) == (before, [each.queue for each in debts.refusals])
+
+
 def test_what_a_silent_queue_is_bound_for_is_diverted() -> None:
     """Events for a silent queue pass by the exchange, others do not, nor those that no queue is known for."""
     debts = _owing(1)
