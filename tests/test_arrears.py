@@ -98,6 +98,23 @@ async def test_what_was_refused_is_taken_in_sequence() -> None:
     assert relay.refused == ()
 
 
+async def test_thousands_may_be_owed() -> None:
+    """More than a window of refused events hold nothing up, and all are published when the queue takes them."""
+    outbox, publisher = MemoryOutbox(), refusing("full")
+
+    async with running(outbox, publisher) as relay:
+        for number in range(300):
+            relay.offer(outbox.commit(*(f"payload {number} {each}" for each in range(10))))
+            await asyncio.sleep(0)
+        await until(lambda: len(set(handed(publisher, "sound"))) == 3000)
+        owed = [each.events for each in relay.refused]
+        accept(publisher)
+        await until(lambda: relay.live and outbox.left == 0)
+
+    assert owed == [3000]
+    assert max(Counter(event for name, event in publisher.attempts if name is None).values()) <= 2
+
+
 async def test_a_silent_queue_has_later_events_pass_by_the_exchange() -> None:
     """While a queue gives no answer, the exchange is not asked to hand it more: others would wait there with it."""
     outbox, publisher = MemoryOutbox(), refusing("full", unanswered)

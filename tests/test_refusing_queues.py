@@ -143,7 +143,7 @@ async def test_a_full_and_a_silent_queue_delay_no_other(queues: Queues, known: b
 
 
 async def test_what_was_refused_arrives_in_the_end(queues: Queues) -> None:
-    """Through a lost connection and a restart, thousands of events reach the queues that did not take them."""
+    """Through a lost connection and a restart, all events reach the queues that did not take them."""
     outbox = MemoryOutbox()
     await queues.silence()
     async with Proxy(queues.server.amqp_port) as proxy:
@@ -152,7 +152,7 @@ async def test_what_was_refused_arrives_in_the_end(queues: Queues) -> None:
             await until(lambda: relay.live)
             await commit_all(relay, outbox)
             await proxy.reset()
-            for _ in range(4):
+            for _ in range(2):
                 await commit_all(relay, outbox)
             await until(lambda: queues.complete(outbox, "healthy", "log"))
             async with asyncio.timeout(20):
@@ -166,6 +166,6 @@ async def test_what_was_refused_arrives_in_the_end(queues: Queues) -> None:
             await until(lambda: relay.live and outbox.left == 0)
             await until(lambda: queues.complete(outbox, "full", "leaderless"))
 
-    assert left == len(outbox.rows) == 5 * PAYLOADS * STEPS
+    assert left == len(outbox.rows) == 3 * PAYLOADS * STEPS
     assert [queues.disorder(outbox, name) for name in ("healthy", "log")] == [{}, {}]
     assert max(Counter(queues.arrived["log"]).values()) <= 8
