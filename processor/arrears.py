@@ -5,8 +5,9 @@ became of the others. So such an event goes to each queue that it is bound for p
 itself. A queue that refuses or is silent has what it is owed wait, and is tried rarely; the others go on. What all of
 them have confirmed is published to the exchange once more, for queues that nobody here knows of: that confirm ends it.
 
-While a queue is silent, later events that are bound for it are not published to the exchange at all: they would wait
-there for it, whatever else they are bound for (see `processor.publisher.channels`).
+While a queue is silent, later events that are bound for it are not published to the exchange at first: they would wait
+there for it, whatever else they are bound for (see `processor.publisher.channels`). Nor are they while one refuses, if
+it is certain that all queues are known: so it gets its events in order.
 
 Which queues are bound is asked of the broker, at the start and in trouble; until it says so, it is taken from the
 settings. Only positions are kept; what is tried again is read from the outbox.
@@ -15,7 +16,7 @@ settings. Only positions are kept; what is tried again is read from the outbox.
 import asyncio
 import random
 from asyncio import Future
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -23,7 +24,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from processor.core.debts import BindingsUnknown, Debt, Debts, Refusal
+from processor.core.debts import Bindings, BindingsUnknown, Debt, Debts, Refusal
 from processor.core.errors import StoreError
 from processor.publisher.port import (
     Disconnected,
@@ -44,14 +45,14 @@ log = structlog.get_logger()
 
 
 class Queues(Protocol):
-    """Which queues the exchange routes to: name, and the topics that it is bound for."""
+    """Which queues the exchange routes to."""
 
     @property
-    def expected(self) -> Mapping[str, Sequence[str]]:
+    def expected(self) -> Bindings:
         """Those that there should be."""
         ...
 
-    async def ask(self) -> Mapping[str, Sequence[str]]:
+    async def ask(self) -> Bindings:
         """Those that there are. Raises `BindingsUnknown`."""
         ...
 
@@ -108,7 +109,7 @@ class Arrears:
         return self._debts.refusals
 
     def diverts(self, routing_key: str) -> bool:
-        """Whether events of that key are to be taken here at once, because one of their queues is silent."""
+        """Whether events of that key are to be taken here at once, because one of their queues takes none."""
         return self._debts.diverts(routing_key)
 
     def take(self, row: OutboxMessage, error: PublishError | None, done: Callable[[bool], None]) -> None:

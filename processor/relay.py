@@ -14,7 +14,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -25,6 +25,9 @@ from processor.core.retry import PUBLISH
 from processor.lanes import Lanes
 from processor.publisher.port import Publisher
 from processor.store.entry import OutboxMessage
+
+_POSITIONS_PER_MESSAGE: Final = 20
+"""How many bare positions are read for the cost of one message, roughly."""
 
 log = structlog.get_logger()
 
@@ -39,6 +42,10 @@ class Outbox(Protocol):
 
     async def unpublished(self, *, after: int, limit: int) -> Sequence[OutboxMessage]:
         """The unpublished messages with a position over ``after``, in order. Raises `StoreError`."""
+        ...
+
+    async def positions(self, *, after: int, limit: int) -> Sequence[int]:
+        """The positions of the unpublished messages over ``after``, in order. Raises `StoreError`."""
         ...
 
     async def waiting(self, positions: Sequence[int]) -> Sequence[OutboxMessage]:
@@ -224,8 +231,22 @@ class Relay:
         return not self._lost
 
     async def _read(self, position: int) -> Sequence[OutboxMessage]:
+        position = await self._pass_over(position)
         self._newest = []
         return await self._outbox.unpublished(after=position, limit=self._pace.page)
+
+    async def _pass_over(self, position: int) -> int:
+        """The position behind the rows from there on that are in arrears: their messages need not be read."""
+        limit = _POSITIONS_PER_MESSAGE * self._pace.page
+        while self._arrears.owed:
+            positions = await self._outbox.positions(after=position, limit=limit)
+            fresh = next((each for each in positions if each not in self._arrears.owed), None)
+            if fresh is not None:
+                return fresh - 1
+            position = positions[-1] if positions else position
+            if len(positions) < limit:
+                break
+        return position
 
     def _go_live(self, position: int) -> bool:
         """Leave the table, which was read to its end at ``position``, and publish what was committed meanwhile.

@@ -5,9 +5,10 @@ from asyncio import Future
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Self
 
-from processor.core.debts import BindingsUnknown
+from processor.core.debts import Bindings, BindingsUnknown
 from processor.core.errors import StoreUnavailable
 from processor.publisher.port import Message, PublishError
 from processor.store.entry import OutboxMessage
@@ -33,6 +34,10 @@ class MemoryOutbox:
         self.reads += 1
         rows = [row for position, row in self.rows.items() if position > after and position not in self.published]
         return rows[:limit]
+
+    async def positions(self, *, after: int, limit: int) -> Sequence[int]:
+        self._check()
+        return [each for each in self.rows if each > after and each not in self.published][:limit]
 
     async def waiting(self, positions: Sequence[int]) -> Sequence[OutboxMessage]:
         self._check()
@@ -68,17 +73,21 @@ class MemoryOutbox:
             raise StoreUnavailable("the disk is gone")
 
 
-@dataclass
 class KnownQueues:
-    """The queues that the exchange routes to, and (if others) those that the broker will name."""
+    """The queues that the exchange is said to route to: by the settings, and (if not None) by the broker."""
 
-    expected: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    bound: Mapping[str, Sequence[str]] | None = None
+    def __init__(
+        self,
+        expected: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        bound: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self.expected = Bindings(topics=expected, complete=False)
+        self._bound = bound
 
-    async def ask(self) -> Mapping[str, Sequence[str]]:
-        if self.bound is None:
+    async def ask(self) -> Bindings:
+        if self._bound is None:
             raise BindingsUnknown("nobody says")
-        return self.bound
+        return Bindings(topics=self._bound, complete=True)
 
 
 class ObedientPublisher:

@@ -12,6 +12,15 @@ EXCHANGE: Final = 1
 """The bit of an event that is owed to the exchange, as all are; each queue has one of the bits above."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bindings:
+    """The topics that each queue is bound for, by its name."""
+
+    topics: Mapping[str, Sequence[str]]
+    complete: bool
+    """Whether the exchange certainly routes to no other queue."""
+
+
 class BindingsUnknown(Exception):
     """The broker does not say which queues are bound."""
 
@@ -57,14 +66,14 @@ class Debt:
 class Debts:
     """The debts to all queues that are known, and to the exchange."""
 
-    def __init__(self, bindings: Mapping[str, Sequence[str]]) -> None:
-        """``bindings`` names the topics of each queue."""
+    def __init__(self, bindings: Bindings) -> None:
         self.owed: Final[dict[int, int]] = {}
         """Position to the bits of those who have not confirmed it."""
         self.exchange: Final = Debt(None, EXCHANGE)
         self._silent: set[str] = set()
         self._out_of_reach = False
-        self._set(bindings)
+        self._bindings = bindings
+        self._know(bindings)
 
     @property
     def all(self) -> tuple[Debt, ...]:
@@ -84,14 +93,20 @@ class Debts:
             route = self._routes[routing_key] = tuple(
                 debt
                 for queue, debt in self._queues.items()
-                if any(topic_matches(binding, routing_key) for binding in self._bindings[queue])
+                if any(topic_matches(topic, routing_key) for topic in self._bindings.topics[queue])
             )
         return route
 
     def diverts(self, routing_key: str) -> bool:
-        """Whether events of that key go to their queues past the exchange, because one of these is silent."""
+        """Whether events of that key go to their queues past the exchange, because one of these takes none.
+
+        Where the exchange may know of more queues, only a silent one is worth that: when one refuses, the exchange
+        hands the event to all others.
+        """
         route = self.route(routing_key)
-        return bool(route) and (routing_key in self._silent or any(debt.silent for debt in route))
+        if not route or routing_key in self._silent:
+            return bool(route)
+        return any(debt.silent or (self._bindings.complete and debt.backlog) for debt in route)
 
     def silence(self, routing_key: str) -> None:
         """The exchange gave no answer for an event of that key."""
@@ -111,7 +126,6 @@ class Debts:
     def confirm(self, debt: Debt, position: int, routing_key: str) -> bool:
         """One who was owed an event has it. True if nothing of it is owed any more."""
         owed = self.owed.get(position, 0)
-        debt.silent = False
         if debt is self.exchange:
             self._silent.discard(routing_key)
             self.drop(position)
@@ -140,12 +154,15 @@ class Debts:
         for debt in self.all:
             debt.backlog, debt.events, debt.silent, debt.since = Backlog(), 0, False, None
 
-    def learn(self, bindings: Mapping[str, Sequence[str]]) -> bool:
+    def learn(self, bindings: Bindings) -> bool:
         """Know other queues from now on. True if they are others; then nothing is owed any more."""
-        if self._out_of_reach or dict(bindings) == self._bindings:
+        if self._out_of_reach or bindings == self._bindings:
+            return False
+        if bindings.topics == self._bindings.topics:
+            self._bindings = bindings
             return False
         self.clear()
-        self._set(bindings)
+        self._know(bindings)
         return True
 
     def forget_queues(self) -> bool:
@@ -155,15 +172,15 @@ class Debts:
         self._out_of_reach = True
         positions = sorted(self.owed)
         self.clear()
-        self._set({})
+        self._know(Bindings(topics={}, complete=False))
         for position in positions:
             self.owe(position, ())
             self.exchange.backlog.add(position)
         return True
 
-    def _set(self, bindings: Mapping[str, Sequence[str]]) -> None:
-        self._bindings = dict(bindings)
-        self._queues = {queue: Debt(queue, EXCHANGE << number) for number, queue in enumerate(bindings, start=1)}
+    def _know(self, bindings: Bindings) -> None:
+        self._bindings = bindings
+        self._queues = {queue: Debt(queue, EXCHANGE << number) for number, queue in enumerate(bindings.topics, start=1)}
         self._routes: dict[str, tuple[Debt, ...]] = {}
 
 

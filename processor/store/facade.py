@@ -35,6 +35,10 @@ class StoredOutbox:
         """The unpublished messages with a position over ``after``, in order."""
         return await self._writer.run(lambda store: store.unpublished(limit, after))
 
+    async def positions(self, *, after: int, limit: int) -> Sequence[int]:
+        """The positions of the unpublished messages over ``after``, in order."""
+        return await self._writer.run(lambda store: store.positions(limit, after))
+
     async def waiting(self, positions: Sequence[int]) -> Sequence[OutboxMessage]:
         """Those of the messages at ``positions`` that are unpublished, in order."""
         return await self._writer.run(lambda store: store.waiting(positions))

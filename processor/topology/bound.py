@@ -1,10 +1,9 @@
 """Which queues the exchange of events routes to: as the broker says it, or else the settings."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from typing import Final
 
-from processor.core.debts import BindingsUnknown
+from processor.core.debts import Bindings, BindingsUnknown
 from processor.settings import Settings
 from processor.topology.management import Management, TopologyError, parse_access
 from schemas.topology import EXCHANGE, LOG
@@ -14,17 +13,20 @@ _SECONDS: Final = 5.0
 
 
 class BoundQueues:
-    """Queue name to the topics that it is bound for."""
+    """The queues of events; one for the relay."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     @property
-    def expected(self) -> Mapping[str, Sequence[str]]:
+    def expected(self) -> Bindings:
         """Those that `processor topology apply` binds."""
-        return self._settings.queues | ({LOG: ("#",)} if self._settings.topology.log else {})
+        topics = dict(self._settings.queues)
+        if self._settings.topology.log:
+            topics[LOG] = ("#",)
+        return Bindings(topics=topics, complete=False)
 
-    async def ask(self) -> Mapping[str, Sequence[str]]:
+    async def ask(self) -> Bindings:
         """Those that are bound now, whoever bound them; without a broker those expected. Raises `BindingsUnknown`."""
         url = self._settings.management_url
         if url is None:

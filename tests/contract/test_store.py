@@ -121,6 +121,7 @@ def test_messages_are_read_by_their_positions(store: Store) -> None:
 
     assert [first, last] == store.waiting([last.position, second.position, first.position, last.position + 1])
     assert [] == store.waiting([])
+    assert [first.position, last.position] == [store.positions(1)[0], *store.positions(1, after=last.position - 1)]
 
 
 def test_published_leave_the_outbox(store: Store) -> None:

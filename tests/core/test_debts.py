@@ -1,9 +1,10 @@
 from datetime import UTC, datetime
 
-from processor.core.debts import Debts
+from processor.core.debts import Bindings, Debts
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
-BINDINGS = {"signs": ("*.sign.#",), "all": ("#",), "other": ("other.#",)}
+TOPICS = {"signs": ("*.sign.#",), "all": ("#",), "other": ("other.#",)}
+BINDINGS = Bindings(topics=TOPICS, complete=False)
 
 
 def _owing(*positions: int) -> Debts:
@@ -68,7 +69,7 @@ def test_what_a_silent_queue_is_bound_for_is_diverted() -> None:
     debts = _owing(1)
     debts.all[0].blame("no answer", silent=True, at=NOW)
     debts.silence("shop.resolve.signed")
-    nobody = Debts({})
+    nobody = Debts(Bindings(topics={}, complete=False))
     nobody.silence("shop.sign.opened")
 
     assert debts.diverts("shop.sign.signed")
@@ -78,15 +79,32 @@ def test_what_a_silent_queue_is_bound_for_is_diverted() -> None:
 
 
 def test_an_answer_ends_the_silence() -> None:
-    """A confirm of the exchange for a key, or of the queue, has events take their usual way again."""
+    """When the exchange confirms that key, and the queue all it is owed, events take their usual way again."""
     debts = _owing(1, 2)
     signs, everything, _, exchange = debts.all
     signs.blame("no answer", silent=True, at=NOW)
     debts.silence("shop.sign.opened")
-    for debt in (signs, everything, exchange):
-        debts.confirm(debt, 1, "shop.sign.opened")
+    before = []
+    for position in (1, 2):
+        before.append(debts.diverts("shop.sign.opened"))
+        for debt in (signs, everything, exchange):
+            debts.confirm(debt, position, "shop.sign.opened")
 
+    assert [True, True] == before
     assert not debts.diverts("shop.sign.opened")
+
+
+def test_a_queue_that_refuses_is_passed_by_where_all_are_known() -> None:
+    """Then the exchange is not needed to reach those that only it knows of, and the events keep their order."""
+    found = []
+    for complete in (False, True):
+        debts = Debts(Bindings(topics=TOPICS, complete=complete))
+        debts.owe(1, debts.route("shop.sign.opened"))
+        debts.all[0].blame("full", silent=False, at=NOW)
+        debts.all[0].backlog.refuse(1, 0.0, 0.0)
+        found.append(debts.diverts("shop.sign.opened"))
+
+    assert [False, True] == found
 
 
 def test_without_queues_all_is_owed_to_the_exchange() -> None:
@@ -104,7 +122,8 @@ def test_other_queues_are_learned_once() -> None:
     """Knowing other queues, nothing is owed for the time being; the same ones change nothing."""
     debts = _owing(1)
 
-    assert not debts.learn(dict(BINDINGS))
+    assert not debts.learn(Bindings(topics=dict(TOPICS), complete=False))
+    assert not debts.learn(Bindings(topics=dict(TOPICS), complete=True))
     assert [1] == list(debts.owed)
-    assert debts.learn({"new": ("#",)})
+    assert debts.learn(Bindings(topics={"new": ("#",)}, complete=True))
     assert ({}, ["new"]) == (debts.owed, [debt.queue for debt in debts.route("shop.sign.opened")])
