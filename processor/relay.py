@@ -26,6 +26,7 @@ from processor.lanes import Lanes
 from processor.publisher.port import Publisher
 from processor.store.entry import OutboxMessage
 
+_TELL_EVERY: Final = 60.0
 _POSITIONS_PER_MESSAGE: Final = 20
 """How many bare positions are read for the cost of one message, roughly."""
 
@@ -93,7 +94,7 @@ class Relay:
         self._published: list[int] = []
         self._lost = False
         self._leading = False
-        self._draining = False
+        self._told_at = float("-inf")
         done = self._published.append
         self._arrears = Arrears(
             outbox, publisher, queues, on_published=done, on_forgotten=self._read_again, clock=clock
@@ -143,14 +144,13 @@ class Relay:
 
         While the broker is there, what waits in the table goes out first, but for what a queue does not take.
         """
-        self._draining = True
         if not self._outbox.shared and await self._is_ready():
             await self._caught_up.wait()
         await self._lanes.idle.wait()
         await self._mark()
 
     def _may_repeat(self) -> bool:
-        return not self._draining and (self._leading or not self._outbox.shared)
+        return self._leading or not self._outbox.shared
 
     def _read_again(self) -> None:
         self._fall_behind("other queues")
@@ -293,4 +293,11 @@ class Relay:
             await self._outbox.mark_published(positions)
         except StoreError as error:
             self._published += positions
-            log.error("outbox.unmarkable", positions=len(positions), error=str(error))
+            self._tell_unmarkable(error)
+
+    def _tell_unmarkable(self, error: StoreError) -> None:
+        """Once a minute: it is tried ten times a second."""
+        now = asyncio.get_running_loop().time()
+        if now - self._told_at >= _TELL_EVERY:
+            self._told_at = now
+            log.error("outbox.unmarkable", positions=len(self._published), error=str(error))

@@ -24,6 +24,7 @@ class MemoryOutbox:
     leader: bool = True
     broken: bool = False
     reads: int = 0
+    refusals: int = 0
 
     def commit(self, *payloads: str) -> list[OutboxMessage]:
         """One new event for each payload named."""
@@ -70,6 +71,7 @@ class MemoryOutbox:
 
     def _check(self) -> None:
         if self.broken:
+            self.refusals += 1
             raise StoreUnavailable("the disk is gone")
 
 

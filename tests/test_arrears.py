@@ -219,6 +219,21 @@ async def test_a_connection_lost_meanwhile_leaves_it_to_the_table() -> None:
     assert ["event-1", "event-2"] == publisher.arrived["a"]
 
 
+async def test_what_is_owed_is_not_published_with_what_was_lost() -> None:
+    """Reading the table after a lost connection leaves out the events that wait for a queue."""
+    outbox, publisher = MemoryOutbox(), refusing("full")
+    publisher.verdict = lambda message: Disconnected("cut") if message.id == "event-1" else Refused("full")
+
+    async with running(outbox, publisher) as relay:
+        relay.offer(outbox.commit("a", "b"))
+        await until(lambda: publisher.attempts.count((None, "event-1")) > 1)
+        publisher.verdict = lambda message: None if message.id == "event-1" else Refused("full")
+        await until(lambda: outbox.left == 1)
+        tried = publisher.attempts.count((None, "event-2"))
+
+    assert tried == 1
+
+
 async def test_a_shared_outbox_is_read_past_what_is_refused() -> None:
     """Rows that a queue refuses are not published at each pass, and the rows behind them are reached."""
     outbox, publisher = MemoryOutbox(shared=True), ObedientPublisher()

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from processor.publisher.port import Disconnected
 from processor.relay import Pace, Relay
@@ -154,18 +155,20 @@ async def test_commits_while_catching_up_are_not_missed() -> None:
 
 
 async def test_broken_store_is_waited_for() -> None:
-    """While published positions cannot be marked the relay keeps them, and marks them later."""
+    """While published positions cannot be marked the relay keeps them, says so once, and marks them later."""
     outbox, publisher = MemoryOutbox(), ObedientPublisher()
 
-    async with running(outbox, publisher) as relay:
-        await until(lambda: relay.live)
-        outbox.broken = True
-        relay.offer(outbox.commit("a"))
-        await until(lambda: publisher.arrived["a"] == ["event-1"])
-        outbox.broken = False
-        await until(lambda: outbox.left == 0)
+    with capture_logs() as logs:
+        async with running(outbox, publisher) as relay:
+            await until(lambda: relay.live)
+            outbox.broken = True
+            relay.offer(outbox.commit("a"))
+            await until(lambda: outbox.refusals > 5)
+            outbox.broken = False
+            await until(lambda: outbox.left == 0)
 
     assert ["event-1"] == publisher.arrived["a"]
+    assert 1 == sum(entry["event"] == "outbox.unmarkable" for entry in logs)
 
 
 async def test_drain_waits_for_what_is_in_flight() -> None:

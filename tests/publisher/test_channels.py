@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from processor.core.retry import Backoff
 from processor.publisher.port import IN_ORDER, Disconnected, Refused, Unanswered, Unpermitted
 from processor.publisher.rabbitmq import RabbitOptions, RabbitPublisher
-from tests.publisher.broker import Peer, confirm_everything, scripted
+from tests.publisher.broker import Peer, confirm_everything, scripted, silence
 from tests.publisher.messages import a_message
 from tests.publisher.outcomes import outcomes_of, until
 
@@ -77,6 +77,15 @@ async def test_a_late_confirm_is_heard() -> None:
     assert len(lates) == 3
     assert confirmed == [False, True]
     assert lates[2].cancelled()
+
+
+async def test_a_broker_that_does_not_read_is_not_a_silent_queue() -> None:
+    """What waits is given up as `Unanswered` only if the broker says meanwhile that it reads on."""
+    options = replace(QUICK, confirm_timeout=timedelta(milliseconds=600))
+    async with scripted(silence) as url, connected(url, options) as publisher:
+        outcomes = await outcomes_of([publisher.publish(a_message())])
+
+    assert outcomes == [Disconnected]
 
 
 async def test_refusals_use_a_channel_up() -> None:
