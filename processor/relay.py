@@ -23,10 +23,10 @@ from processor.core.debts import Refusal
 from processor.core.errors import StoreError
 from processor.core.retry import PUBLISH
 from processor.lanes import Lanes
+from processor.marks import Marks
 from processor.publisher.port import Publisher
 from processor.store.entry import OutboxMessage
 
-_TELL_EVERY: Final = 60.0
 _POSITIONS_PER_MESSAGE: Final = 20
 """How many bare positions are read for the cost of one message, roughly."""
 
@@ -91,11 +91,10 @@ class Relay:
         self._outbox = outbox
         self._publisher = publisher
         self._pace = pace
-        self._published: list[int] = []
+        self._marks = Marks(outbox, every=pace.mark_every)
         self._lost = False
         self._leading = False
-        self._told_at = float("-inf")
-        done = self._published.append
+        done = self._marks.add
         self._arrears = Arrears(
             outbox, publisher, queues, on_published=done, on_forgotten=self._read_again, clock=clock
         )
@@ -134,7 +133,7 @@ class Relay:
     async def run(self) -> None:
         """Publish until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep_marking(), name="relay-mark")
+            group.create_task(self._marks.run(), name="relay-mark")
             group.create_task(self._keep_catching_up(), name="relay-catch-up")
             group.create_task(self._arrears.run(self._may_repeat), name="relay-arrears")
             group.create_task(self._arrears.keep_asking(), name="relay-queues")
@@ -147,7 +146,7 @@ class Relay:
         if not self._outbox.shared and await self._is_ready():
             await self._caught_up.wait()
         await self._lanes.idle.wait()
-        await self._mark()
+        await self._marks.flush()
 
     def _may_repeat(self) -> bool:
         return self._leading or not self._outbox.shared
@@ -181,21 +180,14 @@ class Relay:
         attempt = 0
         while True:
             await self._behind.wait()
-            await self._settle()
+            await self._lanes.idle.wait()
+            await self._marks.settle()
             clean = await self._try_pass()
             attempt = 0 if clean else attempt + 1
             if not clean:
                 await asyncio.sleep(PUBLISH.delay(attempt, random.random()).total_seconds())  # noqa: S311  jitter
             elif self._outbox.shared:
                 await self._rest()
-
-    async def _settle(self) -> None:
-        """Wait until the table tells the truth: nothing in flight, everything published marked."""
-        await self._lanes.idle.wait()
-        while self._published:
-            await self._mark()
-            if self._published:
-                await asyncio.sleep(self._pace.poll_every.total_seconds())
 
     async def _try_pass(self) -> bool:
         try:
@@ -276,28 +268,3 @@ class Relay:
                 await self._noted.wait()
         except TimeoutError:
             return
-
-    # Marking: in batches, a little later.
-
-    async def _keep_marking(self) -> None:
-        while True:
-            await asyncio.sleep(self._pace.mark_every.total_seconds())
-            await self._mark()
-
-    async def _mark(self) -> None:
-        positions = self._published.copy()
-        self._published.clear()
-        if not positions:
-            return
-        try:
-            await self._outbox.mark_published(positions)
-        except StoreError as error:
-            self._published += positions
-            self._tell_unmarkable(error)
-
-    def _tell_unmarkable(self, error: StoreError) -> None:
-        """Once a minute: it is tried ten times a second."""
-        now = asyncio.get_running_loop().time()
-        if now - self._told_at >= _TELL_EVERY:
-            self._told_at = now
-            log.error("outbox.unmarkable", positions=len(self._published), error=str(error))
