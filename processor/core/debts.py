@@ -155,15 +155,16 @@ class Debts:
             debt.backlog, debt.events, debt.silent, debt.since = Backlog(), 0, False, None
 
     def learn(self, bindings: Bindings) -> bool:
-        """Know other queues from now on. True if they are others; then nothing is owed any more."""
+        """Know other queues from now on. True if events were owed that are not owed any more."""
         if self._out_of_reach or bindings == self._bindings:
             return False
         if bindings.topics == self._bindings.topics:
             self._bindings = bindings
             return False
+        owed = bool(self.owed)
         self.clear()
         self._know(bindings)
-        return True
+        return owed
 
     def forget_queues(self) -> bool:
         """Owe everything to the exchange alone, now and for good. False: that is so already."""
