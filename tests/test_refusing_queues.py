@@ -163,8 +163,8 @@ async def test_what_was_refused_arrives_in_the_end(queues: Queues) -> None:
             await queues.unsilence()
             await queues.read("full")
             await queues.read("leaderless")
-            await until(lambda: relay.live and outbox.left == 0)
-            await until(lambda: queues.complete(outbox, "full", "leaderless"))
+            await until(lambda: relay.live and outbox.left == 0, seconds=90)
+            await until(lambda: queues.complete(outbox, "full", "leaderless"), seconds=30)
 
     assert left == len(outbox.rows) == 3 * PAYLOADS * STEPS
     assert [queues.disorder(outbox, name) for name in ("healthy", "log")] == [{}, {}]
