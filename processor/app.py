@@ -50,6 +50,7 @@ from processor.store.waiting import Bounds
 from processor.store.writer import Writer
 from processor.summaries import keep_summarizing
 from processor.tasks import CLAIMED, UNCLAIMED, Sources, Tasks
+from processor.topology.bound import BoundQueues
 from processor.user_tokens import UserTokens, tell_unopened
 from processor.users import Users, users_of
 from processor.watcher import Pace, Watcher
@@ -126,7 +127,7 @@ class Processor:
             await stack.enter_async_context(self.writer)
             await stack.enter_async_context(self.publisher)
             await stack.enter_async_context(self.commands)
-            self.relay = Relay(self._outbox, self.publisher)
+            self.relay = Relay(self._outbox, self.publisher, queues=BoundQueues(self.settings), clock=self._clock)
             self.watcher = self._watcher()
             self.registry = Registry(self.applications, self.writer, clock=self._clock)
             self.writer.on_committed = self._committed
@@ -274,7 +275,7 @@ class Processor:
 
 def _refusing(relay: Relay) -> list[str]:
     """The queues that do not take what is published."""
-    return sorted(getattr(relay, "refused", ()))
+    return sorted(refusal.queue or "unknown" for refusal in relay.refused)
 
 
 def _publisher(settings: Settings, exchange: str, *, kept: int = 1000) -> Publisher:

@@ -74,8 +74,19 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
         "error", "A ledger node belongs to another network than it is configured for; nothing it says counts."
     ),
     "outbox.caught_up": LogEvent("info", "Events that had waited for the broker were published."),
-    "outbox.fell_behind": LogEvent("warning", "Events wait in the table, because the broker did not take one."),
-    "outbox.publish_failed": LogEvent("error", "The broker refused an event, which will be tried again."),
+    "outbox.fell_behind": LogEvent(
+        "warning", "Events wait in the table, because the connection broke or too many came at once."
+    ),
+    "outbox.publish_failed": LogEvent(
+        "error", "Queues refuse events or give no answer; each is tried again. Told once a minute while it lasts."
+    ),
+    "outbox.queues_unknown": LogEvent(
+        "info", "RabbitMQ's management API does not say which queues are bound; those of the settings count."
+    ),
+    "outbox.queues_unpermitted": LogEvent(
+        "error", "Events cannot be handed to single queues, so a queue that gives no answer delays the others."
+    ),
+    "outbox.recovered": LogEvent("info", "All queues have taken the events that were refused."),
     "outbox.unmarkable": LogEvent("error", "Published events could not be marked; they may be published twice."),
     "outbox.unreadable": LogEvent("error", "The table of waiting events could not be read."),
     "outcomes.summarized": LogEvent(

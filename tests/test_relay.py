@@ -1,122 +1,24 @@
 """The relay against an outbox in memory and a publisher that obeys the test."""
 
 import asyncio
-from asyncio import Future
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Self
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
-from processor.core.errors import StoreUnavailable
-from processor.publisher.port import Disconnected, Message, PublishError, Refused
+from processor.publisher.port import Disconnected
 from processor.relay import Pace, Relay
 from processor.store.entry import OutboxMessage
+from tests.relaying import KnownQueues, MemoryOutbox, ObedientPublisher
 
 QUICK = Pace(window=50, page=7, mark_every=timedelta(milliseconds=1), poll_every=timedelta(milliseconds=5))
 
 
-@dataclass
-class MemoryOutbox:
-    """The outbox port over a dictionary."""
-
-    rows: dict[int, OutboxMessage] = field(default_factory=dict)
-    published: set[int] = field(default_factory=set)
-    shared: bool = False
-    leader: bool = True
-    broken: bool = False
-    reads: int = 0
-
-    def commit(self, *payloads: str) -> list[OutboxMessage]:
-        """One new event for each payload named."""
-        return [self._insert(payload) for payload in payloads]
-
-    async def unpublished(self, *, after: int, limit: int) -> Sequence[OutboxMessage]:
-        self._check()
-        self.reads += 1
-        rows = [row for position, row in self.rows.items() if position > after and position not in self.published]
-        return rows[:limit]
-
-    async def mark_published(self, positions: Sequence[int]) -> None:
-        self._check()
-        self.published.update(positions)
-
-    async def lead(self) -> bool:
-        return self.leader
-
-    @property
-    def left(self) -> int:
-        return len(self.rows.keys() - self.published)
-
-    def _insert(self, payload: str) -> OutboxMessage:
-        position = len(self.rows) + 1
-        message = Message(
-            id=f"event-{position}",
-            type="xumm.sign.signed",
-            app="shop",
-            payload=payload,
-            routing_key="shop.sign.signed",
-            body=b"{}",
-            at=0,
-        )
-        self.rows[position] = OutboxMessage(position=position, message=message)
-        return self.rows[position]
-
-    def _check(self) -> None:
-        if self.broken:
-            raise StoreUnavailable("the disk is gone")
-
-
-class ObedientPublisher:
-    """Confirms on the next turn of the loop, unless ``verdict`` says otherwise; keeps what arrived, in order."""
-
-    def __init__(self) -> None:
-        self.arrived: dict[str, list[str]] = defaultdict(list)
-        self.verdict: Callable[[Message], PublishError | None] = lambda _: None
-        self.held: list[tuple[Message, Future[None]]] = []
-        self.holding = False
-        self.up = asyncio.Event()
-        self.up.set()
-
-    def publish(self, message: Message) -> "Future[None]":
-        future: Future[None] = asyncio.get_running_loop().create_future()
-        if self.holding:
-            self.held.append((message, future))
-        else:
-            asyncio.get_running_loop().call_soon(self._answer, message, future)
-        return future
-
-    def release(self) -> None:
-        """Answer what was held."""
-        self.holding = False
-        held, self.held = self.held, []
-        for message, future in held:
-            self._answer(message, future)
-
-    async def ready(self) -> None:
-        await self.up.wait()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        return
-
-    def _answer(self, message: Message, future: "Future[None]") -> None:
-        error = self.verdict(message)
-        if error is not None:
-            future.set_exception(error)
-            return
-        self.arrived[message.payload].append(message.id)
-        future.set_result(None)
-
-
 @asynccontextmanager
 async def running(outbox: MemoryOutbox, publisher: ObedientPublisher) -> AsyncIterator[Relay]:
-    relay = Relay(outbox, publisher, pace=QUICK)
+    relay = Relay(outbox, publisher, queues=KnownQueues(), clock=lambda: datetime.now(UTC), pace=QUICK)
     task = asyncio.create_task(relay.run())
     try:
         yield relay
@@ -217,25 +119,6 @@ async def test_broken_connection_loses_and_reorders_nothing() -> None:
     assert ["event-4"] == publisher.arrived["c"]
 
 
-async def test_refused_message_holds_back_its_payload_only() -> None:
-    """While the broker refuses one event, later ones of its payload wait, and those of others go out."""
-    outbox, publisher = MemoryOutbox(), ObedientPublisher()
-    refusing = [True]
-    publisher.verdict = lambda message: Refused("full") if refusing[0] and message.id == "event-1" else None
-
-    async with running(outbox, publisher) as relay:
-        await until(lambda: relay.live)
-        relay.offer(outbox.commit("a", "b"))
-        relay.offer(outbox.commit("a", "c"))
-        await until(lambda: outbox.left == 2)
-        before = dict(publisher.arrived)
-        refusing[0] = False
-        await until(lambda: relay.live and outbox.left == 0)
-
-    assert {"b", "c"} == {payload for payload, ids in before.items() if ids and payload != "a"}
-    assert ["event-1", "event-3"] == publisher.arrived["a"]
-
-
 async def test_overload_falls_back_to_the_table() -> None:
     """More than the window at once is not kept in memory; it is read back, and nothing is lost or doubled."""
     outbox, publisher = MemoryOutbox(), ObedientPublisher()
@@ -272,18 +155,20 @@ async def test_commits_while_catching_up_are_not_missed() -> None:
 
 
 async def test_broken_store_is_waited_for() -> None:
-    """While published positions cannot be marked the relay keeps them, and marks them later."""
+    """While published positions cannot be marked the relay keeps them, says so once, and marks them later."""
     outbox, publisher = MemoryOutbox(), ObedientPublisher()
 
-    async with running(outbox, publisher) as relay:
-        await until(lambda: relay.live)
-        outbox.broken = True
-        relay.offer(outbox.commit("a"))
-        await until(lambda: publisher.arrived["a"] == ["event-1"])
-        outbox.broken = False
-        await until(lambda: outbox.left == 0)
+    with capture_logs() as logs:
+        async with running(outbox, publisher) as relay:
+            await until(lambda: relay.live)
+            outbox.broken = True
+            relay.offer(outbox.commit("a"))
+            await until(lambda: outbox.refusals > 5)
+            outbox.broken = False
+            await until(lambda: outbox.left == 0)
 
     assert ["event-1"] == publisher.arrived["a"]
+    assert 1 == sum(entry["event"] == "outbox.unmarkable" for entry in logs)
 
 
 async def test_drain_waits_for_what_is_in_flight() -> None:

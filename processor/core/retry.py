@@ -33,6 +33,8 @@ LOOKUP: Final = Backoff(first=timedelta(seconds=2), cap=timedelta(minutes=10))
 CONNECT: Final = Backoff(first=timedelta(milliseconds=250), cap=timedelta(seconds=30))
 PUBLISH: Final = Backoff(first=timedelta(milliseconds=200), cap=timedelta(seconds=15))
 STORE: Final = Backoff(first=timedelta(milliseconds=250), cap=timedelta(seconds=5))
+REFUSED: Final = Backoff(first=timedelta(seconds=1), cap=timedelta(minutes=1))
+"""For a queue that does not take an event, while others do."""
 REQUEST: Final = Backoff(first=timedelta(milliseconds=300), cap=timedelta(seconds=3))
 REQUEST_ATTEMPTS: Final = 4
 IDEMPOTENT: Final = frozenset({"GET", "DELETE"})

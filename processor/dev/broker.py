@@ -38,7 +38,7 @@ class FragileBroker:
         """Let it connect again."""
         self._connected.set()
 
-    def publish(self, message: Message) -> "Future[None]":
+    def publish(self, message: Message, queue: str | None = None) -> "Future[None]":
         """As `Publisher.publish`."""
         answer: Future[None] = asyncio.get_running_loop().create_future()
         if not self.connected:
@@ -46,7 +46,7 @@ class FragileBroker:
             return answer
         self._in_flight.add(answer)
         answer.add_done_callback(self._in_flight.discard)
-        self._embedded.publish(message).add_done_callback(partial(_pass_on, answer))
+        self._embedded.publish(message, queue).add_done_callback(partial(_pass_on, answer))
         return answer
 
     async def ready(self) -> None:

@@ -15,8 +15,9 @@ from consumers.push.devices import Device, masked
 from consumers.push.notification import Notification
 from consumers.runtime.consumer import Resources
 from consumers.runtime.discovery import Found, find
+from processor.core.topic import topic_matches
 from processor.dev.live import Live
-from processor.publisher.embedded import Deliver, topic_matches
+from processor.publisher.embedded import Deliver
 from processor.publisher.port import Message
 
 PUSH: Final = "push"

@@ -18,7 +18,7 @@ from pamqp.header import ContentHeader
 PROTOCOL_HEADER: Final = b"AMQP\x00\x00\x09\x01"
 HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 CHANNEL: Final = 1
-"""The one channel of a publisher's connection."""
+"""The first channel of a publisher's connection."""
 SMALLEST_FRAME_MAX: Final = 4096
 FRAME_OVERHEAD: Final = 8
 """Bytes round the content of a frame."""
@@ -45,6 +45,7 @@ class Confirmed(NamedTuple):
     multiple: bool
     stored: bool
     """False for ``basic.nack``."""
+    channel: int = CHANNEL
 
 
 class Returned(NamedTuple):
@@ -52,6 +53,7 @@ class Returned(NamedTuple):
 
     message_id: str | None
     reason: str
+    channel: int = CHANNEL
 
 
 class Method(NamedTuple):
@@ -72,7 +74,7 @@ class Parser:
         self.frame_max: int = 131_072
         """Longest frame to accept, its overhead included; the handshake sets what was agreed."""
         self._rest = b""
-        self._content = _ReturnedContent()
+        self._contents: dict[int, _ReturnedContent] = {}
 
     def feed(self, data: bytes) -> list[Event]:
         """Everything that ``data`` completes. Raises `ProtocolError`."""
@@ -98,21 +100,27 @@ class Parser:
 
     def _event(self, kind: int, channel: int, frame: bytes) -> Event | None:
         if kind == METHOD:
-            if len(frame) == _CONFIRM_SIZE + FRAME_OVERHEAD and channel == CHANNEL:
+            if len(frame) == _CONFIRM_SIZE + FRAME_OVERHEAD:
                 method, tag, flags = _confirm.unpack_from(frame, _frame_head.size)
                 if method in {_ACK, _NACK}:
-                    return Confirmed(tag, bool(flags & 1), method == _ACK)
+                    return Confirmed(tag, bool(flags & 1), method == _ACK, channel)
             return self._method(channel, frame)
         if kind == _HEARTBEAT:
             return None
-        if kind == HEADER:
-            return self._content.header(_decoded(frame))
-        return self._content.body(len(frame) - FRAME_OVERHEAD)
+        content = self._contents.get(channel)
+        if content is None:
+            raise ProtocolError("content out of place")
+        returned = content.header(_decoded(frame)) if kind == HEADER else content.body(len(frame) - FRAME_OVERHEAD)
+        if returned is not None:
+            del self._contents[channel]
+        return returned
 
     def _method(self, channel: int, frame: bytes) -> Method | None:
         method = _decoded(frame)
         if isinstance(method, Basic.Return):
-            self._content.start(method)
+            if channel in self._contents:
+                raise ProtocolError("basic.return inside another one")
+            self._contents[channel] = _ReturnedContent(method, channel)
             return None
         if not isinstance(method, Frame):
             raise ProtocolError("method frame without a method")
@@ -122,18 +130,14 @@ class Parser:
 class _ReturnedContent:
     """Makes one `Returned` of ``basic.return``, its header and its body frames; the body is dropped."""
 
-    def __init__(self) -> None:
-        self._reason: str | None = None
+    def __init__(self, method: Basic.Return, channel: int) -> None:
+        self._channel = channel
+        self._reason = f"{method.reply_code} {method.reply_text}"
         self._message_id: str | None = None
         self._left: int | None = None
 
-    def start(self, method: Basic.Return) -> None:
-        if self._reason is not None:
-            raise ProtocolError("basic.return inside another one")
-        self._reason = f"{method.reply_code} {method.reply_text}"
-
     def header(self, frame: object) -> Returned | None:
-        if self._reason is None or self._left is not None or not isinstance(frame, ContentHeader):
+        if self._left is not None or not isinstance(frame, ContentHeader):
             raise ProtocolError("content header out of place")
         self._message_id = frame.properties.message_id
         self._left = frame.body_size
@@ -146,11 +150,7 @@ class _ReturnedContent:
         return self._finished()
 
     def _finished(self) -> Returned | None:
-        if self._left or self._reason is None:
-            return None
-        returned = Returned(self._message_id, self._reason)
-        self._reason = self._message_id = self._left = None
-        return returned
+        return None if self._left else Returned(self._message_id, self._reason, self._channel)
 
 
 def method_bytes(method: Frame, channel: int) -> bytes:

@@ -1,4 +1,4 @@
-"""One AMQP connection with one confirming channel, from its first byte to its loss."""
+"""One AMQP connection that publishes, from its first byte to its loss."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,7 +10,6 @@ from pamqp import commands
 from pamqp.base import Frame
 
 from processor.publisher.amqp import (
-    CHANNEL,
     HEARTBEAT,
     PROTOCOL_HEADER,
     Confirmed,
@@ -20,15 +19,17 @@ from processor.publisher.amqp import (
     Returned,
     method_bytes,
 )
+from processor.publisher.channels import Channels
 from processor.publisher.confirms import Confirms
-from processor.publisher.encoding import PublishEncoder
 from processor.publisher.handshake import Handshake, is_missing_exchange
-from processor.publisher.port import Disconnected, Message, Refused
+from processor.publisher.patience import Patience
+from processor.publisher.port import Disconnected, Message, Refused, Unpermitted, Unsendable
 
 _WRITE_BUFFER: Final = 1024 * 1024
 """Bytes that the transport takes before it asks to pause."""
 _CHECKS_PER_TIMEOUT: Final = 4
 _PRODUCT_CLOSES: Final = 200
+_ACCESS_REFUSED: Final = 403
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,9 @@ class Limits:
     """When a connection counts as dead, and how much waits in it."""
 
     confirm_timeout_seconds: float
-    """Longest silence about the oldest publish in flight."""
+    """Longest silence of a broker that is asked whether it still reads."""
+    patience_seconds: float
+    """How long a publish may wait for its confirm while the broker still reads."""
     unsent_bytes: int
     """Most bytes that wait for a broker that reads slowly or has blocked its publishers."""
 
@@ -50,7 +53,7 @@ class Loss:
 
 
 class Connection(asyncio.Protocol):
-    """The shell round `Parser`, `Handshake` and `PublishEncoder`.
+    """The shell round `Parser`, `Handshake` and `Channels`.
 
     Frames of one tick of the loop leave in one write, in the order of the calls. ``opened`` tells whether the
     handshake succeeded. ``lost`` resolves when the connection is gone: every future handed to `publish` is
@@ -66,8 +69,7 @@ class Connection(asyncio.Protocol):
         self._limits = limits
         self._on_blocked = on_blocked
         self._parser = Parser()
-        self._confirms = Confirms()
-        self._encoder = PublishEncoder(exchange=handshake.exchange, frame_max=self._parser.frame_max)
+        self._channels: Channels | None = None
         self._transport: asyncio.Transport | None = None
         self._loss: Loss | None = None
 
@@ -81,8 +83,7 @@ class Connection(asyncio.Protocol):
         self._lost_at: float | None = None
         self._wrote = True
         self._heard_at = self._loop.time()
-        self._watched_tag: int | None = None
-        self._watched_at = self._heard_at
+        self._patience = Patience(limits.patience_seconds, hung_after_seconds=limits.confirm_timeout_seconds)
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -97,20 +98,25 @@ class Connection(asyncio.Protocol):
             return timedelta()
         return timedelta(seconds=(self._lost_at or self._loop.time()) - self._opened_at)
 
-    def publish(self, message: Message, future: asyncio.Future[None]) -> None:
+    def publish(self, message: Message, future: asyncio.Future[None], queue: str | None = None) -> None:
         """Put ``message`` in flight; ``future`` hears the broker's answer."""
-        if self._loss is not None:
-            future.set_exception(Disconnected(self._loss.reason))
+        if self._loss is not None or self._channels is None:
+            future.set_exception(Disconnected(self._loss.reason if self._loss else "the connection is not open"))
             return
         if self._unsent_bytes > self._limits.unsent_bytes:
-            future.set_exception(Refused(f"{self._unsent_bytes} bytes wait already for the broker to read on"))
+            future.set_exception(Disconnected(f"{self._unsent_bytes} bytes wait already for the broker to read on"))
+            return
+        channel = self._channels.pick(queue)
+        if channel is None:
+            self.drop("every channel waits for a queue that gives no answer")
+            future.set_exception(Disconnected("every channel waits for a queue that gives no answer"))
             return
         try:
-            frames = self._encoder.encode(message)
-        except Refused as exc:
+            frames = channel.encode(message)
+        except Unsendable as exc:
             future.set_exception(exc)
             return
-        self._confirms.expect(future, message.id)
+        channel.confirms.expect(future, message.id)
         self._unsent.append(frames)
         self._unsent_bytes += len(frames)
         if not self._flush_due:
@@ -146,11 +152,11 @@ class Connection(asyncio.Protocol):
             for event in self._parser.feed(data):
                 match event:
                     case Confirmed():
-                        self._confirms.confirmed(event)
+                        self._confirms(event.channel).confirmed(event)
                     case Returned():
-                        self._confirms.returned(event)
+                        self._confirms(event.channel).returned(event)
                     case Method():
-                        self._method(event.frame)
+                        self._method(event)
                     case _:
                         assert_never(event)
         except ProtocolError as exc:
@@ -181,6 +187,19 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._flush()
 
+    def _confirms(self, number: int) -> Confirms:
+        channel = self._channels.get(number) if self._channels else None
+        if channel is None:
+            raise ProtocolError(f"confirm on channel {number}, which is not open")
+        return channel.confirms
+
+    def _send(self, frames: bytes) -> None:
+        self._unsent.append(frames)
+        self._unsent_bytes += len(frames)
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
     def _flush(self) -> None:
         self._flush_due = False
         if self._paused or self._blocked or not self._unsent or self._transport is None:
@@ -191,7 +210,8 @@ class Connection(asyncio.Protocol):
         self._wrote = True
         self._transport.write(frames)
 
-    def _method(self, method: Frame) -> None:
+    def _method(self, event: Method) -> None:
+        method = event.frame
         match method:
             case commands.Connection.Blocked():
                 self._set_blocked(str(method.reason))
@@ -200,13 +220,19 @@ class Connection(asyncio.Protocol):
             case commands.Connection.Close():
                 self._reply_and_drop(commands.Connection.CloseOk(), 0, method)
             case commands.Channel.Close():
-                self._reply_and_drop(commands.Channel.CloseOk(), CHANNEL, method)
+                self._channel_closed(event.channel, method)
             case commands.Connection.CloseOk():
                 self.drop("the broker said goodbye")
-            case _ if self._handshake.done:
-                raise ProtocolError(f"{method.name} came unasked")
-            case _:
+            case _ if self._channels is None:
                 self._shake_hands(method)
+            case commands.Channel.OpenOk() | commands.Confirm.SelectOk():
+                pass
+            case commands.Channel.CloseOk():
+                self._channels.remove(event.channel)
+            case commands.Basic.QosOk() if self._patience.asks:
+                self._patience.answered(self._loop.time())
+            case _:
+                raise ProtocolError(f"{method.name} came unasked")
 
     def _shake_hands(self, method: Frame) -> None:
         reply = self._handshake.answer(method)
@@ -215,7 +241,12 @@ class Connection(asyncio.Protocol):
         if self._handshake.tuning is None:
             return
         self._parser.frame_max = self._handshake.tuning.frame_max
-        self._encoder = PublishEncoder(exchange=self._handshake.exchange, frame_max=self._handshake.tuning.frame_max)
+        self._channels = Channels(
+            self._handshake.exchange,
+            frame_max=self._handshake.tuning.frame_max,
+            most=self._handshake.tuning.channels,
+            send=self._send,
+        )
         self._watch(self._handshake.tuning.heartbeat_seconds)
         self._opened_at = self._loop.time()
         self.opened.set_result(True)
@@ -233,29 +264,35 @@ class Connection(asyncio.Protocol):
         missing = isinstance(method, commands.Channel.Close) and is_missing_exchange(method)
         self.drop(f"{method.reply_code} {method.reply_text}", "exchange_missing" if missing else "failed")
 
+    def _channel_closed(self, number: int, method: commands.Channel.Close) -> None:
+        """What the broker did not let pass to one queue harms no other; all else costs the connection."""
+        channel = self._channels.get(number) if self._channels else None
+        if self._channels is None or channel is None or channel.queue is None:
+            self._reply_and_drop(commands.Channel.CloseOk(), number, method)
+            return
+        self._channels.remove(number)
+        self._send(method_bytes(commands.Channel.CloseOk(), number))
+        reason = f"{method.reply_code} {method.reply_text}"
+        denied = method.reply_code == _ACCESS_REFUSED
+        channel.confirms.fail(Unpermitted(reason) if denied else Refused(reason))
+
     def _watch(self, heartbeat_seconds: int) -> None:
         now = self._loop.time()
         if now - self._heard_at > 2 * heartbeat_seconds:
             self.drop(f"nothing heard for {2 * heartbeat_seconds} seconds")
             return
-        if self._stalled(now):
+        if self._channels is not None and not self._patience.examine(self._channels, now, blocked=self._blocked):
             self.drop(f"no confirm for {self._limits.confirm_timeout_seconds} seconds")
             return
         if not self._wrote and not self._paused and self._transport is not None:
             self._transport.write(HEARTBEAT)
         self._wrote = False
-        every = min(heartbeat_seconds, self._limits.confirm_timeout_seconds) / _CHECKS_PER_TIMEOUT
+        shortest = min(heartbeat_seconds, self._limits.confirm_timeout_seconds, self._limits.patience_seconds)
+        every = shortest / _CHECKS_PER_TIMEOUT
         self._timer = self._loop.call_later(every, self._watch, heartbeat_seconds)
-
-    def _stalled(self, now: float) -> bool:
-        """A blocked connection does not stall: the broker has said that confirms will wait."""
-        oldest = self._confirms.oldest
-        if oldest is None or self._blocked or oldest != self._watched_tag:
-            self._watched_tag, self._watched_at = oldest, now
-            return False
-        return now - self._watched_at >= self._limits.confirm_timeout_seconds
 
     def _fail_in_flight(self, reason: str) -> None:
         self._unsent.clear()
         self._unsent_bytes = 0
-        self._confirms.fail(reason)
+        for channel in self._channels or ():
+            channel.confirms.fail(Disconnected(reason))

@@ -5,12 +5,15 @@ from asyncio import Future
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import structlog
 
-from processor.publisher.port import Disconnected, Message, Refused, Unroutable
+from processor.core.topic import topic_matches
+from processor.publisher.port import Disconnected, Message, PublishError, Refused, Unanswered, Unroutable
 
 Deliver = Callable[[Message], Awaitable[None]]
 """Returns once its consumer has settled the message: acknowledged or dead-lettered."""
@@ -29,6 +32,7 @@ class _Queue:
 class _Publish:
     message: Message
     future: "Future[None]"
+    queue: str | None
 
 
 class EmbeddedPublisher:
@@ -39,14 +43,17 @@ class EmbeddedPublisher:
     `Disconnected`, and the outbox has it still.
     """
 
-    def __init__(self, *, concurrency: int = 64, unrouted_kept: int = 1000) -> None:
-        """At most ``concurrency`` messages are with consumers at once."""
+    def __init__(
+        self, *, concurrency: int = 64, unrouted_kept: int = 1000, patience: timedelta = timedelta(minutes=1)
+    ) -> None:
+        """At most ``concurrency`` messages are waited for at once, each for ``patience``."""
+        self._patience = patience.total_seconds()
         self.unrouted: Final[deque[Message]] = deque(maxlen=unrouted_kept)
         """The latest messages that no queue was bound for."""
         self._queues: dict[str, _Queue] = {}
         self._slots = asyncio.Semaphore(concurrency)
         self._lanes: dict[str, deque[_Publish]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[Future[Any]] = set()
         self._open = asyncio.Event()
 
     def subscribe(self, queue_name: str, bindings: Sequence[str], deliver: Deliver) -> None:
@@ -74,26 +81,28 @@ class EmbeddedPublisher:
                 _fail(publish.future, Disconnected("the publisher was closed"))
         self._lanes.clear()
 
-    def publish(self, message: Message) -> "Future[None]":
-        """Hand ``message`` over; resolves once every queue bound for it has settled it."""
+    def publish(self, message: Message, queue: str | None = None) -> "Future[None]":
+        """Hand ``message`` over; resolves once ``queue``, or every queue bound for it, has settled it."""
         future: Future[None] = asyncio.get_running_loop().create_future()
         if not self._open.is_set():
             future.set_exception(Disconnected("the publisher is not open"))
             return future
-        publish = _Publish(message, future)
+        publish = _Publish(message, future, queue)
         lane = self._lanes.get(message.payload)
         if lane is not None:
             lane.append(publish)
             return future
         self._lanes[message.payload] = deque((publish,))
-        task = asyncio.create_task(self._empty_lane(message.payload))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._keep(asyncio.create_task(self._empty_lane(message.payload)))
         return future
 
     async def ready(self) -> None:
         """Return once open."""
         await self._open.wait()
+
+    def _keep(self, task: "Future[Any]") -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _empty_lane(self, payload: str) -> None:
         lane = self._lanes[payload]
@@ -104,18 +113,21 @@ class EmbeddedPublisher:
         del self._lanes[payload]
 
     async def _deliver(self, publish: _Publish) -> None:
-        queues = [queue for queue in self._queues.values() if _is_bound(queue, publish.message)]
+        queues = [queue for queue in self._queues.values() if _takes(queue, publish)]
         if not queues:
-            if not self.unrouted.maxlen:
+            if publish.queue is not None or not self.unrouted.maxlen:
                 _fail(publish.future, Unroutable("no queue is bound for it"))
                 return
             self.unrouted.append(publish.message)
-        outcomes = await asyncio.gather(*(_settle(queue, publish.message) for queue in queues))
-        unsettled = [queue.name for queue, settled in zip(queues, outcomes, strict=True) if not settled]
-        if unsettled:
-            _fail(publish.future, Refused(f"not settled by {', '.join(unsettled)}"))
-        elif not publish.future.done():
-            publish.future.set_result(None)
+        settled = asyncio.gather(*(_settle(queue, publish.message) for queue in queues))
+        self._keep(settled)
+        await asyncio.wait([settled], timeout=self._patience)
+        if settled.done():
+            _resolve(publish.future, queues, settled)
+            return
+        late: Future[None] = asyncio.get_running_loop().create_future()
+        settled.add_done_callback(partial(_resolve_late, late, queues))
+        _fail(publish.future, Unanswered(f"not settled within {self._patience} seconds", late))
 
 
 async def _settle(queue: _Queue, message: Message) -> bool:
@@ -127,30 +139,27 @@ async def _settle(queue: _Queue, message: Message) -> bool:
     return True
 
 
-def _is_bound(queue: _Queue, message: Message) -> bool:
-    return any(topic_matches(binding, message.routing_key) for binding in queue.bindings)
+def _takes(queue: _Queue, publish: _Publish) -> bool:
+    if publish.queue is not None:
+        return queue.name == publish.queue
+    return any(topic_matches(binding, publish.message.routing_key) for binding in queue.bindings)
 
 
-def _fail(future: "Future[None]", error: Exception) -> None:
+def _resolve(future: "Future[None]", queues: Sequence[_Queue], settled: "Future[list[bool]]") -> None:
+    unsettled = [queue.name for queue, taken in zip(queues, settled.result(), strict=True) if not taken]
+    if unsettled:
+        _fail(future, Refused(f"not settled by {', '.join(unsettled)}"))
+    elif not future.done():
+        future.set_result(None)
+
+
+def _resolve_late(late: "Future[None]", queues: Sequence[_Queue], settled: "Future[list[bool]]") -> None:
+    if settled.cancelled() or not all(settled.result()):
+        late.cancel()
+    else:
+        _resolve(late, queues, settled)
+
+
+def _fail(future: "Future[None]", error: PublishError) -> None:
     if not future.done():
         future.set_exception(error)
-
-
-def topic_matches(binding: str, routing_key: str) -> bool:
-    """Whether a topic exchange would route: ``*`` stands for one word, ``#`` for any number of them."""
-    pattern = binding.split(".") if binding else []
-    reached = _past_hashes({0}, pattern)
-    for word in routing_key.split(".") if routing_key else ():
-        advanced = {at + 1 for at in reached if at < len(pattern) and pattern[at] in {word, "*"}}
-        stayed = {at for at in reached if at < len(pattern) and pattern[at] == "#"}
-        reached = _past_hashes(advanced | stayed, pattern)
-    return len(pattern) in reached
-
-
-def _past_hashes(reached: set[int], pattern: list[str]) -> set[int]:
-    """The positions ``reached``, and those behind each ``#`` there, which may stand for nothing."""
-    closed = set(reached)
-    for at, word in enumerate(pattern):
-        if word == "#" and at in closed:
-            closed.add(at + 1)
-    return closed

@@ -6,7 +6,7 @@ from typing import Final
 from pamqp.commands import Basic
 
 from processor.publisher.amqp import BODY, CHANNEL, FRAME_OVERHEAD, HEADER, METHOD
-from processor.publisher.port import Message, Refused
+from processor.publisher.port import Message, Unsendable
 from schemas.topology import CONTENT_TYPE, HEADER_TRACEPARENT
 
 LONGEST_TEXT: Final = 255
@@ -17,6 +17,8 @@ LARGEST_BODY: Final = 16 * 1024 * 1024
 _CONTENT_TYPE, _HEADERS, _OTHERS = 0x8000, 0x2000, 0x1000 | 0x0400 | 0x0080 | 0x0040 | 0x0020 | 0x0008
 _PERSISTENT: Final = b"\x02"
 _MANDATORY: Final = b"\x01"
+_DEFAULT_EXCHANGE: Final = ""
+"""Routes to the queue that the routing key names: AMQP 0-9-1, 3.1.3.1."""
 _PUBLISH: Final = b"\x00\x3c\x00\x28\x00\x00"
 _END: Final = b"\xce"
 _FIXED_HEADER_SIZE: Final = 14
@@ -35,34 +37,38 @@ def _short(text: str) -> bytes:
 
 
 class PublishEncoder:
-    """Turns messages for one exchange into the frames of a mandatory, persistent ``basic.publish``."""
+    """Turns messages for one exchange, or one queue, into the frames of a mandatory, persistent ``basic.publish``."""
 
-    def __init__(self, *, exchange: str, frame_max: int) -> None:
-        """``frame_max`` counts the 8 bytes round a frame's content too."""
-        self._exchange = exchange
+    def __init__(self, *, exchange: str, frame_max: int, channel: int = CHANNEL, queue: str | None = None) -> None:
+        """``frame_max`` counts the 8 bytes round a frame's content too. A ``queue`` is reached past the exchange."""
+        self._exchange = exchange if queue is None else _DEFAULT_EXCHANGE
+        self._queue = queue
+        self._channel = channel
         self._chunk = frame_max - FRAME_OVERHEAD
         self._content_type = _short(CONTENT_TYPE)
         self._header_name = _short(HEADER_TRACEPARENT)
+        self._traced: dict[int, bytes] = {}
         self._routes: dict[tuple[str, str, str], tuple[bytes, bytes]] = {}
 
     def encode(self, message: Message) -> bytes:
-        """All frames of one publish. Raises `Refused` if AMQP has no form for the message."""
+        """All frames of one publish. Raises `Unsendable` if AMQP has no form for the message."""
         try:
             return self._encode(message)
         except (IndexError, ValueError, struct.error):
-            raise Refused(_what_is_wrong(message)) from None
+            raise Unsendable(_what_is_wrong(message)) from None
 
     def _encode(self, message: Message) -> bytes:
         key = (message.routing_key, message.type, message.app)
         publish, type_and_app = self._routes.get(key) or self._learn(key)
         payload, identity, body = message.payload.encode(), message.id.encode(), message.body
-        flags, headers = _CONTENT_TYPE | _OTHERS, b""
+        flags, lead, trace = _CONTENT_TYPE | _OTHERS, self._content_type, b""
         if message.traceparent is not None:
-            flags, headers = flags | _HEADERS, self._table(message.traceparent)
+            flags, trace = flags | _HEADERS, message.traceparent.encode()
+            lead = self._traced.get(len(trace)) or self._learn_traced(len(trace))
         properties = b"".join(
             (
-                self._content_type,
-                headers,
+                lead,
+                trace,
                 _PERSISTENT,
                 _one_byte[len(payload)],
                 payload,
@@ -73,12 +79,12 @@ class PublishEncoder:
             )
         )
         head = _content_head.pack(
-            HEADER, CHANNEL, _FIXED_HEADER_SIZE + len(properties), Basic.frame_id, 0, len(body), flags
+            HEADER, self._channel, _FIXED_HEADER_SIZE + len(properties), Basic.frame_id, 0, len(body), flags
         )
         if len(body) <= self._chunk:
             if not body:
                 return b"".join((publish, head, properties, _END))
-            body_head = _frame_head.pack(BODY, CHANNEL, len(body))
+            body_head = _frame_head.pack(BODY, self._channel, len(body))
             return b"".join((publish, head, properties, _END, body_head, body, _END))
         return b"".join((publish, head, properties, _END, self._split(body)))
 
@@ -86,16 +92,18 @@ class PublishEncoder:
         routing_key, event_type, app = key
         if len(self._routes) >= _KNOWN_ROUTES:
             self._routes.clear()
-        method = _PUBLISH + _short(self._exchange) + _short(routing_key) + _MANDATORY
-        publish = _frame_head.pack(METHOD, CHANNEL, len(method)) + method + _END
+        target = routing_key if self._queue is None else self._queue
+        method = _PUBLISH + _short(self._exchange) + _short(target) + _MANDATORY
+        publish = _frame_head.pack(METHOD, self._channel, len(method)) + method + _END
         self._routes[key] = publish, _short(event_type) + _short(app)
         return self._routes[key]
 
-    def _table(self, traceparent: str) -> bytes:
-        value = traceparent.encode()
-        _one_byte[len(value)]
-        entry = self._header_name + b"S" + _long.pack(len(value)) + value
-        return _long.pack(len(entry)) + entry
+    def _learn_traced(self, size: int) -> bytes:
+        """The content type and a table of headers, up to the trace context of that size."""
+        _one_byte[size]
+        entry = self._header_name + b"S" + _long.pack(size)
+        self._traced[size] = self._content_type + _long.pack(len(entry) + size) + entry
+        return self._traced[size]
 
     def _split(self, body: bytes) -> bytes:
         if len(body) > LARGEST_BODY:
@@ -103,7 +111,7 @@ class PublishEncoder:
         frames: list[bytes] = []
         for start in range(0, len(body), self._chunk):
             chunk = body[start : start + self._chunk]
-            frames += (_frame_head.pack(BODY, CHANNEL, len(chunk)), chunk, _END)
+            frames += (_frame_head.pack(BODY, self._channel, len(chunk)), chunk, _END)
         return b"".join(frames)
 
 

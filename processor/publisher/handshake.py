@@ -13,6 +13,7 @@ from pamqp.commands import Basic, Channel, Confirm, Connection, Exchange
 
 from processor.publisher.address import Address
 from processor.publisher.amqp import CHANNEL, SMALLEST_FRAME_MAX, ProtocolError, method_bytes
+from processor.publisher.channels import MOST
 
 _CAPABILITIES: Final = {
     "publisher_confirms": True,
@@ -31,6 +32,7 @@ class Tuning:
 
     frame_max: int
     heartbeat_seconds: int
+    channels: int
 
 
 class Handshake:
@@ -92,8 +94,9 @@ class Handshake:
         if frame_max < SMALLEST_FRAME_MAX:
             raise ProtocolError(f"the broker offers frames of {frame_max} bytes; {SMALLEST_FRAME_MAX} is the least")
         heartbeat = min(offered.heartbeat or self._heartbeat_seconds, self._heartbeat_seconds)
-        self._agreed = Tuning(frame_max=frame_max, heartbeat_seconds=heartbeat)
-        tuned = Connection.TuneOk(channel_max=CHANNEL, frame_max=frame_max, heartbeat=heartbeat)
+        channels = min(offered.channel_max or MOST, MOST)
+        self._agreed = Tuning(frame_max=frame_max, heartbeat_seconds=heartbeat, channels=channels)
+        tuned = Connection.TuneOk(channel_max=channels, frame_max=frame_max, heartbeat=heartbeat)
         opened = Connection.Open(virtual_host=self.address.vhost)
         return Connection.OpenOk, method_bytes(tuned, 0) + method_bytes(opened, 0)
 

@@ -2,7 +2,10 @@
 
 from asyncio import Future
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import Final, NamedTuple, Protocol, Self
+
+IN_ORDER: Final = 200
+"""Messages to one target that are handed over in order without waiting for answers."""
 
 
 class PublishError(Exception):
@@ -14,11 +17,31 @@ class Unroutable(PublishError):
 
 
 class Refused(PublishError):
-    """The broker said no (``basic.nack``): a full queue, or a replica that could not store it."""
+    """The broker said no (``basic.nack``): one queue is full, or could not store it. The others were handed it."""
+
+
+class Unanswered(PublishError):
+    """A queue says neither yes nor no, while the broker itself is well: a quorum queue without a leader.
+
+    Which queues were handed the message is not known. ``late`` resolves if the broker confirms after all, and is
+    cancelled if that cannot be any more.
+    """
+
+    def __init__(self, reason: str, late: "Future[None]") -> None:
+        super().__init__(reason)
+        self.late = late
+
+
+class Unsendable(PublishError):
+    """The protocol has no form for the message, today and tomorrow."""
+
+
+class Unpermitted(PublishError):
+    """The user may not publish to a queue past the exchange. Nothing was handed over."""
 
 
 class Disconnected(PublishError):
-    """There is no connection, or it broke before the broker answered: the message may or may not have arrived."""
+    """There is no connection that takes the message, or it broke before the broker answered: it may have arrived."""
 
 
 class Message(NamedTuple):
@@ -45,14 +68,17 @@ class Publisher(Protocol):
     """Hands messages to a broker.
 
     Guarantees: a future that resolves means that the broker holds the message durably in every queue it was routed to;
-    messages are handed over in the order of the calls; nothing is kept across a broken connection: what was in flight
-    fails with `Disconnected`, and the caller publishes it again.
+    every future is done in bounded time while the broker takes messages; nothing is kept across a broken connection:
+    what was in flight fails with `Disconnected`, and the caller publishes it again. Messages are handed over in the
+    order of the calls while no more than `IN_ORDER` are in flight; who needs order beyond waits for the answer.
     """
 
-    def publish(self, message: Message) -> "Future[None]":
-        """Hand ``message`` over. Never blocks and never raises: the future carries the `PublishError`.
+    def publish(self, message: Message, queue: str | None = None) -> "Future[None]":
+        """Hand ``message`` over, to the queues bound for it, or to ``queue`` alone.
 
-        Many may be in flight; the caller bounds how many.
+        Never blocks and never raises: the future carries the `PublishError`. A queue that gives no answer delays by
+        some seconds what is in flight to others, and what is handed to single other queues not at all. Many may be in
+        flight; the caller bounds how many.
         """
         ...
 

@@ -34,7 +34,9 @@ class RabbitOptions:
     connect_timeout: timedelta = timedelta(seconds=10)
     """For TCP, TLS and the whole handshake, each."""
     confirm_timeout: timedelta = timedelta(seconds=30)
-    """A broker that has not confirmed the oldest publish after this counts as hung."""
+    """A broker that confirms nothing, and does not say for so long that it still reads, counts as hung."""
+    patience: timedelta = timedelta(seconds=3)
+    """How long a queue may take to answer for a message while the broker itself is well."""
     heartbeat: timedelta = timedelta(seconds=15)
     """Whole seconds; after two of them without a byte the connection counts as dead."""
     backoff: Backoff = CONNECT
@@ -42,7 +44,7 @@ class RabbitOptions:
     healthy_after: timedelta = timedelta(seconds=30)
     """A connection that lived this long makes earlier failures forgotten."""
     unsent_bytes: int = 64 * 1024 * 1024
-    """Most bytes that wait for a broker that reads slowly or blocks; beyond, publishes are refused."""
+    """Most bytes that wait for a broker that reads slowly or blocks; beyond, publishes fail."""
 
     def __post_init__(self) -> None:
         """Raises `ValueError` for a heartbeat that AMQP cannot express."""
@@ -53,6 +55,8 @@ class RabbitOptions:
 class RabbitPublisher:
     """Persistent, mandatory, confirmed publishes to one exchange, many in flight, on a connection of its own.
 
+    A message can also be handed to one of the queues past the exchange; the user needs write permission on
+    ``amq.default`` for it.
     What is in flight when the connection breaks fails with `Disconnected`, and so does what is published
     while there is none. While the broker has blocked its publishers, messages wait.
     """
@@ -97,13 +101,13 @@ class RabbitPublisher:
                 self._keeper.cancel()
                 await asyncio.wait([self._keeper])
 
-    def publish(self, message: Message) -> "Future[None]":
+    def publish(self, message: Message, queue: str | None = None) -> "Future[None]":
         """Hand ``message`` over; see `Publisher.publish`."""
         future: Future[None] = asyncio.get_running_loop().create_future()
         if self._connection is None:
             future.set_exception(Disconnected(self._why_not))
         else:
-            self._connection.publish(message, future)
+            self._connection.publish(message, future, queue)
         return future
 
     async def ready(self) -> None:
@@ -142,6 +146,7 @@ class RabbitPublisher:
             ),
             limits=Limits(
                 confirm_timeout_seconds=self._options.confirm_timeout.total_seconds(),
+                patience_seconds=self._options.patience.total_seconds(),
                 unsent_bytes=self._options.unsent_bytes,
             ),
             on_blocked=self._blocked,

@@ -35,6 +35,14 @@ class StoredOutbox:
         """The unpublished messages with a position over ``after``, in order."""
         return await self._writer.run(lambda store: store.unpublished(limit, after))
 
+    async def positions(self, *, after: int, limit: int) -> Sequence[int]:
+        """The positions of the unpublished messages over ``after``, in order."""
+        return await self._writer.run(lambda store: store.positions(limit, after))
+
+    async def waiting(self, positions: Sequence[int]) -> Sequence[OutboxMessage]:
+        """Those of the messages at ``positions`` that are unpublished, in order."""
+        return await self._writer.run(lambda store: store.waiting(positions))
+
     async def mark_published(self, positions: Sequence[int]) -> None:
         """Remember that the broker holds these."""
         await self._writer.run(lambda store: store.mark_published(positions))

@@ -21,6 +21,19 @@ def unpublished(connection: Connection, limit: int, after: int) -> list[OutboxMe
     return [OutboxMessage(position, Message(*message)) for position, *message in rows]
 
 
+def positions(connection: Connection, limit: int, after: int) -> list[int]:
+    """The first ``limit`` positions over ``after`` that are unpublished, in order, without their messages."""
+    statement = select(outbox.c.position).where(outbox.c.position > after)
+    return list(connection.execute(statement.order_by(outbox.c.position).limit(limit)).scalars())
+
+
+def waiting(connection: Connection, positions: Sequence[int]) -> list[OutboxMessage]:
+    """Those at ``positions`` that are unpublished, in order."""
+    statement = select(*_MESSAGE).select_from(_WAITING).where(outbox.c.position.in_(positions))
+    rows = connection.execute(statement.order_by(outbox.c.position))
+    return [OutboxMessage(position, Message(*message)) for position, *message in rows]
+
+
 def mark_published(connection: Connection, positions: Sequence[int]) -> int:
     """Take them out; how many of them were still in."""
     return sum(

@@ -151,6 +151,16 @@ class Store:
         with self.transaction() as connection:
             return outbox.unpublished(connection, limit, after)
 
+    def positions(self, limit: int, after: int = 0) -> list[int]:
+        """The positions of the first ``limit`` unpublished messages over ``after``, in order."""
+        with self.transaction() as connection:
+            return outbox.positions(connection, limit, after)
+
+    def waiting(self, positions: Sequence[int]) -> list[OutboxMessage]:
+        """Those of the messages at ``positions`` that are unpublished, in order."""
+        with self.transaction() as connection:
+            return outbox.waiting(connection, positions)
+
     def mark_published(self, positions: Sequence[int]) -> None:
         """Take events out of the outbox; the events themselves are kept for `Retention.events`."""
         with self.transaction() as connection:

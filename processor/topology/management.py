@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote, urlsplit
 import aiohttp
 from yarl import URL
 
+from processor.core.debts import Bindings
 from processor.publisher.address import parse_addresses
 from processor.topology.objects import Actual, Binding, Exchange, Policy, Queue, Setting, Topology
 
@@ -99,6 +100,17 @@ class Management:
             policy_of_exchange={raw["name"]: raw.get("policy") or None for raw in exchanges},
             policy_of_queue={raw["name"]: raw.get("policy") or None for raw in queues},
         )
+
+    async def bound(self, exchange: str) -> Bindings:
+        """The queues that ``exchange`` routes to; those behind another exchange are left out."""
+        found: dict[str, list[str]] = {}
+        complete = True
+        for raw in await self._call("GET", f"exchanges/{self._vhost}/{_quoted(exchange)}/bindings/source"):
+            if raw["destination_type"] == "queue":
+                found.setdefault(raw["destination"], []).append(raw["routing_key"])
+            else:
+                complete = False
+        return Bindings(topics=found, complete=complete)
 
     async def write(self, target: Exchange | Queue | Binding | Policy) -> None:
         """Declare or set it. Raises `TopologyError` where something of that name is in the way."""

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import Protocol
 
 import aio_pika
@@ -11,11 +12,14 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from processor.publisher.embedded import EmbeddedPublisher
-from processor.publisher.port import Disconnected, Message, Publisher, Unroutable
+from processor.publisher.port import IN_ORDER, Disconnected, Message, Publisher, Refused, Unanswered, Unroutable
 from processor.publisher.rabbitmq import RabbitOptions, RabbitPublisher
 from schemas.topology import HEADER_TRACEPARENT
 from tests.publisher.messages import a_message
+from tests.publisher.outcomes import outcomes_of
+from tests.servers.rabbitmq import RabbitMQ
 
+PATIENCE = timedelta(seconds=1)
 ADAPTERS = ("embedded", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq))
 
 
@@ -38,6 +42,16 @@ class Broker(Protocol):
         """Keep what is published from now on from being confirmed."""
         ...
 
+    async def bind_full(self, queue: str) -> None:
+        """A queue that gets everything and takes nothing."""
+        ...
+
+    async def bind_silent(self, queue: str) -> None:
+        """A queue that gets everything and says neither yes nor no, until `end_silence`."""
+        ...
+
+    async def end_silence(self) -> None: ...
+
 
 class EmbeddedBroker:
     def __init__(self, publisher: EmbeddedPublisher) -> None:
@@ -45,6 +59,7 @@ class EmbeddedBroker:
         self._received: dict[str, list[Message]] = defaultdict(list)
         self._going = asyncio.Event()
         self._going.set()
+        self._speaking = asyncio.Event()
 
     async def bind(self, queue: str, *bindings: str) -> None:
         async def deliver(message: Message) -> None:
@@ -67,19 +82,33 @@ class EmbeddedBroker:
     async def block(self) -> None:
         self._going.clear()
 
+    async def bind_full(self, queue: str) -> None:
+        async def refuse(message: Message) -> None:
+            raise OverflowError
+
+        self.publisher.subscribe(queue, ["#"], refuse)
+
+    async def bind_silent(self, queue: str) -> None:
+        async def wait(message: Message) -> None:
+            await self._speaking.wait()
+
+        self.publisher.subscribe(queue, ["#"], wait)
+
+    async def end_silence(self) -> None:
+        self._speaking.set()
+
 
 class RealBroker:
     EXCHANGE = "contract.events"
     DIRECT = "contract.commands"
 
-    def __init__(
-        self, publisher: RabbitPublisher, channel: AbstractChannel, pause: Callable[[], None], url: str
-    ) -> None:
+    def __init__(self, publisher: RabbitPublisher, channel: AbstractChannel, server: RabbitMQ, url: str) -> None:
         self.publisher = publisher
         self._url = url
         self._exchange = self.EXCHANGE
         self._channel = channel
-        self._pause = pause
+        self._server = server
+        self._silent: list[str] = []
 
     async def bind(self, queue: str, *bindings: str) -> None:
         declared = await self._channel.declare_queue(queue, durable=True)
@@ -106,7 +135,23 @@ class RealBroker:
         await asyncio.wait_for(self.publisher.ready(), 10)
 
     async def block(self) -> None:
-        self._pause()
+        self._server.pause()
+
+    async def bind_full(self, queue: str) -> None:
+        arguments = {"x-max-length": 1, "x-overflow": "reject-publish"}
+        await self._channel.declare_queue(queue, durable=True, arguments=arguments)
+        await self._channel.default_exchange.publish(aio_pika.Message(b""), queue)
+        await (await self._channel.get_queue(queue)).bind(self._exchange, "#")
+
+    async def bind_silent(self, queue: str) -> None:
+        declared = await self._channel.declare_queue(queue, durable=True, arguments={"x-queue-type": "quorum"})
+        await declared.bind(self._exchange, "#")
+        await asyncio.to_thread(self._server.silence, self._url, queue)
+        self._silent.append(queue)
+
+    async def end_silence(self) -> None:
+        while self._silent:
+            await asyncio.to_thread(self._server.unsilence, self._url, self._silent.pop())
 
 
 def _message(incoming: AbstractIncomingMessage) -> Message:
@@ -125,7 +170,7 @@ def _message(incoming: AbstractIncomingMessage) -> Message:
 
 @asynccontextmanager
 async def _embedded(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
-    async with EmbeddedPublisher() as publisher:
+    async with EmbeddedPublisher(patience=PATIENCE) as publisher:
         yield EmbeddedBroker(publisher)
 
 
@@ -140,12 +185,13 @@ async def _rabbitmq(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
         await channel.declare_exchange(
             RealBroker.EXCHANGE, "topic", durable=True, arguments={"alternate-exchange": aside.name}
         )
-        options = RabbitOptions(exchange=RealBroker.EXCHANGE)
+        options = RabbitOptions(exchange=RealBroker.EXCHANGE, patience=PATIENCE)
         publisher = await stack.enter_async_context(RabbitPublisher(url, options))
         await asyncio.wait_for(publisher.ready(), 10)
         server = request.getfixturevalue("rabbitmq")
         stack.callback(server.resume)
-        broker = RealBroker(publisher, channel, server.pause, url)
+        broker = RealBroker(publisher, channel, server, url)
+        stack.push_async_callback(broker.end_silence)
         yield broker
         if broker.publisher is not publisher:
             await broker.publisher.__aexit__(None, None, None)
@@ -198,8 +244,8 @@ async def test_text_beyond_ascii_arrives(broker: Broker) -> None:
 
 
 async def test_messages_of_a_payload_stay_in_order(broker: Broker) -> None:
-    """Of hundreds in flight at once, those of one payload arrive in the order of the calls."""
-    messages = [a_message(number, payload=f"payload {number % 7}") for number in range(700)]
+    """Of as many in flight as keep their order, those of one payload arrive in the order of the calls."""
+    messages = [a_message(number, payload=f"payload {number % 7}") for number in range(IN_ORDER)]
     await broker.bind("all", "#")
 
     await _publish(broker, *messages)
@@ -286,3 +332,44 @@ async def test_a_caller_may_give_up(broker: Broker) -> None:
     await _publish(broker, a_message(2))
 
     assert [message.id for message in await broker.received("all", 2)] == [a_message().id, a_message(2).id]
+
+
+async def test_a_message_may_be_for_one_queue(broker: Broker) -> None:
+    """Handed to one queue, it reaches no other; a queue that is not there is told."""
+    last = a_message(2)
+    await broker.bind("first", "#")
+    await broker.bind("second", "#")
+
+    outcomes = await outcomes_of([broker.publisher.publish(a_message(), queue) for queue in ("first", "nowhere")])
+    await _publish(broker, last)
+
+    assert outcomes == [None, Unroutable]
+    assert [message.id for message in await broker.received("first", 2)] == [a_message().id, last.id]
+    assert await broker.received("second", 1) == [last]
+
+
+async def test_one_queue_refuses_for_itself(broker: Broker) -> None:
+    """A message that one queue refuses fails with `Refused`; the other queues have it, or can be handed it."""
+    await broker.bind("sound", "#")
+    await broker.bind_full("full")
+
+    outcomes = await outcomes_of([broker.publisher.publish(a_message(), queue) for queue in (None, "full", "sound")])
+
+    assert outcomes == [Refused, Refused, None]
+    assert [message.id for message in await broker.received("sound", 2)] == [a_message().id] * 2
+
+
+async def test_one_queue_is_silent_for_itself(broker: Broker) -> None:
+    """A message that a queue gives no answer for fails with `Unanswered`; others go on, and a late confirm is heard."""
+    await broker.bind("sound", "#")
+    await broker.bind_silent("silent")
+
+    silent = broker.publisher.publish(a_message(payload="silent"), "silent")
+    outcomes = await outcomes_of([silent, broker.publisher.publish(a_message(2), "sound")])
+    error = silent.exception()
+    await broker.end_silence()
+    assert isinstance(error, Unanswered)
+    await asyncio.wait_for(error.late, 20)
+
+    assert outcomes == [Unanswered, None]
+    assert [message.id for message in await broker.received("sound", 1)] == [a_message(2).id]

@@ -114,6 +114,17 @@ def test_outbox_pages(store: Store) -> None:
     assert len(store.unpublished(10)) == 3 + len(store.unpublished(10, after=first[-1].position))
 
 
+def test_messages_are_read_by_their_positions(store: Store) -> None:
+    """Those that are unpublished, in order; others are left out."""
+    store.record([webhook(number, signed=False) for number in range(4)], NOW)
+    first, second, *_, last = store.unpublished(10)
+    store.mark_published([second.position])
+
+    assert [first, last] == store.waiting([last.position, second.position, first.position, last.position + 1])
+    assert [] == store.waiting([])
+    assert [first.position, last.position] == [store.positions(1)[0], *store.positions(1, after=last.position - 1)]
+
+
 def test_published_leave_the_outbox(store: Store) -> None:
     """A published event is not read again, and marking it twice counts it once."""
     store.record([webhook(1), webhook(2)], NOW)

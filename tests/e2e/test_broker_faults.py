@@ -1,4 +1,4 @@
-"""What becomes of acknowledged webhooks while the broker is cut off, hung, killed or not there yet."""
+"""What becomes of acknowledged webhooks while the broker is cut off, hung, killed, not there yet, or partly sick."""
 
 import asyncio
 
@@ -91,3 +91,31 @@ async def test_a_broker_killed_under_load_loses_nothing(stage: Stage) -> None:
 
     assert set(load.statuses) == {200}
     assert (ambiguous(events), disordered(events)) == ([], [])
+
+
+async def test_sick_queues_delay_no_other(stage: Stage, sender: Sender) -> None:
+    """With one queue full and one without a leader, another gets all events soon, in order; the log stays short."""
+    await stage.apply_topology({"full": ["#"], "leaderless": ["#"]})
+    vhost = stage.amqp_url.rpartition("/")[2]
+    limits = {"max-length": 1, "overflow": "reject-publish"}
+    policy = {"pattern": "^full$", "apply-to": "queues", "definition": limits, "priority": 99}
+    await asyncio.to_thread(stage.rabbitmq.api, "PUT", f"policies/{vhost}/tight", policy)
+    service = stage.service()
+    await service.start()
+    await asyncio.to_thread(stage.rabbitmq.silence, stage.amqp_url, "leaderless")
+    try:
+        payloads = [new_payload() for _ in range(60)]
+        statuses = await sender.send_all(service.webhook_url, [telling_body(payload) for payload in payloads])
+        events = await stage.tap().until_types_of(payloads, *TYPES, seconds=20)
+        await until(
+            lambda: {line["queue"] for line in service.logged("outbox.publish_failed")} == {"full", "leaderless"}
+        )
+        health = service.health()
+    finally:
+        await asyncio.to_thread(stage.rabbitmq.unsilence, stage.amqp_url, "leaderless")
+
+    assert set(statuses) == {200}
+    assert (ambiguous(events), disordered(events)) == ([], [])
+    assert len(events) <= 5 * len(payloads) * len(TYPES)
+    assert (health["status"], health["outbox"]) == ("ok", "behind")
+    assert len(service.logged("outbox.publish_failed")) == 2

@@ -24,12 +24,14 @@ class Peer:
         self.writer = writer
         self.start_ok: commands.Connection.StartOk | None = None
         self.tune_ok: commands.Connection.TuneOk | None = None
+        self.channel = 0
+        """The channel of the frame that was read last."""
 
     async def frame(self) -> tuple[int, object]:
         """The next frame's length and the frame. Answers a goodbye. Raises `EOFError` at the end."""
         head = await self.reader.readexactly(7)
         rest = await self.reader.readexactly(int.from_bytes(head[3:]) + 1)
-        size, _, frame = codec.unmarshal(head + rest)
+        size, self.channel, frame = codec.unmarshal(head + rest)
         if isinstance(frame, commands.Connection.Close):
             self.send(commands.Connection.CloseOk(), 0)
             raise EOFError  # noqa: TRY004 - the end of the stream, not a wrong type
@@ -47,12 +49,30 @@ class Peer:
     def send(self, method: Frame, channel: int = 1) -> None:
         self.writer.write(codec.marshal(method, channel))
 
-    async def welcome(self, *, frame_max: int, heartbeat: int) -> None:
+    async def publish(self) -> commands.Basic.Publish:
+        """The next publish's method. Meanwhile channels are opened and closed as RabbitMQ does it, and it reads on."""
+        while True:
+            _, frame = await self.frame()
+            match frame:
+                case commands.Basic.Publish():
+                    return frame
+                case commands.Channel.Open():
+                    self.send(commands.Channel.OpenOk(), self.channel)
+                case commands.Channel.Close():
+                    self.send(commands.Channel.CloseOk(), self.channel)
+                case commands.Confirm.Select():
+                    self.send(commands.Confirm.SelectOk(), self.channel)
+                case commands.Basic.Qos():
+                    self.send(commands.Basic.QosOk(), self.channel)
+                case _:
+                    pass
+
+    async def welcome(self, *, frame_max: int, heartbeat: int, channel_max: int) -> None:
         """Go through the handshake."""
         assert isinstance(codec.unmarshal(await self.reader.readexactly(8))[2], ProtocolHeader)
         self.send(commands.Connection.Start(server_properties={}), 0)
         self.start_ok = await self._expect(commands.Connection.StartOk)
-        self.send(commands.Connection.Tune(2047, frame_max, heartbeat), 0)
+        self.send(commands.Connection.Tune(channel_max, frame_max, heartbeat), 0)
         self.tune_ok = await self._expect(commands.Connection.TuneOk)
         await self._expect(commands.Connection.Open)
         self.send(commands.Connection.OpenOk(), 0)
@@ -86,14 +106,19 @@ async def confirm_everything(peer: Peer) -> None:
 
 @asynccontextmanager
 async def scripted(
-    script: Script, *, frame_max: int = 131_072, heartbeat: int = 60, tls: ssl.SSLContext | None = None
+    script: Script,
+    *,
+    frame_max: int = 131_072,
+    heartbeat: int = 60,
+    channel_max: int = 2047,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[str]:
     """A broker's URL; each connection is welcomed and goes through ``script``."""
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = Peer(reader, writer)
         try:
-            await peer.welcome(frame_max=frame_max, heartbeat=heartbeat)
+            await peer.welcome(frame_max=frame_max, heartbeat=heartbeat, channel_max=channel_max)
             await script(peer)
         except (EOFError, ConnectionError):
             return

@@ -13,8 +13,8 @@ async def outcomes_of(futures: Sequence["asyncio.Future[None]"]) -> list[type | 
     return [exception and type(exception) for exception in (future.exception() for future in futures)]
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool], *, seconds: float = _SECONDS) -> None:
     """Return once ``condition`` holds."""
-    async with asyncio.timeout(_SECONDS):
+    async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - logs and counters have no event to wait for
             await asyncio.sleep(0.005)

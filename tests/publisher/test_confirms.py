@@ -16,7 +16,7 @@ _answers = st.lists(
 def _plain(answers: list[Confirmed], publishes: int) -> list[type | str | None]:
     """What the answers mean, the slow and obvious way: the first one that covers a tag counts."""
     outcomes: list[type | str | None] = ["waiting"] * publishes
-    for tag, multiple, stored in answers:
+    for tag, multiple, stored, _ in answers:
         for each in range(1 if multiple else tag, tag + 1):
             if outcomes[each - 1] == "waiting":
                 outcomes[each - 1] = None if stored else Refused
@@ -56,7 +56,7 @@ async def test_failing_leaves_nothing_in_flight() -> None:
     confirms.returned(Returned("id", "312 NO_ROUTE"))
     confirms.confirmed(Confirmed(1, False, True))
 
-    confirms.fail("the cable was cut")
+    confirms.fail(Disconnected("the cable was cut"))
 
     assert [_outcome(future) for future in futures] == [Unroutable, Disconnected, Disconnected]
     assert str(futures[1].exception()) == "the cable was cut"

@@ -222,7 +222,7 @@ async def test_one_tick_is_one_write() -> None:
 
 
 async def test_a_slow_reader_bounds_what_waits() -> None:
-    """While the broker does not read, messages wait in order up to the limit; beyond it they are refused."""
+    """While the broker does not read, messages wait in order up to the limit; beyond it they fail."""
     reading = asyncio.Event()
     keys: list[str | None] = []
 
@@ -245,7 +245,7 @@ async def test_a_slow_reader_bounds_what_waits() -> None:
         reading.set()
         outcomes = await outcomes_of(futures)
 
-    assert outcomes == [None] * (len(futures) - 1) + [Refused]
+    assert outcomes == [None] * (len(futures) - 1) + [Disconnected]
     assert keys == [f"k{number}" for number in range(len(futures) - 1)]
 
 

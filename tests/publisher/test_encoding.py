@@ -7,7 +7,7 @@ from pamqp import body, commands, header
 from pamqp import frame as codec
 
 from processor.publisher.encoding import LARGEST_BODY, PublishEncoder
-from processor.publisher.port import Message, Refused
+from processor.publisher.port import Message, Unsendable
 from tests.publisher.messages import a_message
 
 _short = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=63)
@@ -101,7 +101,7 @@ def test_the_memory_of_routes_is_bounded() -> None:
 )
 def test_what_amqp_has_no_form_for_is_refused(message: Message, complaint: str) -> None:
     """The refusal names the field and the limit."""
-    with pytest.raises(Refused, match=f"^{complaint}$"):
+    with pytest.raises(Unsendable, match=f"^{complaint}$"):
         PublishEncoder(exchange="e", frame_max=131_072).encode(message)
 
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from processor.core.retry import Backoff
-from processor.publisher.port import Disconnected, Message, Refused, Unroutable
+from processor.publisher.port import Disconnected, Message, Refused, Unanswered, Unpermitted, Unroutable, Unsendable
 from processor.publisher.rabbitmq import RabbitOptions, RabbitPublisher
 from tests.publisher.messages import a_message
 from tests.publisher.outcomes import outcomes_of, until
@@ -103,7 +103,7 @@ async def test_a_message_amqp_cannot_carry_fails_alone(amqp_url: str, channel: a
             ]
         )
 
-    assert outcomes == [None, Refused, None]
+    assert outcomes == [None, Unsendable, None]
 
 
 async def test_a_killed_broker_has_what_it_confirmed(
@@ -317,7 +317,7 @@ async def test_the_connection_says_who_it_is(
 async def test_the_right_to_write_suffices(
     amqp_url: str, channel: aio_pika.abc.AbstractChannel, rabbitmq: RabbitMQ
 ) -> None:
-    """A user who may write to the one exchange, and nothing else, can publish."""
+    """A user who may write to the one exchange, and nothing else, can publish; single queues are out of reach."""
     queue = await _declare(channel)
     vhost = amqp_url.rpartition("/")[2]
     rabbitmq.api("PUT", f"users/writer-of-{vhost}", {"password": "secret", "tags": ""})
@@ -325,8 +325,32 @@ async def test_the_right_to_write_suffices(
     rabbitmq.api("PUT", f"permissions/{vhost}/writer-of-{vhost}", only_write)
 
     async with connected(amqp_url.replace("guest:guest", f"writer-of-{vhost}:secret")) as publisher:
-        outcome = await outcomes_of([publisher.publish(a_message())])
+        outcomes = await outcomes_of([publisher.publish(a_message()), publisher.publish(a_message(2), "all")])
     rabbitmq.api("DELETE", f"users/writer-of-{vhost}")
 
-    assert outcome == [None]
+    assert outcomes == [None, Unpermitted]
     assert (await queue.get(no_ack=True)).message_id == a_message().id
+
+
+async def test_a_silent_queue_holds_up_no_other(
+    amqp_url: str, channel: aio_pika.abc.AbstractChannel, rabbitmq: RabbitMQ
+) -> None:
+    """With more for a silent queue than the broker reads, all is given up soon, and what is for others is confirmed."""
+    silent = await channel.declare_queue("silent", durable=True, arguments={"x-queue-type": "quorum"})
+    await silent.bind("events", "*.resolve.*")
+    await _declare(channel, "*.sign.*")
+    with capture_logs() as logs:
+        async with connected(amqp_url, replace(QUICK, patience=timedelta(seconds=1))) as publisher:
+            await publisher.publish(a_message(routing_key="shop.resolve.signed"))
+            await asyncio.to_thread(rabbitmq.silence, amqp_url, "silent")
+            try:
+                given_up = await outcomes_of(
+                    [publisher.publish(a_message(number, routing_key="shop.resolve.signed")) for number in range(1000)]
+                )
+                others = await outcomes_of([publisher.publish(a_message(number)) for number in range(1000)])
+            finally:
+                await asyncio.to_thread(rabbitmq.unsilence, amqp_url, "silent")
+
+    assert given_up == [Unanswered] * 1000
+    assert others == [None] * 1000
+    assert _named(logs, "publisher.disconnected") == []

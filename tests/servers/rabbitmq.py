@@ -131,6 +131,18 @@ class RabbitMQ(Server):
         """Remove a virtual host that `vhost` made, with its queues and connections."""
         self.api("DELETE", f"vhosts/{amqp_url.rpartition('/')[2]}")
 
+    def silence(self, amqp_url: str, queue: str) -> None:
+        """Let a quorum queue give no answer any more, as one without a leader: what it is sent, it finds later."""
+        self._eval_on(amqp_url, queue, "sys:suspend")
+
+    def unsilence(self, amqp_url: str, queue: str) -> None:
+        """Let it answer again."""
+        self._eval_on(amqp_url, queue, "sys:resume")
+
+    def _eval_on(self, amqp_url: str, queue: str, function: str) -> None:
+        member = f"{amqp_url.rpartition('/')[2]}_{queue}"
+        self.ctl("eval", f'{function}(binary_to_existing_atom(<<"{member}">>)).')
+
     def _require_installed(self) -> None:
         if not (_BIN / "rabbitmq-server").exists() or shutil.which("epmd") is None:
             raise ServerNotInstalled(_INSTALL)
