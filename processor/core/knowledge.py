@@ -28,7 +28,7 @@ from schemas.events import ResolveName
 
 FRESH_TOKEN: Final = timedelta(minutes=30)
 """A user token counts as issued with a payload if it is no older than this when the report comes: Xumm repeats the
-token of a returning user in every webhook, and its retries end after 21 minutes."""
+token of a returning user in every webhook, and its retries end after some 22 minutes."""
 
 STATUS_FACTS: Final[dict[str, Facts]] = {
     "opened": Fact.OPENED,

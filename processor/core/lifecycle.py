@@ -40,8 +40,9 @@ from schemas.events import ResolveName, SignName
 
 DEADLINE_SLACK: Final = timedelta(seconds=30)
 """How long after an expiry the payload is looked up, so that Xumm's clock may differ from ours."""
-WEBHOOK_PATIENCE: Final = timedelta(minutes=21)
-"""How long Xumm goes on trying to deliver a webhook: 10, 10 or 60, 600 and 600 seconds between five attempts."""
+WEBHOOK_PATIENCE: Final = timedelta(minutes=23)
+"""How long Xumm goes on trying to deliver a webhook: 10, 60, 600 and 600 seconds between five attempts, for each of
+which it waits up to 15 seconds."""
 UNTOLD_EXPIRY: Final = timedelta(hours=4)
 """When a payload is looked up of which even Xumm's API does not tell when it expires: Xumm's default for that."""
 LONGEST_LOOK: Final = timedelta(hours=1)
