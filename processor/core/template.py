@@ -5,6 +5,7 @@ What is checked is what must never be wrong, and what makes a wallet refuse: the
 Source: https://xrpl.org/docs/references/protocol/transactions/types
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
@@ -36,6 +37,8 @@ MAX_VALUES: Final = 512
 MAX_TEXT: Final = 4096
 MAX_SIGNED_TEXT: Final = 32 * 1024
 """Of a blob that holds somebody's signature for a batch of eight transactions."""
+MAX_BLOB: Final = 1500
+"""Characters of JSON that Xumm carries along."""
 MAX_NAME: Final = 64
 MAX_FAULTS: Final = 10
 _MAX_INTEGER: Final = 2**32
@@ -87,9 +90,16 @@ def faults_in(template: Mapping[str, Any]) -> tuple[Fault, ...]:
 
 def faults_in_blob(blob: Mapping[str, Any] | None) -> tuple[Fault, ...]:
     """What is wrong with what is to be carried along: secrets, depth, size, and numbers that others cannot read."""
-    room = _Room()
-    faults = [] if blob is None else _carried(blob, "blob", room, 1)
-    return tuple(islice(faults, MAX_FAULTS))
+    if blob is None:
+        return ()
+    faults = tuple(islice(_carried(blob, "blob", _Room(), 1), MAX_FAULTS))
+    return faults or ((Fault("blob", "too_large"),) if _length(blob) > MAX_BLOB else ())
+
+
+def _length(blob: Mapping[str, Any]) -> int:
+    """As Xumm counts: characters of JavaScript, where one beyond U+FFFF is two."""
+    text = json.dumps(blob, ensure_ascii=False, separators=(",", ":"))
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _carried(value: Any, place: str, room: "_Room", depth: int) -> Iterator[Fault]:

@@ -117,6 +117,12 @@ def test_bounds() -> None:
     assert faults_in_blob({"a": [1] * 1000}) == (Fault("blob", "too_large"),)
 
 
+@pytest.mark.parametrize(("text", "faults"), [("x" * 1492, ()), ("x" * 1493, (Fault("blob", "too_large"),))])
+def test_longest_blob(text: str, faults: tuple[Fault, ...]) -> None:
+    """Xumm takes 1,500 characters of JSON."""
+    assert faults_in_blob({"a": text}) == faults
+
+
 @pytest.mark.parametrize(
     ("blob", "faulty"),
     [
