@@ -24,7 +24,7 @@ from processor.core.custom_meta import carry
 from processor.core.digest import digest_of
 from processor.core.errors import Denied, LookupFailed, NotFound, StoreError, Unavailable
 from processor.core.report import RequestReport
-from processor.core.return_url import Target, built
+from processor.core.return_url import STATE_BYTES, Target, built
 from processor.logs import sampled_log
 from processor.problem import Problem
 from processor.store.entry import Recorded, Reported
@@ -37,7 +37,6 @@ HOLD: Final = timedelta(seconds=90)
 """Longer than asking Xumm can take: about the token, for the payload, and for what was made; 20 s each."""
 UNSURE: Final = timedelta(seconds=30)
 """How long nobody tries again what Xumm may have done, while it may still be at it."""
-_SECRET_BYTES: Final = 32
 _IDENTIFIER_BYTES: Final = 16
 Made = TypeVar("Made", bound=BaseModel)
 
@@ -144,7 +143,7 @@ class SignRequests:
 
     async def create(self, wish: Wish, answer: Callable[[Standing], BaseModel]) -> tuple[bytes, bool]:
         """Make it once. The answer as JSON, and whether it was made now and not before."""
-        state = secrets.token_urlsafe(_SECRET_BYTES) if wish.asked.return_urls else None
+        state = secrets.token_urlsafe(STATE_BYTES) if wish.asked.return_urls else None
         reservation = await self._store.reserve(self._draft(wish, state), HOLD)
         request = reservation.request
         if reservation.outcome == "done" and request is not None and request.answer is not None:

@@ -11,7 +11,13 @@ import re
 from collections.abc import Collection
 from typing import Final, Literal
 
-MAX_URL: Final = 512
+from schemas.base64url import encoded
+
+MAX_URL: Final = 250
+"""Characters that Xumm takes, with all that is added."""
+MAX_LINK: Final = 512
+STATE_BYTES: Final = 32
+"""Of chance in a ``state``, which is written in base64url."""
 TAGS: Final = {"id": "{id}", "cid": "{cid}", "txid": "{txid}"}
 """Parameter to the tag that Xumm replaces."""
 Target = Literal["app", "web"]
@@ -51,12 +57,12 @@ def fault_of(url: str) -> str | None:
 
     ``https://host/…``, ``yourapp://…``, or, with one slash, ``com.example.app:/…`` (RFC 8252, section 7.1).
     """
-    if not url or len(url) > MAX_URL or not _PLAIN.fullmatch(url):
-        return "must be a plain address of at most 512 ASCII characters, without query or fragment"
+    if not url or len(url) > _MAX_REGISTERED or not _PLAIN.fullmatch(url):
+        return f"must be a plain address of at most {_MAX_REGISTERED} ASCII characters, without query or fragment"
     scheme, slash, rest = url.partition(":/")
     place = rest.removeprefix("/")
     if not slash or not _SCHEME.fullmatch(scheme) or not place or place.startswith("/"):
-        return "must begin with a scheme in small letters and ://, and name a place"
+        return "must begin with a scheme in small letters and :// or :/, and name a place"
     if scheme in _FOREIGN:
         return f"must not be {scheme}: use a scheme of your own, or https"
     if "@" in place or "\\" in place:
@@ -72,7 +78,7 @@ def link_fault_of(link: str) -> str | None:
     A link may have a query, and may be of this machine, for desktops.
     """
     found = _LINK.fullmatch(link)
-    if found is None or len(link) > MAX_URL or found["scheme"] in _FOREIGN - {"http"}:
+    if found is None or len(link) > MAX_LINK or found["scheme"] in _FOREIGN - {"http"}:
         return "must be a link such as https://host/path, yourapp://in or com.example.app:/in, without user or fragment"
     if found["scheme"] in {"https", "http"} and found["host"] is None:
         return "must name a host"
@@ -90,6 +96,9 @@ def built(url: str, state: str) -> str:
     """The address for Xumm: a registered ``url``, with ``state`` and the tags."""
     query = "&".join(f"{name}={value}" for name, value in {"state": state, **TAGS}.items())
     return f"{url}?{query}"
+
+
+_MAX_REGISTERED: Final = MAX_URL - len(built("", encoded(bytes(STATE_BYTES))))
 
 
 def _is_host(rest: str) -> bool:

@@ -1,10 +1,12 @@
 """Where users may be sent back to."""
 
+import secrets
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.core.return_url import built, fault_of, is_registered
+from processor.core.return_url import STATE_BYTES, built, fault_of, is_registered
 
 REGISTERED = ("shopapp://signed", "https://app.example.com/signed")
 
@@ -17,6 +19,7 @@ REGISTERED = ("shopapp://signed", "https://app.example.com/signed")
         "com.example.app:/oauth2redirect",
         "shopapp:/signed/x",
         "https://app.example.com/",
+        "shopapp://" + "x" * 160,
     ],
 )
 def test_own_addresses(url: str) -> None:
@@ -57,7 +60,7 @@ def test_own_addresses(url: str) -> None:
         "data:/text",
         "xaman:/x",
         "shopapp://x\n",
-        "shopapp://" + "x" * 512,
+        "shopapp://" + "x" * 161,
     ],
 )
 def test_what_nobody_can_register(url: str) -> None:
@@ -71,6 +74,14 @@ def test_only_what_is_registered(url: str) -> None:
     """Nothing else passes, however alike."""
     assert is_registered(url, REGISTERED) == (url in REGISTERED)
     assert not is_registered(REGISTERED[1] + url, REGISTERED) or url == ""
+
+
+@given(st.integers(1, 300))
+def test_xumm_takes_what_is_registered(length: int) -> None:
+    """With state and tags no address is longer than the 250 characters that Xumm takes."""
+    url = "shopapp://" + "x" * length
+
+    assert (fault_of(url) is None) == (len(built(url, secrets.token_urlsafe(STATE_BYTES))) <= 250)
 
 
 def test_built() -> None:
