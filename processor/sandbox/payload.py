@@ -28,6 +28,7 @@ TRANSITIONS: Final[dict[tuple[Situation, Action], Situation]] = {
     ("opened", "sign"): "signed",
     ("opened", "reject"): "rejected",
     ("expired", "expire"): "expired",
+    ("opened_expired", "open"): "opened_expired",
     ("opened_expired", "expire"): "opened_expired",
     ("opened_expired", "sign"): "signed",
     ("opened_expired", "reject"): "rejected",

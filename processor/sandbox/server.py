@@ -39,7 +39,7 @@ from processor.sandbox.rest import PREFIX, RestApi
 from processor.sandbox.sender import Sender, Timing
 from processor.sandbox.signing import Place, Signed, Signing, Wallets
 from processor.sandbox.state import Cancellation, Payloads
-from processor.sandbox.status import DISPATCHED, FETCHED, KEEPALIVE, PRE_SIGNED, StatusSockets
+from processor.sandbox.status import DISPATCHED, FETCHED, KEEPALIVE, OPENED, PRE_SIGNED, StatusSockets
 from processor.sandbox.tokens import UserTokens
 from processor.sandbox.wallet import transaction_id
 from processor.sandbox.webhooks import Webhooks
@@ -172,7 +172,9 @@ class Sandbox:
 
     def open(self, uuid: str, *, by_deeplink: bool = False) -> Payload:
         """The user has it on screen. Raises `UnknownPayloadError`, `IllegalActionError`."""
-        return self.payloads.open(uuid, by_deeplink=by_deeplink)
+        payload = self.payloads.open(uuid, by_deeplink=by_deeplink)
+        self.statuses.tell(uuid, OPENED)
+        return payload
 
     def sign(self, uuid: str, **how: Any) -> Payload:
         """The user signs, having opened it first if need be; messages, transaction and webhook go their ways.
@@ -261,7 +263,7 @@ class Sandbox:
 
     def _on_screen(self, uuid: str) -> Payload:
         payload = self.payloads.get(uuid)
-        return payload if payload.opened else self.payloads.open(uuid)
+        return payload if payload.opened else self.open(uuid)
 
     def _sign(self, payload: Payload, how: Signing) -> Signed:
         ledger = self.ledgers[how.network or self.settings.network]

@@ -1,4 +1,4 @@
-"""The status socket of a payload, ``/sign/<uuid>``: what Xumm says of it while it happens. Nothing is said twice.
+"""The status socket of a payload, ``/sign/<uuid>``: what Xumm says of it while it happens. Nothing is replayed.
 
 Source: https://docs.xumm.dev/concepts/payloads-sign-requests/status-updates/websocket
 """
@@ -20,6 +20,8 @@ from processor.sandbox.state import Payloads, UnknownPayloadError
 from processor.sandbox.views import Json, resolved
 
 KEEPALIVE: Final = timedelta(seconds=15)
+OPENED: Final[Json] = {"opened": True}
+"""Said with each look of the wallet at the payload."""
 PRE_SIGNED: Final[Json] = {"pre_signed": True}
 DISPATCHED: Final[Json] = {"dispatched": True}
 FETCHED: Final[Json] = {"devapp_fetched": True}
@@ -28,7 +30,6 @@ NO_PAYLOAD: Final[Json] = {"message": "No such payload"}
 """What is said of an unknown payload, in some words or other, before the socket is closed."""
 
 SAID_ON: Final[Mapping[Situation, Callable[[Payload], Json]]] = {
-    "opened": lambda _: {"opened": True},
     "expired": lambda _: {"expired": True},
     "opened_expired": lambda _: {"expired": True},
     "signed": resolved,

@@ -14,16 +14,19 @@ from processor.core.application import Application, Secret
 from processor.core.delivery import Delivery, Refusal, authenticate
 from processor.core.errors import Denied, NormalizeError, NotFound, Unavailable
 from processor.core.evidence import SnapshotOutcome
+from processor.core.knowledge import FRESH_TOKEN
+from processor.core.lifecycle import WEBHOOK_PATIENCE
 from processor.core.normalize import ledger_report, snapshot_report, status_report, webhook_report
 from processor.core.signature import key_of
 from processor.core.signature import sign as product_sign
 from processor.ledger import LedgerNodes, Lifetime
+from processor.sandbox.attempt import ANSWER_WITHIN, LAST_ATTEMPT, RETRY_AFTER
 from processor.sandbox.attempt import sign as sandbox_sign
 from processor.sandbox.javascript import stringify
 from processor.sandbox.limits import Limits
 from processor.sandbox.payload import Payload, Situation
 from processor.sandbox.server import Sandbox, SandboxSettings
-from processor.sandbox.status import DISPATCHED, FETCHED, NO_PAYLOAD, PONG, PRE_SIGNED, SAID_ON
+from processor.sandbox.status import DISPATCHED, FETCHED, NO_PAYLOAD, OPENED, PONG, PRE_SIGNED, SAID_ON
 from processor.sandbox.trigger import Kind, Target, trigger
 from processor.sandbox.views import fetched, webhook_body
 from processor.xumm import Credentials, XummApi
@@ -50,6 +53,13 @@ def test_both_sign_alike(secret: str, timestamp: str, body: bytes) -> None:
     """Whatever the secret, the time and the bytes."""
 
     assert sandbox_sign(secret, timestamp, body) == product_sign(key_of(secret), timestamp, body)
+
+
+def test_fifth_attempt_is_waited_for() -> None:
+    """A webhook is not given up before the sender has, however slowly each attempt is answered."""
+    last = sum(RETRY_AFTER, timedelta()) + LAST_ATTEMPT * ANSWER_WITHIN
+
+    assert last <= WEBHOOK_PATIENCE < FRESH_TOKEN
 
 
 def cancel(sandbox: Sandbox, uuid: str) -> None:
@@ -130,7 +140,7 @@ MESSAGES: list[tuple[Callable[[Payload], dict[str, Any]], str | None]] = [
     (lambda _: FETCHED, None),
     (lambda _: {"expires_in_seconds": 54}, "alive"),
     (lambda _: {"expires_in_seconds": -5}, "alive"),
-    (SAID_ON["opened"], "opened"),
+    (lambda _: OPENED, "opened"),
     (lambda _: PRE_SIGNED, "pre_signed"),
     (lambda _: DISPATCHED, "dispatched"),
     (SAID_ON["expired"], "expired"),
@@ -169,8 +179,8 @@ def test_the_resolved_message_says_what_the_webhook_says(
 
 
 def test_both_know_which_situations_a_socket_tells() -> None:
-    """Every situation that a payload can come into is told, but for being cancelled."""
-    assert {"waiting", "cancelled", "opened_cancelled"} == set(get_args(Situation)) - set(SAID_ON)
+    """Every situation that a payload can come into is told, but for being cancelled; being opened, with each look."""
+    assert {"waiting", "opened", "cancelled", "opened_cancelled"} == set(get_args(Situation)) - set(SAID_ON)
 
 
 @pytest.mark.parametrize("network", ["MAINNET", "XAHAU"])

@@ -106,6 +106,16 @@ async def test_signing_is_told_step_by_step(world: World, payload: Payload, list
     ] == await listener.hear(4)
 
 
+async def test_each_look_is_told(world: World, payload: Payload, listener: Listener) -> None:
+    """Whoever opens it once more has it on screen once more, also when its time is over."""
+    world.sandbox.open(payload.uuid)
+    world.sandbox.open(payload.uuid)
+    world.sandbox.expire(payload.uuid)
+    world.sandbox.open(payload.uuid)
+
+    assert [{"opened": True}, {"opened": True}, {"expired": True}, {"opened": True}] == await listener.hear(4)
+
+
 async def test_signing_in_is_never_dispatched(world: World) -> None:
     """A pseudo transaction is submitted nowhere, and has no txid to tell."""
     payload = world.sandbox.create(SIGN_IN)
