@@ -12,8 +12,8 @@ from typing import Any, Final
 from processor.core.errors import Denied, LookupFailed, NotFound, Unavailable
 from processor.outbound import Answer
 
-BAD_CREDENTIALS: Final = 813
-"""Xumm's error code; which status comes with it is documented nowhere."""
+BAD_CREDENTIALS: Final = frozenset({813, 814})
+"""Xumm's error codes; which status comes with them is documented nowhere."""
 
 _DENIED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -29,7 +29,7 @@ def refusal(answer: Answer, now: datetime) -> LookupFailed | None:  # noqa: PLR0
         return Denied(f"{said}, a redirect, which is not followed: check the address of the API")
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return Unavailable(said, retry_after=answer.retry_after(now), untouched=True)
-    if status in _DENIED or code == BAD_CREDENTIALS:
+    if status in _DENIED or code in BAD_CREDENTIALS:
         return Denied(said)
     if HTTPStatus.NOT_FOUND in (status, code):
         return NotFound(said)

@@ -33,7 +33,7 @@ class SignData(Tolerant):
     """By whom it was made, if through this service: ``service:<name of its key>``, ``user:<account>`` or ``sign-in``.
     What a user asked for is no order of yours, whatever its identifier, instruction and blob say."""
     custom_meta: CustomMeta | None = None
-    """None while unknown: a status message carries none."""
+    """None while unknown: of the messages on a status socket only the last carries it, which tells the answer."""
 
 
 class SignedData(SignData):

@@ -23,11 +23,13 @@ class Status(BaseModel):
     expires_in_seconds: Annotated[int | None, NothingIsNone] = None
     """Negative: expired that long ago. Sent on connecting and every 15 s."""
     opened: StrictBool | None = None
+    """Comes with every look of the wallet, also after the expiry."""
     devapp_fetched: StrictBool | None = None
     """Somebody fetched the payload by API: no news."""
     pre_signed: StrictBool | None = None
     dispatched: StrictBool | None = None
     expired: StrictBool | None = None
+    """It cannot be opened any more; one that was opened can still be answered."""
     signed: StrictBool | None = None
     """Set on the message that resolves the payload."""
     payload_uuidv4: Uuid | None = None

@@ -157,6 +157,7 @@ async def test_payload_is_only_asked_for_by_uuid() -> None:
         (403, 0, Denied),
         (400, 813, Denied),
         (500, 813, Denied),
+        (500, 814, Denied),
         (400, 602, Denied),
         (408, 0, Unavailable),
         (429, 429, Unavailable),

@@ -57,7 +57,8 @@ class Snapshot:
     submit: bool
     """Whether the wallet was to submit the transaction."""
     account: str | None = None
-    """Who signed: of several signers the one whom the payload was for. Never None if the outcome is ``signed``."""
+    """Who signed, of several signers the one whom the API names; as long as that is not proven, the account that the
+    transaction is said to act for. Never None if the outcome is ``signed``."""
     txid: str | None = None
     signature: Signature | None = None
     """None unless the outcome is ``signed`` and the signature proven."""

@@ -2,7 +2,8 @@
 
 An address is taken if it is, character by character, one that the operator registered. Nothing is normalized: what
 differs only in how it is written is another address. To it come a one-time ``state``, and the tags that Xumm replaces.
-A return is a hint and never a proof: who returns is told what is known, whatever the address claims.
+A return is a hint and never a proof: who returns is told what is known, whatever the address claims. Xumm opens the
+address after a signature alone, and never after a rejection.
 
 Source: https://docs.xumm.dev/concepts/payloads-sign-requests/payload-return-url
 """

@@ -25,7 +25,7 @@ ABSENT_LIMIT: Final = 5
 RECONNECT: Final = Backoff(first=timedelta(seconds=1), cap=timedelta(minutes=5))
 LATE_AFTER: Final = timedelta(seconds=10)
 """How long after a payload became known its first socket counts as late, and the payload is worth a look: users open a
-push within seconds, and a socket repeats nothing. In good order one opens within a second, which costs no look."""
+push within seconds, and a socket replays nothing. In good order one opens within a second, which costs no look."""
 EXPIRY_SLACK: Final = timedelta(seconds=60)
 """How long after its expiry a payload that nobody opened is still watched, so that clocks may differ."""
 

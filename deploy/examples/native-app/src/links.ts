@@ -1,4 +1,5 @@
-// Links out of the app and back. What comes back is a hint and never a proof: any app can open one.
+// Links out of the app and back. What comes back is a hint and never a proof: any app can open one. None comes after a
+// rejection.
 
 import type { Client } from "./client";
 import type { SignRequestStatus } from "./contract";
