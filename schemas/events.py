@@ -131,7 +131,7 @@ class SignCancelled(CloudEvent):
 
 
 class SignTokenIssued(CloudEvent):
-    """Xumm issued a user token with this payload: later payloads can be pushed to this user."""
+    """Xumm issued or renewed a user token with this payload: later payloads can be pushed to this user."""
 
     type: Literal["xumm.sign.token_issued"] = "xumm.sign.token_issued"
     dataschema: Literal["urn:xumm-processor:sign.token_issued:1"] = "urn:xumm-processor:sign.token_issued:1"
@@ -139,7 +139,9 @@ class SignTokenIssued(CloudEvent):
 
 
 class ResolveSigned(CloudEvent):
-    """Signed, and never meant for the ledger: a SignIn, or a payload with ``submit: false``."""
+    """Signed, and never submitted by the wallet: a SignIn, a claim on a payment channel, a payload with
+    ``submit: false``, or one signature of several.
+    """
 
     type: Literal["xumm.resolve.signed"] = "xumm.resolve.signed"
     dataschema: Literal["urn:xumm-processor:resolve.signed:1"] = "urn:xumm-processor:resolve.signed:1"

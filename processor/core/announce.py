@@ -4,7 +4,7 @@ The models in ``schemas/events.py`` are the contract. A sign event is written ou
 checked on its way in; a resolve event, which money depends on, is held against its model before it may leave.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
 
@@ -29,6 +29,7 @@ from processor.core.report import (
     WebhookReport,
 )
 from processor.core.state import PayloadState
+from processor.core.user_token import TOKEN_LIFE
 from schemas.data import Origin
 from schemas.events import MODELS, ResolveName, SignName, parse_event, sequence_text
 from schemas.topology import routing_key
@@ -45,8 +46,6 @@ _ORIGINS: Final[dict[type[Any], Origin]] = {
     FlagsReleased: "deadline",
 }
 _DATASCHEMAS: Final = {name: model.model_fields["dataschema"].default for name, model in MODELS.items()}
-TOKEN_LIFE: Final = timedelta(days=30)
-"""How long a user token stays valid after the last signature made with it."""
 
 
 class EncodedEvent(NamedTuple):

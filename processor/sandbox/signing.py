@@ -169,7 +169,7 @@ def _approvals(batch: Json) -> list[Json]:
 
 
 def _last_ledger(asked: int | None, validated_index: int) -> int:
-    """Relative if it is low, and never before the wallet's own."""
+    """Relative if it is low; any other is never before the wallet's own."""
     if asked is not None and asked < _RELATIVE_BELOW:
         return validated_index + asked
     return max(asked or 0, validated_index + LEDGERS_TO_LIVE)
