@@ -40,7 +40,7 @@ class ApplicationSettings(Section):
     """How long a payload that was opened in time may still be signed after it expired."""
     return_urls: ReturnUrls = ()
     """Where users may be sent back to after signing: ``yourapp://signed``, ``com.example.app:/signed`` or
-    ``https://app.example.com/signed``."""
+    ``https://app.example.com/signed``; at most 170 characters."""
     apple_app_ids: AppleApps = ()
     """Apps that may open this host's links on iOS: team id, dot, bundle id."""
     android_package: AndroidPackage = None

@@ -107,6 +107,17 @@ STORIES: dict[str, tuple[list[Report], list[str]]] = {
         ["sign.signed", "resolve.signed"],
     ),
     "a rejection": ([webhook(signed=False), snapshot("rejected")], ["sign.rejected", "resolve.rejected"]),
+    "a rejection that renews the user token": (
+        [
+            webhook(signed=False, token=Token(value="6f2c1d2e-7f0c-4b1e-9d53-3a6d5a0c9a41", issued_at=NOW)),
+            snapshot("rejected"),
+        ],
+        ["sign.rejected", "sign.token_issued", "resolve.rejected"],
+    ),
+    "another look after the expiry": (
+        [status("opened"), status("expired"), status("opened")],
+        ["sign.opened", "sign.expired"],
+    ),
     "a cancellation": (
         [request("created"), request("cancelled"), snapshot("cancelled"), snapshot("cancelled", at=LOOKED_AGAIN)],
         ["sign.created", "sign.cancelled", "resolve.cancelled"],
