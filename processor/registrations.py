@@ -21,7 +21,7 @@ from yarl import URL
 
 from processor.core.retry import CONNECT
 from processor.publisher.copies import carriable
-from processor.publisher.receiving import SanitizedConnection
+from processor.publisher.receiving import SanitizedConnection, returns_in
 from processor.registry import Backlog, Registry, UnknownApplication
 from schemas.commands import WatchCommand
 from schemas.topology import (
@@ -238,8 +238,8 @@ class _Senseless(Exception):
 
 def _command_in(message: AbstractIncomingMessage) -> WatchCommand:
     """Raises `_Senseless`."""
-    times = message.headers.get("x-delivery-count")
-    if isinstance(times, int) and times >= MAX_DELIVERIES:
+    times = returns_in(message.headers, redelivered=bool(message.redelivered))
+    if times >= MAX_DELIVERIES:
         raise _Senseless(f"it came {times} times without being settled")
     if len(message.body) > _MAX_BODY:
         raise _Senseless(f"the body is longer than {_MAX_BODY} bytes")

@@ -12,12 +12,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import structlog
 
 from processor.core.application import Application
-from processor.core.errors import LookupFailed, NormalizeError, StoreError
+from processor.core.errors import LookupFailed, NormalizeError, StoreError, StoreUnavailable
 from processor.core.evidence import Snapshot
 from processor.core.normalize import snapshot_report
 from processor.core.report import DeadlinePassed, LedgerReport, LookupAbandoned, Report, SnapshotReport
@@ -25,6 +25,8 @@ from processor.core.retry import LOOKUP, RetryDecision, decide_lookup
 from processor.core.settlement import Check, Fetch, next_step
 from processor.core.state import ENDED, PayloadState, names_of
 from processor.store.entry import Claim, DueTask, Lane, Recorded, Reported, TaskKind
+
+Told = TypeVar("Told", DeadlinePassed, LookupAbandoned)
 
 log = structlog.get_logger()
 
@@ -37,6 +39,10 @@ class TaskStore(Protocol):
 
         Nobody else gets them meanwhile.
         """
+        ...
+
+    async def disown_tasks(self, kinds: Collection[TaskKind], but: Collection[int]) -> None:
+        """Free what is leased to this process of these kinds, but for those with the numbers ``but``."""
         ...
 
     async def orphaned_tasks(self, apps: Collection[str]) -> Mapping[str, int]:
@@ -112,8 +118,10 @@ class Tasks:
         self._applications = applications
         self._clock = clock
         self._places = places
+        self._kinds = kinds
         self._lanes: Sequence[Lane] = [(app, kind) for app in applications for kind in kinds]
-        self._taken: Counter[Lane] = Counter()
+        self._in_hand: dict[Future[None], DueTask] = {}
+        self._disown_at: datetime | None = None
         self._provers = ThreadPoolExecutor(_PROVERS, thread_name_prefix="proof")
         self._wake = asyncio.Event()
         self.on_task: Callable[[], None] = self.wake
@@ -127,36 +135,41 @@ class Tasks:
         """Run tasks until cancelled. A task that is cut off is claimed again when its lease has run out."""
         await self._tell_orphans()
         with self._provers:
-            await self._run_due()
-
-    async def _run_due(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            while True:
-                self._wake.clear()
-                claim = await self._claim()
-                for task in claim.tasks:
-                    self._begin(group, task)
-                await self._pause(claim.next_due_at)
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    self._wake.clear()
+                    claim = await self._claim()
+                    for task in claim.tasks:
+                        self._begin(group, task)
+                    await self._pause(claim.next_due_at)
 
     async def _claim(self) -> Claim:
-        rooms = {lane: room for lane in self._lanes if (room := self._places - self._taken[lane]) > 0}
+        taken = Counter((task.state.app, task.kind) for task in self._in_hand.values())
+        rooms = {lane: room for lane in self._lanes if (room := self._places - taken[lane]) > 0}
         if not rooms:
             return Claim([], None)
         try:
+            if self._disown_at is not None and self._disown_at <= self._clock():
+                self._disown_at = None
+                await self._store.disown_tasks(self._kinds, [task.id for task in self._in_hand.values()])
             return await self._store.claim_tasks(rooms)
         except StoreError as error:
+            self._doubt()  # it may have been committed after all
             log.error("task.unclaimable", error=str(error))
             return Claim([], None)
 
     def _begin(self, group: asyncio.TaskGroup, task: DueTask) -> None:
-        lane = (task.state.app, task.kind)
-        self._taken[lane] += 1
         work = group.create_task(self._run(task), name=f"task-{task.kind}")
-        work.add_done_callback(lambda _: self._end(lane))
+        self._in_hand[work] = task
+        work.add_done_callback(self._end)
 
-    def _end(self, lane: Lane) -> None:
-        self._taken[lane] -= 1
+    def _end(self, work: "Future[None]") -> None:
+        del self._in_hand[work]
         self.wake()
+
+    def _doubt(self) -> None:
+        """Something may be leased to this process that is in nobody's hand."""
+        self._disown_at = self._disown_at or self._clock() + _LONGEST_PAUSE
 
     async def _pause(self, next_due_at: datetime | None) -> None:
         """Until a task is due, a place is free, or somebody says so."""
@@ -185,6 +198,8 @@ class Tasks:
                 await self._attempt(task)
             except StoreError as error:
                 log.error("task.unrecorded", error=str(error))
+                if isinstance(error, StoreUnavailable):
+                    self._doubt()
 
     async def _attempt(self, task: DueTask) -> None:
         application = self._applications[task.state.app]
@@ -221,9 +236,11 @@ class Tasks:
             case "check":
                 return await self._sources.transactions.transaction(application, state)
             case "deadline":
-                return DeadlinePassed(
-                    app=state.app, application=state.application, payload=state.payload, at=self._clock()
-                )
+                return self._told(DeadlinePassed, task)
+
+    def _told(self, kind: type[Told], task: DueTask) -> Told:
+        state = task.state
+        return kind(app=state.app, application=state.application, payload=state.payload, at=self._clock())
 
     async def _record(self, report: Report, application: Application) -> Recorded:
         recorded = await self._store.record(Reported(report=report, policy=application.policy))
@@ -245,12 +262,8 @@ class Tasks:
             await self._store.reschedule_task(task, decision.delay)
             self.wake()
             return
-        state = task.state
         log.error("task.abandoned", attempts=task.attempts, hint="no outcome will be published; somebody should look")
-        abandoned = LookupAbandoned(
-            app=state.app, application=state.application, payload=state.payload, at=self._clock()
-        )
-        await self._record(abandoned, application)
+        await self._record(self._told(LookupAbandoned, task), application)
         await self._store.finish_task(task)
 
 
@@ -262,11 +275,10 @@ _PROVERS: Final = 2
 def _is_forestalled(task: DueTask, application: Application) -> bool:
     """Whether the payload needs no lookup any more, or the ledger's word alone."""
     state = task.state
-    fetches = task.kind in {"fetch", "poll"}
     return (
         state.resolved is not None
         or bool(state.flags)
-        or (fetches and isinstance(next_step(state, application.policy), Check))
+        or (task.kind in {"fetch", "poll"} and isinstance(next_step(state, application.policy), Check))
     )
 
 
@@ -277,16 +289,10 @@ def _tell_doubt(snapshot: Snapshot) -> None:
 
 def _settled(task: DueTask, recorded: Recorded) -> bool:
     """Whether the payload no longer needs this lookup."""
+    if task.kind == "deadline" or (task.kind == "poll" and _is_claimed(recorded)):
+        return True
     step = recorded.transition and recorded.transition.step
-    match task.kind:
-        case "fetch":
-            return not isinstance(step, Fetch)
-        case "check":
-            return not isinstance(step, Check)
-        case "poll":
-            return not isinstance(step, Fetch) or _is_claimed(recorded)
-        case "deadline":
-            return True
+    return not isinstance(step, Check if task.kind == "check" else Fetch)
 
 
 def _is_claimed(recorded: Recorded) -> bool:

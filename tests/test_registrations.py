@@ -298,6 +298,20 @@ async def test_command_that_is_never_settled_is_put_aside(
     assert [f"it came {MAX_DELIVERIES} times without being settled"] == reasons
 
 
+async def test_count_that_came_with_a_command(tmp_path: Path, amqp_url: str, channel: AbstractChannel) -> None:
+    """What comes for the first time is taken, whatever count stands in it: it may come from another queue."""
+    await declare(channel)
+    body = json.dumps(COMMAND).encode()
+    moved = aio_pika.Message(body, headers={"x-delivery-count": 2 * MAX_DELIVERIES})
+    await channel.default_exchange.publish(moved, WATCHES)
+    async with consuming(tmp_path, amqp_url) as writer:
+        await until(lambda: _reaches(writer, 1))
+        await until(lambda: _is_ready(channel, 0))
+    dead = await ready(channel, DEAD)
+
+    assert dead == 0
+
+
 async def _gets(queue: AbstractQueue) -> bool:
     return await queue.get(fail=False) is not None
 

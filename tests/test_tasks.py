@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -13,11 +13,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from processor.core.application import Application
-from processor.core.errors import LookupFailed, NotFound, Unavailable
+from processor.core.errors import LookupFailed, NotFound, StoreUnavailable, Unavailable
 from processor.core.proof import transaction_id
 from processor.core.report import LedgerReport, LookupDue, Report, SnapshotReport
 from processor.core.state import Flag, PayloadState
-from processor.store.entry import Reported
+from processor.store.entry import Claim, DueTask, Lane, Recorded, Reported
 from processor.store.facade import StoredTasks
 from processor.store.store import Store
 from processor.store.writer import Writer
@@ -79,12 +79,39 @@ class Nodes:
         return report
 
 
+class SlowStore(StoredTasks):
+    """Commits what it is given, and then says, once for each call in ``slow``, that it took too long."""
+
+    def __init__(self, writer: Writer, time: Time) -> None:
+        super().__init__(writer, instance="one", clock=time.now)
+        self.slow: set[str] = set()
+
+    async def claim_tasks(self, rooms: Mapping[Lane, int]) -> Claim:
+        claim = await super().claim_tasks(rooms)
+        if claim.tasks:
+            self._tell_slow("claim")
+        return claim
+
+    async def finish_task(self, task: DueTask) -> None:
+        self._tell_slow("finish")
+        await super().finish_task(task)
+
+    def record(self, entry: Reported) -> "asyncio.Future[Recorded]":
+        self._tell_slow("record")
+        return super().record(entry)
+
+    def _tell_slow(self, call: str) -> None:
+        if call in self.slow:
+            self.slow.remove(call)
+            raise StoreUnavailable("the database did not commit within 10 s", "slow")
+
+
 class Runner:
     """Both lanes of lookups over one store, whose clock the test has in hand."""
 
     def __init__(self, writer: Writer, time: Time) -> None:
         self.writer, self.time, self.xumm, self.events = writer, time, Xumm(), list[str]()
-        store = StoredTasks(writer, instance="one", clock=time.now)
+        self.store = store = SlowStore(writer, time)
         sources = Sources(payloads=self.xumm, transactions=Nodes())
         self.lanes = [
             Tasks(store, sources, {"shop": SHOPPER}, clock=time.now, kinds=kinds) for kinds in (CLAIMED, UNCLAIMED)
@@ -160,6 +187,20 @@ async def test_look_finds_what_was_missed(runner: Runner) -> None:
     await until(lambda: "xumm.resolve.signed" in runner.events)
     assert runner.events == ["xumm.sign.signed", "xumm.resolve.signed"]
     assert runner.xumm.asked == [False]
+
+
+@pytest.mark.parametrize("call", ["claim", "record", "finish"])
+async def test_store_that_was_slow_keeps_no_task(runner: Runner, call: str) -> None:
+    """What is leased to this process and in nobody's hand is taken up when the store is well, not after the lease."""
+    runner.xumm.says = SIGNED
+    runner.store.slow.add(call)
+    await runner.report(due())
+    await until(lambda: not runner.store.slow)
+    await runner.advance(seconds=10)
+
+    await until(lambda: "xumm.resolve.signed" in runner.events)
+    await until(lambda: _is(runner.tasks, 0))
+    assert runner.events == ["xumm.sign.signed", "xumm.resolve.signed"]
 
 
 async def test_lookup_that_another_one_forestalled_asks_nobody(runner: Runner) -> None:

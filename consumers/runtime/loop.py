@@ -16,7 +16,7 @@ from consumers.runtime.decoder import AnyEvent, Decoded, Undecodable, UnknownEve
 from consumers.runtime.errors import DatabaseUnavailable, DeliveryLost, Retry, SettleFailed
 from consumers.runtime.inbox import Inbox
 from consumers.runtime.reason import describe
-from consumers.runtime.source.port import Delivery, Source, returns_in
+from consumers.runtime.source.port import Delivery, Source
 from consumers.runtime.verdict import (
     MAX_ATTEMPTS,
     Done,
@@ -118,7 +118,7 @@ class Runtime:
                 await self._settle(delivery, verdict)
 
     async def _decide(self, delivery: Delivery, decoded: Decoded) -> Verdict | None:
-        if (verdict := judge_returns(returns_in(delivery.headers))) is not None:
+        if (verdict := judge_returns(delivery.returns)) is not None:
             return verdict
         match decoded:
             case Undecodable(reason=reason):

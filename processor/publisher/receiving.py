@@ -1,6 +1,7 @@
 """A connection that takes messages of anybody."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import aio_pika
@@ -61,3 +62,12 @@ class _Frames(asyncio.StreamReader):
             return first  # a protocol header of the broker, which says what versions it has
         head = first + await self._source.readexactly(HEAD.size - 1)
         return sanitized(head + await self._source.readexactly(HEAD.unpack(head)[2] + 1))
+
+
+def returns_in(headers: Mapping[str, Any], *, redelivered: bool) -> int:
+    """How often a message came before without being settled, by the broker's count; 0 if that is unknown.
+
+    In one that was not ``redelivered`` no broker has counted: it bears what its sender wrote, or another queue.
+    """
+    value = headers.get("x-delivery-count")
+    return value if redelivered and isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

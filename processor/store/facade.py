@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from processor.core.errors import StoreError
-from processor.store.entry import Claim, DueTask, Lane, OutboxMessage, Recorded, Reported, Watch
+from processor.store import tasks
+from processor.store.entry import Claim, DueTask, Lane, OutboxMessage, Recorded, Reported, TaskKind, Watch
 from processor.store.watches import WatchKey
 from processor.store.writer import Writer
 
@@ -78,6 +79,10 @@ class StoredTasks:
         """Due tasks, of each lane as many as it has room for, leased to this process for `TASK_LEASE`."""
         now = self._clock()
         return await self._writer.run(lambda store: store.claim_tasks(now, rooms, self._instance, TASK_LEASE))
+
+    async def disown_tasks(self, kinds: Collection[TaskKind], but: Collection[int]) -> None:
+        """Free what is leased to this process of these kinds, but for those with the numbers ``but``."""
+        await self._writer.run(lambda store: store.do(tasks.disown, self._instance, kinds, but))
 
     async def orphaned_tasks(self, apps: Collection[str]) -> Mapping[str, int]:
         """The applications other than ``apps`` that tasks wait for, and how many."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, update
 
-from processor.store.entry import Claim, DueTask, Lane
+from processor.store.entry import Claim, DueTask, Lane, TaskKind
 from processor.store.knowledge import STATE, state_of
 from processor.store.rows import first_of_each
 from processor.store.tables import payloads, restored, stored, tasks
@@ -64,6 +64,12 @@ def reschedule(connection: Connection, task: DueTask, due_at: datetime) -> None:
 def free(connection: Connection) -> None:
     """End the lease of every task, whoever holds it."""
     connection.execute(update(tasks).where(tasks.c.leased_until.is_not(None)).values(_FREE))
+
+
+def disown(connection: Connection, holder: str, kinds: Collection[TaskKind], but: Collection[int]) -> None:
+    """End the leases of ``holder`` on tasks of these kinds, but for those with the numbers ``but``."""
+    left = (tasks.c.holder == holder, tasks.c.kind.in_(kinds), tasks.c.id.not_in(but))
+    connection.execute(update(tasks).where(tasks.c.leased_until.is_not(None), *left).values(_FREE))
 
 
 def orphaned(connection: Connection, apps: Collection[str]) -> Mapping[str, int]:

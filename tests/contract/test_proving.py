@@ -20,7 +20,7 @@ from processor.ledger import LedgerNodes, Transactions
 from processor.sandbox.javascript import stringify
 from processor.sandbox.server import Sandbox
 from processor.sandbox.views import fetched
-from processor.store.entry import Claim, DueTask, Lane, Recorded, Reported
+from processor.store.entry import Claim, DueTask, Lane, Recorded, Reported, TaskKind
 from processor.tasks import Sources, Tasks
 from tests.sandbox.clock import FakeClock
 from tests.sandbox.world import ALICE, PAYMENT, SHOP, SIGN_IN, signature_of
@@ -43,6 +43,9 @@ class Memory:
     async def claim_tasks(self, rooms: Mapping[Lane, int]) -> Claim:
         claimed, self.due = self.due, []
         return Claim([replace(task, state=self.state) for task in claimed], None)
+
+    async def disown_tasks(self, kinds: Collection[TaskKind], but: Collection[int]) -> None:
+        """The store always answers."""
 
     async def orphaned_tasks(self, apps: Collection[str]) -> Mapping[str, int]:
         return {}

@@ -10,7 +10,7 @@ import pytest
 
 from consumers.runtime.errors import DeliveryLost
 from consumers.runtime.source.embedded import EmbeddedSource
-from consumers.runtime.source.port import Delivery, Source, returns_in
+from consumers.runtime.source.port import Delivery, Source
 from consumers.runtime.source.rabbitmq import RabbitSource
 from schemas.topology import HEADER_ATTEMPTS, HEADER_FIRST_SEEN, HEADER_QUEUE, HEADER_REASON
 from tests.consumers.broker import RETRY_TTL_MILLISECONDS, Broker, until
@@ -196,7 +196,7 @@ async def test_delivery_that_is_put_back_comes_as_if_for_the_first_time(harness:
         await source.ack(again)
 
     assert (published.id, published.body) == (again.event_id, again.body)
-    assert (False, 0, 0, False) == (again.redelivered, again.attempts, returns_in(again.headers), overdue)
+    assert (False, 0, 0, False) == (again.redelivered, again.attempts, again.returns, overdue)
 
 
 async def test_retried_delivery_returns_with_its_attempts_counted(harness: Harness) -> None:

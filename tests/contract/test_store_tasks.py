@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from processor.store import tasks
 from processor.store.entry import DueTask
 from processor.store.store import Store
 from tests.store.samples import APP, NOW, created, deadline, payload, rooms, still_open, webhook
@@ -113,6 +114,19 @@ def test_reschedule(store: Store) -> None:
     assert next_due(store) == NOW + SECOND
     (again,) = claim(store, after=SECOND)
     assert (again.attempts, again.created_at, again.id) == (2, NOW, task.id)
+
+
+def test_disown(store: Store) -> None:
+    """Of what a holder has, the rest is free at once, for itself too; what others have stays theirs."""
+    store.record([webhook(number) for number in (1, 2, 3)], NOW)
+    (others,) = claim(store, limit=1, holder="b")
+    kept, lost = claim(store)
+    store.do(tasks.disown, "a", ["fetch"], [kept.id])
+    store.do(tasks.disown, "b", ["poll"], [])
+    (again,) = claim(store)
+
+    assert (lost.id, 2) == (again.id, again.attempts)
+    assert others.id not in {kept.id, lost.id}
 
 
 def test_claim_is_fair(store: Store) -> None:

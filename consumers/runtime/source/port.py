@@ -32,6 +32,8 @@ class Delivery:
     """How often handling was tried and put off before: 0 at first."""
     first_seen_at: datetime
     """When a consumer first met the message."""
+    returns: int = 0
+    """How often it came before without being settled, as far as that is known."""
 
 
 class Source(Protocol):
@@ -90,12 +92,6 @@ def attempts_in(headers: Headers) -> int:
     """How often handling was tried, from `HEADER_ATTEMPTS`; 0 without it or if it makes no sense."""
     value = headers.get(HEADER_ATTEMPTS)
     return min(value, MOST_ATTEMPTS) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
-
-
-def returns_in(headers: Headers) -> int:
-    """How often it came before without being settled, by the broker's count; 0 if that is unknown."""
-    value = headers.get("x-delivery-count")
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def first_seen_in(headers: Headers, now: datetime) -> datetime:

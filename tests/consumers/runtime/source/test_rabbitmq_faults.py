@@ -164,6 +164,22 @@ async def test_message_that_is_never_settled_is_put_aside_with_a_reason(broker: 
     assert await effects_at_rest(sqlite_url) == []
 
 
+async def test_count_that_came_with_a_message(broker: Broker, sqlite_url: str) -> None:
+    """What comes for the first time is handled, whatever count stands in it: it may come from another queue."""
+    published = message(event("resolve.validated"))
+    moved = aio_pika.Message(published.body, headers={"x-delivery-count": 2 * MAX_DELIVERIES})
+    await broker.channel.default_exchange.publish(moved, "orders")
+    async with consuming(broker.url, sqlite_url) as consumer:
+        await until(lambda: effect_count(consumer))
+        await until(lambda: _is_empty(broker))
+
+    assert await broker.take("orders.dead") is None
+
+
+async def _is_empty(broker: Broker) -> bool:
+    return await broker.count() == 0
+
+
 async def test_suspects_are_handed_out_alone(broker: Broker) -> None:
     """What another process gave back unsettled comes one by one, after what is in hand, and before what follows."""
     other = await aio_pika.connect(broker.url)
