@@ -5,6 +5,7 @@ the sender do: 200 for all that is safely stored (news, repetition, or a body th
 what cannot be believed, 503 where a retry is wanted. A refusal says why by a ``reason`` that is part of the interface.
 """
 
+import asyncio
 import os
 from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from aiohttp import hdrs, web
 
 from processor.bodies import Bodies
 from processor.core.application import Application
-from processor.core.delivery import Delivery, Matches, Refusal, attempt_of, authenticate
+from processor.core.delivery import HEADER_PAYLOAD, Delivery, Matches, Refusal, attempt_of, authenticate
 from processor.core.errors import NormalizeError, StoreError, StoreFull
 from processor.core.normalize import named_payload, webhook_report
 from processor.core.report import Because, LookupDue, WebhookReport
@@ -31,7 +32,6 @@ from processor.problem import Problem, Reason, problem_response
 from processor.store.entry import DeliveryRecord, Quarantined, Recorded, Refused, Reported
 from schemas.text import is_uuid
 
-HEADER_PAYLOAD: Final = "x-xumm-payload"
 _LOGGED_APP_LENGTH: Final = 64
 _SLASH: Final = "the webhook URL in Xumm's console ends in a slash: take it away"
 
@@ -161,8 +161,11 @@ class Intake:
         entry = _entry(arrival, delivery)
         try:
             if isinstance(entry, Quarantined):
-                await self._look(delivery.application, delivery.body, arrival.received_at, "quarantined_webhook")
-            recorded = await self._recorder.record(entry)
+                recorded, _ = await asyncio.gather(
+                    self._recorder.record(entry), self._look(delivery.application, delivery.body, "quarantined_webhook")
+                )
+            else:
+                recorded = await self._recorder.record(entry)
         except StoreError as error:
             return problem_response(_deferred(arrival.app, error))
         if isinstance(entry, Quarantined):
@@ -173,18 +176,20 @@ class Intake:
     async def _note_stale(self, application: Application, body: bytes, arrival: "_Arrival") -> None:
         """Xumm has something to tell, and only its clock or ours is wrong: ask its API instead of believing it."""
         try:
-            await self._look(application, body, arrival.received_at, "stale_webhook")
+            await self._look(application, body, "stale_webhook")
         except StoreError as error:
             log.warning("delivery.unnoted", app=arrival.app, error=str(error))
 
-    async def _look(self, application: Application, body: bytes, at: datetime, because: Because) -> None:
+    async def _look(self, application: Application, body: bytes, because: Because) -> None:
         """Have the payload looked up that an authentic body names, if it names one. Raises `StoreError`."""
         try:
             payload = named_payload(application, body)
         except NormalizeError as error:
             log.warning("delivery.unnoted", app=application.name, error=str(error))
             return
-        report = LookupDue(app=application.name, application=application.uuid, payload=payload, at=at, because=because)
+        report = LookupDue(
+            app=application.name, application=application.uuid, payload=payload, at=self._clock(), because=because
+        )
         recorded = await self._recorder.record(Reported(report=report, policy=application.policy))
         if recorded.transition is not None and recorded.transition.tasks:
             self._on_look()
@@ -228,7 +233,8 @@ class _Arrival(NamedTuple):
 
     def record(self, verdict: str, attempt: int | None, payload: str | None) -> DeliveryRecord:
         latency_us = _microseconds_since(self.started)
-        return DeliveryRecord(self.received_at, _printable(self.app), payload, attempt, verdict, latency_us)
+        app = "".join(char if char.isprintable() else "?" for char in self.app[:_LOGGED_APP_LENGTH])
+        return DeliveryRecord(self.received_at, app, payload, attempt, verdict, latency_us)
 
 
 class Admitted(NamedTuple):
@@ -288,12 +294,6 @@ def _fields(entry: Reported, news: Recorded | None = None, seconds: float = 0.0)
 
 def _microseconds_since(started: float) -> int:
     return int((perf_counter() - started) * 1_000_000)
-
-
-def _printable(text: str) -> str:
-    if text.isprintable() and len(text) <= _LOGGED_APP_LENGTH:
-        return text
-    return "".join(char if char.isprintable() else "?" for char in text[:_LOGGED_APP_LENGTH])
 
 
 def _response(result: Result) -> web.Response:

@@ -8,7 +8,7 @@ task while it is open, and none while it waits for its next try.
 import asyncio
 from asyncio import Future
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Protocol
@@ -48,8 +48,8 @@ class WatchStore(Protocol):
         """These need no watching any more."""
         ...
 
-    async def release_watches(self) -> None:
-        """Whatever this process holds is free."""
+    async def release_watches(self, but: Collection[WatchKey] = ()) -> None:
+        """Whatever this process holds is free, but for ``but``."""
         ...
 
     def record(self, entry: Reported) -> "Future[Recorded]":
@@ -86,9 +86,7 @@ class Watcher:
         self._store = store
         self._applications = applications
         self._listener = Listener(sockets, store, timing=timing, on_task=on_task)
-        self._clock = timing.clock
-        self._time = timing.time
-        self._chance = timing.chance
+        self._clock, self._time, self._chance = timing.clock, timing.time, timing.chance
         self._pace = pace or Pace()
         self._wake = asyncio.Event()
         self._round_due = True
@@ -98,18 +96,18 @@ class Watcher:
         self._renewals: deque[tuple[float, Watched]] = deque()
         self._ended: set[WatchKey] = set()
         self._opening: set[Watched] = set()
+        self._doubtful = False
         self._counted_at = timing.time()
         self._counts: dict[str, int] = {}
 
     @property
     def counts(self) -> dict[str, int]:
         """How many payloads are watched, and how many sockets are open, being opened, or waiting for their turn."""
-        watches = self._watches.values()
         return {
-            "watched": len(watches),
-            "open": sum(watched.socket is not None for watched in watches),
+            "watched": len(self._watches),
+            "open": sum(watched.socket is not None for watched in self._watches.values()),
             "opening": len(self._opening),
-            "waiting": sum(watched.task is None for watched in watches),
+            "waiting": sum(watched.task is None for watched in self._watches.values()),
         }
 
     def wake(self) -> None:
@@ -200,8 +198,7 @@ class Watcher:
         """Take what ended out of the store."""
         while self._ended:
             keys = list(self._ended)[:BATCH]
-            done = await self._try(self._store.end_watches(keys), otherwise=False)
-            if done is False:
+            if await self._try(self._store.end_watches(keys), otherwise=False) is False:
                 return
             self._ended.difference_update(keys)
 
@@ -209,9 +206,13 @@ class Watcher:
         """Take on what there is room for, of each application in its share."""
         most = max(1, BATCH // max(len(self._applications), 1))
         wanted = {app: min(room, most) for app, room in self._rooms().items() if room}
-        claimed = (await self._try(self._store.claim_watches(wanted)) or ()) if wanted else ()
-        found = Counter(watch.state.app for watch in claimed)
-        for watch in claimed:
+        if self._doubtful:  # a claim that failed may have been committed after all
+            held = {*self._watches, *self._ended}
+            self._doubtful = await self._try(self._store.release_watches(held), otherwise=False) is False
+        claimed = await self._try(self._store.claim_watches(wanted)) if wanted else ()
+        self._doubtful |= claimed is None
+        found = Counter(watch.state.app for watch in claimed or ())
+        for watch in claimed or ():
             self._begin(watch)
         if any(found[app] == room for app, room in wanted.items()):
             self.wake()

@@ -194,8 +194,9 @@ async def test_store_that_was_slow_keeps_no_task(runner: Runner, call: str) -> N
     """What is leased to this process and in nobody's hand is taken up when the store is well, not after the lease."""
     runner.xumm.says = SIGNED
     runner.store.slow.add(call)
-    await runner.report(due())
-    await until(lambda: not runner.store.slow)
+    with capture_logs() as lines:
+        await runner.report(due())
+        await until(lambda: {line["event"] for line in lines} & {"task.unclaimable", "task.unrecorded"} != set())
     await runner.advance(seconds=10)
 
     await until(lambda: "xumm.resolve.signed" in runner.events)

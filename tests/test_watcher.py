@@ -1,6 +1,7 @@
 """The watcher against a real WebSocket server, with the real store behind it and time in the test's hand."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -10,10 +11,12 @@ import pytest
 from structlog.testing import capture_logs
 from websockets.asyncio.server import ServerConnection
 
+from processor.core.errors import StoreUnavailable
 from processor.core.knowledge import FIRST_LOOK
 from processor.core.state import Fact, Flag
 from processor.core.watching import ABSENT_LIMIT, EXPIRY_SLACK, LATE_AFTER, SILENCE
-from processor.store.facade import WATCH_LEASE
+from processor.store.entry import Watch
+from processor.store.facade import WATCH_LEASE, StoredWatches
 from processor.watcher import RENEW_SECONDS, Pace
 from tests.core.payloads import EXPIRY, NOW, PAYLOAD, POLICY, TXID, abandoned, request, snapshot, webhook
 from tests.watching import Time, a_process, a_world, denies, says, serving, slams, until, watching, welcome
@@ -369,6 +372,28 @@ async def test_crash_without_a_word_resumes_too(tmp_path: Path) -> None:
             assert len(await world.watches.claim_watches({"shop": 10})) == 1
         async with a_process(url, server, time, instance="after") as world, watching(world):
             await until(lambda: PAYLOAD in server.open)
+
+
+class SlowWatches(StoredWatches):
+    """Commits the first claim, and says that it took too long."""
+
+    slow = True
+
+    async def claim_watches(self, rooms: Mapping[str, int]) -> Sequence[Watch]:
+        claimed = await super().claim_watches(rooms)
+        if claimed and self.slow:
+            self.slow = False
+            raise StoreUnavailable("the database did not commit within 10 s", "slow")
+        return claimed
+
+
+async def test_store_that_was_slow_keeps_no_watch(tmp_path: Path) -> None:
+    """What was claimed in a commit that was told as failed is watched when the store is well, not after the lease."""
+    async with serving(says()) as server, a_world(tmp_path, server, stored=SlowWatches) as world:
+        await world.register(PAYLOAD)
+        world.watcher.wake()
+
+        await until(lambda: PAYLOAD in server.open)
 
 
 @pytest.mark.postgres

@@ -131,13 +131,14 @@ class World:
         instance: str,
         pace: Pace,
         applications: Mapping[str, Application],
+        stored: type[StoredWatches] = StoredWatches,
     ) -> None:
         self.writer = writer
         self.server = server
         self.time = time
         self.events: list[str] = []
         self.woken = 0
-        self.watches = StoredWatches(writer, instance=instance, clock=time.now)
+        self.watches = stored(writer, instance=instance, clock=time.now)
         self.watcher = Watcher(
             self.watches,
             StatusSockets(server.url),
@@ -198,11 +199,12 @@ async def a_process(
     instance: str = "one",
     pace: Pace | None = None,
     applications: Mapping[str, Application] | None = None,
+    stored: type[StoredWatches] = StoredWatches,
 ) -> AsyncIterator[World]:
     """A process with its store, whose watcher does not run yet."""
     time, pace, applications = time or Time(), pace or Pace(tick=0.01), applications or {"shop": SHOPPER}
     async with Writer(partial(Store.open, url), clock=time.now) as writer:
-        yield World(writer, server, time, instance=instance, pace=pace, applications=applications)
+        yield World(writer, server, time, instance=instance, pace=pace, applications=applications, stored=stored)
 
 
 @asynccontextmanager

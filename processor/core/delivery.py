@@ -17,6 +17,7 @@ TOLERANCE: Final = timedelta(seconds=300)
 
 _TOLERANCE_SECONDS: Final = TOLERANCE.total_seconds()
 HEADER_ATTEMPT: Final = "x-xumm-attempt"
+HEADER_PAYLOAD: Final = "x-xumm-payload"
 _MAX_TIMESTAMP_DIGITS: Final = 12
 _DECOY: Final = key_of("00000000-0000-4000-8000-000000000000")
 

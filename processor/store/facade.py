@@ -124,10 +124,10 @@ class StoredWatches:
         """These need no watching any more."""
         await self._writer.run(lambda store: store.end_watches(keys, self._instance))
 
-    async def release_watches(self) -> None:
-        """Whatever this process holds is free."""
+    async def release_watches(self, but: Collection[WatchKey] = ()) -> None:
+        """Whatever this process holds is free, but for ``but``."""
         now = self._clock()
-        await self._writer.run(lambda store: store.release_watches(now, self._instance))
+        await self._writer.run(lambda store: store.release_watches(now, self._instance, but))
 
     def record(self, entry: Reported) -> "Future[Recorded]":
         """Apply a report."""

@@ -211,10 +211,10 @@ class Store:
         with self.transaction() as connection:
             watches.end(connection, keys, holder)
 
-    def release_watches(self, now: datetime, holder: str) -> None:
-        """Let others have ``holder``'s watches."""
+    def release_watches(self, now: datetime, holder: str, but: Collection[WatchKey] = ()) -> None:
+        """Let others have ``holder``'s watches, but for those with the keys ``but``."""
         with self.transaction() as connection:
-            watches.release(connection, now, holder)
+            watches.release(connection, now, holder, but)
 
     def watches(self, limit: int = 100) -> list[Watch]:
         """The watches that have lasted the longest."""

@@ -1,6 +1,6 @@
 """Which payloads are watched and by whom: a lease each, so that the watches of a process that died are taken over."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -52,10 +52,16 @@ def end(connection: Connection, keys: Sequence[WatchKey], holder: str) -> None:
     connection.execute(delete(watches).where(_among(keys), watches.c.holder == holder))
 
 
-def release(connection: Connection, now: datetime, holder: str) -> None:
-    """Let others have the watches of ``holder``."""
+def release(connection: Connection, now: datetime, holder: str, but: Collection[WatchKey] = ()) -> None:
+    """Let others have the watches of ``holder``, but for those with the keys ``but``."""
     mine = and_(watches.c.leased_until > stored(now), watches.c.holder == holder)
-    connection.execute(update(watches).where(mine).values(holder=None, leased_until=stored(now)))
+    free = {"holder": None, "leased_until": stored(now)}
+    if not but:
+        connection.execute(update(watches).where(mine).values(free))
+        return
+    held = connection.execute(select(watches.c.payload, watches.c.app).where(mine)).all()
+    for key in {(payload, app) for payload, app in held}.difference(but):
+        connection.execute(update(watches).where(mine, _among([key])).values(free))
 
 
 def free(connection: Connection) -> None:

@@ -138,6 +138,17 @@ def test_release(store: Store) -> None:
     assert all(watch.resumed for watch in again)
 
 
+def test_release_of_what_is_in_nobody_s_hand(store: Store) -> None:
+    """Of what a holder has, all but what it names is free at once; what others have stays theirs."""
+    store.record([registered(1), registered(2), registered(3)], NOW)
+    (others,) = numbers(claim(store, limit=1, holder="b"))
+    kept, lost = numbers(claim(store))
+    store.release_watches(NOW, "a", [(payload(kept), APP)])
+
+    assert [lost] == numbers(claim(store))
+    assert len({others, kept, lost}) == 3
+
+
 @pytest.mark.postgres
 def test_claims_skip_what_others_are_at(postgres_url: str) -> None:
     """Two instances that claim at the same time neither wait for each other nor get the same watch."""
