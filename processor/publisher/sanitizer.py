@@ -44,13 +44,29 @@ _UNDECODABLE: Final = (ValueError, ArithmeticError, OSError, RecursionError, str
 
 
 def sanitized(frame: bytes) -> bytes:
-    """``frame``, less what cannot be decoded. One that has nothing of the kind comes back as it is."""
+    """``frame``, less what cannot be decoded. One that has nothing of the kind comes back as it is.
+
+    So does what no broker makes, whatever stands in a message: the library gives the connection up for that.
+    """
     if frame[0] not in {_METHOD, _HEADER} or _is_decodable(frame):
         return frame
+    try:
+        return _mended(frame)
+    except (ValueError, struct.error):
+        return frame
+
+
+def _mended(frame: bytes) -> bytes:
     kind, channel, _ = HEAD.unpack_from(frame)
     payload = frame[HEAD.size : -1]
-    mended = _with_plain_names(payload) if kind == _METHOD else _with_plain_properties(payload)
-    return HEAD.pack(kind, channel, len(mended)) + mended + _END
+    if kind == _METHOD:
+        return _frame(kind, channel, _with_plain_names(payload))
+    mended = _frame(kind, channel, _with_plain_properties(payload))
+    return mended if _is_decodable(mended) else _frame(kind, channel, _without_properties(payload))
+
+
+def _frame(kind: int, channel: int, payload: bytes) -> bytes:
+    return HEAD.pack(kind, channel, len(payload)) + payload + _END
 
 
 def _is_decodable(frame: bytes) -> bool:
@@ -84,6 +100,12 @@ def _with_plain_properties(payload: bytes) -> bytes:
     except (ValueError, KeyError):
         kept, values = 0, b""
     return _CONTENT.pack(class_id, weight, size, kept) + values
+
+
+def _without_properties(payload: bytes) -> bytes:
+    """The rest of a content header: the library reads some nested tables on beyond their end."""
+    class_id, weight, size, _ = _CONTENT.unpack_from(payload)
+    return _CONTENT.pack(class_id, weight, size, 0)
 
 
 def _properties(cursor: "_Cursor", flags: int) -> Iterator[tuple[int, bytes]]:

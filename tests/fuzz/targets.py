@@ -28,6 +28,7 @@ from processor.outbound import Answer
 from processor.publisher.address import parse_addresses
 from processor.publisher.amqp import CHANNEL, Method, Parser, ProtocolError, method_bytes
 from processor.publisher.handshake import Handshake
+from processor.publisher.sanitizer import sanitized
 from schemas.events import parse_event
 from schemas.text import is_uuid
 from tests.core.payloads import ACCOUNT, APPLICATION, NOW, PAYLOAD, POLICY, SHOP, TXID, UNKNOWN, ledger, snapshot
@@ -137,6 +138,18 @@ def _frames(stream: bytes) -> bool:
                 if isinstance(event, Method):
                     handshake.answer(event.frame)
     except ProtocolError:
+        return False
+    return True
+
+
+def _message(data: bytes) -> bool:
+    """A frame of a message that anybody published: its content header can be decoded, whatever stands in it."""
+    kind, payload = data[:1], data[1:]
+    frame = sanitized(kind + b"\x00\x01" + len(payload).to_bytes(4) + payload + b"\xce")
+    try:
+        codec.unmarshal(frame)
+    except Exception:  # noqa: BLE001  the library's own ways to refuse
+        assert kind != b"\x02" or len(payload) < _LEAST_HEADER
         return False
     return True
 
@@ -308,6 +321,29 @@ _FRAME_PIECES: Final = [
     b"A\xff",
     b"T\xff\xff",
 ]
+_LEAST_HEADER: Final = 14
+_PROPERTIES: Final = commands.Basic.Properties(
+    content_type="application/json",
+    headers={"x-attempts": 2, "nested": {"a": [1, "x"]}, "at": NOW},
+    delivery_mode=2,
+    correlation_id=PAYLOAD,
+    expiration="60000",
+    message_id=PAYLOAD,
+    timestamp=NOW,
+    message_type="xumm.sign.signed",
+)
+_MESSAGE_FRAMES: Final = [
+    frame[:1] + frame[7:-1]
+    for frame in (
+        codec.marshal(header.ContentHeader(body_size=3, properties=_PROPERTIES), CHANNEL),
+        method_bytes(
+            commands.Basic.Deliver("ctag", 5, redelivered=False, exchange="xumm.events", routing_key="shop"), 1
+        ),
+        method_bytes(
+            commands.Basic.GetOk(5, redelivered=False, exchange="xumm.events", routing_key="shop", message_count=0), 1
+        ),
+    )
+]
 _BODY: Final = body_of(PAYLOAD)
 _HEADERS: Final = headers_of(_BODY, at=NOW.timestamp())
 _LINES: Final = "".join(f"{name}: {value}\r\n" for name, value in _HEADERS.items())
@@ -345,6 +381,9 @@ TARGETS: Final = {
     "snapshot": Target(inputs=edited_json(_ANSWERS), run=_snapshot, examples=2_800),
     "ledger": Target(inputs=edited_json(_LEDGER_ANSWERS), run=_ledger, examples=4_000),
     "AMQP frames": Target(inputs=edited_bytes(_FRAMES, _FRAME_PIECES), run=_frames, examples=6_000),
+    "message frames": Target(
+        inputs=edited_bytes(_MESSAGE_FRAMES, [*_FRAME_PIECES, b"\xff\xfe"]), run=_message, examples=4_000
+    ),
     "consumed event": Target(
         inputs=edited_json(_EVENTS),
         run=_consumed,

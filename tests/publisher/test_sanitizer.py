@@ -129,3 +129,10 @@ def test_what_the_broker_says_in_headers_stays_with_the_message() -> None:
     theirs: dict[str, object] = {name: ["elsewhere"] for name in ("CC", "BCC", "x-death", "x-delivery-count")}
 
     assert carriable({**theirs, "x-first-death-queue": "q", "tenant": "north"}, frozenset()) == {"tenant": "north"}
+
+
+def test_nested_table_that_ends_within_an_entry() -> None:
+    """What the library would read on beyond its end goes with all other properties."""
+    table = long(field(b"a", b"F" + long(short(b"name without a value"))) + field(b"b", b"t\x01"))
+
+    assert commands.Basic.Properties() == properties_of(sanitized(content(HEADERS, table)))
