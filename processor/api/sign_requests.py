@@ -23,7 +23,7 @@ from processor.core.caller import Caller, ServiceCaller, UserCaller
 from processor.core.progress import progress
 from processor.core.return_url import Target, is_registered
 from processor.core.state import PayloadState
-from processor.core.template import faults_in, faults_in_blob
+from processor.core.template import faults_in, faults_in_blob, faults_in_instruction
 from processor.problem import Problem
 from processor.sign_requests import SignRequests, Standing, Wish
 from processor.store.requests import StoredRequest
@@ -165,7 +165,11 @@ class SignRequestDesk:
         application = self._applications.get(command.app)
         if application is None:
             raise Problem("application_forbidden")
-        found = (*faults_in(command.txjson), *faults_in_blob(command.blob))
+        found = (
+            *faults_in(command.txjson),
+            *faults_in_blob(command.blob),
+            *faults_in_instruction(command.instruction),
+        )
         faults: list[tuple[str, str]] = [(fault.field, fault.reason) for fault in found]
         network = application.policy.network
         if command.force_network not in {None, network}:

@@ -39,6 +39,8 @@ MAX_SIGNED_TEXT: Final = 32 * 1024
 """Of a blob that holds somebody's signature for a batch of eight transactions."""
 MAX_BLOB: Final = 1500
 """Characters of JSON that Xumm carries along."""
+MAX_INSTRUCTION: Final = 280
+"""Characters of text that Xumm shows the user."""
 MAX_NAME: Final = 64
 MAX_FAULTS: Final = 10
 _MAX_INTEGER: Final = 2**32
@@ -93,12 +95,17 @@ def faults_in_blob(blob: Mapping[str, Any] | None) -> tuple[Fault, ...]:
     if blob is None:
         return ()
     faults = tuple(islice(_carried(blob, "blob", _Room(), 1), MAX_FAULTS))
-    return faults or ((Fault("blob", "too_large"),) if _length(blob) > MAX_BLOB else ())
-
-
-def _length(blob: Mapping[str, Any]) -> int:
-    """As Xumm counts: characters of JavaScript, where one beyond U+FFFF is two."""
     text = json.dumps(blob, ensure_ascii=False, separators=(",", ":"))
+    return faults or ((Fault("blob", "too_large"),) if _length(text) > MAX_BLOB else ())
+
+
+def faults_in_instruction(text: str | None) -> tuple[Fault, ...]:
+    """What is wrong with what the user is to be told."""
+    return (Fault("instruction", "too_large"),) if _length(text or "") > MAX_INSTRUCTION else ()
+
+
+def _length(text: str) -> int:
+    """As Xumm counts: characters of JavaScript, where one beyond U+FFFF is two."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 

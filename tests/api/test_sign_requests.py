@@ -373,6 +373,7 @@ async def test_other_users_see_nothing(stand: Stand) -> None:
         ({"expire": 0}, "backend's key", "body_invalid"),
         ({"expire": 5.5}, "backend's key", "body_invalid"),
         ({"more": 1}, "backend's key", "body_invalid"),
+        ({"instruction": "🙂" * 141}, "backend's key", "template_invalid"),
         ({"force_network": "TESTNET"}, "backend's key", "template_invalid"),
         ({"txjson": {}}, "backend's key", "template_invalid"),
         ({"txjson": {"TransactionType": "SignIn", "a": {"Seed": "s"}}}, "backend's key", "template_invalid"),

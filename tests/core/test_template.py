@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.core.template import MAX_DEPTH, MAX_FAULTS, MAX_VALUES, Fault, faults_in, faults_in_blob
+from processor.core.template import (
+    MAX_DEPTH,
+    MAX_FAULTS,
+    MAX_VALUES,
+    Fault,
+    faults_in,
+    faults_in_blob,
+    faults_in_instruction,
+)
 from tests.sandbox.world import ALICE, BOB
 
 PAYMENT: dict[str, Any] = {"TransactionType": "Payment", "Destination": BOB, "Amount": "1"}
@@ -121,6 +129,14 @@ def test_bounds() -> None:
 def test_longest_blob(text: str, faults: tuple[Fault, ...]) -> None:
     """Xumm takes 1,500 characters of JSON."""
     assert faults_in_blob({"a": text}) == faults
+
+
+@pytest.mark.parametrize(
+    ("text", "faulty"), [("é" * 280, False), ("🙂" * 140, False), ("🙂" * 141, True), (None, False)]
+)
+def test_longest_instruction(text: str | None, *, faulty: bool) -> None:
+    """Xumm takes 280 characters, and counts some as two."""
+    assert bool(faults_in_instruction(text)) is faulty
 
 
 @pytest.mark.parametrize(
