@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -249,21 +250,22 @@ BREAKS: Mapping[str, Callable[[Path], Any]] = {"full": filled, "io_error": faili
 
 
 async def test_probes_share_one_write(tmp_path: Path) -> None:
-    """However many probes come at once, they cost the store one write, and none while webhooks are stored."""
+    """However many probes come at once, they cost the store a write a second, and none where a webhook was stored."""
     async with running(tmp_path) as service:
         await until_ready(service)
         await asyncio.sleep(FRESH)
-        before = pages_of(tmp_path)
+        before, began = pages_of(tmp_path), monotonic()
         probed = await asyncio.gather(*(ready(service) for _ in range(200)))
-        once = pages_of(tmp_path) - before
+        written, later = pages_of(tmp_path) - before, int((monotonic() - began) / FRESH)
+        began = monotonic()
         await on_the_lane(service)
         after_webhook = pages_of(tmp_path)
-        await asyncio.gather(*(ready(service) for _ in range(200)))
-        nothing = pages_of(tmp_path) - after_webhook
+        await asyncio.gather(*(ready(service) for _ in range(50)))
+        beside, later_beside = pages_of(tmp_path) - after_webhook, int((monotonic() - began) / FRESH)
 
     assert {(200, "ok")} == set(probed)
-    assert REHEARSAL_PAGES <= once < 2 * REHEARSAL_PAGES
-    assert nothing < REHEARSAL_PAGES
+    assert REHEARSAL_PAGES <= written < (2 + 2 * later) * REHEARSAL_PAGES
+    assert beside < (1 + 2 * later_beside) * REHEARSAL_PAGES
 
 
 def pages_of(folder: Path) -> int:
