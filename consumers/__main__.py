@@ -14,7 +14,7 @@ from consumers.commands.outcome import exits
 from consumers.runtime import discovery
 from consumers.runtime.composition import run_until_signal
 from consumers.runtime.settings import Settings, load
-from processor import logs
+from processor.observability import logs
 
 app: Final = typer.Typer(
     name="consumers",

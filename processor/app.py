@@ -1,17 +1,15 @@
 """The service put together: the one place that names concrete adapters.
 
-It starts with the broker down, and stops in the order in which nothing is lost: `shutdown`, then the connections, the
+It starts with the broker down, and stops in the order in which nothing is lost: `wind_down`, then the connections, the
 store last.
 """
 
 import asyncio
 import os
-import random
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final, Self
 
@@ -20,42 +18,50 @@ from aiohttp import web
 from yarl import URL
 
 from processor import __version__
+from processor.api.feed import Feed
 from processor.api.routes import Interface, Parts
-from processor.bodies import Bodies, limits_of
-from processor.budget import Budget
+from processor.api.sign_in.users import Users, users_of
+from processor.api.sign_requests.service import SignRequests
+from processor.api.sign_requests.user_tokens import UserTokens, tell_unopened
+from processor.broker.embedded import EmbeddedPublisher
+from processor.broker.port import Publisher
+from processor.broker.rabbitmq import RabbitOptions, RabbitPublisher
+from processor.broker.topology.bound import BoundQueues
 from processor.core.application import Application
-from processor.core.codec import prepare
-from processor.feed import Feed
-from processor.intake import Intake
-from processor.ledger import LedgerNodes, Transactions
-from processor.listener import Timing
-from processor.process import allow_files, loop_factory, spare_the_collector, stop_on_signals
-from processor.pruning import keep_pruning, retention_of
-from processor.publisher.embedded import EmbeddedPublisher
-from processor.publisher.port import Publisher
-from processor.publisher.rabbitmq import RabbitOptions, RabbitPublisher
-from processor.registrations import Registrations
-from processor.registry import Registry
-from processor.relay import Relay
-from processor.settings import Settings, applications_of, keyring_of
-from processor.shutdown import INTAKE, wind_down
-from processor.sign_requests import SignRequests
-from processor.sockets import StatusSockets
+from processor.core.proof.codec import prepare
+from processor.core.publishing.message import OutboxMessage
+from processor.core.timing import Timing
+from processor.ledger.transactions import LedgerNodes, Transactions
+from processor.lookups.tasks import CLAIMED, UNCLAIMED, Sources, Tasks
+from processor.process import (
+    INTAKE,
+    WALL_CLOCK,
+    allow_files,
+    loop_factory,
+    spare_the_collector,
+    stop_on_signals,
+    wind_down,
+)
+from processor.relay.relay import Relay
+from processor.settings.service import Settings, applications_of, keyring_of
 from processor.store.desk import StoredRequests, StoredSessions, StoredSpent, StoredTokens
-from processor.store.entry import OutboxMessage
 from processor.store.facade import StoredOutbox, StoredTasks, StoredWatches
+from processor.store.pruning import keep_pruning, retention_of
 from processor.store.readiness import Readiness
 from processor.store.store import Store
+from processor.store.summaries import keep_summarizing
 from processor.store.waiting import Bounds
 from processor.store.writer import Writer
-from processor.summaries import keep_summarizing
-from processor.tasks import CLAIMED, UNCLAIMED, Sources, Tasks
-from processor.topology.bound import BoundQueues
-from processor.user_tokens import UserTokens, tell_unopened
-from processor.users import Users, users_of
-from processor.watcher import Pace, Watcher
-from processor.web import Handler, assert_fast_parser, runner_of, web_application
-from processor.xumm import Credentials, Payloads, XummApi
+from processor.watching.command_queue import Registrations
+from processor.watching.watch_requests import Registry
+from processor.watching.watcher import Pace, Watcher
+from processor.web.bodies import Bodies, Limits
+from processor.web.server import Handler, assert_fast_parser, runner_of, web_application
+from processor.webhooks.express import ExpressRunner
+from processor.webhooks.intake import Intake
+from processor.xumm.api import Credentials, Payloads, XummApi
+from processor.xumm.budget import Budget
+from processor.xumm.sockets import StatusSockets
 from schemas.topology import COMMANDS, EXCHANGE
 
 _OTHER_FILES: Final = 1_000
@@ -65,14 +71,6 @@ _LOOKS: Final = 4
 API_PATH: Final = "/api/v1/platform/"
 
 log = structlog.get_logger()
-
-
-def utc_now() -> datetime:
-    """The service's clock."""
-    return datetime.now(UTC)
-
-
-WALL_CLOCK: Final = Timing(clock=utc_now, time=time.monotonic, chance=random.random)
 
 
 class Processor:
@@ -164,8 +162,15 @@ class Processor:
             await stop.wait()
             self._stopping = True
             self.streams.end()
-            longest = self.settings.shutdown_timeout
-            await wind_down(longest, self.writer, self._runner, loops, relay=self.relay, resign=self._outbox.resign)
+            log.info("service.stopping", waiting=self.writer.waiting)
+            await wind_down(
+                self.settings.shutdown_timeout,
+                loops,
+                hasten=self.writer.hasten,
+                close_server=self._runner.cleanup,
+                drain=self.relay.drain,
+                resign=self._outbox.resign,
+            )
             relay.cancel()
 
     def _committed(self, messages: Sequence[OutboxMessage]) -> None:
@@ -204,7 +209,7 @@ class Processor:
     async def _listen(self, stack: AsyncExitStack) -> web.AppRunner:
         assert_fast_parser()
         settings = self.settings
-        bodies = Bodies(limits_of(settings))
+        bodies = Bodies(_limits(settings))
         intake = Intake(
             self.applications,
             self.writer,
@@ -219,8 +224,9 @@ class Processor:
         )
         interface = self._interface(bodies, users)
         self.streams = interface.streams
-        app = web_application(intake, self.health, self._routes(interface.routes()))
-        runner = runner_of(app, intake, shutdown=settings.shutdown_timeout * INTAKE)
+        api = self._routes(interface.routes())
+        app = web_application(intake.handle, self.health, api, body_bytes=settings.max_body_bytes)
+        runner = runner_of(app, partial(ExpressRunner, intake=intake), shutdown=settings.shutdown_timeout * INTAKE)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
         await web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024).start()
@@ -271,6 +277,15 @@ class Processor:
             "unpublished": unpublished,
             "refusing": _refusing(self.relay),
         }
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        body_bytes=settings.max_body_bytes,
+        body_timeout=settings.body_timeout,
+        bodies_bytes=settings.max_bodies_bytes,
+        connections=settings.max_connections,
+    )
 
 
 def _refusing(relay: Relay) -> list[str]:

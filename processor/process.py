@@ -1,20 +1,40 @@
-"""What the service asks of its process: signals, open files, garbage, an event loop."""
+"""What the service asks of its process: time, signals, open files, garbage, an event loop, an end in time."""
 
 import asyncio
 import gc
 import os
+import random
 import resource
 import signal
 import threading
-from collections.abc import Callable
-from datetime import timedelta
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
 
+from processor.core.timing import Timing
+
 _YOUNG_OBJECTS: Final = 20_000
+INTAKE: Final = 0.4
+"""Share of the time after which no request is served any more."""
+_ANSWERS: Final = 0.3
+"""How long a webhook under way may still wait for the store."""
+_WORK: Final = 0.7
+"""When tasks, watches and publishing have ended."""
+_CLOSING: Final = 0.04
+"""How long each step of closing the store may take."""
 
 log = structlog.get_logger()
+
+
+def utc_now() -> datetime:
+    """The service's clock."""
+    return datetime.now(UTC)
+
+
+WALL_CLOCK: Final = Timing(clock=utc_now, time=time.monotonic, chance=random.random)
 
 
 def stop_on_signals(within: timedelta) -> asyncio.Event:
@@ -65,3 +85,37 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
+
+
+async def wind_down(
+    longest: timedelta,
+    loops: Sequence[asyncio.Task[None]],
+    *,
+    hasten: Callable[[timedelta], None],
+    close_server: Callable[[], Awaitable[None]],
+    drain: Callable[[], Awaitable[None]],
+    resign: Callable[[], Awaitable[None]],
+) -> None:
+    """End all but the relay and the store, each step within its share of ``longest``.
+
+    The server takes no more webhooks, then ``loops`` end, then the relay publishes what it can (``drain``) and lets
+    another instance publish (``resign``). ``hasten`` tells the store how long an entry may still wait. The store is to
+    be closed next.
+    """
+    began = asyncio.get_running_loop().time()
+    hasten(longest * _ANSWERS)
+    try:
+        async with asyncio.timeout_at(began + longest.total_seconds() * INTAKE):
+            await close_server()
+    except TimeoutError:
+        log.warning("service.requests_cut")
+    for loop in loops:
+        loop.cancel()
+    try:
+        async with asyncio.timeout_at(began + longest.total_seconds() * _WORK):
+            await asyncio.wait(loops)
+            await drain()
+    except TimeoutError:
+        log.warning("service.drain_cut", hint="the outbox keeps what was not published")
+    hasten(longest * _CLOSING)
+    await resign()

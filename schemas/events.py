@@ -4,7 +4,7 @@ Two families. *sign* says what the user is doing, at once, as Xumm reports it. *
 proven: each carries a ``proof`` that states what was verified and against what. A payload has at most one event of each
 sign type and exactly one resolve event; delivery is at least once, so consumers dedupe by ``id``.
 
-To add an event: one model here, one row in ``processor/core/lifecycle.py``, one fixture.
+To add an event: one model here, one row in ``processor/core/payload/lifecycle.py``, one fixture.
 
 Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md and its *sequence* extension.
 """

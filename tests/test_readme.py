@@ -22,15 +22,15 @@ import processor.__main__
 from consumers.runtime.composition import opened as opened_consumer
 from consumers.runtime.discovery import find
 from consumers.runtime.settings import Settings as ConsumerSettings
-from processor.application_settings import ApplicationSettings
-from processor.configuration import load
+from processor.broker.topology.desired import desired
 from processor.dev.house import SERVICE_PORT, opened
-from processor.log_events import LOG_EVENTS
-from processor.presentation import listed
-from processor.problem import STATUS
-from processor.sections import ApiSettings, Retention, TopologySettings, WatchingSettings
-from processor.settings import ServiceKeySettings, Settings
-from processor.topology.desired import desired
+from processor.observability.catalogue import LOG_EVENTS
+from processor.settings.applications import ApplicationSettings
+from processor.settings.listing import listed
+from processor.settings.loading import load
+from processor.settings.sections import ApiSettings, Retention, TopologySettings, WatchingSettings
+from processor.settings.service import ServiceKeySettings, Settings
+from processor.web.problem import STATUS
 from schemas.events import MODELS, ResolveValidated, parse_event
 from tests.servers.child import free_port
 

@@ -6,12 +6,12 @@ from typing import Final, Protocol
 from aiohttp import hdrs, web
 
 from processor.api.endpoint import Gate
-from processor.core.asking import owner_of
-from processor.core.caller import Caller, ServiceCaller, UserCaller
-from processor.core.service_key import PREFIX, Scope, ServiceKey, find_key
-from processor.problem import Problem
+from processor.core.access.caller import Caller, ServiceCaller, UserCaller
+from processor.core.access.service_key import PREFIX, Scope, ServiceKey, find_key
+from processor.core.access.session import Session
+from processor.core.sign_request.order import owner_of
 from processor.store.sessions import PREFIX as SESSION_PREFIX
-from processor.store.sessions import Session
+from processor.web.problem import Problem
 
 MAX_BEARER: Final = 4096
 """Characters: a JWT is longer than a key."""

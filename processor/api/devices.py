@@ -18,13 +18,14 @@ from pydantic import TypeAdapter, ValidationError
 from processor.api.callers import Callers, permitted
 from processor.api.endpoint import Handler
 from processor.api.request import said
-from processor.bodies import Bodies
+from processor.broker.port import Publisher, PublishError
+from processor.core.access.caller import UserCaller
+from processor.core.access.service_key import Scope
 from processor.core.application import Application
-from processor.core.caller import UserCaller
-from processor.core.device import BadDevice, Owner, registration, removal
-from processor.core.service_key import Scope
-from processor.problem import Problem
-from processor.publisher.port import Message, Publisher, PublishError
+from processor.core.publishing.message import Message
+from processor.core.sign_request.device import BadDevice, Owner, registration, removal
+from processor.web.bodies import Bodies
+from processor.web.problem import Problem
 from schemas.api import DeviceRegistration
 from schemas.commands import AnyDeviceCommand
 from schemas.text import Account

@@ -10,11 +10,11 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel
 
 from processor.api.way_back import PRIVATE
-from processor.core.allowance import Allowances, Rank, Shares
-from processor.core.client_address import Network, client_of
+from processor.core.access.client_address import Network, client_of
+from processor.core.access.limits import Allowances, Rank, Shares
 from processor.core.errors import StoreError, StoreFull
-from processor.logs import sampled_log
-from processor.problem import Problem, problem_response
+from processor.observability.logs import sampled_log
+from processor.web.problem import Problem, problem_response
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _ALLOWED_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"

@@ -16,13 +16,13 @@ import orjson
 from aiohttp import hdrs, web
 
 from processor.api.endpoint import Gate
-from processor.core.allowance import Rank
-from processor.core.asking import rank_of
+from processor.api.feed import Feed
+from processor.core.access.limits import Rank
 from processor.core.errors import StoreError
-from processor.feed import Feed
-from processor.problem import Problem
-from processor.store.entry import OutboxMessage
-from processor.store.requests import StoredRequest
+from processor.core.publishing.message import OutboxMessage
+from processor.core.sign_request.order import rank_of
+from processor.core.sign_request.request import StoredRequest
+from processor.web.problem import Problem
 
 HEARTBEAT: Final = timedelta(seconds=15)
 """A comment, so that proxies keep the connection and a client that is gone is noticed."""

@@ -8,8 +8,8 @@ from aiohttp import hdrs, web
 
 from processor.api.callers import bearer_of
 from processor.api.endpoint import Handler, answered
-from processor.core.caller import Caller, ServiceCaller
-from processor.problem import Problem
+from processor.core.access.caller import Caller, ServiceCaller
+from processor.web.problem import Problem
 from schemas.api import Me
 
 PATH: Final = "/v1/me"

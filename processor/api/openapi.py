@@ -16,7 +16,7 @@ from processor import __version__
 from processor.api.operation import Answer, Caller, Operation, Parameter
 from processor.api.operations import OPERATIONS
 from processor.api.parameters import IN_PATH
-from processor.problem import Problem, Reason, problem_response
+from processor.web.problem import Problem, Reason, problem_response
 from schemas.api import ProblemDetails
 
 PATH: Final = "/v1/openapi.json"

@@ -5,7 +5,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel
 
-from processor.problem import Reason
+from processor.web.problem import Reason
 
 Schema = Mapping[str, Any]
 Caller = Literal["session", "xummToken", "serviceKey", "exchangeSecret"]

@@ -5,7 +5,7 @@ from typing import Final
 
 from processor.api.operation import TEXT, Answer, Caller, Operation, Parameter, Schema
 from processor.api.parameters import CHALLENGE, IDEMPOTENCY, LAST_EVENT, OWNER, PAGE, needed
-from processor.problem import Reason
+from processor.web.problem import Reason
 from schemas.api import (
     DeviceRegistration,
     Me,

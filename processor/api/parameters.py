@@ -3,9 +3,9 @@
 from typing import Final
 
 from processor.api.operation import Parameter
-from processor.core.asking import MAX_KEY
-from processor.core.device import PATH_PATTERN
-from processor.core.ticket import MAX_TICKET
+from processor.core.access.ticket import MAX_TICKET
+from processor.core.sign_request.device import PATH_PATTERN
+from processor.core.sign_request.order import MAX_KEY
 
 _NUMBER: Final = {"type": "integer", "format": "int64", "minimum": 1, "maximum": 10**18 - 1}
 

@@ -5,8 +5,8 @@ from typing import Final, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from processor.bodies import Bodies
-from processor.problem import Problem
+from processor.web.bodies import Bodies
+from processor.web.problem import Problem
 
 Model = TypeVar("Model", bound=BaseModel)
 _JSON: Final = "application/json"

@@ -11,28 +11,28 @@ from processor.api.callers import Authenticator, Callers, Sessions
 from processor.api.devices import DeviceDesk
 from processor.api.endpoint import Gate, Handler, endpoint, nowhere
 from processor.api.events import EventStore, Streams
+from processor.api.feed import Feed
 from processor.api.me import MeDesk
 from processor.api.me import SessionStore as Ended
-from processor.api.oauth2 import OAuth2Desk
 from processor.api.openapi import PATH as OPENAPI_PATH
 from processor.api.openapi import document
-from processor.api.returns import RequestStore as ReturnStore
-from processor.api.returns import ReturnDesk
-from processor.api.sign_in import RequestStore as SignInStore
-from processor.api.sign_in import SessionStore as Exchange
-from processor.api.sign_in import SignInDesk
-from processor.api.sign_requests import RequestStore as SignRequestStore
-from processor.api.sign_requests import SignRequestDesk
+from processor.api.sign_in.handlers import RequestStore as SignInStore
+from processor.api.sign_in.handlers import SessionStore as Exchange
+from processor.api.sign_in.handlers import SignInDesk
+from processor.api.sign_in.oauth2 import SignIns
+from processor.api.sign_in.oauth2_handlers import OAuth2Desk
+from processor.api.sign_requests.handlers import RequestStore as SignRequestStore
+from processor.api.sign_requests.handlers import SignRequestDesk
+from processor.api.sign_requests.returns import RequestStore as ReturnStore
+from processor.api.sign_requests.returns import ReturnDesk
+from processor.api.sign_requests.service import SignRequests
 from processor.api.watches import WatchDesk
-from processor.bodies import Bodies
-from processor.core.allowance import Allowances, Portions, Shares
+from processor.broker.port import Publisher
+from processor.core.access.limits import Allowances, Portions, Shares
 from processor.core.application import Application
-from processor.feed import Feed
-from processor.publisher.port import Publisher
-from processor.registry import Registry
-from processor.settings import Settings, service_keys_of
-from processor.sign_ins import SignIns
-from processor.sign_requests import SignRequests
+from processor.settings.service import Settings, service_keys_of
+from processor.watching.watch_requests import Registry
+from processor.web.bodies import Bodies
 
 REST: Final = "/v1/{rest:(?s:.*)}"
 """Whatever is no path of the interface."""

@@ -9,10 +9,10 @@ from aiohttp import hdrs, web
 from processor.api.callers import Callers, permitted
 from processor.api.endpoint import Handler, answered
 from processor.api.request import said
-from processor.bodies import Bodies
-from processor.core.caller import UserCaller
-from processor.problem import Problem
-from processor.registry import Registry, UnknownApplication
+from processor.core.access.caller import UserCaller
+from processor.watching.watch_requests import Registry, UnknownApplication
+from processor.web.bodies import Bodies
+from processor.web.problem import Problem
 from schemas.api import Watched
 from schemas.commands import WatchCommand
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from processor.problem import EVERYWHERE
+from processor.web.problem import EVERYWHERE
 
 _PAGE: Final = """<!doctype html>
 <html lang="en">

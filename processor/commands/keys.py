@@ -32,9 +32,9 @@ def create(
 
       processor keys create backend
     """
-    from processor.configuration import variable_of
-    from processor.core.digest import digest_of
-    from processor.core.service_key import PREFIX
+    from processor.core.access.digest import digest_of
+    from processor.core.access.service_key import PREFIX
+    from processor.settings.loading import variable_of
 
     if not _NAME.fullmatch(name):
         raise CommandError("a name is made of small letters, digits, - and _", Code.USAGE)

@@ -11,8 +11,8 @@ import typer
 from processor.commands.terminal import AsJson, Code, CommandError, answer, say, say_rows, settings
 
 if TYPE_CHECKING:
-    from processor.core.state import PayloadState
-    from processor.settings import Settings
+    from processor.core.payload.state import PayloadState
+    from processor.settings.service import Settings
     from processor.store.flagged import FlaggedPayload
     from processor.store.store import Store
 
@@ -65,8 +65,8 @@ def release(
     """
     import structlog
 
-    from processor import logs
-    from processor.settings import secrets_of
+    from processor.observability import logs
+    from processor.settings.service import secrets_of
     from processor.store.store import Store
 
     loaded, why = settings(), _reason(reason)
@@ -106,9 +106,9 @@ def _found(store: "Store", payload: str, app: str | None) -> "PayloadState":
 
 
 def _apply(store: "Store", state: "PayloadState", loaded: "Settings") -> None:
-    from processor.core.report import FlagsReleased
-    from processor.settings import applications_of
-    from processor.store.entry import Reported
+    from processor.core.payload.entry import Reported
+    from processor.core.reports.report import FlagsReleased
+    from processor.settings.service import applications_of
 
     application = applications_of(loaded).get(state.app)
     if application is None or application.uuid != state.application:
@@ -131,7 +131,7 @@ def _row(each: "FlaggedPayload") -> dict[str, Any]:
 
 
 def _names(state: "PayloadState") -> str:
-    from processor.core.state import names_of
+    from processor.core.payload.state import names_of
 
     return names_of(state.flags)
 

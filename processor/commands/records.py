@@ -21,8 +21,8 @@ from processor.commands.terminal import (
 
 if TYPE_CHECKING:
     from processor.core.application import Application
-    from processor.settings import Settings
-    from processor.store.entry import QuarantinedBody
+    from processor.settings.service import Settings
+    from processor.store.deliveries import QuarantinedBody
 
 Number = Annotated[int, typer.Argument(help="Its number in `processor quarantine list`.", min=1)]
 Limit = Annotated[int, typer.Option(help="At most so many.", min=1, max=10_000)]
@@ -79,7 +79,7 @@ def show(
     number: Number, *, raw: Annotated[bool, typer.Option("--raw", help="The body's bytes, tokens included.")] = False
 ) -> None:
     """Show one body, user tokens masked."""
-    from processor.redaction import clean_text
+    from processor.observability.redaction import clean_text
 
     body = _body(number)
     if raw:
@@ -97,7 +97,7 @@ def replay(
 
     Exits with 1 if it still makes no sense; nothing is sent then.
     """
-    from processor.settings import applications_of
+    from processor.settings.service import applications_of
 
     loaded = settings()
     held = next((each for each in _held(10_000) if each.id == number), None)
@@ -117,9 +117,9 @@ def replay(
 
 
 def _refuse_senseless(application: "Application", body: bytes) -> None:
-    from processor.core.delivery import Delivery
+    from processor.core.delivery.authentication import Delivery
     from processor.core.errors import NormalizeError
-    from processor.core.normalize import webhook_report
+    from processor.core.reports.normalize import webhook_report
 
     try:
         webhook_report(Delivery(application=application, body=body, received_at=datetime.now(UTC), attempt=None))
@@ -130,7 +130,7 @@ def _refuse_senseless(application: "Application", body: bytes) -> None:
 async def _post(url: str, application: "Application", body: bytes) -> tuple[int, str]:
     import aiohttp
 
-    from processor.core.signature import HEADER_SIGNATURE, HEADER_TIMESTAMP, sign
+    from processor.core.delivery.signature import HEADER_SIGNATURE, HEADER_TIMESTAMP, sign
 
     timestamp = str(int(datetime.now(UTC).timestamp()))
     headers = {
@@ -192,8 +192,8 @@ def _summary(body: "QuarantinedBody") -> dict[str, Any]:
 
 def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     """The rows, without secrets: an unknown application's name is whatever somebody put into a URL."""
-    from processor.redaction import Redactor
-    from processor.settings import secrets_of
+    from processor.observability.redaction import Redactor
+    from processor.settings.service import secrets_of
 
     redactor = Redactor.of(secrets_of(settings()))
     rows = [

@@ -21,10 +21,10 @@ def run() -> None:
 
       PROCESSOR_CONFIG_FILE=/etc/processor.toml processor run
     """
-    from processor import logs
-    from processor.configuration import NO_APPLICATION
     from processor.core.errors import SettingsError
-    from processor.settings import secrets_of
+    from processor.observability import logs
+    from processor.settings.loading import NO_APPLICATION
+    from processor.settings.service import secrets_of
 
     loaded = settings()
     if not loaded.applications:
@@ -73,7 +73,7 @@ def config(
 
       processor config --example > processor.toml
     """
-    from processor.presentation import listed, template
+    from processor.settings.listing import listed, template
 
     if example:
         sys.stdout.write(template())

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from processor.configuration import Configuration
-    from processor.settings import Settings
+    from processor.settings.loading import Configuration
+    from processor.settings.service import Settings
 
 
 class Code(IntEnum):
@@ -80,7 +80,7 @@ def answer(*, yes: bool) -> None:
 
 def configuration(environ: Mapping[str, str] = os.environ) -> "Configuration":
     """The settings and where they come from. Raises `SettingsError`."""
-    from processor.configuration import load
+    from processor.settings.loading import load
 
     return load(environ, Path.cwd())
 

@@ -41,7 +41,7 @@ def rotate() -> None:
 
       PROCESSOR_TOKEN_KEYS=new-key,old-key processor tokens rotate
     """
-    from processor.settings import keyring_of
+    from processor.settings.service import keyring_of
     from processor.store.store import Store
 
     loaded = settings()

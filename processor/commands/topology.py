@@ -9,7 +9,7 @@ import typer
 from processor.commands.terminal import AsJson, Code, CommandError, answer, say, say_json, settings
 
 if TYPE_CHECKING:
-    from processor.topology.difference import Plan
+    from processor.broker.topology.difference import Plan
 
 commands = typer.Typer(no_args_is_help=True, help="RabbitMQ's exchanges, queues, bindings and policies.")
 
@@ -17,7 +17,7 @@ commands = typer.Typer(no_args_is_help=True, help="RabbitMQ's exchanges, queues,
 @commands.command()
 def plan(*, as_json: AsJson = False) -> None:
     """Show what `apply` would change. Changes nothing."""
-    from processor.topology import operations
+    from processor.broker.topology import operations
 
     _show(_do(operations.plan), as_json=as_json)
 
@@ -32,7 +32,7 @@ def apply(*, as_json: AsJson = False) -> None:
 
       PROCESSOR_AMQP_URL=amqp://user:password@broker/ processor topology apply
     """
-    from processor.topology import operations
+    from processor.broker.topology import operations
 
     found = _do(operations.apply)
     _show(found, as_json=as_json)
@@ -42,7 +42,7 @@ def apply(*, as_json: AsJson = False) -> None:
 @commands.command()
 def verify(*, as_json: AsJson = False) -> None:
     """Exit with 0 if the broker has what it should have, with 1 if not."""
-    from processor.topology import operations
+    from processor.broker.topology import operations
 
     found = _do(operations.verify)
     _show(found, as_json=as_json)
@@ -50,8 +50,8 @@ def verify(*, as_json: AsJson = False) -> None:
 
 
 def _do(operation: Callable[..., Coroutine[Any, Any, "Plan"]]) -> "Plan":
-    from processor.topology.desired import TopologyOptions, desired
-    from processor.topology.management import TopologyError, parse_access
+    from processor.broker.topology.desired import TopologyOptions, desired
+    from processor.broker.topology.management import TopologyError, parse_access
 
     loaded = settings()
     if loaded.management_url is None:

@@ -42,7 +42,7 @@ def verify(  # noqa: PLR0913  a command's options
 
       processor verify --secret-file - --body body --timestamp 17... ...
     """
-    from processor.core.diagnosis import diagnose
+    from processor.core.delivery.diagnosis import diagnose
 
     found = diagnose(_secret(secret, secret_file, app), timestamp, signature, _body(body), _instant(now))
     if as_json:

@@ -20,8 +20,8 @@ from processor.commands.terminal import (
 )
 
 if TYPE_CHECKING:
-    from processor.settings import Settings
-    from processor.store.entry import Watch
+    from processor.core.payload.watch import Watch
+    from processor.settings.service import Settings
     from processor.store.outcomes import SourceShare
 
 commands = typer.Typer(no_args_is_help=True, help="Payloads whose sockets are watched.")
@@ -101,9 +101,9 @@ def outcomes(
 
 
 def _row(watch: "Watch", loaded: "Settings") -> dict[str, Any]:
-    from processor.core.state import Fact
-    from processor.core.watching import watched_until
-    from processor.settings import applications_of
+    from processor.core.payload.state import Fact
+    from processor.core.payload.watching import watched_until
+    from processor.settings.service import applications_of
 
     application = applications_of(loaded).get(watch.state.app)
     until = None if application is None else watched_until(watch.state, application.policy)
@@ -138,7 +138,7 @@ def _seconds(duration: timedelta | None) -> float | None:
 def _duration(text: str) -> timedelta:
     from pydantic import TypeAdapter, ValidationError
 
-    from processor.notation import Duration
+    from processor.settings.value_types import Duration
 
     adapter: TypeAdapter[timedelta] = TypeAdapter(Duration)
     try:

@@ -15,7 +15,7 @@
         ├── StoreFull            the outbox is over its high-water mark: nothing was stored
         └── StoreLocked          another process has the database
 
-`processor.publisher.port.PublishError` stands beside its port, since a publisher can be used without the service.
+`processor.broker.port.PublishError` stands beside its port, since a publisher can be used without the service.
 """
 
 from datetime import timedelta

@@ -6,8 +6,9 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from processor.publisher.embedded import EmbeddedPublisher
-from processor.publisher.port import Disconnected, Message
+from processor.broker.embedded import EmbeddedPublisher
+from processor.broker.port import Disconnected
+from processor.core.publishing.message import Message
 
 
 class FragileBroker:

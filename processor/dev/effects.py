@@ -15,10 +15,10 @@ from consumers.push.devices import Device, masked
 from consumers.push.notification import Notification
 from consumers.runtime.consumer import Resources
 from consumers.runtime.discovery import Found, find
-from processor.core.topic import topic_matches
+from processor.broker.embedded import Deliver
+from processor.core.publishing.message import Message
+from processor.core.publishing.topic import topic_matches
 from processor.dev.live import Live
-from processor.publisher.embedded import Deliver
-from processor.publisher.port import Message
 
 PUSH: Final = "push"
 APP_STATE: Final = "app-state"

@@ -17,8 +17,8 @@ import structlog
 from consumers.runtime.composition import run_consumer
 from consumers.runtime.settings import Settings as ConsumerSettings
 from consumers.runtime.source.embedded import EmbeddedSource
-from processor import logs
 from processor.app import Processor
+from processor.broker.embedded import EmbeddedPublisher
 from processor.core.errors import SettingsError
 from processor.dev.broker import FragileBroker
 from processor.dev.effects import CONSUMERS, announcing, found, settling
@@ -26,13 +26,13 @@ from processor.dev.live import Live
 from processor.dev.stage import Stage
 from processor.dev.story import Story
 from processor.dev.walk import APP, Walk
+from processor.observability import logs
 from processor.process import stop_on_signals
-from processor.publisher.embedded import EmbeddedPublisher
 from processor.sandbox.ledger import Pace
 from processor.sandbox.limits import Limits
 from processor.sandbox.payload import Application
 from processor.sandbox.server import Sandbox, SandboxSettings
-from processor.settings import Settings
+from processor.settings.service import Settings
 
 log = structlog.get_logger()
 

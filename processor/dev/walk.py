@@ -14,7 +14,7 @@ from consumers.push.devices import Device
 from consumers.runtime.composition import open_database
 from consumers.runtime.discovery import find
 from consumers.runtime.settings import Settings as ConsumerSettings
-from processor.core.identity import event_id
+from processor.core.payload.ids import event_id
 from processor.dev.effects import APP_STATE, PUSH
 from processor.dev.story import Story
 from processor.sandbox.payload import Payload

@@ -1,11 +1,25 @@
 """The delivery log, and the quarantine for authentic bodies that make no sense."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, func, select, update
 
-from processor.store.entry import DeliveryRecord, QuarantinedBody
+from processor.core.payload.entry import DeliveryRecord
 from processor.store.tables import deliveries, quarantine, restored, stored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantinedBody:
+    """What is to be known of a body in quarantine before looking at it."""
+
+    id: int
+    received_at: datetime
+    app: str
+    payload: str | None
+    reason: str
+    size: int
+    """Bytes."""
 
 
 def latest(

@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from processor.core.errors import StoreError
+from processor.core.payload.due_task import Claim, DueTask, Lane, TaskKind
+from processor.core.payload.entry import Recorded, Reported
+from processor.core.payload.watch import Watch, WatchKey
+from processor.core.publishing.message import OutboxMessage
 from processor.store import tasks
-from processor.store.entry import Claim, DueTask, Lane, OutboxMessage, Recorded, Reported, TaskKind, Watch
-from processor.store.watches import WatchKey
 from processor.store.writer import Writer
 
 WATCH_LEASE: Final = timedelta(minutes=3)

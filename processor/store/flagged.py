@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
-from processor.core.state import PayloadState
+from processor.core.payload.state import PayloadState
 from processor.store.knowledge import STATE, state_of
 from processor.store.tables import payloads, restored
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 import orjson
 from pydantic import TypeAdapter
 
-from processor.core.evidence import Ledger, Snapshot
-from processor.core.state import Learned, PayloadState
+from processor.core.payload.state import Learned, PayloadState
+from processor.core.proof.evidence import Ledger, Snapshot
 from processor.store.tables import payloads, restored, stored
 
 _snapshot: Final[TypeAdapter[Snapshot | None]] = TypeAdapter(Snapshot | None)

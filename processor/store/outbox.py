@@ -5,8 +5,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, func, select
 
-from processor.publisher.port import Message
-from processor.store.entry import OutboxMessage
+from processor.core.publishing.message import Message, OutboxMessage
 from processor.store.tables import events, outbox
 
 _MESSAGE: Final = [events.c[name] for name in ("position", *Message._fields)]

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, select
 
-from processor.core.lifecycle import WEBHOOK_PATIENCE
-from processor.core.state import Fact
+from processor.core.payload.lifecycle import WEBHOOK_PATIENCE
+from processor.core.payload.state import Fact
 from processor.store.tables import outcomes, payloads, restored, stored
 
 _JOINED: Final = outcomes.join(

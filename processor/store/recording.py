@@ -6,20 +6,14 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Dialect, bindparam, select, text
 
-from processor.core.announce import encode
-from processor.core.lifecycle import Announcement, Transition, apply
-from processor.core.sealing import Keyring
-from processor.core.state import Fact, PayloadState
-from processor.core.user_token import owner_of
-from processor.core.watching import begins
-from processor.publisher.port import Message
-from processor.store.entry import (
-    Entry,
-    OutboxMessage,
-    Quarantined,
-    Recorded,
-    Reported,
-)
+from processor.core.payload.entry import Entry, Quarantined, Recorded, Reported
+from processor.core.payload.events import encode
+from processor.core.payload.lifecycle import Announcement, Transition, apply
+from processor.core.payload.state import Fact, PayloadState
+from processor.core.payload.user_token import owner_of
+from processor.core.payload.watching import begins
+from processor.core.publishing.message import Message, OutboxMessage
+from processor.core.sign_request.sealing import Keyring
 from processor.store.knowledge import STATE, UNKNOWN, row_of, state_of
 from processor.store.rows import Insert, Insertion, Upsert, driver, rendered
 from processor.store.tables import (

@@ -1,29 +1,18 @@
 """Who signed in: a token of 256 random bits for the client, its SHA-256 for us."""
 
 import secrets
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection, delete, insert, select
 
-from processor.core.digest import digest_of
+from processor.core.access.digest import digest_of
+from processor.core.access.session import Session
 from processor.store.tables import restored, sessions, stored
 
 PREFIX: Final = "xws_"
 """So that a token that leaked into a text is recognised as one."""
 _ENTROPY: Final = 32
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """A user who proved to hold an account."""
-
-    app: str
-    account: str
-    user: str | None
-    """The opaque reference, where one is known."""
-    expires_at: datetime
 
 
 def create(connection: Connection, session: Session, now: datetime, *, token: str | None = None) -> str:

@@ -8,21 +8,15 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import Connection, Dialect, select
 
-from processor.core.sealing import Keyring
-from processor.core.state import PayloadState
+from processor.core.payload.due_task import Claim, DueTask, Lane
+from processor.core.payload.entry import DeliveryRecord, Entry, Recorded
+from processor.core.payload.state import PayloadState
+from processor.core.payload.watch import Watch, WatchKey
+from processor.core.publishing.message import OutboxMessage
+from processor.core.sign_request.sealing import Keyring
 from processor.store import deliveries, leases, outbox, outcomes, retention, tasks, watches
 from processor.store.database import Database, open_database, open_read_only
-from processor.store.entry import (
-    Claim,
-    DeliveryRecord,
-    DueTask,
-    Entry,
-    Lane,
-    OutboxMessage,
-    QuarantinedBody,
-    Recorded,
-    Watch,
-)
+from processor.store.deliveries import QuarantinedBody
 from processor.store.knowledge import STATE, UNKNOWN, state_of
 from processor.store.migrations import refuse_newer, upgrade
 from processor.store.outcomes import Outcomes
@@ -30,7 +24,6 @@ from processor.store.recording import Recording
 from processor.store.retention import Retention
 from processor.store.tables import payloads
 from processor.store.vault import Vault
-from processor.store.watches import WatchKey
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -10,8 +10,8 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from processor.core.errors import StoreError, StoreUnavailable
-from processor.redaction import frames_of
-from processor.store.entry import Entry, Recorded
+from processor.core.payload.entry import Entry, Recorded
+from processor.observability.redaction import frames_of
 from processor.store.store import Store
 from processor.store.thread import WorkerThread
 from processor.store.waiting import Job, Outcome

@@ -8,9 +8,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, Dialect, and_, case, null, or_, select, update
 
 from processor.core.errors import SealingError
-from processor.core.report import Report
-from processor.core.sealing import NONCE_BYTES, Binding, Keyring, Sealed
-from processor.core.user_token import KnownToken, Owner, TokenFacts, known_token
+from processor.core.payload.user_token import KnownToken, Owner, TokenFacts, known_token
+from processor.core.reports.report import Report
+from processor.core.sign_request.sealing import NONCE_BYTES, Binding, Keyring, Sealed
 from processor.store.rows import Insert, Upsert
 from processor.store.tables import restored, stored, user_tokens
 

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 
 from processor.core.errors import StoreError, StoreUnavailable
-from processor.store.entry import Quarantined, Recorded, Refused, Reported
+from processor.core.payload.entry import Quarantined, Recorded, Refused, Reported
 from processor.store.store import Store
 
 Outcome = Recorded | StoreError

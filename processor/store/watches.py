@@ -6,13 +6,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Select, and_, delete, func, select, tuple_, update
 
-from processor.core.state import PayloadState
-from processor.store.entry import Watch
+from processor.core.payload.state import PayloadState
+from processor.core.payload.watch import Watch, WatchKey
 from processor.store.rows import first_of_each
 from processor.store.tables import payloads, restored, stored, watches
 
-WatchKey = tuple[str, str]
-"""Payload and application name."""
 _JOINED: Final = watches.join(payloads, and_(payloads.c.payload == watches.c.payload, payloads.c.app == watches.c.app))
 _FIRST: Final = """SELECT payload, app FROM watches
     WHERE app = :app_{number} AND leased_until <= :now ORDER BY leased_until LIMIT :room_{number} {lock}"""

@@ -24,7 +24,8 @@ from typing import Any, Final, Self, TypeVar
 import structlog
 
 from processor.core.errors import StoreError, StoreFault, StoreFull, StoreUnavailable
-from processor.store.entry import OutboxMessage, Quarantined, Recorded, Refused, Reported
+from processor.core.payload.entry import Quarantined, Recorded, Refused, Reported
+from processor.core.publishing.message import OutboxMessage
 from processor.store.recording import GROUP_LIMIT
 from processor.store.store import Store
 from processor.store.thread import WorkerThread

@@ -12,14 +12,14 @@ import aiohttp
 from multidict import CIMultiDictProxy
 
 from processor.app import Processor
-from processor.budget import Budget
-from processor.core.digest import digest_of
+from processor.core.access.digest import digest_of
 from processor.sandbox.limits import Limits
 from processor.sandbox.server import Sandbox, SandboxSettings
-from processor.settings import Settings
+from processor.settings.service import Settings
+from processor.xumm.budget import Budget
 from tests.sandbox.world import OTHER, SHOP
 from tests.servers.child import free_port
-from tests.settings import settings_for
+from tests.support.settings import settings_for
 
 KEYS = {
     "backend": {

@@ -1,9 +1,10 @@
 """What attackers try, one test each.
 
 What is tried on the parts alone stands with them: whatever can be wrong with a token in
-`tests/core/test_json_web_token.py`, with return URLs in `tests/core/test_return_url.py`, with templates in
-`tests/core/test_template.py`; replayed states and codes, open redirects and PKCE in `tests/api/test_oauth2.py` and
-`tests/test_sign_ins.py`, replays across instances in `tests/contract/test_spent.py`.
+`tests/core/access/test_jwt.py`, with return URLs in `tests/core/sign_request/test_return_url.py`, with templates in
+`tests/core/sign_request/test_template.py`; replayed states and codes, open redirects and PKCE in
+`tests/api/sign_in/test_oauth2_handlers.py` and `tests/api/sign_in/test_oauth2.py`, replays across instances in
+ `tests/contract/test_spent.py`.
 """
 
 import asyncio
@@ -22,21 +23,21 @@ from structlog.testing import capture_logs
 
 from processor.api.callers import Callers
 from processor.api.endpoint import Gate
-from processor.api.identity_tokens import XummJwtAuthenticator
 from processor.api.operations import OPERATIONS
-from processor.core import service_key
-from processor.core.allowance import Allowances, Portions, Shares
-from processor.core.digest import digest_of
-from processor.core.oauth2 import ApiSecret, Client
-from processor.core.service_key import ServiceKey, find_key
-from processor.identities import Identities
-from processor.jwks import KeySet
-from processor.outbound import Connections
-from processor.problem import Problem
+from processor.api.sign_in.identities import Identities
+from processor.api.sign_in.identity_tokens import XummJwtAuthenticator
+from processor.core.access import service_key
+from processor.core.access.digest import digest_of
+from processor.core.access.limits import Allowances, Portions, Shares
+from processor.core.access.oauth2 import ApiSecret, Client
+from processor.core.access.service_key import ServiceKey, find_key
+from processor.web.client import Connections
+from processor.web.problem import Problem
+from processor.xumm.provider_keys import KeySet
 from tests.api.stand import RETURN, Answer, Stand, standing
-from tests.peer import Peer, says, serving
 from tests.sandbox.world import ALICE, BOB, OTHER, SHOP
-from tests.tokens import claims, forged, identity, jwk, public_key
+from tests.support.peer import Peer, says, serving
+from tests.support.tokens import claims, forged, identity, jwk, public_key
 
 PATH = "/v1/sign-requests"
 PAYMENT: dict[str, Any] = {

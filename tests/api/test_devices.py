@@ -11,10 +11,10 @@ from urllib.parse import quote
 import pytest
 from structlog.testing import capture_logs
 
-from processor.core.device import path_of
-from processor.core.identity import user_reference
-from processor.publisher.embedded import EmbeddedPublisher
-from processor.publisher.port import Message
+from processor.broker.embedded import EmbeddedPublisher
+from processor.core.payload.ids import user_reference
+from processor.core.publishing.message import Message
+from processor.core.sign_request.device import path_of
 from processor.sandbox import wallet
 from schemas.commands import DEVICE_COMMANDS, DeviceRegistered, DeviceRemoved
 from schemas.devices import digest_of_token

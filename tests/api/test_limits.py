@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from processor.budget import Budget, Priority
+from processor.xumm.budget import Budget, Priority
 from tests.api.stand import Stand, standing
 from tests.sandbox.world import ALICE, BOB
 

@@ -15,24 +15,24 @@ from structlog.testing import capture_logs
 
 from processor.api.endpoint import Gate as Bounds
 from processor.api.endpoint import endpoint
-from processor.api.identity_tokens import XAppJwtAuthenticator, XummJwtAuthenticator
 from processor.api.me import MeDesk
+from processor.api.sign_in.identities import Identities
+from processor.api.sign_in.identity_tokens import XAppJwtAuthenticator, XummJwtAuthenticator
 from processor.app import Processor
-from processor.core.allowance import Allowances, Portions, Shares
-from processor.core.caller import UserCaller
+from processor.core.access.caller import UserCaller
+from processor.core.access.limits import Allowances, Portions, Shares
+from processor.core.access.oauth2 import ApiSecret, Client
 from processor.core.errors import StoreUnavailable
-from processor.core.identity import user_reference
-from processor.core.oauth2 import ApiSecret, Client
-from processor.identities import Identities
-from processor.jwks import KeySet
-from processor.outbound import Connections
-from processor.problem import Problem
+from processor.core.payload.ids import user_reference
+from processor.web.client import Connections
+from processor.web.problem import Problem
+from processor.xumm.provider_keys import KeySet
 from tests.core.payloads import APPLICATION, SECRET
-from tests.peer import Peer, says, serving
 from tests.sandbox.clock import until
-from tests.settings import settings_for
-from tests.tokens import ISSUER, NOW, USER_TOKEN, identity, jwk, public_key, xapp
-from tests.wallets import ALICE
+from tests.support.peer import Peer, says, serving
+from tests.support.settings import settings_for
+from tests.support.tokens import ISSUER, NOW, USER_TOKEN, identity, jwk, public_key, xapp
+from tests.support.wallets import ALICE
 
 BAR = {"api_key": "8f5b1d3a-0000-4000-8000-00000000a002", "api_secret": "22345678-90ab-4cde-8f01-234567890abc"}
 CLIENT = Client(app="shop", api_key=APPLICATION, secrets=(ApiSecret(text=SECRET),), network="MAINNET", provider=ISSUER)

@@ -10,7 +10,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from processor.api.openapi import NAME, PATH, document
 from processor.api.operations import OPERATIONS
-from processor.problem import STATUS
+from processor.web.problem import STATUS
 from schemas.documents import ROOT, stale
 from tests.api.stand import standing
 

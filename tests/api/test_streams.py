@@ -14,18 +14,17 @@ from aiohttp import web
 
 from processor.api.endpoint import Gate, endpoint
 from processor.api.events import BATCH, Streams
-from processor.core.allowance import Allowances, Portions, Shares
-from processor.feed import Feed
-from processor.publisher.port import Message
+from processor.api.feed import Feed
+from processor.core.access.limits import Allowances, Portions, Shares
+from processor.core.publishing.message import Message, OutboxMessage
+from processor.core.sign_request.request import StoredRequest
 from processor.store.desk import StoredRequests
-from processor.store.entry import OutboxMessage
-from processor.store.requests import StoredRequest
 from processor.store.store import Store
 from processor.store.writer import Writer
 from tests.contract.test_store_requests import created
-from tests.peer import serving
 from tests.sandbox.clock import until
 from tests.store.samples import APP, NOW, payload, webhook
+from tests.support.peer import serving
 
 SHORT = timedelta(milliseconds=20)
 UUID = payload(1)

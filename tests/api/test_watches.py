@@ -10,12 +10,12 @@ import aiohttp
 import pytest
 
 from processor.app import Processor
-from processor.core.digest import digest_of
-from processor.problem import STATUS
+from processor.core.access.digest import digest_of
+from processor.web.problem import STATUS
 from tests.core.payloads import PAYLOAD
-from tests.settings import settings_for
-from tests.watching import says, serving, until
-from tests.webhooks import body_of, headers_of
+from tests.support.settings import settings_for
+from tests.support.watching import says, serving, until
+from tests.support.webhooks import body_of, headers_of
 
 KEYS = {
     "backend": {"sha256": digest_of("backend's key").hex().upper()},

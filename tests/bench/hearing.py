@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
-from processor.core.report import LookupDue
+from processor.core.reports.report import LookupDue
 from tests.bench.consumption import Consumption, Meter
 from tests.bench.figures import percentile
 from tests.bench.report import surroundings

@@ -14,12 +14,12 @@ from typing import Final
 from aiohttp import web
 
 from processor.app import API_PATH
-from processor.budget import FIRST_LIMIT, Bucket
-from processor.core.report import StatusReport
+from processor.core.reports.report import StatusReport
 from processor.sandbox.faults import Faults
 from processor.sandbox.limits import Limits
 from processor.sandbox.payload import Application
 from processor.sandbox.server import Sandbox, SandboxSettings
+from processor.xumm.budget import FIRST_LIMIT, Bucket
 from tests.bench.consumption import Meter
 from tests.bench.report import surroundings
 from tests.bench.service import ServiceError

@@ -12,8 +12,8 @@ from typing import Final, Self
 from uuid import uuid4
 
 from processor.core.application import Policy
-from processor.core.report import Report
-from processor.store.entry import Reported
+from processor.core.payload.entry import Reported
+from processor.core.reports.report import Report
 from processor.store.store import Store
 from processor.store.writer import Writer
 from tests.bench.service import Service, complete, free_port

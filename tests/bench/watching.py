@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import aiohttp
 
-from processor.core.report import LookupDue
+from processor.core.reports.report import LookupDue
 from tests.bench.consumption import Usage, machine, own_cpu, usage
 from tests.bench.report import surroundings
 from tests.bench.service import Service, ServiceError, free_port

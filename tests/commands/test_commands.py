@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from processor.core.signature import key_of, sign
+from processor.core.delivery.signature import key_of, sign
+from processor.core.payload.entry import DeliveryRecord, Quarantined, Refused
 from processor.dev.house import API_KEY, API_SECRET
-from processor.settings import Settings
-from processor.store.entry import DeliveryRecord, Quarantined, Refused
+from processor.settings.service import Settings
 from processor.store.store import Store
 from tests.commands.shell import Shell
 

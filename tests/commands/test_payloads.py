@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from processor.core.report import Report
-from processor.core.state import Fact
-from processor.store.entry import Reported
+from processor.core.payload.entry import Reported
+from processor.core.payload.state import Fact
+from processor.core.reports.report import Report
 from processor.store.store import Store
 from tests.commands.shell import Shell
 from tests.core.payloads import APPLICATION, NOW, OTHER_TXID, PAYLOAD, POLICY, abandoned, request, snapshot, webhook

@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 
 from processor.commands.trigger import Kind
-from processor.store.entry import DeliveryRecord, Quarantined
+from processor.core.payload.entry import DeliveryRecord, Quarantined
 from processor.store.store import Store
 from tests.commands.shell import Shell
 from tests.servers.child import free_port

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from processor.__main__ import app
-from processor.core.sealing import Keyring, SealingKey
+from processor.core.sign_request.sealing import Keyring, SealingKey
 from processor.store.store import Store
 from tests.contract.test_store_requests import TOKEN, signed
 from tests.store.samples import ACCOUNT, NOW

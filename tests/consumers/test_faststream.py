@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from processor.topology import apply, desired, parse_access
+from processor.broker.topology import apply, desired, parse_access
 from tests.consumers.broker import Broker, until
 from tests.consumers.events import event, message, raw_message
 from tests.servers.rabbitmq import RabbitMQ

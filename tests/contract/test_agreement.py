@@ -9,17 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from processor.budget import Budget
 from processor.core.application import Application, Secret
-from processor.core.delivery import Delivery, Refusal, authenticate
+from processor.core.delivery.authentication import Delivery, Refusal, authenticate
+from processor.core.delivery.signature import key_of
+from processor.core.delivery.signature import sign as product_sign
 from processor.core.errors import Denied, NormalizeError, NotFound, Unavailable
-from processor.core.evidence import SnapshotOutcome
-from processor.core.knowledge import FRESH_TOKEN
-from processor.core.lifecycle import WEBHOOK_PATIENCE
-from processor.core.normalize import ledger_report, snapshot_report, status_report, webhook_report
-from processor.core.signature import key_of
-from processor.core.signature import sign as product_sign
-from processor.ledger import LedgerNodes, Lifetime
+from processor.core.payload.learning import FRESH_TOKEN
+from processor.core.payload.lifecycle import WEBHOOK_PATIENCE
+from processor.core.proof.evidence import SnapshotOutcome
+from processor.core.reports.normalize import ledger_report, snapshot_report, status_report, webhook_report
+from processor.ledger.transactions import LedgerNodes, Lifetime
 from processor.sandbox.attempt import ANSWER_WITHIN, LAST_ATTEMPT, RETRY_AFTER
 from processor.sandbox.attempt import sign as sandbox_sign
 from processor.sandbox.javascript import stringify
@@ -29,7 +28,8 @@ from processor.sandbox.server import Sandbox, SandboxSettings
 from processor.sandbox.status import DISPATCHED, FETCHED, NO_PAYLOAD, OPENED, PONG, PRE_SIGNED, SAID_ON
 from processor.sandbox.trigger import Kind, Target, trigger
 from processor.sandbox.views import fetched, webhook_body
-from processor.xumm import Credentials, XummApi
+from processor.xumm.api import Credentials, XummApi
+from processor.xumm.budget import Budget
 from tests.sandbox.clock import FakeClock
 from tests.sandbox.service import Service
 from tests.sandbox.world import ALICE, BOB, PAYMENT, SHOP, signature_of

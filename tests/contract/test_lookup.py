@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 import pytest
 from yarl import URL
 
-from processor.budget import Budget
 from processor.core.application import Application
-from processor.core.normalize import snapshot_report
-from processor.core.state import PayloadState
-from processor.ledger import LedgerNodes, Transactions
+from processor.core.payload.state import PayloadState
+from processor.core.reports.normalize import snapshot_report
+from processor.ledger.transactions import LedgerNodes, Transactions
 from processor.sandbox.server import Sandbox
-from processor.xumm import Credentials, Payloads, XummApi
+from processor.xumm.api import Credentials, Payloads, XummApi
+from processor.xumm.budget import Budget
 from tests.sandbox.clock import FakeClock
 from tests.sandbox.world import PAYMENT, SHOP
 

@@ -13,18 +13,19 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from processor.core.application import Application
-from processor.core.lifecycle import apply
-from processor.core.report import WebhookReport
-from processor.core.state import Flag, PayloadState
-from processor.ledger import LedgerNodes, Transactions
+from processor.core.payload.due_task import Claim, DueTask, Lane, TaskKind
+from processor.core.payload.entry import Recorded, Reported
+from processor.core.payload.lifecycle import apply
+from processor.core.payload.state import Flag, PayloadState
+from processor.core.reports.report import WebhookReport
+from processor.ledger.transactions import LedgerNodes, Transactions
+from processor.lookups.tasks import Sources, Tasks
 from processor.sandbox.javascript import stringify
 from processor.sandbox.server import Sandbox
 from processor.sandbox.views import fetched
-from processor.store.entry import Claim, DueTask, Lane, Recorded, Reported, TaskKind
-from processor.tasks import Sources, Tasks
 from tests.sandbox.clock import FakeClock
 from tests.sandbox.world import ALICE, PAYMENT, SHOP, SIGN_IN, signature_of
-from tests.wallets import BOB
+from tests.support.wallets import BOB
 
 SHOP_ACCOUNT = "rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe"
 APPLICATION = Application(name="shop", uuid=SHOP.key, secrets=())

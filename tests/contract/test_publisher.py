@@ -11,12 +11,13 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from processor.publisher.embedded import EmbeddedPublisher
-from processor.publisher.port import IN_ORDER, Disconnected, Message, Publisher, Refused, Unanswered, Unroutable
-from processor.publisher.rabbitmq import RabbitOptions, RabbitPublisher
+from processor.broker.embedded import EmbeddedPublisher
+from processor.broker.port import IN_ORDER, Disconnected, Publisher, Refused, Unanswered, Unroutable
+from processor.broker.rabbitmq import RabbitOptions, RabbitPublisher
+from processor.core.publishing.message import Message
 from schemas.topology import HEADER_TRACEPARENT
-from tests.publisher.messages import a_message
-from tests.publisher.outcomes import outcomes_of
+from tests.broker.messages import a_message
+from tests.broker.outcomes import outcomes_of
 from tests.servers.rabbitmq import RabbitMQ
 
 PATIENCE = timedelta(seconds=1)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from processor.sign_ins import Spent
+from processor.api.sign_in.oauth2 import Spent
 from processor.store.desk import StoredSpent
 from processor.store.retention import Retention
 from processor.store.store import Store
 from processor.store.writer import Writer
 from tests.sandbox.clock import FakeClock
-from tests.signing_in import SpentInMemory
+from tests.support.signing_in import SpentInMemory
 
 MINUTE = timedelta(minutes=1)
 STORES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]

@@ -9,7 +9,7 @@ from threading import Barrier
 import pytest
 
 from processor.core.errors import StoreError
-from processor.store.entry import Recorded
+from processor.core.payload.entry import Recorded
 from processor.store.retention import Retention
 from processor.store.store import Store
 from schemas.events import parse_event

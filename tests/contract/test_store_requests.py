@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from processor.core.evidence import Signature
-from processor.core.identity import user_reference
-from processor.core.report import RequestReport, SnapshotReport, Token
-from processor.core.sealing import Keyring, SealingKey
-from processor.core.user_token import TOKEN_LIFE, TokenFacts
+from processor.core.access.session import Session
+from processor.core.payload.entry import Reported
+from processor.core.payload.ids import user_reference
+from processor.core.payload.user_token import TOKEN_LIFE, TokenFacts
+from processor.core.proof.evidence import Signature
+from processor.core.reports.report import RequestReport, SnapshotReport, Token
+from processor.core.sign_request.request import Draft, Reservation
+from processor.core.sign_request.sealing import Keyring, SealingKey
 from processor.store import requests, sessions, vault
-from processor.store.entry import Reported
-from processor.store.requests import Draft, Reservation
 from processor.store.retention import Retention
-from processor.store.sessions import Session
 from processor.store.store import Store
 from tests.store.samples import ACCOUNT, APP, APPLICATION, NOW, payload, reported, snapshot, webhook
 

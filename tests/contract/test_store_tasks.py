@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from processor.core.payload.due_task import DueTask
 from processor.store import tasks
-from processor.store.entry import DueTask
 from processor.store.store import Store
 from tests.store.samples import APP, NOW, created, deadline, payload, rooms, still_open, webhook
 

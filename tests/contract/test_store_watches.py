@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from processor.core.report import LookupDue
-from processor.core.state import Fact
-from processor.store.entry import Reported, Watch
+from processor.core.payload.entry import Reported
+from processor.core.payload.state import Fact
+from processor.core.payload.watch import Watch
+from processor.core.reports.report import LookupDue
 from processor.store.outcomes import Outcomes, SourceShare
 from processor.store.store import Store
 from tests.store.samples import (

@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from processor.core.application import Application, Policy, Secret
-from processor.core.evidence import Ledger, Signature, Snapshot
-from processor.core.report import (
+from processor.core.delivery.signature import key_of
+from processor.core.payload.state import PayloadState
+from processor.core.proof.evidence import Ledger, Signature, Snapshot
+from processor.core.reports.report import (
     DeadlinePassed,
     LedgerReport,
     LookupAbandoned,
@@ -16,8 +18,6 @@ from processor.core.report import (
     Token,
     WebhookReport,
 )
-from processor.core.signature import key_of
-from processor.core.state import PayloadState
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 APPLICATION = "8f5b1d3a-0000-4000-8000-00000000a001"

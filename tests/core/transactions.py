@@ -20,7 +20,7 @@ from xrpl.models.transactions.deposit_preauth import Credential
 from xrpl.models.transactions.oracle_set import PriceData
 from xrpl.models.transactions.types import TransactionType
 
-from tests.wallets import ALICE, BOB, CAROL, SHOP
+from tests.support.wallets import ALICE, BOB, CAROL, SHOP
 
 Json = dict[str, Any]
 

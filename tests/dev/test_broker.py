@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from processor.broker.embedded import EmbeddedPublisher
+from processor.broker.port import Disconnected
+from processor.core.publishing.message import Message
 from processor.dev.broker import FragileBroker
-from processor.publisher.embedded import EmbeddedPublisher
-from processor.publisher.port import Disconnected, Message
-from tests.publisher.messages import a_message
+from tests.broker.messages import a_message
 
 
 class Consumer:

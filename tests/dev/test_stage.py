@@ -11,15 +11,15 @@ import pytest
 from aiohttp import web
 
 from processor.app import Processor
+from processor.broker.embedded import EmbeddedPublisher
 from processor.dev.broker import FragileBroker
 from processor.dev.house import opened
 from processor.dev.live import KEPT, Live
 from processor.dev.stage import PATH, Stage
-from processor.publisher.embedded import EmbeddedPublisher
 from processor.sandbox.payload import Application
 from processor.sandbox.server import Sandbox
 from tests.servers.child import free_port
-from tests.settings import settings_for
+from tests.support.settings import settings_for
 
 OWNER = Application(key="5a4db0c5-0000-4000-8000-000000000001", secret="5a4db0c5-5ec7-4e70-9000-000000000001")
 SIGN_IN = {"txjson": {"TransactionType": "SignIn"}}

@@ -13,7 +13,7 @@ from tests.e2e.program import Done, Program, python, run
 from tests.e2e.tap import Tap
 from tests.servers.child import free_port
 from tests.servers.rabbitmq import RabbitMQ
-from tests.settings import NOBODY
+from tests.support.settings import NOBODY
 
 APP = "shop"
 AUDIT = "audit"

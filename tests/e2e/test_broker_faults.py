@@ -9,7 +9,7 @@ from tests.e2e.service import ServiceProcess, Stage
 from tests.e2e.tap import ambiguous, disordered
 from tests.e2e.traffic import TYPES, Load, Sender, telling_body
 from tests.servers.proxy import Proxy
-from tests.webhooks import new_payload
+from tests.support.webhooks import new_payload
 
 pytestmark = pytest.mark.rabbitmq
 

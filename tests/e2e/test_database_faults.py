@@ -10,7 +10,7 @@ from tests.e2e.tap import ambiguous, disordered
 from tests.e2e.traffic import TYPES, Load, Sender
 from tests.servers.child import wait_until
 from tests.servers.postgres import Postgres
-from tests.webhooks import body_of, new_payload
+from tests.support.webhooks import body_of, new_payload
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.postgres]
 

@@ -9,7 +9,7 @@ import pytest
 from tests.consumers.broker import until
 from tests.e2e.service import Stage
 from tests.e2e.traffic import Sender
-from tests.webhooks import body_of, new_payload
+from tests.support.webhooks import body_of, new_payload
 
 pytestmark = pytest.mark.rabbitmq
 

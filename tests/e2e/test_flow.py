@@ -16,7 +16,7 @@ from tests.e2e.service import ServiceProcess, Stage
 from tests.e2e.stand import PAYMENT, SIGN_IN, Stand
 from tests.e2e.tap import ambiguous, disordered, types_of
 from tests.e2e.traffic import Sender
-from tests.webhooks import body_of, headers_of, new_payload
+from tests.support.webhooks import body_of, headers_of, new_payload
 
 pytestmark = pytest.mark.rabbitmq
 

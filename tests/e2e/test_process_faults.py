@@ -15,7 +15,7 @@ from tests.e2e.stand import Stand
 from tests.e2e.tap import ambiguous, disordered, ids_of
 from tests.e2e.traffic import TYPES, Load, Sender, telling_body
 from tests.servers.proxy import Proxy
-from tests.webhooks import new_payload
+from tests.support.webhooks import new_payload
 
 pytestmark = pytest.mark.rabbitmq
 

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from processor.core.signature import HEADER_SIGNATURE, HEADER_TIMESTAMP, key_of
+from processor.core.delivery.signature import HEADER_SIGNATURE, HEADER_TIMESTAMP, key_of
 from processor.sandbox.attempt import Answered
 from processor.sandbox.phone import ACCOUNT
 from schemas.topology import DEFAULT_QUEUES
@@ -19,7 +19,7 @@ from tests.e2e.service import ConsumerProcess, ServiceProcess, Stage
 from tests.e2e.stand import PAYMENT, SIGN_IN, Stand
 from tests.e2e.tap import Event
 from tests.e2e.traffic import Sender
-from tests.webhooks import body_of, headers_of, new_payload
+from tests.support.webhooks import body_of, headers_of, new_payload
 
 pytestmark = pytest.mark.rabbitmq
 

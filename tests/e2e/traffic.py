@@ -9,7 +9,7 @@ from typing import Self
 
 import aiohttp
 
-from tests.webhooks import body_of, headers_of, new_payload
+from tests.support.webhooks import body_of, headers_of, new_payload
 
 TYPES = ("xumm.sign.signed", "xumm.sign.token_issued")
 """What `telling_body` makes known, in this order."""

@@ -15,26 +15,32 @@ from pamqp import commands, header
 from pamqp import frame as codec
 
 from consumers.runtime.decoder import Undecodable, decode
-from processor.core.announce import encode
-from processor.core.delivery import Delivery, Refusal, authenticate
+from processor.broker.address import parse_addresses
+from processor.broker.amqp import CHANNEL, Method, Parser, ProtocolError, method_bytes
+from processor.broker.handshake import Handshake
+from processor.broker.sanitizer import sanitized
+from processor.core.delivery.authentication import Delivery, Refusal, authenticate
+from processor.core.delivery.plain_request import read_whole
 from processor.core.errors import NormalizeError
-from processor.core.lifecycle import apply
-from processor.core.normalize import ledger_report, named_payload, snapshot_report, status_report, webhook_report
-from processor.core.proof import transaction_id
-from processor.core.report import Report
-from processor.core.state import PayloadState
-from processor.core.whole_request import read_whole
-from processor.outbound import Answer
-from processor.publisher.address import parse_addresses
-from processor.publisher.amqp import CHANNEL, Method, Parser, ProtocolError, method_bytes
-from processor.publisher.handshake import Handshake
-from processor.publisher.sanitizer import sanitized
+from processor.core.payload.events import encode
+from processor.core.payload.lifecycle import apply
+from processor.core.payload.state import PayloadState
+from processor.core.proof.signed_blob import transaction_id
+from processor.core.reports.normalize import (
+    ledger_report,
+    named_payload,
+    snapshot_report,
+    status_report,
+    webhook_report,
+)
+from processor.core.reports.report import Report
+from processor.web.client import Answer
 from schemas.events import parse_event
 from schemas.text import is_uuid
 from tests.core.payloads import ACCOUNT, APPLICATION, NOW, PAYLOAD, POLICY, SHOP, TXID, UNKNOWN, ledger, snapshot
 from tests.fuzz.mutations import edited_bytes, edited_json
-from tests.wallets import ALICE, BOB, KNOWN_ACCOUNT, KNOWN_SIGN_IN, cosigned, payment, signed
-from tests.webhooks import body_of, headers_of
+from tests.support.wallets import ALICE, BOB, KNOWN_ACCOUNT, KNOWN_SIGN_IN, cosigned, payment, signed
+from tests.support.webhooks import body_of, headers_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

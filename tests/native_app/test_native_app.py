@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from processor.core.return_url import fault_of
+from processor.core.sign_request.return_url import fault_of
 from processor.sandbox.views import _filled
 from tests.api.stand import RETURN, Stand, standing
 from tests.bench.subjects import ROOT, node_obstacle

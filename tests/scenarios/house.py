@@ -14,21 +14,21 @@ import aiohttp
 from sqlalchemy import and_, func, not_, or_, select
 
 from processor.app import Processor
-from processor.budget import Budget
-from processor.core.digest import digest_of
-from processor.core.state import PayloadState
-from processor.listener import Timing
-from processor.publisher.embedded import EmbeddedPublisher
-from processor.publisher.port import Message
+from processor.broker.embedded import EmbeddedPublisher
+from processor.core.access.digest import digest_of
+from processor.core.payload.state import PayloadState
+from processor.core.publishing.message import Message
+from processor.core.timing import Timing
 from processor.sandbox.faults import Faults
 from processor.sandbox.ledger import Pace
 from processor.sandbox.limits import Limits
 from processor.sandbox.payload import Application, Payload, SignRequest
 from processor.sandbox.server import Sandbox, SandboxSettings
-from processor.settings import Settings
+from processor.settings.service import Settings
 from processor.store.facade import TASK_LEASE
 from processor.store.store import Store
 from processor.store.tables import stored, tasks
+from processor.xumm.budget import Budget
 from tests.scenarios.clock import START, DrivenClock
 from tests.servers.child import free_port
 
@@ -191,7 +191,7 @@ class House:
     async def settled(self) -> None:
         """Return once no task is due, save those that wait for the rate limit."""
         processor = self.processor
-        for loop in (processor.tasks, processor.looks, processor.watcher):
+        for loop in (processor.lookups.tasks, processor.looks, processor.watching.watcher):
             loop.wake()
         await until(self._is_quiet, what="all tasks that are due are done")
 

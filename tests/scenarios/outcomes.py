@@ -6,7 +6,7 @@ from functools import reduce
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from processor.core.state import NO_FLAG, Flag
+from processor.core.payload.state import NO_FLAG, Flag
 from processor.sandbox.faults import TEC, Faults, SocketFault
 from processor.sandbox.payload import CustomMeta, SignRequest
 from processor.sandbox.server import Sandbox

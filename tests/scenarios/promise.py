@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from processor.core.state import PayloadState, names_of
+from processor.core.payload.state import PayloadState, names_of
 from tests.scenarios.outcomes import Outcome
 
 Json = dict[str, Any]

@@ -10,7 +10,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 from yarl import URL
 
-from processor.core.state import Flag
+from processor.core.payload.state import Flag
 from processor.sandbox.faults import Faults
 from tests.scenarios.house import House, opened, until
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from processor.core.state import Fact, Flag
+from processor.core.payload.state import Fact, Flag
 from processor.sandbox.faults import Faults, SocketFault
 from processor.sandbox.server import Sandbox
 from tests.scenarios.house import GRACE, House, opened, until

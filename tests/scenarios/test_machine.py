@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from processor.core.state import NO_FLAG, Flag, names_of
+from processor.core.payload.state import NO_FLAG, Flag, names_of
 from processor.sandbox.faults import CancelFault, Faults, SocketFault, parse_faults
 from processor.sandbox.payload import IllegalActionError, Payload
 from tests.scenarios.house import GRACE, House, opened

@@ -6,7 +6,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from processor.core.state import ENDED, PayloadState
+from processor.core.payload.state import ENDED, PayloadState
 from processor.sandbox.faults import Faults
 from tests.scenarios.house import House, opened, until
 from tests.scenarios.outcomes import ACTS_AT, EXPIRY_MINUTES, OUTCOMES, SIGNS_LATE_AT, Outcome

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from processor.core.custom_meta import carry
+from processor.core.reports.custom_meta import carry
 from schemas.webhook import WEBHOOK
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "webhooks"

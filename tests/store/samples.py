@@ -5,8 +5,10 @@ from typing import get_args
 from uuid import UUID
 
 from processor.core.application import Policy
-from processor.core.evidence import Ledger, Signature, Snapshot
-from processor.core.report import (
+from processor.core.payload.due_task import Lane, TaskKind
+from processor.core.payload.entry import DeliveryRecord, Quarantined, Refused, Reported
+from processor.core.proof.evidence import Ledger, Signature, Snapshot
+from processor.core.reports.report import (
     DeadlinePassed,
     LedgerReport,
     Report,
@@ -16,7 +18,6 @@ from processor.core.report import (
     Token,
     WebhookReport,
 )
-from processor.store.entry import DeliveryRecord, Lane, Quarantined, Refused, Reported, TaskKind
 from schemas.text import CustomMeta
 
 APP = "shop"

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from processor.core.evidence import Doubt, Signature, Snapshot
-from processor.core.state import Fact, Flag, PayloadState
+from processor.core.payload.state import Fact, Flag, PayloadState
+from processor.core.proof.evidence import Doubt, Signature, Snapshot
 from processor.store.knowledge import STATE, row_of, state_of
 from schemas.text import CustomMeta
 from tests.store.samples import APP, APPLICATION, NOW, TXID, payload

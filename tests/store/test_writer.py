@@ -12,7 +12,8 @@ import structlog
 
 from processor.core.application import Policy
 from processor.core.errors import StoreError, StoreFull, StoreLocked, StoreUnavailable
-from processor.store.entry import OutboxMessage, Recorded, Refused
+from processor.core.payload.entry import Recorded, Refused
+from processor.core.publishing.message import OutboxMessage
 from processor.store.store import Store
 from processor.store.waiting import Bounds
 from processor.store.writer import JOB_LIMIT, Writer

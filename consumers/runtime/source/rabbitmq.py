@@ -21,7 +21,7 @@ from consumers.runtime.reason import describe
 from consumers.runtime.source.port import Delivery, Headers, attempts_in, first_seen_in, settlement_headers
 from consumers.runtime.source.republisher import Republisher, TooLarge
 from consumers.runtime.source.session import CALL_TIMEOUT, RabbitDelivery, Session
-from processor.publisher.receiving import returns_in
+from processor.broker.receiving import returns_in
 from schemas.topology import DEAD_LETTERS, RETRIES, retry_queue
 
 log = structlog.get_logger()

@@ -14,8 +14,8 @@ from consumers.runtime.errors import SettleFailed
 from consumers.runtime.reason import describe
 from consumers.runtime.source.port import OWN_HEADERS, Headers
 from consumers.runtime.source.session import close, connect
-from processor.publisher.copies import DEFAULT_FRAME, carriable, listed
-from processor.publisher.receiving import SanitizedConnection
+from processor.broker.copies import DEFAULT_FRAME, carriable, listed
+from processor.broker.receiving import SanitizedConnection
 from schemas.topology import HEADER_DROPPED, HEADER_TRACEPARENT
 
 PUBLISH_TIMEOUT: Final = timedelta(seconds=15)

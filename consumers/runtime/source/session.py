@@ -22,7 +22,7 @@ from yarl import URL
 from consumers.runtime.errors import SourceUnavailable
 from consumers.runtime.reason import describe
 from consumers.runtime.source.port import Delivery
-from processor.publisher.receiving import SanitizedConnection
+from processor.broker.receiving import SanitizedConnection
 
 CALL_TIMEOUT: Final = timedelta(seconds=10)
 CLOSE_TIMEOUT: Final = timedelta(seconds=10)

@@ -8,9 +8,9 @@ from functools import partial
 import pytest
 
 from consumers.runtime.source.rabbitmq import RabbitSource
-from processor.topology import operations
-from processor.topology.desired import desired
-from processor.topology.management import parse_access
+from processor.broker.topology import operations
+from processor.broker.topology.desired import desired
+from processor.broker.topology.management import parse_access
 from schemas.topology import HEADER_REASON, RETRY_DELAYS_SECONDS, dead_letter_queue, retry_queue
 from tests.consumers.broker import Broker, until
 from tests.consumers.events import event, message

@@ -1,0 +1,25 @@
+"""RabbitMQ's exchanges, queues, bindings and policies as code: what there should be, what there is, what to change.
+
+Everything goes through the management API, because policies are to be had nowhere else. Nothing is ever deleted.
+Holds on RabbitMQ 3.10, 4.0 and 4.3.
+"""
+
+from processor.broker.topology.desired import TopologyOptions, desired
+from processor.broker.topology.difference import Change, Plan
+from processor.broker.topology.management import ManagementAccess, TopologyError, parse_access
+from processor.broker.topology.objects import Topology
+from processor.broker.topology.operations import apply, plan, verify
+
+__all__ = [
+    "Change",
+    "ManagementAccess",
+    "Plan",
+    "Topology",
+    "TopologyError",
+    "TopologyOptions",
+    "apply",
+    "desired",
+    "parse_access",
+    "plan",
+    "verify",
+]

@@ -1,0 +1,39 @@
+"""Which queues the exchange of events routes to: as the broker says it, or else the settings."""
+
+import asyncio
+from typing import Final
+
+from processor.broker.topology.management import Management, TopologyError, parse_access
+from processor.core.publishing.debts import Bindings, BindingsUnknown
+from processor.settings.service import Settings
+from schemas.topology import EXCHANGE, LOG
+
+_SECONDS: Final = 5.0
+"""How long RabbitMQ's management API may take."""
+
+
+class BoundQueues:
+    """The queues of events; one for the relay."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @property
+    def expected(self) -> Bindings:
+        """Those that `processor topology apply` binds."""
+        topics = dict(self._settings.queues)
+        if self._settings.topology.log:
+            topics[LOG] = ("#",)
+        return Bindings(topics=topics, complete=False)
+
+    async def ask(self) -> Bindings:
+        """Those that are bound now, whoever bound them; without a broker those expected. Raises `BindingsUnknown`."""
+        url = self._settings.management_url
+        if url is None:
+            return self.expected
+        try:
+            access = parse_access(url.get_secret_value(), self._settings.amqp_urls)
+            async with asyncio.timeout(_SECONDS), Management(access) as management:
+                return await management.bound(EXCHANGE)
+        except (TopologyError, TimeoutError, ValueError, LookupError, TypeError) as error:
+            raise BindingsUnknown(str(error) or type(error).__name__) from error

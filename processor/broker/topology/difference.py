@@ -1,0 +1,186 @@
+"""What separates the topology that is from the one that should be, as values that read well and turn into JSON."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+from processor.broker.topology.objects import Actual, Binding, Exchange, Policy, Queue, Setting, Topology
+
+Object = Exchange | Queue | Binding | Policy
+_MARKS: Mapping[str, str] = {"create": "+", "update": "~", "conflict": "!", "surplus": "?"}
+_FOR_ANY: Final = frozenset({"all"})
+_FOR_QUORUM: Final = frozenset({"all", "quorum_queues"})
+"""What else policies of queues may say that they apply to; the latter from 3.12."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One difference.
+
+    ``create`` and ``update`` are what `apply` does. A ``conflict`` it cannot mend: an exchange or queue exists with
+    another type or other arguments, or another policy overrides ours. ``surplus`` is a binding of one of our
+    queues that nobody asked for. Both are for the operator, since mending them means to delete something.
+    """
+
+    action: Literal["create", "update", "conflict", "surplus"]
+    kind: Literal["exchange", "queue", "binding", "policy"]
+    name: str
+    details: tuple[str, ...] = ()
+    target: Object
+    """What there should be; for surplus, what there is."""
+
+    @property
+    def mendable(self) -> bool:
+        """Whether `apply` makes it go away."""
+        return self.action in {"create", "update"}
+
+    def __str__(self) -> str:
+        lines = [f"{_MARKS[self.action]} {self.action} {self.kind} {self.name}", *self.details]
+        return "\n      ".join(lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All differences, in the order in which they are to be mended."""
+
+    changes: tuple[Change, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything is as it should be."""
+        return not self.changes
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """The same, for machines."""
+        return [
+            {
+                "action": change.action,
+                "kind": change.kind,
+                "name": change.name,
+                "details": list(change.details),
+                "target": asdict(change.target),
+            }
+            for change in self.changes
+        ]
+
+    def __str__(self) -> str:
+        """One line for each change, its details below it."""
+        if self.clean:
+            return "The topology is as it should be."
+        return "\n".join(map(str, self.changes))
+
+
+def compare(wanted: Topology, actual: Actual) -> Plan:
+    """What must change for ``actual`` to hold everything in ``wanted``; objects of others are left out of it."""
+    return Plan(
+        changes=(
+            *_policies(wanted, actual),
+            *_exchanges(wanted, actual),
+            *_queues(wanted, actual),
+            *_bindings(wanted, actual),
+        )
+    )
+
+
+def _policies(wanted: Topology, actual: Actual) -> Iterator[Change]:
+    present = {policy.name: policy for policy in actual.topology.policies}
+    for policy in wanted.policies:
+        found = present.get(policy.name)
+        if found is None:
+            yield Change(action="create", kind="policy", name=policy.name, details=_shown(policy), target=policy)
+        elif found != policy:
+            details = _differences(_flat(found), _flat(policy))
+            yield Change(action="update", kind="policy", name=policy.name, details=details, target=policy)
+        else:
+            yield from _overridden(policy, actual)
+
+
+def _overridden(policy: Policy, actual: Actual) -> Iterator[Change]:
+    """Our policies bear the names of what they are for."""
+    governed = actual.policy_of_queue if policy.apply_to == "queues" else actual.policy_of_exchange
+    ruler = governed.get(policy.name) or _ruler(policy, actual)
+    if ruler is not None and ruler != policy.name:
+        detail = f"RabbitMQ applies policy {ruler!r} to it instead; lower that one's priority below {policy.priority}"
+        yield Change(action="conflict", kind="policy", name=policy.name, details=(detail,), target=policy)
+
+
+def _ruler(policy: Policy, actual: Actual) -> str | None:
+    """Which policy RabbitMQ applies in place of ``policy``, where it does not say so itself: that of most priority."""
+    rivals = [each for each in actual.topology.policies if each.priority > policy.priority and _governs(each, policy)]
+    return max(rivals, key=lambda each: each.priority).name if rivals else None
+
+
+def _governs(rival: Policy, policy: Policy) -> bool:
+    """Whether ``rival`` is for what ``policy`` is for, too. A pattern that cannot be read here may be."""
+    if rival.apply_to not in {policy.apply_to, *(_FOR_QUORUM if policy.apply_to == "queues" else _FOR_ANY)}:
+        return False
+    try:
+        return re.search(rival.pattern, policy.name) is not None
+    except re.error:
+        return True
+
+
+def _exchanges(wanted: Topology, actual: Actual) -> Iterator[Change]:
+    present = {exchange.name: exchange for exchange in actual.topology.exchanges}
+    for exchange in wanted.exchanges:
+        yield from _declared("exchange", exchange, present.get(exchange.name))
+
+
+def _queues(wanted: Topology, actual: Actual) -> Iterator[Change]:
+    present = {queue.name: queue for queue in actual.topology.queues}
+    for queue in wanted.queues:
+        yield from _declared("queue", queue, present.get(queue.name))
+
+
+def _declared(
+    kind: Literal["exchange", "queue"], wanted: Exchange | Queue, found: Exchange | Queue | None
+) -> Iterator[Change]:
+    if found is None:
+        yield Change(action="create", kind=kind, name=wanted.name, target=wanted)
+    elif found != wanted:
+        details = (
+            *_differences(_flat(found), _flat(wanted)),
+            f"it cannot be changed in place: move its messages, delete the {kind}, apply again",
+        )
+        yield Change(action="conflict", kind=kind, name=wanted.name, details=details, target=wanted)
+
+
+def _bindings(wanted: Topology, actual: Actual) -> Iterator[Change]:
+    present = set(actual.topology.bindings)
+    for binding in wanted.bindings:
+        if binding not in present:
+            yield Change(action="create", kind="binding", name=_binding_name(binding), target=binding)
+    exchanges = {exchange.name for exchange in wanted.exchanges}
+    queues = {queue.name for queue in wanted.queues}
+    surplus = present - set(wanted.bindings)
+    for binding in sorted(surplus, key=_binding_name):
+        if binding.exchange in exchanges and binding.queue in queues:
+            yield Change(action="surplus", kind="binding", name=_binding_name(binding), target=binding)
+
+
+def _binding_name(binding: Binding) -> str:
+    return f"{binding.exchange} -> {binding.queue} by {binding.routing_key!r}"
+
+
+def _flat(thing: Exchange | Queue | Policy) -> dict[str, Setting]:
+    """Fields, with arguments and definitions spread among them."""
+    fields: dict[str, Any] = asdict(thing)
+    return {**fields.pop("arguments", {}), **fields.pop("definition", {}), **fields}
+
+
+def _differences(found: Mapping[str, Setting], wanted: Mapping[str, Setting]) -> tuple[str, ...]:
+    names: Iterable[str] = sorted(found.keys() | wanted.keys())
+    return tuple(
+        f"{name}: {_value(found, name)} -> {_value(wanted, name)}"
+        for name in names
+        if _value(found, name) != _value(wanted, name)
+    )
+
+
+def _value(settings: Mapping[str, Setting], name: str) -> str:
+    return repr(settings[name]) if name in settings else "unset"
+
+
+def _shown(policy: Policy) -> tuple[str, ...]:
+    return tuple(f"{name}: {value!r}" for name, value in sorted(policy.definition.items()))

@@ -1,0 +1,1 @@
+"""A webhook is believed or not."""

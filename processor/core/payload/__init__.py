@@ -1,0 +1,1 @@
+"""The life of a payload: an outcome is decided here."""

@@ -1,0 +1,22 @@
+"""A watch: the lease on a payload whose socket is to be followed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from processor.core.payload.state import PayloadState
+
+WatchKey = tuple[str, str]
+"""Payload and application name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """A payload whose socket is to be watched, by whoever holds the lease on it."""
+
+    state: PayloadState
+    """As far as watching depends on it: without evidence."""
+    since: datetime
+    resumed: bool = False
+    """It was watched before: what was said since then was heard by nobody."""
+    holder: str | None = None
+    leased_until: datetime | None = None

@@ -1,0 +1,1 @@
+"""Which queue is owed which event."""

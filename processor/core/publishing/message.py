@@ -1,0 +1,30 @@
+"""Events as they are published."""
+
+from typing import NamedTuple
+
+
+class Message(NamedTuple):
+    """One event, ready for the wire."""
+
+    id: str
+    """Event id, the consumers' dedupe key; AMQP ``message_id``."""
+    type: str
+    """Event type such as ``xumm.sign.signed``; AMQP ``type``."""
+    app: str
+    """Application name; AMQP ``app_id``."""
+    payload: str
+    """Payload uuid; AMQP ``correlation_id``. Messages of one payload are ordered."""
+    routing_key: str
+    body: bytes
+    """The CloudEvent as structured JSON."""
+    at: int
+    """When the fact was learned, Unix seconds; AMQP ``timestamp``."""
+    traceparent: str | None = None
+    """W3C trace context; an AMQP header."""
+
+
+class OutboxMessage(NamedTuple):
+    """A committed event on its way to the broker. Positions grow; those of one payload in the order of its sequence."""
+
+    position: int
+    message: Message

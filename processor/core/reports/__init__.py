@@ -1,0 +1,1 @@
+"""What a source says, as a report: one parser for each source."""

@@ -1,0 +1,1 @@
+"""A sign request before it is sent to Xumm."""

@@ -1,0 +1,119 @@
+"""Push devices: how a path names one, and the commands that tell the push consumer of it.
+
+A path names a device by its token; a browser, which has a subscription in place of a token, by the SHA-256 of its
+endpoint in base64url. No token that has that form is taken, so a path never means two devices.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+
+from processor.core.application import Application
+from processor.core.payload.ids import command_id, device_reference
+from schemas.api import DeviceRegistration
+from schemas.base64url import decoded, encoded
+from schemas.commands import (
+    AnyDeviceCommand,
+    DeviceRegistered,
+    DeviceRegisteredData,
+    DeviceRemoved,
+    DeviceRemovedData,
+)
+from schemas.devices import Channel, Keys, Platform, digest_of_token
+
+PATH_PATTERN: Final = r"^[A-Za-z0-9_:.~-]{8,2048}$"
+"""What a path can name a device by, whatever its channel."""
+_PATHS: Final[Mapping[Channel, re.Pattern[str]]] = {
+    "fcm": re.compile(r"[A-Za-z0-9_:.~-]{8,2048}"),
+    "apns": re.compile(r"(?:[0-9a-fA-F]{2}){16,100}"),
+    "webpush": re.compile(r"[A-Za-z0-9_-]{43}"),
+}
+_PLATFORMS: Final[Mapping[Channel, Platform]] = {"fcm": "android", "apns": "ios", "webpush": "web"}
+
+
+class BadDevice(ValueError):
+    """A device cannot be pushed to. Names a field and what is wrong with it, never its value."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Whose device, and when that was asked for."""
+
+    application: Application
+    account: str
+    at: datetime
+    user: str | None = None
+    """The opaque reference that events carry, where the caller's proof names it."""
+
+
+def registration(owner: Owner, named: str, asked: DeviceRegistration) -> AnyDeviceCommand:
+    """The command that registers the device that the path ``named``. Raises `BadDevice`."""
+    if not _PATHS[asked.channel].fullmatch(named) or (asked.channel != "webpush" and _is_digest(named)):
+        raise BadDevice("token", "malformed")
+    token, keys = named, None
+    if asked.subscription is not None:
+        token, keys = asked.subscription.endpoint, _checked(asked.subscription.keys)
+        if digest_of(named) != digest_of(token):
+            raise BadDevice("token", "not_the_endpoints_sha256")
+    data = DeviceRegisteredData(
+        application=owner.application.uuid,
+        account=owner.account,
+        channel=asked.channel,
+        token=token,
+        keys=keys,
+        platform=asked.platform or _PLATFORMS[asked.channel],
+        locale=asked.locale,
+        user=owner.user,
+    )
+    return DeviceRegistered(**_envelope(owner, digest_of(token), "registered"), data=data)
+
+
+def removal(owner: Owner, named: str) -> AnyDeviceCommand:
+    """The command that removes the device that the path ``named``. Raises `BadDevice`."""
+    if not any(form.fullmatch(named) for form in _PATHS.values()):
+        raise BadDevice("token", "malformed")
+    digest = digest_of(named)
+    data = DeviceRemovedData(application=owner.application.uuid, account=owner.account, device=digest)
+    return DeviceRemoved(**_envelope(owner, digest, "removed"), data=data)
+
+
+def digest_of(named: str) -> str:
+    """What names a device everywhere else: SHA-256 of its token or endpoint in hexadecimal."""
+    return decoded(named).hex() if _is_digest(named) else digest_of_token(named)
+
+
+def path_of(endpoint: str) -> str:
+    """What names a browser in a path."""
+    return encoded(hashlib.sha256(endpoint.encode()).digest())
+
+
+def _is_digest(named: str) -> bool:
+    return _PATHS["webpush"].fullmatch(named) is not None
+
+
+def _checked(keys: Keys) -> Keys:
+    try:
+        EllipticCurvePublicKey.from_encoded_point(SECP256R1(), decoded(keys.p256dh))
+    except ValueError:
+        raise BadDevice("subscription.keys.p256dh", "not_on_the_curve") from None
+    return keys
+
+
+def _envelope(owner: Owner, digest: str, verb: str) -> dict[str, Any]:
+    app = owner.application.name
+    return {
+        "id": command_id(app, f"{verb}/{digest}/{owner.account}", owner.at.isoformat()),
+        "source": f"/xumm/{app}",
+        "subject": device_reference(digest),
+        "time": owner.at,
+    }

@@ -1,0 +1,125 @@
+"""What is asked of Xumm: the body of ``POST payload``, and what tells one request from another.
+
+Source: https://docs.xumm.dev/js-ts-sdk/sdk-syntax/xumm.payload/create
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import orjson
+
+from processor.core.access.caller import Caller, ServiceCaller
+from processor.core.access.digest import digest_of
+from processor.core.access.limits import Rank
+from processor.core.sign_request.return_url import Target
+from schemas.api import MAX_IDENTIFIER
+from schemas.payload import Payload
+from schemas.platform import Created, NextSteps, References
+from schemas.text import RESERVED_IDENTIFIERS, aware
+
+MAX_KEY: Final = 255
+"""Characters of an idempotency key."""
+_CLOCKS_DIFFER: Final = timedelta(minutes=2)
+_SERVICE: Final = "service:"
+_USER: Final = "user:"
+_GENERATED, _USERS_OWN = RESERVED_IDENTIFIERS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A sign request, checked."""
+
+    app: str
+    template: Mapping[str, Any]
+    submit: bool
+    expire: timedelta
+    network: str
+    identifier: str | None = None
+    instruction: str | None = None
+    blob: Any = None
+    account: str | None = None
+    """Whom it is for: whose user token it is pushed with."""
+    return_urls: Mapping[Target, str] = field(default_factory=dict)
+
+    @property
+    def tx_type(self) -> str:
+        """The type of the transaction."""
+        return str(self.template["TransactionType"])
+
+    @property
+    def digest(self) -> bytes:
+        """Tells a repetition from another request."""
+        minutes = self.expire.total_seconds()
+        parts = [self.app, self.template, self.submit, minutes, self.network, self.identifier, self.instruction]
+        parts += [self.blob, self.account, dict(self.return_urls)]
+        return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def body_of(
+    asked: Asked, identifier: str, *, user_token: str | None, return_urls: Mapping[Target, str]
+) -> dict[str, Any]:
+    """The body of ``POST payload``. ``return_urls`` have their state."""
+    options: dict[str, Any] = {
+        "submit": asked.submit,
+        "expire": round(asked.expire.total_seconds() / 60),
+        "force_network": asked.network,
+    }
+    if return_urls:
+        options["return_url"] = dict(return_urls)
+    meta = {"identifier": identifier, "instruction": asked.instruction, "blob": asked.blob}
+    body: dict[str, Any] = {
+        "txjson": dict(asked.template),
+        "options": options,
+        "custom_meta": {name: value for name, value in meta.items() if value is not None},
+    }
+    return body if user_token is None else body | {"user_token": user_token}
+
+
+def adopted(payload: Payload, base_url: str, reserved_at: datetime) -> Created | None:
+    """What Xumm answered when it made ``payload``, whose answer never came; None if it was made by somebody else."""
+    created_at = aware(payload.payload.created_at)
+    if created_at is None or created_at < reserved_at - _CLOCKS_DIFFER:
+        return None
+    link = f"{base_url}/sign/{payload.meta.uuid}"
+    socket = link.replace("http", "ws", 1)
+    references = References(qr_png=f"{link}_q.png", qr_matrix=f"{link}_q.json", websocket_status=socket)
+    return Created(uuid=payload.meta.uuid, next=NextSteps(always=link), refs=references, pushed=False)
+
+
+def owner_of(caller: Caller) -> str:
+    """Under which name a caller's sign requests are kept."""
+    return f"{_SERVICE}{caller.key.name}" if isinstance(caller, ServiceCaller) else f"{_USER}{caller.account}"
+
+
+def rank_of(owner: str) -> Rank:
+    """Who it is that a sign request is kept for."""
+    return "service" if owner.startswith(_SERVICE) else "user" if owner.startswith(_USER) else "stranger"
+
+
+def identifier_at_xumm(owner: str, identifier: str | None, nonce: str) -> str:
+    """Under which identifier Xumm keeps what ``owner`` calls ``identifier``; one of ``nonce`` if it has no name.
+
+    A service's is taken as it is. A user's is hashed together with the user: no user can take a name that a service or
+    another user may want, and the length stays within Xumm's limit.
+    """
+    if identifier is None:
+        return _GENERATED + nonce
+    if not owner.startswith(_USER):
+        return identifier
+    digits = MAX_IDENTIFIER - len(_USERS_OWN)
+    return _USERS_OWN + digest_of(f"{owner} {identifier}").hex()[:digits]
+
+
+def is_key(key: str) -> bool:
+    """Whether this can be an idempotency key: visible ASCII."""
+    return 0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()
+
+
+def may_see(caller: Caller, app: str, owner: str) -> bool:
+    """Whether a sign request is the caller's: a user's own, or one of an application that a service's key covers."""
+    if isinstance(caller, ServiceCaller):
+        return caller.key.covers(app)
+    return caller.app == app and owner == owner_of(caller)

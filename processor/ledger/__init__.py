@@ -1,0 +1,1 @@
+"""Nodes of the XRP Ledger and what they prove."""

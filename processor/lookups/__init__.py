@@ -1,0 +1,1 @@
+"""Due work: fetch a payload, prove its outcome, record it."""

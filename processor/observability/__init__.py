@@ -1,0 +1,1 @@
+"""What operators see: logs, redaction, and the catalogue of log events."""

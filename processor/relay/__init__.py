@@ -1,0 +1,1 @@
+"""Committed events out to the broker, in order for each payload."""

@@ -1,0 +1,1 @@
+"""Everything that an operator sets: its sections, how it is loaded, how it is listed."""

@@ -1,0 +1,1 @@
+"""Sockets in: which payloads are watched, and what their sockets say."""

@@ -1,0 +1,302 @@
+"""Sockets in: one for each open payload, so that an outcome is learned even if no webhook ever comes.
+
+Which payloads are watched stands in the store, leased to one process each. Here one sweep serves all of them: it opens
+sockets, a bounded number at a time, drops those that fell silent, renews leases and ends watches. A socket costs one
+task while it is open, and none while it waits for its next try.
+"""
+
+import asyncio
+from asyncio import Future
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, Protocol
+
+import structlog
+
+from processor.core.application import Application
+from processor.core.errors import StoreError
+from processor.core.payload.entry import Recorded, Reported
+from processor.core.payload.watch import Watch, WatchKey
+from processor.core.payload.watching import SILENCE, is_over, retry_delay
+from processor.core.publishing.message import OutboxMessage
+from processor.core.shares import Lines, rooms
+from processor.core.timing import Timing
+from processor.watching.listener import Listener, Sockets, Watched
+
+RENEW_SECONDS: Final = 45.0
+"""How often a lease is renewed, and looked whether the payload has ended: well within the lease."""
+COUNT_SECONDS: Final = 60.0
+BATCH: Final = 500
+"""How many watches one statement is about."""
+_ENDS: Final = ("xumm.resolve.", "xumm.sign.signed", "xumm.sign.rejected")
+
+log = structlog.get_logger()
+
+
+class WatchStore(Protocol):
+    """Where watches are kept. All of it raises `StoreError`."""
+
+    async def claim_watches(self, rooms: Mapping[str, int]) -> Sequence[Watch]:
+        """So many of each application that nobody holds, leased to us for much longer than `RENEW_SECONDS`."""
+        ...
+
+    async def renew_watches(self, keys: Sequence[WatchKey]) -> Sequence[Watch]:
+        """Those of ``keys`` that this process still holds, as they are now."""
+        ...
+
+    async def end_watches(self, keys: Sequence[WatchKey]) -> None:
+        """These need no watching any more."""
+        ...
+
+    async def release_watches(self, but: Collection[WatchKey] = ()) -> None:
+        """Whatever this process holds is free, but for ``but``."""
+        ...
+
+    def record(self, entry: Reported) -> "Future[Recorded]":
+        """Apply a report. Durable when it resolves."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How much at once, and how often."""
+
+    watches: int = 10_000
+    """Sockets of this process."""
+    handshakes: int = 50
+    """Sockets that are being opened: a restart with thousands of watches is no stampede."""
+    tick: float = 0.5
+    """Seconds between two rounds, in which watches are taken on, renewed and ended."""
+
+
+class Watcher:
+    """Watches the payloads that the store names. `run` is its life; `hear` may be called at any time."""
+
+    def __init__(
+        self,
+        store: WatchStore,
+        sockets: Sockets,
+        applications: Mapping[str, Application],
+        *,
+        timing: Timing,
+        on_task: Callable[[], None],
+        pace: Pace | None = None,
+    ) -> None:
+        """``on_task`` is called when a message made a lookup due."""
+        self._store = store
+        self._applications = applications
+        self._listener = Listener(sockets, store, timing=timing, on_task=on_task)
+        self._clock, self._time, self._chance = timing.clock, timing.time, timing.chance
+        self._pace = pace or Pace()
+        self._wake = asyncio.Event()
+        self._round_due = True
+        self._next_round = 0.0
+        self._watches: dict[WatchKey, Watched] = {}
+        self._waiting = Lines[str, Watched](applications, self._pace.handshakes)
+        self._renewals: deque[tuple[float, Watched]] = deque()
+        self._ended: set[WatchKey] = set()
+        self._opening: set[Watched] = set()
+        self._doubtful = False
+        self._counted_at = timing.time()
+        self._counts: dict[str, int] = {}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many payloads are watched, and how many sockets are open, being opened, or waiting for their turn."""
+        return {
+            "watched": len(self._watches),
+            "open": sum(watched.socket is not None for watched in self._watches.values()),
+            "opening": len(self._opening),
+            "waiting": sum(watched.task is None for watched in self._watches.values()),
+        }
+
+    def wake(self) -> None:
+        """Make the round of all watches now, not at the next tick."""
+        self._round_due = True
+        self._wake.set()
+
+    def hear(self, messages: Sequence[OutboxMessage]) -> None:
+        """Take note of committed events: a payload that ended needs no socket. Cheap: it stands on the way of webhooks.
+
+        Those that another instance committed are seen when the lease is renewed.
+        """
+        if not self._watches:
+            return
+        for each in messages:
+            message = each.message
+            watched = self._watches.get((message.payload, message.app))
+            if watched is not None and message.type.startswith(_ENDS):
+                self._end(watched)
+
+    async def run(self) -> None:
+        """Watch until cancelled; then close every socket, and let others have the watches."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    self._wake.clear()
+                    await self._sweep(group)
+                    await self._pause()
+        finally:
+            await self._try(self._store.release_watches())
+
+    async def _sweep(self, group: asyncio.TaskGroup) -> None:
+        """Open sockets whenever there is room for more; what costs the store anything waits for the next tick."""
+        if self._round_due:
+            self._round_due = False
+            self._next_round = asyncio.get_running_loop().time() + self._pace.tick
+            self._drop_silent()
+            await self._renew()
+            await self._forget()
+            await self._claim()
+            self._tell_counts()
+        self._launch(group)
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout_at(self._next_round):
+                await self._wake.wait()
+        except TimeoutError:
+            self._round_due = True
+
+    def _drop_silent(self) -> None:
+        """Sockets die silently. Whoever reads from one that is dropped hears at once that it is closed."""
+        latest = self._time() - SILENCE.total_seconds()
+        for watched in self._watches.values():
+            if watched.socket is not None and watched.heard_at <= latest:
+                watched.socket.abort()
+
+    async def _renew(self) -> None:
+        """Renew the leases whose turn it is, and see what became of their payloads elsewhere."""
+        now = self._time()
+        while self._renewals and self._renewals[0][0] <= now:
+            batch = [watched for watched in self._due_renewals(now) if self._is_held(watched)]
+            if not batch:
+                continue
+            held = await self._try(self._store.renew_watches([watched.key for watched in batch]))
+            self._renewals.extend((now + RENEW_SECONDS, watched) for watched in batch)
+            if held is not None:
+                self._update(batch, {(watch.state.payload, watch.state.app): watch for watch in held})
+
+    def _due_renewals(self, now: float) -> Iterable[Watched]:
+        for _ in range(BATCH):
+            if not self._renewals or self._renewals[0][0] > now:
+                return
+            yield self._renewals.popleft()[1]
+
+    def _update(self, batch: Sequence[Watched], held: Mapping[WatchKey, Watch]) -> None:
+        now = self._clock()
+        for watched in batch:
+            watch = held.get(watched.key)
+            if watch is None:  # somebody else has it, or it is gone
+                self._drop(watched)
+                continue
+            watched.state = watch.state
+            if is_over(watch.state, watched.application.policy, now):
+                self._end(watched)
+
+    async def _forget(self) -> None:
+        """Take what ended out of the store."""
+        while self._ended:
+            keys = list(self._ended)[:BATCH]
+            if await self._try(self._store.end_watches(keys), otherwise=False) is False:
+                return
+            self._ended.difference_update(keys)
+
+    async def _claim(self) -> None:
+        """Take on what there is room for, of each application in its share."""
+        most = max(1, BATCH // max(len(self._applications), 1))
+        wanted = {app: min(room, most) for app, room in self._rooms().items() if room}
+        if self._doubtful:  # a claim that failed may have been committed after all
+            held = {*self._watches, *self._ended}
+            self._doubtful = await self._try(self._store.release_watches(held), otherwise=False) is False
+        claimed = await self._try(self._store.claim_watches(wanted)) if wanted else ()
+        self._doubtful |= claimed is None
+        found = Counter(watch.state.app for watch in claimed or ())
+        for watch in claimed or ():
+            self._begin(watch)
+        if any(found[app] == room for app, room in wanted.items()):
+            self.wake()
+
+    def _rooms(self) -> dict[str, int]:
+        held = Counter(app for _, app in self._watches)
+        return rooms(self._pace.watches, {app: held[app] for app in self._applications})
+
+    def _begin(self, watch: Watch) -> None:
+        state = watch.state
+        application = self._applications[state.app]
+        if application.uuid != state.application:
+            return  # the lease keeps it from being claimed again at once; its lookups tell that it is orphaned
+        watched = Watched(application=application, state=state, gap=watch.resumed, unheard_since=watch.since)
+        self._watches[watched.key] = watched
+        self._ended.discard(watched.key)
+        if is_over(state, application.policy, self._clock()):
+            self._end(watched)
+            return
+        self._renewals.append((self._time() + RENEW_SECONDS, watched))
+        self._put_off(watched, timedelta(0))
+
+    def _launch(self, group: asyncio.TaskGroup) -> None:
+        """Open sockets whose time has come, of each application in its share of handshakes."""
+        now = self._time()
+        while watched := self._waiting.take((each.state.app for each in self._opening), now):
+            if self._is_held(watched):
+                self._opening.add(watched)
+                watched.task = group.create_task(self._follow(watched), name="watch")
+
+    async def _follow(self, watched: Watched) -> None:
+        """One connection, from the handshake to its end."""
+        try:
+            try:
+                socket = await self._listener.connect(watched)
+            finally:
+                self._opening.discard(watched)
+                self._wake.set()
+            if socket is not None:
+                await self._listener.listen(watched, socket)
+        except Exception:
+            watched.failures += 1
+            watched.gap = True
+            log.exception("watch.crashed", app=watched.state.app, payload=watched.state.payload)
+        watched.task = None
+        if watched.over:
+            self._end(watched)
+        elif self._is_held(watched):
+            self._put_off(watched, retry_delay(watched.failures, self._chance()))
+
+    def _put_off(self, watched: Watched, delay: timedelta) -> None:
+        self._waiting.put(watched.state.app, watched, self._time() + delay.total_seconds())
+
+    def _is_held(self, watched: Watched) -> bool:
+        return self._watches.get(watched.key) is watched
+
+    def _end(self, watched: Watched) -> None:
+        if self._is_held(watched):
+            self._ended.add(watched.key)
+        self._drop(watched)
+
+    def _drop(self, watched: Watched) -> None:
+        watched.over = True
+        if self._is_held(watched):
+            del self._watches[watched.key]
+        self._opening.discard(watched)
+        if watched.task is not None and not watched.recording:
+            watched.task.cancel()
+
+    def _tell_counts(self) -> None:
+        if self._time() - self._counted_at < COUNT_SECONDS:
+            return
+        self._counted_at, before, self._counts = self._time(), self._counts, self.counts
+        if self._counts != before:
+            log.info("watches.counted", **self._counts)
+        if full := [app for app, room in self._rooms().items() if not room]:
+            log.warning("watches.full", apps=full, limit=self._pace.watches, hint="more are looked up at expiry")
+
+    async def _try(self, work: Any, otherwise: Any = None) -> Any:
+        """What ``work`` comes to; ``otherwise`` if the store does not do it, which is tried again later."""
+        try:
+            return await work
+        except StoreError as error:
+            log.error("watches.unavailable", error=str(error))
+            return otherwise

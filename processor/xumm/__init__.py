@@ -1,0 +1,1 @@
+"""Xumm's API, its sockets, its keys, and the budget of calls."""

@@ -1,0 +1,54 @@
+"""What is wrong with an answer of Xumm's API, in the errors of this service.
+
+Source: https://docs.xumm.dev/js-ts-sdk/sdk-syntax/xumm.payload
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+from processor.core.errors import Denied, LookupFailed, NotFound, Unavailable
+from processor.web.client import Answer
+
+BAD_CREDENTIALS: Final = frozenset({813, 814})
+"""Xumm's error codes; which status comes with them is documented nowhere."""
+
+_DENIED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_MAX_DIGITS: Final = 9
+
+
+def refusal(answer: Answer, now: datetime) -> LookupFailed | None:  # noqa: PLR0911  one return for each kind
+    """What is wrong with ``answer``; None if nothing is and its body is a JSON object."""
+    status, value = answer.status, answer.json_object()
+    code, reference = _error_of(value)
+    said = f"Xumm's API answered {status}{reference}"
+    if answer.redirects:
+        return Denied(f"{said}, a redirect, which is not followed: check the address of the API")
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Unavailable(said, retry_after=answer.retry_after(now), untouched=True)
+    if status in _DENIED or code in BAD_CREDENTIALS:
+        return Denied(said)
+    if HTTPStatus.NOT_FOUND in (status, code):
+        return NotFound(said)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
+        return Unavailable(said, retry_after=answer.retry_after(now))
+    if status >= HTTPStatus.BAD_REQUEST:
+        return Denied(said)
+    if value is None or "error" in value:
+        return Unavailable(f"{said} without a JSON object that makes sense")
+    return None
+
+
+def _error_of(value: Mapping[str, Any] | None) -> tuple[int | None, str]:
+    """Code and a text for messages of ``{"error": {"reference": "<uuid>", "code": <int>}}``."""
+    error = None if value is None else value.get("error")
+    if not isinstance(error, dict):
+        return None, ""
+    code, reference = error.get("code"), error.get("reference")
+    if not isinstance(code, int) or isinstance(code, bool) or len(str(abs(code))) > _MAX_DIGITS:
+        return None, ""
+    named = isinstance(reference, str) and _UUID.fullmatch(reference)
+    return code, f", code {code}" + (f", reference {reference}" if named else "")

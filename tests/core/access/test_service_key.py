@@ -1,0 +1,28 @@
+from processor.core.access.digest import digest_of
+from processor.core.access.service_key import ServiceKey, find_key
+
+KEYS = tuple(
+    ServiceKey(name=name, digest=digest_of(f"key of {name}"), scopes=frozenset({"watches"})) for name in ("a", "b")
+)
+
+
+def test_key_is_found_by_its_hash() -> None:
+    """Each key is found, and what is none is not: neither its hash nor a part of it."""
+    assert find_key(KEYS, "key of a") == KEYS[0]
+    assert find_key(KEYS, "key of b") == KEYS[1]
+    for wrong in ("", "key of", "key of c", digest_of("key of a").hex(), "key of ä"):
+        assert find_key(KEYS, wrong) is None
+    assert find_key((), "key of a") is None
+
+
+def test_key_may_be_for_some_applications() -> None:
+    """One that names none is for all."""
+    some = ServiceKey.of("a", digest_of("x").hex(), scopes=["watches"], apps=["shop"])
+
+    assert (some.covers("shop"), some.covers("bar"), KEYS[0].covers("bar")) == (True, False, True)
+
+
+def test_nothing_of_a_key_is_shown() -> None:
+    """Not even its hash stands in a representation."""
+    assert digest_of("key of a").hex() not in repr(KEYS[0])
+    assert "digest" not in repr(KEYS[0])

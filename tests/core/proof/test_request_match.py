@@ -1,0 +1,271 @@
+"""What was asked, and what a wallet made of it by design."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from xrpl.core import binarycodec
+from xrpl.core.keypairs import sign
+
+from processor.core.proof.evidence import Doubt
+from processor.core.proof.signed_blob import Claim, SignedTransaction, prove, transaction_id
+from processor.core.sign_request.template import faults_in
+from tests.core.transactions import least_of
+from tests.support.wallets import ALICE, BOB, CAROL, SHOP, cosigned, payment, signed, signed_as_it_is
+
+Json = dict[str, Any]
+
+
+def claim(blob: str, request: Json, **changes: Any) -> Claim:
+    claimed = Claim(
+        blob=blob,
+        txid=transaction_id(blob),
+        account=ALICE.address,
+        tx_type=str(request.get("TransactionType")),
+        request=request,
+        network="MAINNET",
+    )
+    return replace(claimed, **changes)
+
+
+def verdict(blob: str, request: Json, **changes: Any) -> tuple[str, str] | None:
+    """What is doubted; None if all is proven."""
+    result = prove(claim(blob, request, **changes))
+    return None if isinstance(result, SignedTransaction) else (result.field, result.reason)
+
+
+CODES = ["585250", "414243", "787870", "2E2E2E", "000000", "FF4243"]
+"""Three bytes where a standard currency code has its letters: XRP, letters, marks that are no letters, none at all."""
+
+
+@pytest.mark.parametrize("letters", CODES)
+@pytest.mark.parametrize("spread", [False, True])
+def test_currencies_that_look_like_standard_ones(letters: str, *, spread: bool) -> None:
+    """Whatever the forty digits are, they are compared as they were signed."""
+    code = f"{'01' if spread else '00'}{'00' * 11}{letters}0000000000"
+    amount = {"currency": "USD", "issuer": SHOP, "value": "1.5"}
+    usd = "0000000000000000000000005553440000000000"
+    unsigned = binarycodec.encode(payment(Amount=amount) | {"SigningPubKey": ALICE.public_key})
+    blob = signed_as_it_is(unsigned.replace(usd, code))
+    other = f"{code[:-1]}1"
+    asked = payment(Amount=amount | {"currency": code})
+
+    assert verdict(blob, asked) is None
+    assert ("Amount", "differs") == verdict(blob, payment(Amount=amount | {"currency": other}))
+
+
+@settings(max_examples=25, deadline=None)
+@given(value=st.integers(0, 2**63 - 1), other=st.integers(0, 2**63 - 1))
+def test_amounts_of_tokens_are_decimal(value: int, other: int) -> None:
+    """Also where the digits could be hexadecimal ones."""
+    blob = signed(least_of("MPTokenIssuanceCreate", MaximumAmount=str(value)))
+    asked = least_of("MPTokenIssuanceCreate", MaximumAmount=str(other))
+
+    assert verdict(blob, asked | {"MaximumAmount": str(value)}) is None
+    assert verdict(blob, asked) == (None if value == other else ("MaximumAmount", "differs"))
+
+
+def part(account: str, **changes: Any) -> Json:
+    inner = payment(Account=account, Fee="0", Flags=0x40000000, SigningPubKey="", LastLedgerSequence=None)
+    return {"RawTransaction": inner | changes}
+
+
+BATCH = {
+    "TransactionType": "Batch",
+    "Flags": 65536,
+    "RawTransactions": [part(ALICE.address, Sequence=6), part(CAROL.address, Amount="7")],
+}
+SIGNED_BATCH = BATCH | {"Account": ALICE.address, "Fee": "60", "Sequence": 5}
+BATCH_SIGNER = {"BatchSigner": {"Account": CAROL.address, "SigningPubKey": CAROL.public_key, "TxnSignature": "AB" * 64}}
+BATCH_BLOB = signed(SIGNED_BATCH)
+UUID = "8d9da6a3-ffdc-4e73-ae31-75ab74d290bd"
+
+
+@pytest.mark.parametrize(
+    "signers", [[UUID], ["12AB" * 3000], [UUID, "12AB"], [BATCH_SIGNER], [], None], ids=lambda each: str(each)[:20]
+)
+def test_a_batch_whose_signers_are_put_in_later(signers: list[Any] | None) -> None:
+    """Signers asked by payload or by blob become the signatures in them, which the outer signature does not cover."""
+    request = BATCH | ({} if signers is None else {"BatchSigners": signers})
+    blob = signed(SIGNED_BATCH | {"BatchSigners": [BATCH_SIGNER]})
+
+    assert () == faults_in(request)
+    assert verdict(blob, request) is None
+
+
+def test_a_batch_as_the_wallet_s_help_shows_it() -> None:
+    """Its parts come with another spelling of a field, and without a sequence or a network."""
+    shown = {"SigningPubkey": "", "Fee": "0", "Flags": 1073741824}
+    inner = {"TransactionType": "Payment", "Account": ALICE.address, "Destination": SHOP, "Amount": "5"}
+    request = BATCH | {"RawTransactions": [{"RawTransaction": inner | shown}] * 2}
+    whole = {"RawTransaction": inner | {"SigningPubKey": "", "Fee": "0", "Flags": 1073741824, "Sequence": 6}}
+
+    assert () == faults_in(request)
+    assert verdict(signed(SIGNED_BATCH | {"RawTransactions": [whole, whole]}), request) is None
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [part(ALICE.address, Sequence=6)],
+        [part(ALICE.address, Sequence=6), part(CAROL.address, Amount="8")],
+        [part(ALICE.address, Sequence=6), part(BOB.address, Amount="7")],
+        [part(CAROL.address, Amount="7"), part(ALICE.address, Sequence=6)],
+        [part(ALICE.address, Sequence=6), part(CAROL.address, Amount="7", SendMax="9")],
+        [part(ALICE.address, Sequence=6), part(CAROL.address, Amount="7", DestinationTag=None)],
+        [part(ALICE.address, Sequence=6), part(CAROL.address, Amount="7", TransactionType="CheckCash")],
+    ],
+    ids=["fewer", "amount", "account", "order", "more", "less", "type"],
+)
+def test_parts_of_a_batch_that_were_not_asked(parts: list[Json]) -> None:
+    """What a part does must be what was asked of it."""
+    kept = [{"RawTransaction": {k: v for k, v in each["RawTransaction"].items() if v is not None}} for each in parts]
+
+    assert ("RawTransactions", "differs") == verdict(signed(SIGNED_BATCH | {"RawTransactions": kept}), BATCH)
+
+
+def test_a_flag_within_a_batch() -> None:
+    """Must be there if it was asked for."""
+    parts = [part(ALICE.address, Sequence=6, Flags=0x40020000), part(CAROL.address, Amount="7")]
+
+    assert ("Flags", "differs") == verdict(BATCH_BLOB, BATCH | {"RawTransactions": parts})
+
+
+ISSUED = {"currency": "USD", "issuer": SHOP, "value": "1"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "made"),
+    [
+        ({"LastLedgerSequence": 20}, {"LastLedgerSequence": 90_000_020}),
+        ({"LastLedgerSequence": 80_000_000}, {"LastLedgerSequence": 90_000_150}),
+        ({}, {"NetworkID": 21337}),
+        ({"Amount": ISSUED}, {"Amount": ISSUED, "SendMax": "5", "Paths": [[{"currency": "USD", "issuer": SHOP}]]}),
+        ({"Amount": ISSUED, "SendMax": "4"}, {"Amount": ISSUED, "SendMax": ISSUED | {"currency": "EUR"}}),
+        ({"Fee": "10", "Sequence": 0, "SigningPubKey": ""}, {"Fee": "12"}),
+        ({"Account": BOB.address}, {}),
+        ({"Account": None}, {}),
+        ({"Flags": 0x00010000}, {"Flags": 0x80010000}),
+        ({"Memos": [{"Memo": {"MemoData": "plain"}}]}, {"Memos": [{"Memo": {"MemoData": "706C61696E"}}]}),
+    ],
+)
+def test_what_the_wallet_fills_in_or_replaces(asked: Json, made: Json) -> None:
+    """Ledger, network, path, fee, sequence and notation are the wallet's."""
+    request = {"TransactionType": "Payment", "Destination": SHOP, "Amount": "1000000"} | asked
+
+    assert verdict(signed(payment(**made)), request) is None
+
+
+@pytest.mark.parametrize(
+    "request_json",
+    [
+        {"TransactionType": "Payment", "Account": CAROL.address, "Destination": SHOP, "Amount": "1000000",
+         "Fee": "36", "Sequence": 5, "SigningPubKey": ""},
+        {"TransactionType": "Payment", "Account": CAROL.address, "Destination": SHOP, "Amount": "1000000",
+         "Signers": [], "TxnSignature": ""},
+    ],
+)  # fmt: skip
+def test_a_template_for_several_signers(request_json: Json) -> None:
+    """An empty key and no signatures yet, as the ledger's own manual has it."""
+    blob = cosigned(payment(Account=CAROL.address), BOB)
+
+    assert () == faults_in(request_json)
+    assert verdict(blob, request_json, account=CAROL.address, multisign_account=BOB.address) is None
+
+
+@pytest.mark.parametrize("asked", [{"TransactionType": "SignIn", "SignIn": True}, {"SignIn": True}])
+def test_a_sign_in_is_asked_with_a_mark(asked: Json) -> None:
+    """The API may show the mark that the wallet's signer library sets."""
+    blob = signed({"Account": ALICE.address, "Fee": "0", "Flags": 0, "Sequence": 0})
+
+    assert verdict(blob, asked, tx_type="SignIn") is None
+
+
+CHANNEL = {"TransactionType": "PaymentChannelAuthorize", "Channel": "AB" * 32, "Amount": "1000000"}
+CLAIMED = bytes.fromhex(binarycodec.encode_for_signing_claim({"channel": "AB" * 32, "amount": "1000000"}))
+
+
+def channel_claim(wallet: Any = ALICE, **changes: Any) -> Claim:
+    blob = sign(CLAIMED, wallet.private_key)
+    plain = claim(blob, CHANNEL, txid=None, account=wallet.address, signer_pubkey=wallet.public_key)
+    return replace(plain, **changes)
+
+
+@pytest.mark.parametrize("txid", [None, "AB" * 32])
+@pytest.mark.parametrize("wallet", [ALICE, BOB])
+def test_a_claim_on_a_payment_channel(wallet: Any, txid: str | None) -> None:
+    """Its blob is the bare signature of what was asked, by the key that the API names; it has no hash to compare."""
+    result = prove(channel_claim(wallet, txid=txid))
+
+    assert isinstance(result, SignedTransaction)
+    assert (wallet.address, wallet.address, None) == (
+        result.account,
+        result.signature.account,
+        result.signature.unauthorised,
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "doubt"),
+    [
+        ({"request": CHANNEL | {"Amount": "1000001"}}, Doubt(field="response.hex", reason="forged")),
+        ({"request": CHANNEL | {"Channel": "AC" * 32}}, Doubt(field="response.hex", reason="forged")),
+        ({"signer_pubkey": CAROL.public_key}, Doubt(field="response.hex", reason="forged")),
+        ({"signer": CAROL.address}, Doubt(field="response.signer", reason="differs")),
+        ({"signer_pubkey": None}, Doubt(field="response.signer_pubkey", reason="missing")),
+        ({"request": CHANNEL | {"Amount": "9" * 20}}, Doubt(field="payload.request_json", reason="unreadable")),
+        ({"request": CHANNEL | {"Amount": str(2**63)}}, None),
+        ({"request": {}}, Doubt(field="payload.request_json", reason="unreadable")),
+        ({"blob": signed(payment())}, Doubt(field="response.hex", reason="forged")),
+    ],
+)
+def test_a_claim_that_proves_nothing(changes: Json, doubt: Doubt | None) -> None:
+    """Another channel, amount or key signed nothing of the kind, and what the API leaves out is only missing."""
+    assert (doubt or Doubt(field="response.hex", reason="forged")) == prove(channel_claim(**changes))
+
+
+def test_a_claim_with_a_regular_key() -> None:
+    """The address of the key stands apart, for a ledger to judge."""
+    result = prove(channel_claim(ALICE, account=SHOP))
+
+    assert isinstance(result, SignedTransaction)
+    assert (SHOP, ALICE.address) == (result.account, result.signature.unauthorised)
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=6)
+    | st.sampled_from([SHOP, "AB", "USD"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["RawTransaction", "Memo", "Account", "value", "x"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+NAMES = [
+    "Amount",
+    "Destination",
+    "RawTransactions",
+    "Flags",
+    "Paths",
+    "Asset",
+    "InvoiceID",
+    "Signers",
+    "Fee",
+    "x",
+    "Account",
+]
+
+
+@given(request=st.dictionaries(st.sampled_from(NAMES), json_values, max_size=4), force_account=st.booleans())
+def test_whatever_was_asked_is_judged(request: Json, *, force_account: bool) -> None:
+    """No JSON raises, be it what no template could be."""
+    whole = BATCH | request
+    result = prove(claim(BATCH_BLOB, whole, force_account=force_account))
+
+    assert isinstance(result, SignedTransaction | Doubt)
