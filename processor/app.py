@@ -112,12 +112,11 @@ class Processor:
         self._apis: dict[str, XummApi] = {}
         self._stack = AsyncExitStack()
         self._stopping = False
-        self._addresses: list[tuple[str, int]] = []
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        host, port = self._addresses[0][:2]
+        host, port = self._runner.addresses[0][:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def __aenter__(self) -> Self:
@@ -148,14 +147,15 @@ class Processor:
         """Work until ``stop``; then take no more webhooks, and finish what is in flight."""
         async with asyncio.TaskGroup() as group:
             relay = group.create_task(self.relay.run(), name="relay")
-            loops = [
-                group.create_task(self.tasks.run(), name="tasks"),
-                group.create_task(self.looks.run(), name="looks"),
-            ]
+            lookups = {"tasks": self.tasks, "looks": self.looks}
+            loops = [group.create_task(tasks.run(), name=name) for name, tasks in lookups.items()]
             if self.settings.watching.enabled:
                 loops.append(group.create_task(self.watcher.run(), name="watcher"))
             if self.settings.amqp_urls:
-                loops.append(group.create_task(self._registrations().run(), name="registrations"))
+                commands = Registrations(
+                    self.settings.amqp_urls, self.registry, time=self._timing.time, chance=self._timing.chance
+                )
+                loops.append(group.create_task(commands.run(), name="registrations"))
             pruning = keep_pruning(self.writer, retention_of(self.settings), clock=self._clock)
             loops.append(group.create_task(pruning, name="pruning"))
             loops.append(group.create_task(keep_summarizing(self.writer, clock=self._clock), name="summaries"))
@@ -179,7 +179,6 @@ class Processor:
         self.feed.hear(messages)
 
     def _wake(self) -> None:
-        """A lookup may have become due."""
         self.tasks.wake()
         self.looks.wake()
 
@@ -194,9 +193,6 @@ class Processor:
             pace=Pace(watches=watching.max_watches, handshakes=watching.handshakes),
         )
 
-    def _registrations(self) -> Registrations:
-        return Registrations(self.settings.amqp_urls, self.registry, time=self._timing.time, chance=self._timing.chance)
-
     async def _sources(self, stack: AsyncExitStack) -> Sources:
         base = URL(self.settings.xumm_url.rstrip("/") + API_PATH)
         for name, application in self.settings.applications.items():
@@ -209,7 +205,14 @@ class Processor:
     async def _listen(self, stack: AsyncExitStack) -> web.AppRunner:
         assert_fast_parser()
         settings = self.settings
-        bodies = Bodies(_limits(settings))
+        bodies = Bodies(
+            Limits(
+                body_bytes=settings.max_body_bytes,
+                body_timeout=settings.body_timeout,
+                bodies_bytes=settings.max_bodies_bytes,
+                connections=settings.max_connections,
+            )
+        )
         intake = Intake(
             self.applications,
             self.writer,
@@ -218,19 +221,18 @@ class Processor:
             on_task=self.tasks.wake,
             on_look=self.looks.wake,
         )
-        spent = StoredSpent(self.writer)
         users = await stack.enter_async_context(
-            users_of(settings, clock=self._clock, sessions=self.sessions, spent=spent)
+            users_of(settings, clock=self._clock, sessions=self.sessions, spent=StoredSpent(self.writer))
         )
         interface = self._interface(bodies, users)
         self.streams = interface.streams
-        api = self._routes(interface.routes())
-        app = web_application(intake.handle, self.health, api, body_bytes=settings.max_body_bytes)
+        app = web_application(
+            intake.handle, self.health, self._routes(interface.routes()), body_bytes=settings.max_body_bytes
+        )
         runner = runner_of(app, partial(ExpressRunner, intake=intake), shutdown=settings.shutdown_timeout * INTAKE)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
         await web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024).start()
-        self._addresses = runner.addresses
         return runner
 
     def _interface(self, bodies: Bodies, users: Users) -> Interface:
@@ -255,13 +257,12 @@ class Processor:
     def _sign_requests(self, store: StoredRequests) -> SignRequests:
         tokens = StoredTokens(self.writer, clock=self._clock, on_unopened=tell_unopened)
         user_tokens = UserTokens(tokens, self._apis, kept=bool(self.settings.token_keys), clock=self._clock)
-        links = self.settings.xumm_url.rstrip("/")
         return SignRequests(
             self.applications,
             self._apis,
             store,
             user_tokens,
-            links=links,
+            links=self.settings.xumm_url.rstrip("/"),
             clock=self._clock,
             on_created=self.watcher.wake,
         )
@@ -275,22 +276,8 @@ class Processor:
             "store": fault or "ok",
             "outbox": "full" if full else "live" if self.relay.live else "behind",
             "unpublished": unpublished,
-            "refusing": _refusing(self.relay),
+            "refusing": sorted(refusal.queue or "unknown" for refusal in self.relay.refused),
         }
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        body_bytes=settings.max_body_bytes,
-        body_timeout=settings.body_timeout,
-        bodies_bytes=settings.max_bodies_bytes,
-        connections=settings.max_connections,
-    )
-
-
-def _refusing(relay: Relay) -> list[str]:
-    """The queues that do not take what is published."""
-    return sorted(refusal.queue or "unknown" for refusal in relay.refused)
 
 
 def _publisher(settings: Settings, exchange: str, *, kept: int = 1000) -> Publisher:

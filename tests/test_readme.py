@@ -1,6 +1,5 @@
 """What the documentation names exists, and what it shows runs."""
 
-import ast
 import asyncio
 import json
 import os
@@ -239,43 +238,6 @@ def test_names_on_the_broker_exist() -> None:
 
     assert told - queues == set()
     assert {"xumm.log", "xumm.unrouted", "app-state"} <= told
-
-
-def test_floors_are_as_drawn() -> None:
-    """Nothing imports from a floor above its own, and every part of the service stands on one."""
-    floors = _floors()
-    parts = {path.name + "/" * path.is_dir() for path in (ROOT / "processor").iterdir() if path.name[0] != "."}
-    assert parts - {"__pycache__/", "py.typed"} - set(floors) == set()
-
-    upwards = [
-        f"{importer} imports {imported}" for importer, imported in _imports() if floors[importer] < floors[imported]
-    ]
-    assert upwards == []
-
-
-def _floors() -> dict[str, int]:
-    drawn = re.findall(r"^(\d)  ([\w.]+/?(?:, [\w.]+/?)*)", block("", "__main__.py, commands/"), re.MULTILINE)
-    return {name: int(floor) for floor, names in drawn for name in names.strip().split(", ")}
-
-
-def _imports() -> Iterator[tuple[str, str]]:
-    """Importer and imported, as the drawing names them."""
-    for package in ("processor", "consumers", "schemas"):
-        for path in (ROOT / package).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in TREES:
-                    for name in node.names:
-                        yield _part(path.relative_to(ROOT)), _part(Path(*node.module.split("."), name.name))
-
-
-def _part(path: Path) -> str:
-    package, *inside = path.parts
-    if package != "processor":
-        return f"{package}/"
-    folder, module = (ROOT / package / inside[0]), f"{inside[0].removesuffix('.py')}.py"
-    if folder.is_dir():
-        return f"{inside[0]}/"
-    return module if (ROOT / package / module).is_file() else "__init__.py"
 
 
 def test_settings_of_the_example_are_valid(tmp_path: Path) -> None:
