@@ -10,9 +10,9 @@ import typer
 from sqlalchemy import Connection
 
 from consumers.commands.outcome import NOT_FOUND, USAGE, bounded, exits, fail, say
-from consumers.push import devices as registry
-from consumers.push.devices import ChannelName, Device, Platform, masked
-from consumers.push.subscription import parse
+from consumers.push.registry import devices as registry
+from consumers.push.registry.devices import ChannelName, Device, Platform, masked
+from consumers.push.registry.subscription import parse
 from consumers.runtime import discovery
 from consumers.runtime.composition import open_database
 from consumers.runtime.errors import ConsumerError
@@ -120,7 +120,7 @@ def subscription_key() -> None:
     if path is None:
         fail("CONSUMERS_WEBPUSH_KEY: name the file of the private key", USAGE)
     try:
-        from consumers.push.signing_key import SigningKey
+        from consumers.push.channels.signing_key import SigningKey
 
         typer.echo(encoded(SigningKey.read(path, setting="CONSUMERS_WEBPUSH_KEY").public_point))
     except ImportError:

@@ -14,13 +14,13 @@ from typing import Final, Self
 import structlog
 from sqlalchemy import Connection
 
-from consumers.push import claims, devices, doubts
-from consumers.push.channel import Unregistered
-from consumers.push.channels import Channels, open_channels
-from consumers.push.devices import ChannelName, Device
+from consumers.push.channels.channel import Unregistered
+from consumers.push.channels.enabled import Channels, open_channels
 from consumers.push.notification import QUIET, Notification, notification_of
-from consumers.push.subscription import Keys, endpoint_of, serves
-from consumers.push.tables import METADATA
+from consumers.push.registry import claims, devices, doubts
+from consumers.push.registry.devices import ChannelName, Device
+from consumers.push.registry.subscription import Keys, endpoint_of, serves
+from consumers.push.registry.tables import METADATA
 from consumers.runtime.consumer import Consumer, Context, Resources
 from consumers.runtime.errors import Fatal, Retry
 from consumers.runtime.reason import describe

@@ -8,11 +8,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from consumers.push.channel import LogChannel
-from consumers.push.channels import OPENERS
+from consumers.push.channels.channel import LogChannel
+from consumers.push.channels.enabled import OPENERS
 from consumers.push.consumer import Push
-from consumers.push.devices import Device, masked
 from consumers.push.notification import Notification
+from consumers.push.registry.devices import Device, masked
 from consumers.runtime.consumer import Resources
 from consumers.runtime.discovery import Found, find
 from processor.broker.embedded import Deliver

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from consumers.push import devices
-from consumers.push.devices import Device
+from consumers.push.registry import devices
+from consumers.push.registry.devices import Device
 from consumers.runtime.composition import open_database
 from consumers.runtime.discovery import find
 from consumers.runtime.settings import Settings as ConsumerSettings

@@ -26,13 +26,14 @@ from processor.core.proof.evidence import Snapshot
 from processor.core.reports.normalize import snapshot_report
 from processor.core.reports.report import DeadlinePassed, LedgerReport, LookupAbandoned, Report, SnapshotReport
 from processor.core.retry import LOOKUP, RetryDecision, decide_lookup
+from processor.store.ports import Recorder
 
 Told = TypeVar("Told", DeadlinePassed, LookupAbandoned)
 
 log = structlog.get_logger()
 
 
-class TaskStore(Protocol):
+class TaskStore(Recorder, Protocol):
     """Where due work is kept. All of it raises `StoreError`."""
 
     async def claim_tasks(self, rooms: Mapping[Lane, int]) -> Claim:
@@ -56,10 +57,6 @@ class TaskStore(Protocol):
 
     async def reschedule_task(self, task: DueTask, delay: timedelta) -> None:
         """The task is due again after ``delay``."""
-        ...
-
-    def record(self, entry: Reported) -> "Future[Recorded]":
-        """Apply a report. Durable when it resolves."""
         ...
 
 

@@ -3,7 +3,7 @@
 Nothing in a message settles anything, and no message can do harm: what makes no sense is told in the log and forgotten.
 """
 
-from asyncio import Future, Task
+from asyncio import Task
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ import structlog
 
 from processor.core.application import Application
 from processor.core.errors import NormalizeError, StoreError, Unavailable
-from processor.core.payload.entry import Recorded, Reported
+from processor.core.payload.entry import Reported
 from processor.core.payload.state import PayloadState, names_of
 from processor.core.payload.watching import (
     ABSENT_LIMIT,
@@ -28,6 +28,7 @@ from processor.core.payload.watching import (
 from processor.core.reports.normalize import status_report
 from processor.core.reports.report import LookupDue, Report
 from processor.core.timing import Timing
+from processor.store.ports import Recorder
 from processor.xumm.sockets import SocketClosed, StatusSocket
 
 MAX_STRANGE: Final = 100
@@ -41,14 +42,6 @@ class Sockets(Protocol):
 
     async def open(self, payload: str) -> StatusSocket:
         """The open socket of a payload. Raises `Unavailable`."""
-        ...
-
-
-class Recorder(Protocol):
-    """Where reports become durable."""
-
-    def record(self, entry: Reported) -> "Future[Recorded]":
-        """Apply a report. Durable when it resolves. Raises `StoreError`, at once or through the future."""
         ...
 
 

@@ -1,20 +1,20 @@
 """Payloads that somebody asks this service to follow, however they ask."""
 
 import asyncio
-from asyncio import Future
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from itertools import count
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import structlog
 
 from processor.core.application import Application
 from processor.core.errors import StoreError
-from processor.core.payload.entry import Recorded, Reported
+from processor.core.payload.entry import Reported
 from processor.core.reports.report import LookupDue
 from processor.core.retry import STORE
 from processor.core.shares import Lines
+from processor.store.ports import Recorder
 from schemas.commands import WatchCommand
 
 AT_ONCE: Final = 64
@@ -26,14 +26,6 @@ log = structlog.get_logger()
 
 class UnknownApplication(Exception):
     """No application of this name is configured."""
-
-
-class Recorder(Protocol):
-    """Where reports become durable."""
-
-    def record(self, entry: Reported) -> "Future[Recorded]":
-        """Apply a report. Durable when it resolves. Raises `StoreError`, at once or through the future."""
-        ...
 
 
 class Registry:

@@ -6,7 +6,6 @@ task while it is open, and none while it waits for its next try.
 """
 
 import asyncio
-from asyncio import Future
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +16,12 @@ import structlog
 
 from processor.core.application import Application
 from processor.core.errors import StoreError
-from processor.core.payload.entry import Recorded, Reported
 from processor.core.payload.watch import Watch, WatchKey
 from processor.core.payload.watching import SILENCE, is_over, retry_delay
 from processor.core.publishing.message import OutboxMessage
 from processor.core.shares import Lines, rooms
 from processor.core.timing import Timing
+from processor.store.ports import Recorder
 from processor.watching.listener import Listener, Sockets, Watched
 
 RENEW_SECONDS: Final = 45.0
@@ -35,7 +34,7 @@ _ENDS: Final = ("xumm.resolve.", "xumm.sign.signed", "xumm.sign.rejected")
 log = structlog.get_logger()
 
 
-class WatchStore(Protocol):
+class WatchStore(Recorder, Protocol):
     """Where watches are kept. All of it raises `StoreError`."""
 
     async def claim_watches(self, rooms: Mapping[str, int]) -> Sequence[Watch]:
@@ -52,10 +51,6 @@ class WatchStore(Protocol):
 
     async def release_watches(self, but: Collection[WatchKey] = ()) -> None:
         """Whatever this process holds is free, but for ``but``."""
-        ...
-
-    def record(self, entry: Reported) -> "Future[Recorded]":
-        """Apply a report. Durable when it resolves."""
         ...
 
 

@@ -20,7 +20,7 @@ from schemas.commands import DEVICE_COMMANDS, DeviceRegistered, DeviceRemoved
 from schemas.devices import digest_of_token
 from schemas.topology import PUSH_DEVICES
 from tests.api.stand import KEYS, Answer, Stand, standing
-from tests.consumers.push.push_service import Browser
+from tests.consumers.push.channels.push_service import Browser
 from tests.sandbox.world import SHOP
 
 TOKEN = "dGhlLXBob25l:APA91b-canary_of-a-device-token"

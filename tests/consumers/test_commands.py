@@ -22,15 +22,15 @@ from yarl import URL
 
 from consumers.__main__ import app
 from consumers.app_state import sign_requests
-from consumers.push.subscription import decoded
+from consumers.push.registry.subscription import decoded
 from consumers.runtime.database import Database
 from consumers.runtime.errors import SourceUnavailable
 from consumers.runtime.source.dead_letters import DeadLetters
 from schemas.topology import HEADER_ATTEMPTS, HEADER_FIRST_SEEN, HEADER_REASON
 from tests.consumers.broker import Broker, until
 from tests.consumers.events import USER, Message, event, message
-from tests.consumers.push.authority import key_file
-from tests.consumers.push.push_service import Browser
+from tests.consumers.push.channels.authority import key_file
+from tests.consumers.push.channels.push_service import Browser
 from tests.consumers.raw_publisher import RawPublisher, field, long, nested, short
 from tests.servers.rabbitmq import RabbitMQ
 

@@ -191,7 +191,7 @@ class House:
     async def settled(self) -> None:
         """Return once no task is due, save those that wait for the rate limit."""
         processor = self.processor
-        for loop in (processor.lookups.tasks, processor.looks, processor.watching.watcher):
+        for loop in (processor.tasks, processor.looks, processor.watcher):
             loop.wake()
         await until(self._is_quiet, what="all tasks that are due are done")
 

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.consumers.push.apns_server import ApnsServer, apns_server
-from tests.consumers.push.authority import Authority
-from tests.consumers.push.fcm_server import FcmServer, fcm_server
-from tests.consumers.push.push_service import PushService, push_service
+from tests.consumers.push.channels.apns_server import ApnsServer, apns_server
+from tests.consumers.push.channels.authority import Authority
+from tests.consumers.push.channels.fcm_server import FcmServer, fcm_server
+from tests.consumers.push.channels.push_service import PushService, push_service
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 """Notifications and devices for channels."""
 
-from consumers.push.devices import Device
 from consumers.push.notification import Notification, notification_of
-from consumers.push.subscription import parse
+from consumers.push.registry.devices import Device
+from consumers.push.registry.subscription import parse
 from consumers.runtime.settings import WEB_PUSH_SERVICES
 from tests.consumers.events import USER, event
-from tests.consumers.push.push_service import Browser
+from tests.consumers.push.channels.push_service import Browser
 
 PHONE = Device(owner=USER, token="ab" * 32, platform="ios", locale="ja", channel="apns")
 

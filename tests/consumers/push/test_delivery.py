@@ -11,25 +11,25 @@ import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from consumers.push import devices
-from consumers.push.channel import Channel
-from consumers.push.channels import open_channels
+from consumers.push.channels.channel import Channel
+from consumers.push.channels.enabled import open_channels
+from consumers.push.channels.webpush import open_webpush
 from consumers.push.consumer import AT_ONCE, Push
-from consumers.push.devices import ChannelName, Device
 from consumers.push.notification import Notification
-from consumers.push.tables import METADATA
-from consumers.push.webpush import open_webpush
+from consumers.push.registry import devices
+from consumers.push.registry.devices import ChannelName, Device
+from consumers.push.registry.tables import METADATA
 from consumers.runtime.consumer import Context, Resources
 from consumers.runtime.database import Database
 from consumers.runtime.errors import Retry
 from consumers.runtime.settings import Settings
 from schemas.events import CloudEvent
 from tests.consumers.events import ACCOUNT, USER, event
-from tests.consumers.push import apns_server, push_service
-from tests.consumers.push.apns_server import ApnsServer
-from tests.consumers.push.fcm_server import FcmServer
+from tests.consumers.push.channels import apns_server, push_service
+from tests.consumers.push.channels.apns_server import ApnsServer
+from tests.consumers.push.channels.fcm_server import FcmServer
+from tests.consumers.push.channels.push_service import Directory, PushService
 from tests.consumers.push.notifications import PHONE, device_of
-from tests.consumers.push.push_service import Directory, PushService
 
 ANDROID = Device(owner=USER, token="phone-registration-token-000001", platform="android")
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.push import devices
+from consumers.push.channels.fcm import open_fcm
 from consumers.push.consumer import Push
-from consumers.push.devices import Device
-from consumers.push.fcm import open_fcm
 from consumers.push.notification import QUIET
+from consumers.push.registry import devices
+from consumers.push.registry.devices import Device
 from consumers.runtime.composition import opened
 from consumers.runtime.consumer import Context
 from consumers.runtime.discovery import find
@@ -23,7 +23,7 @@ from consumers.runtime.errors import ConsumerError, Fatal, Retry
 from consumers.runtime.settings import Settings
 from schemas.events import CloudEvent
 from tests.consumers.events import ACCOUNT, USER, event
-from tests.consumers.push.fcm_server import FcmServer, Refusal
+from tests.consumers.push.channels.fcm_server import FcmServer, Refusal
 
 PHONE = Device(owner=USER, token="phone-registration-token-000001", platform="android", locale="de-CH")
 TABLET = Device(owner=ACCOUNT, token="tablet-registration-token-000002", platform="ios")

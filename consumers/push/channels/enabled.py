@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Final
 
-from consumers.push.channel import Channel, LogChannel
-from consumers.push.devices import ChannelName
-from consumers.push.fcm import open_fcm
+from consumers.push.channels.channel import Channel, LogChannel
+from consumers.push.channels.fcm import open_fcm
+from consumers.push.registry.devices import ChannelName
 from consumers.runtime.errors import ConsumerError
 from consumers.runtime.settings import Settings
 
@@ -15,13 +15,13 @@ Opened = AbstractAsyncContextManager[Channel]
 
 
 def _apns(settings: Settings) -> Opened:
-    from consumers.push.apns import open_apns
+    from consumers.push.channels.apns import open_apns
 
     return open_apns(settings)
 
 
 def _webpush(settings: Settings) -> Opened:
-    from consumers.push.webpush import open_webpush
+    from consumers.push.channels.webpush import open_webpush
 
     return open_webpush(settings)
 

@@ -5,8 +5,8 @@ from typing import Protocol
 
 import structlog
 
-from consumers.push.devices import Device, masked
 from consumers.push.notification import Notification
+from consumers.push.registry.devices import Device, masked
 
 log = structlog.get_logger()
 

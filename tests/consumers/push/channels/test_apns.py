@@ -13,15 +13,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.push.apns import TOKEN_LIFETIME, ApnsChannel, ProviderTokens, collapse_id, open_apns
-from consumers.push.channel import Unregistered
-from consumers.push.signing_key import SigningKey
+from consumers.push.channels.apns import TOKEN_LIFETIME, ApnsChannel, ProviderTokens, collapse_id, open_apns
+from consumers.push.channels.channel import Unregistered
+from consumers.push.channels.signing_key import SigningKey
 from consumers.runtime.errors import ConsumerError, Fatal, Retry
 from consumers.runtime.settings import Settings
-from tests.consumers.push.apns_server import KEY_ID, TEAM_ID, ApnsServer, Refusal
-from tests.consumers.push.authority import key_file
+from tests.consumers.push.channels.apns_server import KEY_ID, TEAM_ID, ApnsServer, Refusal
+from tests.consumers.push.channels.authority import key_file
+from tests.consumers.push.channels.web_token import verified
 from tests.consumers.push.notifications import PHONE, notification
-from tests.consumers.push.web_token import verified
 
 
 @asynccontextmanager

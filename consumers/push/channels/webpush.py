@@ -21,14 +21,14 @@ from typing import Final
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from consumers.push.answer import RETRYABLE, json_object, read_up, retry_after
-from consumers.push.channel import Unregistered
-from consumers.push.devices import Device
-from consumers.push.encryption import CODING, encrypt
+from consumers.push.channels.answers import RETRYABLE, json_object, read_up, retry_after
+from consumers.push.channels.channel import Unregistered
+from consumers.push.channels.encryption import CODING, encrypt
+from consumers.push.channels.resolver import NotPublic, PublicResolver
+from consumers.push.channels.signing_key import SigningKey
 from consumers.push.notification import Notification
-from consumers.push.resolver import NotPublic, PublicResolver
-from consumers.push.signing_key import SigningKey
-from consumers.push.subscription import endpoint_of, serves
+from consumers.push.registry.devices import Device
+from consumers.push.registry.subscription import endpoint_of, serves
 from consumers.runtime.errors import ConsumerError, Fatal, Retry
 from consumers.runtime.settings import Settings
 from schemas.base64url import decoded, encoded

@@ -10,9 +10,9 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, select
 
-from consumers.push import devices as registry
-from consumers.push.devices import Device
-from consumers.push.tables import doubts
+from consumers.push.registry import devices as registry
+from consumers.push.registry.devices import Device
+from consumers.push.registry.tables import doubts
 from consumers.runtime.upsert import insert_into
 
 EVENTS: Final = 3

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, func, select, text
 from structlog.testing import capture_logs
 
-from consumers.push import claims, devices
 from consumers.push.consumer import Push
-from consumers.push.devices import Device, hash_of
-from consumers.push.tables import METADATA
-from consumers.push.tables import claims as claims_table
+from consumers.push.registry import claims, devices
+from consumers.push.registry.devices import Device, hash_of
+from consumers.push.registry.tables import METADATA
+from consumers.push.registry.tables import claims as claims_table
 from consumers.runtime.composition import opened
 from consumers.runtime.consumer import Context
 from consumers.runtime.database import Database
@@ -30,7 +30,7 @@ from consumers.runtime.settings import Settings
 from schemas.commands import DeviceRegistered, DeviceRemoved
 from schemas.events import CloudEvent
 from tests.consumers.events import ACCOUNT, APPLICATION, SHOP, USER, event, payload_uuid
-from tests.consumers.push.push_service import Browser
+from tests.consumers.push.channels.push_service import Browser
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TOKEN = "phone-registration-token-000001"

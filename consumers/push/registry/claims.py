@@ -9,9 +9,9 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, case, delete, exists, func, select, text
 
-from consumers.push import devices as registry
-from consumers.push.devices import Device
-from consumers.push.tables import claims, devices
+from consumers.push.registry import devices as registry
+from consumers.push.registry.devices import Device
+from consumers.push.registry.tables import claims, devices
 from consumers.runtime.upsert import insert_into
 
 MAX_DEVICES: Final = 20

@@ -11,22 +11,22 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from consumers.push.answer import retry_after
-from consumers.push.apns import ApnsChannel, ProviderTokens
-from consumers.push.channel import Channel, Unregistered
-from consumers.push.channels import open_channels
-from consumers.push.devices import Device
-from consumers.push.fcm import open_fcm
-from consumers.push.signing_key import SigningKey
-from consumers.push.webpush import open_webpush
+from consumers.push.channels.answers import retry_after
+from consumers.push.channels.apns import ApnsChannel, ProviderTokens
+from consumers.push.channels.channel import Channel, Unregistered
+from consumers.push.channels.enabled import open_channels
+from consumers.push.channels.fcm import open_fcm
+from consumers.push.channels.signing_key import SigningKey
+from consumers.push.channels.webpush import open_webpush
+from consumers.push.registry.devices import Device
 from consumers.runtime.errors import ConsumerError, Fatal, Retry
 from consumers.runtime.settings import Settings
 from tests.consumers.events import USER
-from tests.consumers.push import apns_server, fcm_server, push_service
-from tests.consumers.push.apns_server import ApnsServer
-from tests.consumers.push.fcm_server import FcmServer
+from tests.consumers.push.channels import apns_server, fcm_server, push_service
+from tests.consumers.push.channels.apns_server import ApnsServer
+from tests.consumers.push.channels.fcm_server import FcmServer
+from tests.consumers.push.channels.push_service import Directory, PushService
 from tests.consumers.push.notifications import PHONE, device_of, notification
-from tests.consumers.push.push_service import Directory, PushService
 
 WAIT = {"Retry-After": "30"}
 GARBAGE = '<html>\ud7ff not JSON ["'

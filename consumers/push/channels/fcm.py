@@ -17,10 +17,10 @@ from typing import Any, Final, Protocol
 
 import aiohttp
 
-from consumers.push.answer import RETRYABLE, json_object, mapping, objects, read_up, retry_after
-from consumers.push.channel import Unregistered
-from consumers.push.devices import Device
+from consumers.push.channels.answers import RETRYABLE, json_object, mapping, objects, read_up, retry_after
+from consumers.push.channels.channel import Unregistered
 from consumers.push.notification import Notification
+from consumers.push.registry.devices import Device
 from consumers.runtime.errors import ConsumerError, Fatal, Retry
 from consumers.runtime.settings import Settings
 

@@ -15,20 +15,20 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.push.channel import Unregistered
-from consumers.push.devices import Device
-from consumers.push.encryption import MAX_PLAINTEXT, encrypt, encrypted
-from consumers.push.resolver import PublicResolver, is_public
-from consumers.push.signing_key import SigningKey
-from consumers.push.subscription import decoded, encoded, endpoint_of, parse
-from consumers.push.webpush import AUDIENCES, Vapid, WebPushChannel, open_webpush, topic
+from consumers.push.channels.channel import Unregistered
+from consumers.push.channels.encryption import MAX_PLAINTEXT, encrypt, encrypted
+from consumers.push.channels.resolver import PublicResolver, is_public
+from consumers.push.channels.signing_key import SigningKey
+from consumers.push.channels.webpush import AUDIENCES, Vapid, WebPushChannel, open_webpush, topic
+from consumers.push.registry.devices import Device
+from consumers.push.registry.subscription import decoded, encoded, endpoint_of, parse
 from consumers.runtime.errors import Retry
 from consumers.runtime.settings import WEB_PUSH_SERVICES, Settings
 from tests.consumers.events import USER
-from tests.consumers.push.authority import key_file
+from tests.consumers.push.channels.authority import key_file
+from tests.consumers.push.channels.push_service import CONTACT, HOST, Browser, Directory, PushService, Refusal
+from tests.consumers.push.channels.web_token import verified
 from tests.consumers.push.notifications import device_of, notification
-from tests.consumers.push.push_service import CONTACT, HOST, Browser, Directory, PushService, Refusal
-from tests.consumers.push.web_token import verified
 
 COMPRESSED = encoded(
     ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)

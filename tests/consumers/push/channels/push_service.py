@@ -25,9 +25,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from consumers.push.subscription import decoded, encoded
-from tests.consumers.push.authority import Authority, key_file
-from tests.consumers.push.web_token import verified
+from consumers.push.registry.subscription import decoded, encoded
+from tests.consumers.push.channels.authority import Authority, key_file
+from tests.consumers.push.channels.web_token import verified
 
 HOST = "updates.push.services.mozilla.com"
 CONTACT = "mailto:operator@shop.example"

@@ -7,19 +7,19 @@ import pytest
 from sqlalchemy import update
 from structlog.testing import capture_logs
 
-from consumers.push import doubts
-from consumers.push.channel import Channel, Unregistered
-from consumers.push.devices import Device
+from consumers.push.channels.channel import Channel, Unregistered
+from consumers.push.channels.webpush import open_webpush
 from consumers.push.notification import Notification
-from consumers.push.tables import doubts as doubts_table
-from consumers.push.webpush import open_webpush
+from consumers.push.registry import doubts
+from consumers.push.registry.devices import Device
+from consumers.push.registry.tables import doubts as doubts_table
 from consumers.runtime.settings import Settings
 from tests.consumers.events import USER, event
-from tests.consumers.push import apns_server, fcm_server, push_service
-from tests.consumers.push.apns_server import ApnsServer
-from tests.consumers.push.fcm_server import FcmServer
+from tests.consumers.push.channels import apns_server, fcm_server, push_service
+from tests.consumers.push.channels.apns_server import ApnsServer
+from tests.consumers.push.channels.fcm_server import FcmServer
+from tests.consumers.push.channels.push_service import Directory, PushService
 from tests.consumers.push.notifications import PHONE, device_of
-from tests.consumers.push.push_service import Directory, PushService
 from tests.consumers.push.test_delivery import Consuming, consuming
 
 HEALTHY = Device(owner=USER, token="cd" * 32, platform="ios", channel="apns")

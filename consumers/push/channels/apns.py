@@ -17,11 +17,11 @@ from urllib.parse import quote
 
 import httpx
 
-from consumers.push.answer import RETRYABLE, json_object, read_up, retry_after
-from consumers.push.channel import Unregistered
-from consumers.push.devices import Device
+from consumers.push.channels.answers import RETRYABLE, json_object, read_up, retry_after
+from consumers.push.channels.channel import Unregistered
+from consumers.push.channels.signing_key import SigningKey
 from consumers.push.notification import Notification, Urgency
-from consumers.push.signing_key import SigningKey
+from consumers.push.registry.devices import Device
 from consumers.runtime.errors import ConsumerError, Fatal, Retry
 from consumers.runtime.settings import Settings
 

@@ -17,8 +17,8 @@ import h2.connection
 import h2.events
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.consumers.push.authority import Authority, key_file
-from tests.consumers.push.web_token import verified
+from tests.consumers.push.channels.authority import Authority, key_file
+from tests.consumers.push.channels.web_token import verified
 
 KEY_ID = "ABC123DEFG"
 TEAM_ID = "DEF123GHIJ"

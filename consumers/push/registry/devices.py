@@ -9,8 +9,8 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, Row, Table, and_, delete, exists, or_, select, update
 
-from consumers.push.subscription import Keys, checked, endpoint_of
-from consumers.push.tables import claims, devices, doubts, pushes, routes, users
+from consumers.push.registry.subscription import Keys, checked, endpoint_of
+from consumers.push.registry.tables import claims, devices, doubts, pushes, routes, users
 from consumers.runtime.upsert import insert_into
 from schemas.devices import digest_of_token
 
