@@ -8,7 +8,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final, Self
@@ -29,7 +29,6 @@ from processor.broker.rabbitmq import RabbitOptions, RabbitPublisher
 from processor.broker.topology.bound import BoundQueues
 from processor.core.application import Application
 from processor.core.proof.codec import prepare
-from processor.core.publishing.message import OutboxMessage
 from processor.core.timing import Timing
 from processor.ledger.transactions import LedgerNodes, Transactions
 from processor.lookups.tasks import CLAIMED, UNCLAIMED, Sources, Tasks
@@ -44,6 +43,7 @@ from processor.process import (
 )
 from processor.relay.relay import Relay
 from processor.settings.service import Settings, applications_of, keyring_of
+from processor.store.commits import CommitLog
 from processor.store.desk import StoredRequests, StoredSessions, StoredSpent, StoredTokens
 from processor.store.facade import StoredOutbox, StoredTasks, StoredWatches
 from processor.store.pruning import keep_pruning, retention_of
@@ -127,13 +127,19 @@ class Processor:
             self.relay = Relay(self._outbox, self.publisher, queues=BoundQueues(self.settings), clock=self._clock)
             self.watcher = self._watcher()
             self.registry = Registry(self.applications, self.writer, clock=self._clock)
-            self.writer.on_committed = self._committed
             sources = await self._sources(stack)
             self.tasks = Tasks(self._task_store, sources, self.applications, clock=self._clock, kinds=CLAIMED)
             self.looks = Tasks(
                 self._task_store, sources, self.applications, clock=self._clock, kinds=UNCLAIMED, places=_LOOKS
             )
-            self.tasks.on_task = self.looks.on_task = self._wake
+            self.writer.commits.subscribe(
+                self.relay.observe,
+                self.watcher.observe,
+                self.feed.observe,
+                self.tasks.observe,
+                self.looks.observe,
+                CommitLog().observe,
+            )
             self._runner = await self._listen(stack)
             self._stack = stack.pop_all()
         log.info("service.started", url=self.url, version=__version__, applications=list(self.applications))
@@ -173,15 +179,6 @@ class Processor:
             )
             relay.cancel()
 
-    def _committed(self, messages: Sequence[OutboxMessage]) -> None:
-        self.relay.offer(messages)
-        self.watcher.hear(messages)
-        self.feed.hear(messages)
-
-    def _wake(self) -> None:
-        self.tasks.wake()
-        self.looks.wake()
-
     def _watcher(self) -> Watcher:
         watching = self.settings.watching
         return Watcher(
@@ -189,7 +186,6 @@ class Processor:
             StatusSockets(URL(self.settings.xumm_url)),
             self.applications,
             timing=self._timing,
-            on_task=self._wake,
             pace=Pace(watches=watching.max_watches, handshakes=watching.handshakes),
         )
 
@@ -213,14 +209,7 @@ class Processor:
                 connections=settings.max_connections,
             )
         )
-        intake = Intake(
-            self.applications,
-            self.writer,
-            clock=self._clock,
-            bodies=bodies,
-            on_task=self.tasks.wake,
-            on_look=self.looks.wake,
-        )
+        intake = Intake(self.applications, self.writer, clock=self._clock, bodies=bodies)
         users = await stack.enter_async_context(
             users_of(settings, clock=self._clock, sessions=self.sessions, spent=StoredSpent(self.writer))
         )
@@ -264,7 +253,6 @@ class Processor:
             user_tokens,
             links=self.settings.xumm_url.rstrip("/"),
             clock=self._clock,
-            on_created=self.watcher.wake,
         )
 
     async def health(self) -> dict[str, object]:

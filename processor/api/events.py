@@ -74,7 +74,7 @@ class Streams:
     def end(self) -> None:
         """End all streams: the service stops."""
         self._ending.set()
-        self._feed.hear([])
+        self._feed.wake_all()
 
     async def serve(self, request: web.Request, found: StoredRequest, caller: str) -> web.StreamResponse:
         """The events of a sign request, for ``caller``. Raises `Problem` and `StoreError` before it has begun."""

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 
-from processor.core.publishing.message import OutboxMessage
+from processor.core.payload.entry import Commit
 
 Topic = tuple[str, str]
 """Application name and payload."""
@@ -17,14 +18,21 @@ class Feed:
     def __init__(self) -> None:
         self._waiting: defaultdict[Topic, set[asyncio.Event]] = defaultdict(set)
 
-    def hear(self, messages: Sequence[OutboxMessage]) -> None:
-        """Events were committed; none at all: some may have been. Costs nothing while nobody waits."""
+    def observe(self, commit: Commit) -> None:
+        """Wake those whose payload has news, or may have. Costs nothing while nobody waits."""
         if not self._waiting:
             return
-        topics = {(each.message.app, each.message.payload) for each in messages} if messages else set(self._waiting)
-        for topic in topics & self._waiting.keys():
+        if not commit.certain:
+            self.wake_all()
+            return
+        for topic in {(each.message.app, each.message.payload) for each in commit.messages} & self._waiting.keys():
             for waiting in self._waiting[topic]:
                 waiting.set()
+
+    def wake_all(self) -> None:
+        """Wake everybody who waits."""
+        for waiting in chain.from_iterable(self._waiting.values()):
+            waiting.set()
 
     @contextmanager
     def waiting(self, topic: Topic) -> Iterator[asyncio.Event]:

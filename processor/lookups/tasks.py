@@ -19,9 +19,9 @@ import structlog
 from processor.core.application import Application
 from processor.core.errors import LookupFailed, NormalizeError, StoreError, StoreUnavailable
 from processor.core.payload.due_task import Claim, DueTask, Lane, TaskKind
-from processor.core.payload.entry import Recorded, Reported
+from processor.core.payload.entry import Commit, Recorded, Reported
 from processor.core.payload.settlement import Check, Fetch, next_step
-from processor.core.payload.state import ENDED, PayloadState, names_of
+from processor.core.payload.state import ENDED, PayloadState
 from processor.core.proof.evidence import Snapshot
 from processor.core.reports.normalize import snapshot_report
 from processor.core.reports.report import DeadlinePassed, LedgerReport, LookupAbandoned, Report, SnapshotReport
@@ -122,11 +122,14 @@ class Tasks:
         self._disown_at: datetime | None = None
         self._provers = ThreadPoolExecutor(_PROVERS, thread_name_prefix="proof")
         self._wake = asyncio.Event()
-        self.on_task: Callable[[], None] = self.wake
-        """Called when an answer made another task due. To be set before `run`, if that is somebody else's."""
+
+    def observe(self, commit: Commit) -> None:
+        """Look for due tasks if a commit brought some of these kinds."""
+        if not commit.task_kinds.isdisjoint(self._kinds):
+            self.wake()
 
     def wake(self) -> None:
-        """A task may have become due."""
+        """Look for due tasks now."""
         self._wake.set()
 
     async def run(self) -> None:
@@ -241,15 +244,7 @@ class Tasks:
         return kind(app=state.app, application=state.application, payload=state.payload, at=self._clock())
 
     async def _record(self, report: Report, application: Application) -> Recorded:
-        recorded = await self._store.record(Reported(report=report, policy=application.policy))
-        transition = recorded.transition
-        if transition is not None and transition.raised:
-            log.error("payload.flagged", flags=names_of(transition.raised))
-        if transition is not None and transition.announcements:
-            log.info("payload.advanced", events=[message.message.type for message in recorded.messages])
-        if transition is not None and transition.tasks:
-            self.on_task()
-        return recorded
+        return await self._store.record(Reported(report=report, policy=application.policy))
 
     def _decide(self, task: DueTask, error: LookupFailed | NormalizeError | None) -> RetryDecision:
         age = self._clock() - task.created_at

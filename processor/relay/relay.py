@@ -20,6 +20,7 @@ import structlog
 
 from processor.broker.port import Publisher
 from processor.core.errors import StoreError
+from processor.core.payload.entry import Commit
 from processor.core.publishing.debts import Refusal
 from processor.core.publishing.message import OutboxMessage
 from processor.core.retry import PUBLISH
@@ -76,7 +77,7 @@ class Pace:
 
 
 class Relay:
-    """Moves events from the store to the publisher. `offer` is called after each commit, `run` does the rest."""
+    """Moves events from the store to the publisher. `observe` is called after each commit, `run` does the rest."""
 
     def __init__(
         self,
@@ -115,13 +116,13 @@ class Relay:
         """The queues that do not take events at the moment."""
         return self._arrears.refusals
 
-    def offer(self, messages: Sequence[OutboxMessage]) -> None:
-        """Take what was just committed. Called on the event loop, in the order of the commits; never blocks.
-
-        No messages at all mean that a commit may or may not have gone through: the table knows.
-        """
-        if not messages:
+    def observe(self, commit: Commit) -> None:
+        """Take the events of a commit. Called on the event loop, in the order of the commits; never blocks."""
+        messages = commit.messages
+        if not commit.certain:
             self._fall_behind("doubtful commit")
+        elif not messages:
+            return
         if not self._behind.is_set() and self._lanes.load + len(messages) > self._pace.window:
             self._fall_behind("overload")
         if self._behind.is_set():

@@ -24,8 +24,8 @@ from typing import Any, Final, Self, TypeVar
 import structlog
 
 from processor.core.errors import StoreError, StoreFault, StoreFull, StoreUnavailable
-from processor.core.payload.entry import Quarantined, Recorded, Refused, Reported
-from processor.core.publishing.message import OutboxMessage
+from processor.core.payload.entry import Commit, Quarantined, Recorded, Refused, Reported
+from processor.store.commits import Commits
 from processor.store.recording import GROUP_LIMIT
 from processor.store.store import Store
 from processor.store.thread import WorkerThread
@@ -52,9 +52,8 @@ class Writer:
     """An async context manager round a `Store` of its own.
 
     Guarantees: entries are recorded in the order of the calls, and jobs done in theirs; of what shares a commit, the
-    entries come first. Each commit becomes known to the loop before the next: ``on_committed`` gets its events,
-    then its entries are settled, then its jobs. No events at all mean that some may have been committed while the
-    connection was lost, so that the outbox is worth a look.
+    entries come first. Each commit becomes known to the loop before the next: ``commits`` tells of it, then its
+    entries are settled, then its jobs.
     """
 
     def __init__(
@@ -64,8 +63,8 @@ class Writer:
         bounds: Bounds | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.on_committed: Callable[[Sequence[OutboxMessage]], None] = lambda _messages: None
-        """To be set before the first entry comes."""
+        self.commits: Final = Commits()
+        """Who hears of commits; to subscribe before the first entry comes."""
         self.on_write: Callable[[StoreFault | None], None] = lambda _fault: None
         """Hears what each attempt to write shows of the database."""
         self.dropped_log_lines = 0
@@ -271,7 +270,7 @@ class Writer:
         self._last_group = len(waiting)
         self._at_hand = []
         self._show([*outcomes[: len(waiting)][-1:], *answers])
-        self._tell(outcomes)
+        self._tell(waiting, outcomes)
         for each, outcome in zip(waiting, outcomes, strict=False):  # the lines of the log come last
             each.tell(outcome)
         for job, answer in zip(jobs, answers, strict=True):
@@ -283,13 +282,13 @@ class Writer:
         if faults or any(isinstance(each, Recorded) for each in outcomes):
             self.on_write(faults[0] if faults else None)
 
-    def _tell(self, outcomes: Sequence[Outcome]) -> None:
-        messages = [message for each in outcomes if isinstance(each, Recorded) for message in each.messages]
-        doubtful = not self.exclusive and any(isinstance(each, StoreUnavailable) for each in outcomes)
-        try:
-            if messages:
-                self.on_committed(messages)
-            if doubtful:
-                self.on_committed([])
-        except Exception:
-            log.exception("store.callback_failed")
+    def _tell(self, waiting: Sequence[Waiting], outcomes: Sequence[Outcome]) -> None:
+        recorded = [
+            (each.entry, outcome)
+            for each, outcome in zip(waiting, outcomes, strict=False)  # the lines of the log come last
+            if isinstance(outcome, Recorded)
+        ]
+        if recorded:
+            self.commits.tell(Commit(recorded, [message for _, each in recorded for message in each.messages]))
+        if not self.exclusive and any(isinstance(each, StoreUnavailable) for each in outcomes):
+            self.commits.tell(Commit(certain=False))

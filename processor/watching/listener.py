@@ -4,7 +4,6 @@ Nothing in a message settles anything, and no message can do harm: what makes no
 """
 
 from asyncio import Task
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal, Protocol
@@ -14,7 +13,7 @@ import structlog
 from processor.core.application import Application
 from processor.core.errors import NormalizeError, StoreError, Unavailable
 from processor.core.payload.entry import Reported
-from processor.core.payload.state import PayloadState, names_of
+from processor.core.payload.state import PayloadState
 from processor.core.payload.watching import (
     ABSENT_LIMIT,
     failures_after,
@@ -87,14 +86,11 @@ class Listener:
         recorder: Recorder,
         *,
         timing: Timing,
-        on_task: Callable[[], None],
     ) -> None:
-        """``on_task`` is called when a message made a lookup due."""
         self._sockets = sockets
         self._recorder = recorder
         self._clock = timing.clock
         self._time = timing.time
-        self._on_task = on_task
         self._told: set[str] = set()
 
     async def connect(self, watched: Watched) -> StatusSocket | None:
@@ -186,16 +182,8 @@ class Listener:
             watched.recording = False
         transition = recorded.transition
         assert transition is not None  # noqa: S101  the store answers a report with its transition
-        app, payload = report.app, report.payload
         watched.state = transition.state._replace(custom_meta=None, snapshot=None, ledger=None)
         watched.over = watched.over or is_over(watched.state, policy, self._clock())
-        if transition.raised:
-            log.error("payload.flagged", app=app, payload=payload, flags=names_of(transition.raised))
-        if transition.announcements:
-            events = [message.message.type for message in recorded.messages]
-            log.info("payload.advanced", app=app, payload=payload, events=events)
-        if transition.tasks:
-            self._on_task()
 
     def _complain(self, watched: Watched, error: str) -> None:
         """Once for each connection."""

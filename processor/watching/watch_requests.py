@@ -63,10 +63,7 @@ class Registry:
             because="registered",
         )
         recorded = await self._recorder.record(Reported(report=report, policy=application.policy))
-        if recorded.transition is None or not recorded.transition.news:
-            return False
-        log.info("payload.registered", app=command.app, payload=command.payload)
-        return True
+        return recorded.transition is not None and recorded.transition.news
 
 
 class _Pending(NamedTuple):

@@ -7,7 +7,7 @@ task while it is open, and none while it waits for its next try.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Protocol
@@ -16,9 +16,10 @@ import structlog
 
 from processor.core.application import Application
 from processor.core.errors import StoreError
+from processor.core.payload.entry import Commit, Reported
 from processor.core.payload.watch import Watch, WatchKey
 from processor.core.payload.watching import SILENCE, is_over, retry_delay
-from processor.core.publishing.message import OutboxMessage
+from processor.core.reports.report import RequestReport
 from processor.core.shares import Lines, rooms
 from processor.core.timing import Timing
 from processor.store.ports import Recorder
@@ -67,7 +68,7 @@ class Pace:
 
 
 class Watcher:
-    """Watches the payloads that the store names. `run` is its life; `hear` may be called at any time."""
+    """Watches the payloads that the store names. `run` is its life; `observe` may be called at any time."""
 
     def __init__(
         self,
@@ -76,13 +77,11 @@ class Watcher:
         applications: Mapping[str, Application],
         *,
         timing: Timing,
-        on_task: Callable[[], None],
         pace: Pace | None = None,
     ) -> None:
-        """``on_task`` is called when a message made a lookup due."""
         self._store = store
         self._applications = applications
-        self._listener = Listener(sockets, store, timing=timing, on_task=on_task)
+        self._listener = Listener(sockets, store, timing=timing)
         self._clock, self._time, self._chance = timing.clock, timing.time, timing.chance
         self._pace = pace or Pace()
         self._wake = asyncio.Event()
@@ -112,14 +111,14 @@ class Watcher:
         self._round_due = True
         self._wake.set()
 
-    def hear(self, messages: Sequence[OutboxMessage]) -> None:
-        """Take note of committed events: a payload that ended needs no socket. Cheap: it stands on the way of webhooks.
+    def observe(self, commit: Commit) -> None:
+        """Open the socket of a sign request that was made here; close that of a payload that ended.
 
-        Those that another instance committed are seen when the lease is renewed.
+        Cheap: it stands on the way of webhooks. What another instance committed is seen when the lease is renewed.
         """
-        if not self._watches:
-            return
-        for each in messages:
+        if any(isinstance(entry, Reported) and isinstance(entry.report, RequestReport) for entry, _ in commit.recorded):
+            self.wake()
+        for each in commit.messages if self._watches else ():
             message = each.message
             watched = self._watches.get((message.payload, message.app))
             if watched is not None and message.type.startswith(_ENDS):

@@ -22,12 +22,12 @@ from aiohttp.web_protocol import RequestHandler
 from processor.core.delivery.authentication import Refusal
 from processor.core.delivery.plain_request import START, WholeRequest, read_first
 from processor.core.errors import StoreError
-from processor.core.payload.entry import Recorded
+from processor.core.payload.entry import Recorded, Reported
 from processor.observability.logs import sampled_log
 from processor.observability.redaction import frames_of
 from processor.web.connections import BoundedConnection, Places, raw_answer, raw_problem
 from processor.web.problem import Problem
-from processor.webhooks.intake import RESULT_BODIES, Admitted, Intake, Result
+from processor.webhooks.intake import RESULT_BODIES, Intake, Result, defer, result_of
 
 
 class ExpressRunner(web.AppRunner):
@@ -82,7 +82,7 @@ class Lane:
                 _log_defect(error, requests=1)
                 connection.force_close()
 
-    def _checked(self, pieces: Sequence[bytes]) -> Sequence[tuple[WholeRequest | None, Admitted | Refusal | None]]:
+    def _checked(self, pieces: Sequence[bytes]) -> Sequence[tuple[WholeRequest | None, Reported | Refusal | None]]:
         """What each piece is. After a defect nothing is known: on the ordinary way it harms nobody but who shows it."""
         try:
             requests = [read_first(data) for data in pieces]
@@ -106,7 +106,7 @@ class ExpressConnection(BoundedConnection):
         self._lane = lane
         self._refusal: Refusal | None = None
         self._under_way = False
-        self._admitted: Admitted | None = None
+        self._admitted: Reported | None = None
         self._data, self._closes = b"", False
         self._held: list[bytes] = []
         self._open = True
@@ -133,7 +133,7 @@ class ExpressConnection(BoundedConnection):
         else:
             self._parse_one_by_one(data)
 
-    def go_on(self, data: bytes, request: WholeRequest | None, checked: Admitted | Refusal | None) -> None:
+    def go_on(self, data: bytes, request: WholeRequest | None, checked: Reported | Refusal | None) -> None:
         """Have ``data`` recorded if it was admitted; whatever else it is, aiohttp takes it from its first byte on."""
         self._open = request is not None
         self._data = data
@@ -141,7 +141,7 @@ class ExpressConnection(BoundedConnection):
             self._data = data[: -len(request.rest)]
             self._hold(request.rest)
         self._refusal = checked if isinstance(checked, Refusal) else None
-        admitted = checked if isinstance(checked, Admitted) else None
+        admitted = checked if isinstance(checked, Reported) else None
         if request is None or admitted is None or not self._lane.intake.submit(admitted, self._end_of_lane):
             self._end_of_lane(None)
             return
@@ -184,10 +184,9 @@ class ExpressConnection(BoundedConnection):
         if admitted is None or outcome is None:
             self._take_the_ordinary_way(data)
         elif isinstance(outcome, StoreError):
-            self._write(_deferred(self._lane.intake.defer(admitted, outcome), close=self._closes))
+            self._write(_raw_problem(defer(admitted.report.app, outcome), close=self._closes))
         elif self.transport is not None:  # otherwise the sender left; its webhook is stored all the same
-            result = self._lane.intake.conclude(admitted, outcome)
-            self._write(_response(result, rfc822_formatted_time(), close=self._closes))
+            self._write(_response(result_of(outcome), rfc822_formatted_time(), close=self._closes))
         if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)
         if self._held and self.transport is not None:
@@ -226,7 +225,7 @@ def _response(result: Result, date: str, *, close: bool) -> bytes:
     return raw_answer(HTTPStatus.OK, headers, RESULT_BODIES[result])
 
 
-def _deferred(problem: Problem, *, close: bool) -> bytes:
+def _raw_problem(problem: Problem, *, close: bool) -> bytes:
     return raw_problem(problem, _own_headers(rfc822_formatted_time(), close=close))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from time import perf_counter
-from typing import Any, Final, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 import structlog
 from aiohttp import hdrs, web
@@ -24,10 +24,9 @@ from processor.core.delivery.signature import matches
 from processor.core.delivery.trace import TRACE_BYTES, traceparents
 from processor.core.errors import NormalizeError, StoreError, StoreFull
 from processor.core.payload.entry import DeliveryRecord, Quarantined, Recorded, Refused, Reported
-from processor.core.payload.state import names_of
 from processor.core.reports.normalize import named_payload, webhook_report
 from processor.core.reports.report import Because, LookupDue, WebhookReport
-from processor.observability.logs import GatheredLog, sampled_log
+from processor.observability.logs import sampled_log
 from processor.web.bodies import Bodies
 from processor.web.problem import Problem, Reason, problem_response
 from schemas.text import is_uuid
@@ -74,25 +73,19 @@ class Foresight(Protocol):
 class Intake:
     """The handler of ``POST /webhooks/{app}``."""
 
-    def __init__(  # noqa: PLR0913  its neighbours, and what tests count
+    def __init__(
         self,
         applications: Mapping[str, Application],
         recorder: Recorder,
         *,
         clock: Callable[[], datetime],
         bodies: Bodies,
-        on_task: Callable[[], None],
-        on_look: Callable[[], None] = lambda: None,
         matches: Matches = matches,
     ) -> None:
-        """``on_task`` is called when a webhook made a lookup due, ``on_look`` when one made a mere look due."""
         self._applications = applications
         self._recorder = recorder
         self._clock = clock
         self.bodies = bodies
-        self._on_task = on_task
-        self._log = GatheredLog()
-        self._on_look = on_look
         keys = max((len(each.secrets) for each in applications.values()), default=1)
         self._authenticate = partial(authenticate, keys=keys, matches=matches)
 
@@ -114,7 +107,7 @@ class Intake:
         except Problem as problem:
             return self._refuse(arrival, problem, problem.reason)
 
-    def check(self, requests: Sequence[WholeRequest | None], started: float) -> "list[Admitted | Refusal | None]":
+    def check(self, requests: Sequence[WholeRequest | None], started: float) -> list[Reported | Refusal | None]:
         """The authentic deliveries that make sense among ``requests``, which came since ``started`` (`perf_counter`).
 
         Anything else is left for `handle`, with the reason if it was found not to be authentic. All requests take a
@@ -130,21 +123,13 @@ class Intake:
             for delivery, report, trace in zip(deliveries, reports, traces, strict=True)
         ]
 
-    def submit(self, admitted: "Admitted", settle: Callable[[Recorded | StoreError], None]) -> bool:
-        """Record it; ``settle`` hears what became of it, to `conclude` with. False leaves it for `handle` after all."""
+    def submit(self, admitted: Reported, settle: Callable[[Recorded | StoreError], None]) -> bool:
+        """Record it; ``settle`` hears what became of it. False leaves it for `handle` after all."""
         try:
-            self._recorder.submit(admitted.entry, settle)
+            self._recorder.submit(admitted, settle)
         except StoreError:
             return False
         return True
-
-    def conclude(self, admitted: "Admitted", recorded: Recorded) -> Result:
-        """What the sender is told of a delivery that was recorded. Logs it."""
-        return self._accepted(admitted.entry, recorded, admitted.started)
-
-    def defer(self, admitted: "Admitted", error: StoreError) -> Problem:
-        """What the sender is told of a delivery that could not be recorded. Logs it."""
-        return _deferred(admitted.entry.report.app, error)
 
     def _delivery(self, request: WholeRequest, now: datetime) -> Delivery | Refusal | None:
         app, headers, body, *_ = request
@@ -167,11 +152,8 @@ class Intake:
             else:
                 recorded = await self._recorder.record(entry)
         except StoreError as error:
-            return problem_response(_deferred(arrival.app, error))
-        if isinstance(entry, Quarantined):
-            log.error("delivery.quarantined", app=arrival.app, payload=entry.delivery.payload, reason=entry.reason)
-            return _response("quarantined")
-        return _response(self._accepted(entry, recorded, arrival.started))
+            return problem_response(defer(arrival.app, error))
+        return _response(result_of(recorded))
 
     async def _note_stale(self, application: Application, body: bytes, arrival: "_Arrival") -> None:
         """Xumm has something to tell, and only its clock or ours is wrong: ask its API instead of believing it."""
@@ -190,23 +172,7 @@ class Intake:
         report = LookupDue(
             app=application.name, application=application.uuid, payload=payload, at=self._clock(), because=because
         )
-        recorded = await self._recorder.record(Reported(report=report, policy=application.policy))
-        if recorded.transition is not None and recorded.transition.tasks:
-            self._on_look()
-
-    def _accepted(self, entry: Reported, recorded: Recorded, started: float) -> Result:
-        transition = recorded.transition
-        assert transition is not None  # noqa: S101  the store answers a report with its transition
-        report = entry.report
-        if transition.raised:
-            log.error("payload.flagged", app=report.app, payload=report.payload, flags=names_of(transition.raised))
-        if not transition.news:
-            self._log.info("delivery.duplicate", partial(_fields, entry))
-            return "duplicate"
-        if transition.tasks:
-            self._on_task()
-        self._log.info("delivery.accepted", partial(_fields, entry, recorded, perf_counter() - started))
-        return "accepted"
+        await self._recorder.record(Reported(report=report, policy=application.policy))
 
     def _refuse(self, arrival: "_Arrival", problem: Problem, verdict: str) -> web.Response:
         record = arrival.record(verdict, attempt_of(arrival.headers), arrival.claimed_payload)
@@ -237,15 +203,16 @@ class _Arrival(NamedTuple):
         return DeliveryRecord(self.received_at, app, payload, attempt, verdict, latency_us)
 
 
-class Admitted(NamedTuple):
-    """An authentic delivery on its way to the disk."""
+def result_of(recorded: Recorded) -> Result:
+    """What the sender is told of a delivery that was recorded."""
+    transition = recorded.transition
+    if transition is None:
+        return "quarantined"
+    return "accepted" if transition.news else "duplicate"
 
-    entry: Reported
-    started: float
-    """When it came, as `perf_counter` tells it."""
 
-
-def _deferred(app: str, error: StoreError) -> Problem:
+def defer(app: str, error: StoreError) -> Problem:
+    """What the sender is told of a delivery that could not be recorded. Logs it."""
     reason: Reason = "outbox_full" if isinstance(error, StoreFull) else "store_unavailable"
     log.error("delivery.deferred", app=app, reason=reason, error=str(error))
     return Problem(reason)
@@ -260,16 +227,16 @@ def _report(delivery: Delivery | Refusal | None) -> WebhookReport | None:
 
 def _admitted(
     delivery: Delivery | Refusal | None, report: WebhookReport | None, trace: str, started: float, latency_us: int
-) -> Admitted | Refusal | None:
+) -> Reported | Refusal | None:
     if report is None or not isinstance(delivery, Delivery):
         return delivery if isinstance(delivery, Refusal) else None
-    return Admitted(_reported(delivery, report, trace, latency_us), started)
+    return _reported(delivery, report, trace, started, latency_us)
 
 
-def _reported(delivery: Delivery, report: WebhookReport, trace: str, latency_us: int) -> Reported:
+def _reported(delivery: Delivery, report: WebhookReport, trace: str, started: float, latency_us: int) -> Reported:
     application, _, received_at, attempt = delivery
     record = DeliveryRecord(received_at, application.name, report.payload, attempt, "accepted", latency_us)
-    return Reported(report, application.policy, record, trace)
+    return Reported(report, application.policy, record, trace, started)
 
 
 def _entry(arrival: _Arrival, delivery: Delivery) -> Reported | Quarantined:
@@ -279,17 +246,7 @@ def _entry(arrival: _Arrival, delivery: Delivery) -> Reported | Quarantined:
         record = arrival.record("quarantined", delivery.attempt, arrival.claimed_payload)
         return Quarantined(delivery=record, body=delivery.body, reason=str(error))
     (trace,) = traceparents(os.urandom(TRACE_BYTES))
-    return _reported(delivery, report, trace, _microseconds_since(arrival.started))
-
-
-def _fields(entry: Reported, news: Recorded | None = None, seconds: float = 0.0) -> dict[str, Any]:
-    """What is logged of a delivery that was recorded."""
-    report, _, delivery, _ = entry
-    fields = {"app": report.app, "payload": report.payload, "attempt": delivery and delivery.attempt}
-    if news is None:
-        return fields
-    events = [message.type for _, message in news.messages]
-    return {**fields, "events": events, "ms": round(seconds * 1000, 2)}
+    return _reported(delivery, report, trace, arrival.started, _microseconds_since(arrival.started))
 
 
 def _microseconds_since(started: float) -> int:

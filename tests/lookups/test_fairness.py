@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 
 from processor.core.application import Application
-from processor.core.payload.entry import Reported
+from processor.core.payload.entry import Commit, Reported
 from processor.core.payload.watch import Watch
 from processor.core.reports.report import LookupDue, Report, WebhookReport
 from processor.lookups.tasks import CLAIMED, UNCLAIMED, Sources, Tasks
@@ -76,9 +76,11 @@ class House:
             Tasks(store, sources, APPLICATIONS, clock=time.now, kinds=kinds, places=PLACES)
             for kinds in (CLAIMED, UNCLAIMED)
         ]
-        writer.on_committed = lambda messages: self.resolved.extend(
-            each.message.app for each in messages if each.message.type == "xumm.resolve.signed"
-        )
+        writer.commits.subscribe(self.observe, *(lane.observe for lane in self.lanes))
+
+    def observe(self, commit: Commit) -> None:
+        resolved = (each.message for each in commit.messages if each.message.type == "xumm.resolve.signed")
+        self.resolved.extend(message.app for message in resolved)
 
     async def report(self, *reports: Report) -> None:
         await asyncio.gather(*(self.writer.record(Reported(report=report, policy=POLICY)) for report in reports))

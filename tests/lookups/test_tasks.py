@@ -15,11 +15,12 @@ from structlog.testing import capture_logs
 from processor.core.application import Application
 from processor.core.errors import LookupFailed, NotFound, StoreUnavailable, Unavailable
 from processor.core.payload.due_task import Claim, DueTask, Lane
-from processor.core.payload.entry import Recorded, Reported
+from processor.core.payload.entry import Commit, Recorded, Reported
 from processor.core.payload.state import Flag, PayloadState
 from processor.core.proof.signed_blob import transaction_id
 from processor.core.reports.report import LedgerReport, LookupDue, Report, SnapshotReport
 from processor.lookups.tasks import CLAIMED, UNCLAIMED, Sources, Tasks
+from processor.store.commits import CommitLog
 from processor.store.facade import StoredTasks
 from processor.store.store import Store
 from processor.store.writer import Writer
@@ -117,7 +118,10 @@ class Runner:
         self.lanes = [
             Tasks(store, sources, {"shop": SHOPPER}, clock=time.now, kinds=kinds) for kinds in (CLAIMED, UNCLAIMED)
         ]
-        writer.on_committed = lambda messages: self.events.extend(each.message.type for each in messages)
+        writer.commits.subscribe(self.observe, *(lane.observe for lane in self.lanes), CommitLog().observe)
+
+    def observe(self, commit: Commit) -> None:
+        self.events.extend(each.message.type for each in commit.messages)
 
     def wake(self) -> None:
         for lane in self.lanes:

@@ -72,7 +72,7 @@ async def test_one_queue_delays_no_other(error: Callable[[], PublishError]) -> N
     outbox, publisher = MemoryOutbox(), refusing("full", error)
 
     async with running(outbox, publisher) as relay:
-        relay.offer(outbox.commit("a", "b", "a", "a", "b"))
+        relay.observe(outbox.commit("a", "b", "a", "a", "b"))
         await until(lambda: len(handed(publisher, "sound")) == 5)
         refused, live = relay.refused, relay.live
 
@@ -86,7 +86,7 @@ async def test_what_was_refused_is_taken_in_sequence() -> None:
     outbox, publisher = MemoryOutbox(), refusing("full")
 
     async with running(outbox, publisher) as relay:
-        relay.offer(outbox.commit(*"abc" * 4))
+        relay.observe(outbox.commit(*"abc" * 4))
         await until(lambda: len(handed(publisher, "sound")) == 12)
         publisher.attempts.clear()
         accept(publisher)
@@ -104,7 +104,7 @@ async def test_thousands_may_be_owed() -> None:
 
     async with running(outbox, publisher) as relay:
         for number in range(300):
-            relay.offer(outbox.commit(*(f"payload {number} {each}" for each in range(10))))
+            relay.observe(outbox.commit(*(f"payload {number} {each}" for each in range(10))))
             await asyncio.sleep(0)
         await until(lambda: len(set(handed(publisher, "sound"))) == 3000)
         owed = [each.events for each in relay.refused]
@@ -120,10 +120,10 @@ async def test_a_silent_queue_has_later_events_pass_by_the_exchange() -> None:
     outbox, publisher = MemoryOutbox(), refusing("full", unanswered)
 
     async with running(outbox, publisher) as relay:
-        relay.offer(outbox.commit("a"))
+        relay.observe(outbox.commit("a"))
         await until(lambda: len(relay.refused) == 1)
         publisher.attempts.clear()
-        relay.offer(outbox.commit(*"bcde"))
+        relay.observe(outbox.commit(*"bcde"))
         await until(lambda: len(handed(publisher, "sound")) == 4)
 
     assert [] == [event for name, event in publisher.attempts if name is None]
@@ -137,7 +137,7 @@ async def test_a_late_confirm_counts() -> None:
     publisher.judge = lambda queue, message: unanswered()
 
     async with running(outbox, publisher) as relay:
-        relay.offer(outbox.commit("a"))
+        relay.observe(outbox.commit("a"))
         await until(lambda: len(relay.refused) == 2)
         late.set_result(None)
         await until(lambda: relay.live and outbox.left == 0)
@@ -150,9 +150,9 @@ async def test_where_no_queue_is_known_the_exchange_is_tried_rarely() -> None:
     outbox, publisher = MemoryOutbox(), refusing("full")
 
     async with running(outbox, publisher, KnownQueues()) as relay:
-        relay.offer(outbox.commit(*"abcde" * 4))
+        relay.observe(outbox.commit(*"abcde" * 4))
         await until(lambda: len(publisher.attempts) >= 22)
-        relay.offer(outbox.commit(*"abcde" * 4))
+        relay.observe(outbox.commit(*"abcde" * 4))
         await until(lambda: len(relay.refused) == 1 and relay.refused[0].events == 40)
         tried = Counter(event for _, event in publisher.attempts)
         accept(publisher)
@@ -170,7 +170,7 @@ async def test_a_right_that_is_missing_is_told_once() -> None:
 
     with capture_logs() as logs:
         async with running(outbox, publisher) as relay:
-            relay.offer(outbox.commit(*"abc"))
+            relay.observe(outbox.commit(*"abc"))
             await until(lambda: any(entry["event"] == "outbox.queues_unpermitted" for entry in logs))
             accept(publisher)
             await until(lambda: relay.live and outbox.left == 0)
@@ -186,7 +186,7 @@ async def test_a_queue_that_is_not_there_is_owed_nothing() -> None:
     publisher.judge = lambda queue, message: Unroutable("no such queue") if queue == "full" else None
 
     async with running(outbox, publisher) as relay:
-        relay.offer(outbox.commit("a"))
+        relay.observe(outbox.commit("a"))
         await until(lambda: relay.live and outbox.left == 0)
 
     assert ["event-1"] == handed(publisher, "full")
@@ -198,7 +198,7 @@ async def test_what_cannot_be_sent_holds_nothing_up() -> None:
     publisher.verdict = lambda message: Unsendable("too long") if message.id == "event-2" else None
 
     async with running(outbox, publisher) as relay:
-        relay.offer(outbox.commit("a", "a", "a"))
+        relay.observe(outbox.commit("a", "a", "a"))
         await until(lambda: outbox.left == 1)
 
     assert ["event-1", "event-3"] == publisher.arrived["a"]
@@ -211,7 +211,7 @@ async def test_a_connection_lost_meanwhile_leaves_it_to_the_table() -> None:
     publisher.judge = lambda queue, message: Disconnected("cut")
 
     async with running(outbox, publisher) as relay:
-        relay.offer(outbox.commit("a", "a"))
+        relay.observe(outbox.commit("a", "a"))
         await until(lambda: not relay.live)
         accept(publisher)
         await until(lambda: relay.live and outbox.left == 0)
@@ -225,7 +225,7 @@ async def test_what_is_owed_is_not_published_with_what_was_lost() -> None:
     publisher.verdict = lambda message: Disconnected("cut") if message.id == "event-1" else Refused("full")
 
     async with running(outbox, publisher) as relay:
-        relay.offer(outbox.commit("a", "b"))
+        relay.observe(outbox.commit("a", "b"))
         await until(lambda: publisher.attempts.count((None, "event-1")) > 1)
         publisher.verdict = lambda message: None if message.id == "event-1" else Refused("full")
         await until(lambda: outbox.left == 1)
@@ -271,7 +271,7 @@ async def test_draining_does_not_wait_for_a_queue() -> None:
     outbox, publisher = MemoryOutbox(), refusing("full")
 
     async with running(outbox, publisher) as relay:
-        relay.offer(outbox.commit(*"abc"))
+        relay.observe(outbox.commit(*"abc"))
         async with asyncio.timeout(10):
             await relay.drain()
 
@@ -285,7 +285,7 @@ async def test_it_is_told_once_for_each_queue() -> None:
     with capture_logs() as logs:
         async with running(outbox, publisher) as relay:
             for _ in range(20):
-                relay.offer(outbox.commit(*"abcdefgh"))
+                relay.observe(outbox.commit(*"abcdefgh"))
                 await asyncio.sleep(0)
             await until(lambda: any(entry["event"] == "outbox.publish_failed" for entry in logs))
             accept(publisher)
@@ -300,7 +300,7 @@ async def test_a_store_that_cannot_be_read_is_tried_again() -> None:
     outbox, publisher = MemoryOutbox(), refusing("full")
 
     async with running(outbox, publisher) as relay:
-        relay.offer(outbox.commit("a"))
+        relay.observe(outbox.commit("a"))
         await until(lambda: len(relay.refused) == 1)
         outbox.broken = True
         accept(publisher)
@@ -318,7 +318,7 @@ async def test_the_broker_says_which_queues_there_are() -> None:
     queues = KnownQueues({}, {"full": ("#",), "strange": ("#",)})
 
     async with running(outbox, publisher, queues) as relay:
-        relay.offer(outbox.commit(*"abc"))
+        relay.observe(outbox.commit(*"abc"))
         await until(lambda: len(set(handed(publisher, "strange"))) == 3)
 
     assert outbox.left == 3
@@ -330,7 +330,7 @@ async def test_who_does_not_say_which_queues_there_are_is_asked_in_vain() -> Non
 
     with capture_logs() as logs:
         async with running(outbox, publisher) as relay:
-            relay.offer(outbox.commit("a"))
+            relay.observe(outbox.commit("a"))
             await until(lambda: handed(publisher, "sound") == ["event-1"])
 
     assert ["nobody says"] == [entry["error"] for entry in logs if entry["event"] == "outbox.queues_unknown"]

@@ -113,7 +113,7 @@ async def commit_all(relay: Relay, outbox: MemoryOutbox) -> None:
     """Commit an event of each payload after the other, and then their next ones."""
     for _ in range(STEPS):
         for first in range(0, PAYLOADS, 10):
-            relay.offer(outbox.commit(*(f"payload {number}" for number in range(first, first + 10))))
+            relay.observe(outbox.commit(*(f"payload {number}" for number in range(first, first + 10))))
             await asyncio.sleep(0.02)
 
 
@@ -127,7 +127,7 @@ async def test_a_full_and_a_silent_queue_delay_no_other(queues: Queues, known: b
         async with relaying(outbox, queues.url) as relay:
             await until(lambda: relay.live)
             if known:
-                relay.offer(outbox.commit("before"))
+                relay.observe(outbox.commit("before"))
                 await until(lambda: len(queues.arrived["log"]) > 0)
                 await queues.silence()
             await commit_all(relay, outbox)

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from processor.broker.port import Disconnected
+from processor.core.payload.entry import Commit
 from processor.core.publishing.message import OutboxMessage
 from processor.relay.relay import Pace, Relay
 from tests.support.relaying import KnownQueues, MemoryOutbox, ObedientPublisher
@@ -36,12 +37,12 @@ async def until(condition: Callable[[], bool]) -> None:
 class BusyOutbox(MemoryOutbox):
     """Another event is committed and offered while a page is read, and one just before."""
 
-    offer: Callable[[Sequence[OutboxMessage]], None]
+    observe: Callable[[Commit], None]
 
     async def unpublished(self, *, after: int, limit: int) -> Sequence[OutboxMessage]:
-        self.offer(self.commit("a"))
+        self.observe(self.commit("a"))
         page = await super().unpublished(after=after, limit=limit)
-        self.offer(self.commit("a"))
+        self.observe(self.commit("a"))
         await asyncio.sleep(0)
         return page
 
@@ -52,7 +53,7 @@ async def test_it_goes_live_while_webhooks_never_cease() -> None:
     outbox.commit(*"abcab" * 5)
 
     async with running(outbox, publisher) as relay:
-        outbox.offer = relay.offer
+        outbox.observe = relay.observe
         await until(lambda: relay.live and outbox.left == 0)
 
     expected = [row.message.id for row in outbox.rows.values() if row.message.payload == "a"]
@@ -78,7 +79,7 @@ async def test_live_events_are_not_read_back() -> None:
     async with running(outbox, publisher) as relay:
         await until(lambda: relay.live)
         reads = outbox.reads
-        relay.offer(outbox.commit("a", "b", "a"))
+        relay.observe(outbox.commit("a", "b", "a"))
         await until(lambda: outbox.left == 0)
 
     assert reads == outbox.reads
@@ -92,7 +93,7 @@ async def test_one_message_of_a_payload_in_flight() -> None:
     async with running(outbox, publisher) as relay:
         await until(lambda: relay.live)
         publisher.holding = True
-        relay.offer(outbox.commit("a", "a", "b"))
+        relay.observe(outbox.commit("a", "a", "b"))
         held = [message.id for message, _ in publisher.held]
         publisher.release()
         await until(lambda: outbox.left == 0)
@@ -109,9 +110,9 @@ async def test_broken_connection_loses_and_reorders_nothing() -> None:
 
     async with running(outbox, publisher) as relay:
         await until(lambda: relay.live)
-        relay.offer(outbox.commit("a", "b"))
+        relay.observe(outbox.commit("a", "b"))
         await until(lambda: not relay.live)
-        relay.offer(outbox.commit("a", "c"))
+        relay.observe(outbox.commit("a", "c"))
         down[0] = False
         await until(lambda: relay.live and outbox.left == 0)
 
@@ -127,7 +128,7 @@ async def test_overload_falls_back_to_the_table() -> None:
         await until(lambda: relay.live)
         publisher.holding = True
         for _ in range(4):
-            relay.offer(outbox.commit(*(f"p{number}" for number in range(20))))
+            relay.observe(outbox.commit(*(f"p{number}" for number in range(20))))
         was_live, held = relay.live, len(publisher.held)
         publisher.release()
         await until(lambda: relay.live and outbox.left == 0)
@@ -145,7 +146,7 @@ async def test_commits_while_catching_up_are_not_missed() -> None:
 
     async with running(outbox, publisher) as relay:
         for number in range(100):
-            relay.offer(outbox.commit(f"p{number % 5}"))
+            relay.observe(outbox.commit(f"p{number % 5}"))
             if number == 30:
                 publisher.up.set()
             await asyncio.sleep(0)
@@ -162,7 +163,7 @@ async def test_broken_store_is_waited_for() -> None:
         async with running(outbox, publisher) as relay:
             await until(lambda: relay.live)
             outbox.broken = True
-            relay.offer(outbox.commit("a"))
+            relay.observe(outbox.commit("a"))
             await until(lambda: outbox.refusals > 5)
             outbox.broken = False
             await until(lambda: outbox.left == 0)
@@ -178,7 +179,7 @@ async def test_drain_waits_for_what_is_in_flight() -> None:
     async with running(outbox, publisher) as relay:
         await until(lambda: relay.live)
         publisher.holding = True
-        relay.offer(outbox.commit("a", "a"))
+        relay.observe(outbox.commit("a", "a"))
         drained = asyncio.create_task(relay.drain())
         await asyncio.sleep(0)
         early = drained.done()
@@ -195,7 +196,7 @@ async def test_shared_outbox_is_published_by_its_leader(leader: bool) -> None:  
     outbox, publisher = MemoryOutbox(shared=True, leader=leader), ObedientPublisher()
 
     async with running(outbox, publisher) as relay:
-        relay.offer(outbox.commit("a"))
+        relay.observe(outbox.commit("a"))
         outbox.commit("b")
         await asyncio.sleep(0.1)
         live = relay.live

@@ -12,7 +12,7 @@ import structlog
 
 from processor.core.application import Policy
 from processor.core.errors import StoreError, StoreFull, StoreLocked, StoreUnavailable
-from processor.core.payload.entry import Recorded, Refused
+from processor.core.payload.entry import Commit, Recorded, Refused
 from processor.core.publishing.message import OutboxMessage
 from processor.store.store import Store
 from processor.store.waiting import Bounds
@@ -49,12 +49,17 @@ async def held(writer: Writer) -> AsyncIterator[None]:
 def collect(writer: Writer) -> list[list[OutboxMessage]]:
     """The groups of events that ``writer`` tells of from now on."""
     groups: list[list[OutboxMessage]] = []
-    writer.on_committed = lambda messages: groups.append(list(messages))
+
+    def observe(commit: Commit) -> None:
+        if commit.messages or not commit.certain:
+            groups.append(list(commit.messages))
+
+    writer.commits.subscribe(observe)
     return groups
 
 
 async def test_group_commit(writer: Writer) -> None:
-    """A crowd goes into two commits, and ``on_committed`` hears once of each."""
+    """A crowd goes into two commits, and ``commits`` tells once of each."""
     groups = collect(writer)
     async with held(writer):
         futures = [writer.record(webhook(number, signed=False)) for number in range(100)]
@@ -67,9 +72,9 @@ async def test_group_commit(writer: Writer) -> None:
 
 
 async def test_committed_before_resolved(writer: Writer) -> None:
-    """``on_committed`` is called before the first future of the group resolves."""
+    """``commits`` tells of a group before the first future of the group resolves."""
     order: list[str] = []
-    writer.on_committed = lambda _messages: order.append("committed")
+    writer.commits.subscribe(lambda _commit: order.append("committed"))
     async with held(writer):
         future = writer.record(webhook(1))
         future.add_done_callback(lambda _future: order.append("resolved"))
@@ -211,14 +216,17 @@ async def test_nobody_waits_any_more(writer: Writer) -> None:
 
 
 async def test_callback_fails(writer: Writer) -> None:
-    """An error in ``on_committed`` keeps no caller waiting."""
+    """An observer that fails keeps no caller waiting, and nothing from the other observers."""
 
-    def fail(_messages: object) -> None:
+    def fail(_commit: object) -> None:
         raise LookupError
 
-    writer.on_committed = fail
+    writer.commits.subscribe(fail)
+    groups = collect(writer)
 
-    assert (await writer.record(webhook(1))).messages
+    recorded = await writer.record(webhook(1))
+
+    assert [list(recorded.messages)] == groups
 
 
 async def test_writing_ends(writer: Writer) -> None:

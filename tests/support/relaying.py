@@ -10,6 +10,7 @@ from typing import Self
 
 from processor.broker.port import PublishError
 from processor.core.errors import StoreUnavailable
+from processor.core.payload.entry import Commit
 from processor.core.publishing.debts import Bindings, BindingsUnknown
 from processor.core.publishing.message import Message, OutboxMessage
 
@@ -26,9 +27,9 @@ class MemoryOutbox:
     reads: int = 0
     refusals: int = 0
 
-    def commit(self, *payloads: str) -> list[OutboxMessage]:
+    def commit(self, *payloads: str) -> Commit:
         """One new event for each payload named."""
-        return [self._insert(payload) for payload in payloads]
+        return Commit(messages=[self._insert(payload) for payload in payloads])
 
     async def unpublished(self, *, after: int, limit: int) -> Sequence[OutboxMessage]:
         self._check()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,11 +16,11 @@ from websockets.http11 import Request, Response
 from yarl import URL
 
 from processor.core.application import Application
-from processor.core.payload.entry import Recorded, Reported
+from processor.core.payload.entry import Commit, Recorded, Reported
 from processor.core.payload.state import PayloadState
-from processor.core.publishing.message import OutboxMessage
 from processor.core.reports.report import LookupDue
 from processor.core.timing import Timing
+from processor.store.commits import CommitLog
 from processor.store.facade import StoredWatches
 from processor.store.store import Store
 from processor.store.writer import Writer
@@ -139,16 +139,17 @@ class World:
         self.time = time
         self.events: list[str] = []
         self.woken = 0
+        self.deaf = False
+        """Whether the watcher hears nothing of commits, as if another instance made them."""
         self.watches = stored(writer, instance=instance, clock=time.now)
         self.watcher = Watcher(
             self.watches,
             StatusSockets(server.url),
             applications,
             timing=Timing(clock=time.now, time=time.monotonic, chance=lambda: 0.0),
-            on_task=self._wake,
             pace=pace,
         )
-        writer.on_committed = self._committed
+        writer.commits.subscribe(self._observe, CommitLog().observe)
 
     async def register(self, payload: str) -> Recorded:
         """Ask for a watch."""
@@ -183,12 +184,11 @@ class World:
         self.watcher.wake()
         await asyncio.sleep(0)
 
-    def _wake(self) -> None:
-        self.woken += 1
-
-    def _committed(self, messages: Sequence[OutboxMessage]) -> None:
-        self.events += [each.message.type for each in messages]
-        self.watcher.hear(messages)
+    def _observe(self, commit: Commit) -> None:
+        self.events += [each.message.type for each in commit.messages]
+        self.woken += bool(commit.task_kinds)
+        if not self.deaf:
+            self.watcher.observe(commit)
 
 
 @asynccontextmanager

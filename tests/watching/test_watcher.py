@@ -63,7 +63,7 @@ async def test_webhook_of_another_instance_ends_the_watch(tmp_path: Path) -> Non
     async with serving(says(EXPIRES_SOON)) as server, a_world(tmp_path, server) as world:
         await world.register(PAYLOAD)
         await until(lambda: PAYLOAD in server.open)
-        world.writer.on_committed = lambda _: None
+        world.deaf = True
         await world.record(webhook())
         await world.advance(RENEW_SECONDS)
 

@@ -16,10 +16,11 @@ from structlog.testing import capture_logs
 from processor.core.delivery.authentication import Refusal
 from processor.core.delivery.plain_request import WholeRequest
 from processor.core.delivery.signature import matches
+from processor.core.payload.entry import Reported
 from processor.web.bodies import Bodies, Limits
 from processor.web.server import runner_of, web_application
 from processor.webhooks.express import ExpressConnection, ExpressRunner
-from processor.webhooks.intake import Admitted, Intake
+from processor.webhooks.intake import Intake
 from tests.core.payloads import SECRET
 from tests.support.webhooks import body_of, headers_of, new_payload
 from tests.webhooks.test_express import answer, connect, request_of
@@ -37,9 +38,9 @@ class Passed:
 
         def counted(
             intake: Intake, requests: Sequence[WholeRequest | None], started: float
-        ) -> Sequence[Admitted | Refusal | None]:
+        ) -> Sequence[Reported | Refusal | None]:
             checked = check(intake, requests, started)
-            self.admitted.append(sum(isinstance(each, Admitted) for each in checked))
+            self.admitted.append(sum(isinstance(each, Reported) for each in checked))
             return checked
 
         patch.setattr(Intake, "check", counted)
@@ -147,7 +148,7 @@ async def test_two_webhooks_about_one_payload_together(service: Service) -> None
 async def test_defect_on_the_lane(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Webhooks that nothing could be found out about together are answered one by one."""
 
-    def broken(*_arguments: object) -> list[Admitted | None]:
+    def broken(*_arguments: object) -> list[Reported | None]:
         raise RuntimeError("secret detail")
 
     monkeypatch.setattr(Intake, "check", broken)
@@ -200,7 +201,6 @@ async def counting(service: Service) -> AsyncIterator[tuple[tuple[str, int], lis
         service.processor.writer,
         clock=lambda: datetime.now(UTC),
         bodies=Bodies(Limits()),
-        on_task=lambda: None,
         matches=counted,
     )
     runner = runner_of(

@@ -111,7 +111,7 @@ class Standing:
 class SignRequests:
     """Makes and cancels sign requests. Raises `Problem` for what a caller can be told, and `StoreError`."""
 
-    def __init__(  # noqa: PLR0913  its four neighbours, clock and bell
+    def __init__(
         self,
         applications: Mapping[str, Application],
         apis: Mapping[str, Platform],
@@ -120,10 +120,8 @@ class SignRequests:
         *,
         links: str,
         clock: Callable[[], datetime],
-        on_created: Callable[[], None] = lambda: None,
     ) -> None:
-        """``links``: where universal links begin, ``https://xumm.app``; ``on_created``: there is one more to watch."""
-        self._on_created = on_created
+        """``links``: where universal links begin, ``https://xumm.app``."""
         self._applications = applications
         self._apis = apis
         self._store = store
@@ -243,7 +241,6 @@ class SignRequests:
         meta = carry({"identifier": request.identifier, "blob": asked.blob, "instruction": asked.instruction})
         standing = replace(request, payload=created.uuid)
         recorded = await self._report(standing, "created", meta)
-        self._on_created()
         transition = recorded.transition
         late = transition is not None and transition.state.sequence > len(transition.announcements)
         await self._store.complete(request, created.uuid, told, late=late)
