@@ -52,9 +52,9 @@ from processor.store.store import Store
 from processor.store.summaries import keep_summarizing
 from processor.store.waiting import Bounds
 from processor.store.writer import Writer
-from processor.watching.command_queue import Registrations
-from processor.watching.watch_requests import Registry
-from processor.watching.watcher import Pace, Watcher
+from processor.watching.command_queue import WatchCommandConsumer
+from processor.watching.watch_requests import WatchRequests
+from processor.watching.watcher import Watcher, WatchLimits
 from processor.web.bodies import Bodies, Limits
 from processor.web.server import Handler, assert_fast_parser, runner_of, web_application
 from processor.webhooks.express import ExpressRunner
@@ -126,7 +126,7 @@ class Processor:
             await stack.enter_async_context(self.commands)
             self.relay = Relay(self._outbox, self.publisher, queues=BoundQueues(self.settings), clock=self._clock)
             self.watcher = self._watcher()
-            self.registry = Registry(self.applications, self.writer, clock=self._clock)
+            self.watch_requests = WatchRequests(self.applications, self.writer, clock=self._clock)
             sources = await self._sources(stack)
             self.tasks = Tasks(self._task_store, sources, self.applications, clock=self._clock, kinds=CLAIMED)
             self.looks = Tasks(
@@ -158,8 +158,8 @@ class Processor:
             if self.settings.watching.enabled:
                 loops.append(group.create_task(self.watcher.run(), name="watcher"))
             if self.settings.amqp_urls:
-                commands = Registrations(
-                    self.settings.amqp_urls, self.registry, time=self._timing.time, chance=self._timing.chance
+                commands = WatchCommandConsumer(
+                    self.settings.amqp_urls, self.watch_requests, time=self._timing.time, chance=self._timing.chance
                 )
                 loops.append(group.create_task(commands.run(), name="registrations"))
             pruning = keep_pruning(self.writer, retention_of(self.settings), clock=self._clock)
@@ -186,7 +186,7 @@ class Processor:
             StatusSockets(URL(self.settings.xumm_url)),
             self.applications,
             timing=self._timing,
-            pace=Pace(watches=watching.max_watches, handshakes=watching.handshakes),
+            limits=WatchLimits(watches=watching.max_watches, handshakes=watching.handshakes),
         )
 
     async def _sources(self, stack: AsyncExitStack) -> Sources:
@@ -230,7 +230,7 @@ class Processor:
             requests=self._sign_requests(store),
             store=store,
             sessions=self.sessions,
-            registry=self.registry,
+            registry=self.watch_requests,
             feed=self.feed,
             applications=self.applications,
             settings=self.settings,

@@ -31,7 +31,7 @@ from processor.broker.port import Publisher
 from processor.core.access.limits import Allowances, Portions, Shares
 from processor.core.application import Application
 from processor.settings.service import Settings, service_keys_of
-from processor.watching.watch_requests import Registry
+from processor.watching.watch_requests import WatchRequests
 from processor.web.bodies import Bodies
 
 REST: Final = "/v1/{rest:(?s:.*)}"
@@ -53,7 +53,7 @@ class Parts:
     requests: SignRequests
     store: RequestStore
     sessions: SessionStore
-    registry: Registry
+    registry: WatchRequests
     feed: Feed
     applications: Mapping[str, Application]
     settings: Settings

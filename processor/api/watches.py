@@ -10,7 +10,7 @@ from processor.api.callers import Callers, permitted
 from processor.api.endpoint import Handler, answered
 from processor.api.request import said
 from processor.core.access.caller import UserCaller
-from processor.watching.watch_requests import Registry, UnknownApplication
+from processor.watching.watch_requests import UnknownApplication, WatchRequests
 from processor.web.bodies import Bodies
 from processor.web.problem import Problem
 from schemas.api import Watched
@@ -22,7 +22,7 @@ PATH: Final = "/v1/watches"
 class WatchDesk:
     """The handler."""
 
-    def __init__(self, registry: Registry, callers: Callers, bodies: Bodies) -> None:
+    def __init__(self, registry: WatchRequests, callers: Callers, bodies: Bodies) -> None:
         self._registry = registry
         self._callers = callers
         self._bodies = bodies

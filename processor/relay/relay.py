@@ -64,7 +64,7 @@ class Outbox(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class RelayLimits:
     """How much at once, and how often."""
 
     window: int = 2_000
@@ -86,13 +86,13 @@ class Relay:
         *,
         queues: Queues,
         clock: Callable[[], datetime],
-        pace: Pace = Pace(),
+        limits: RelayLimits = RelayLimits(),
     ) -> None:
         """``queues`` tells where an event is bound for that not every queue takes."""
         self._outbox = outbox
         self._publisher = publisher
-        self._pace = pace
-        self._marks = Marks(outbox, every=pace.mark_every)
+        self._limits = limits
+        self._marks = Marks(outbox, every=limits.mark_every)
         self._lost = False
         self._leading = False
         done = self._marks.add
@@ -123,7 +123,7 @@ class Relay:
             self._fall_behind("doubtful commit")
         elif not messages:
             return
-        if not self._behind.is_set() and self._lanes.load + len(messages) > self._pace.window:
+        if not self._behind.is_set() and self._lanes.load + len(messages) > self._limits.window:
             self._fall_behind("overload")
         if self._behind.is_set():
             self._note(messages)
@@ -172,7 +172,7 @@ class Relay:
         self._noted.set()
         if self._newest is None:
             return
-        if messages and len(self._newest) < self._pace.page:
+        if messages and len(self._newest) < self._limits.page:
             self._newest += messages
         else:
             self._newest = None
@@ -214,9 +214,9 @@ class Relay:
             for message in fresh:
                 self._lanes.enter(message)
             position, count = page[-1].position, count + len(fresh)
-            if len(page) < self._pace.page and self._go_live(position):
+            if len(page) < self._limits.page and self._go_live(position):
                 break
-            await self._lanes.until_at_most(max(0, self._pace.window - self._pace.page))
+            await self._lanes.until_at_most(max(0, self._limits.window - self._limits.page))
         else:
             self._go_live(position)
         if count:
@@ -226,11 +226,11 @@ class Relay:
     async def _read(self, position: int) -> Sequence[OutboxMessage]:
         position = await self._pass_over(position)
         self._newest = []
-        return await self._outbox.unpublished(after=position, limit=self._pace.page)
+        return await self._outbox.unpublished(after=position, limit=self._limits.page)
 
     async def _pass_over(self, position: int) -> int:
         """The position behind the rows from there on that are in arrears: their messages need not be read."""
-        limit = _POSITIONS_PER_MESSAGE * self._pace.page
+        limit = _POSITIONS_PER_MESSAGE * self._limits.page
         while self._arrears.owed:
             positions = await self._outbox.positions(after=position, limit=limit)
             fresh = next((each for each in positions if each not in self._arrears.owed), None)
@@ -257,7 +257,7 @@ class Relay:
 
     async def _is_ready(self) -> bool:
         try:
-            async with asyncio.timeout(self._pace.poll_every.total_seconds()):
+            async with asyncio.timeout(self._limits.poll_every.total_seconds()):
                 await self._publisher.ready()
         except TimeoutError:
             return False
@@ -265,7 +265,7 @@ class Relay:
 
     async def _rest(self) -> None:
         try:
-            async with asyncio.timeout(self._pace.poll_every.total_seconds()):
+            async with asyncio.timeout(self._limits.poll_every.total_seconds()):
                 await self._noted.wait()
         except TimeoutError:
             return

@@ -22,7 +22,7 @@ from yarl import URL
 from processor.broker.copies import carriable
 from processor.broker.receiving import SanitizedConnection, returns_in
 from processor.core.retry import CONNECT
-from processor.watching.watch_requests import Backlog, Registry, UnknownApplication
+from processor.watching.watch_requests import PendingCommands, UnknownApplication, WatchRequests
 from schemas.commands import WatchCommand
 from schemas.topology import (
     DEAD_LETTERS,
@@ -52,13 +52,13 @@ _MAX_REASON: Final = 200
 log = structlog.get_logger()
 
 
-class Registrations:
+class WatchCommandConsumer:
     """Consumes the queue `schemas.topology.WATCHES`, on a connection of its own. Without the queue it waits for it."""
 
     def __init__(
         self,
         urls: Sequence[str],
-        registry: Registry,
+        requests: WatchRequests,
         *,
         time: Callable[[], float],
         chance: Callable[[], float],
@@ -66,7 +66,7 @@ class Registrations:
     ) -> None:
         """``urls`` are brokers of one cluster, tried in turn; ``chance`` is random in [0, 1)."""
         self._urls = tuple(urls)
-        self._registry = registry
+        self._requests = requests
         self._time = time
         self._chance = chance
         self._hold = hold
@@ -84,7 +84,7 @@ class Registrations:
 
     async def _consume(self, url: str) -> str:
         """Consume as long as the session lasts; why it ended."""
-        session = _Session(url, Backlog(self._registry, chance=self._chance), hold=self._hold)
+        session = _Session(url, PendingCommands(self._requests, chance=self._chance), hold=self._hold)
         try:
             return await session.run()
         except ChannelNotFoundEntity:
@@ -106,9 +106,9 @@ class _Session:
     So the broker charges one command, and no other, for a session that comes to nothing.
     """
 
-    def __init__(self, url: str, backlog: Backlog, *, hold: timedelta) -> None:
+    def __init__(self, url: str, pending: PendingCommands, *, hold: timedelta) -> None:
         self._url = URL(url)
-        self._backlog = backlog
+        self._pending = pending
         self._hold = hold.total_seconds()
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._in_hand: set[AbstractIncomingMessage] = set()
@@ -137,7 +137,7 @@ class _Session:
     async def close(self) -> None:
         """Close the connection: the broker takes back what is not acknowledged."""
         self._lose("closed")
-        await self._backlog.stop()
+        await self._pending.stop()
         if self._connection is not None:
             with suppress(Exception):
                 async with asyncio.timeout(PATIENCE.total_seconds()):
@@ -168,7 +168,7 @@ class _Session:
     async def _take(self, queue: AbstractQueue, message: AbstractIncomingMessage) -> None:
         self._in_hand.add(message)
         try:
-            self._backlog.put(_command_in(message), partial(self._settle, queue, message))
+            self._pending.put(_command_in(message), partial(self._settle, queue, message))
         except (_Senseless, UnknownApplication) as error:
             await self._settle(queue, message, str(error))
 
@@ -190,17 +190,17 @@ class _Session:
 
     def _is_overdue(self) -> bool:
         """Whether the store has refused for as long as commands may be held. Says so, if it refuses at all."""
-        since = self._backlog.refused_since
+        since = self._pending.refused_since
         if since is None:
             return False
-        log.error("registrations.deferred", commands=len(self._in_hand), error=self._backlog.error)
+        log.error("registrations.deferred", commands=len(self._in_hand), error=self._pending.error)
         return asyncio.get_running_loop().time() - since >= self._hold
 
     async def _give_back(self, queue: AbstractQueue) -> str:
         """Put copies of what is in hand, which the broker has counted nothing for, in the place of the messages."""
         for consumer in self._consumers:
             await queue.cancel(consumer)
-        await self._backlog.stop()
+        await self._pending.stop()
         log.warning("registrations.returned", commands=len(self._in_hand))
         for message in tuple(self._in_hand):
             await self._publish(message, "", {})

@@ -45,7 +45,7 @@ class Sockets(Protocol):
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Watched:
+class HeldWatch:
     """One watch, as the process that holds it knows it. Kept small: there are thousands."""
 
     application: Application
@@ -78,7 +78,7 @@ class Watched:
 
 
 class Listener:
-    """Follows one socket after the other, and notes in the `Watched` how that went."""
+    """Follows one socket after the other, and notes in the `HeldWatch` how that went."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Listener:
         self._time = timing.time
         self._told: set[str] = set()
 
-    async def connect(self, watched: Watched) -> StatusSocket | None:
+    async def connect(self, watched: HeldWatch) -> StatusSocket | None:
         """The open socket; None if there is none to be had now."""
         try:
             return await self._sockets.open(watched.state.payload)
@@ -103,7 +103,7 @@ class Listener:
             log.debug("watch.unreachable", payload=watched.state.payload, failures=watched.failures, error=str(error))
             return None
 
-    async def listen(self, watched: Watched, socket: StatusSocket) -> None:
+    async def listen(self, watched: HeldWatch, socket: StatusSocket) -> None:
         """Take what comes, until the socket is closed or nothing is left to watch."""
         watched.present = watched.complained = spoke = False
         watched.socket = socket
@@ -125,7 +125,7 @@ class Listener:
             watched.socket = None
             await socket.close()
 
-    async def _take(self, watched: Watched, text: str | bytes) -> None:
+    async def _take(self, watched: HeldWatch, text: str | bytes) -> None:
         if not watched.present and is_present(text):
             watched.present, watched.absences = True, 0
             if watched.gap or self._is_late(watched):
@@ -142,10 +142,10 @@ class Listener:
         if report is not None and is_news(watched.state, report):
             await self._record(watched, report)
 
-    def _is_late(self, watched: Watched) -> bool:
+    def _is_late(self, watched: HeldWatch) -> bool:
         return watched.unheard_since is not None and is_late(watched.unheard_since, self._clock())
 
-    async def _lost(self, watched: Watched, *, spoke: bool) -> None:
+    async def _lost(self, watched: HeldWatch, *, spoke: bool) -> None:
         """The socket is gone. One that says again and again that there is no such payload leaves it to Xumm's API."""
         self._failed(watched)
         if not spoke or watched.present:
@@ -159,12 +159,12 @@ class Listener:
                 watched.absences = 0
                 log.error("watch.unrecorded", app=watched.state.app, payload=watched.state.payload, error=str(error))
 
-    def _failed(self, watched: Watched) -> None:
+    def _failed(self, watched: HeldWatch) -> None:
         lived = timedelta(seconds=self._time() - watched.opened_at)
         watched.failures = failures_after(watched.failures, lived)
         watched.gap = True
 
-    async def _look(self, watched: Watched, because: Literal["gap", "absent"]) -> None:
+    async def _look(self, watched: HeldWatch, because: Literal["gap", "absent"]) -> None:
         state = watched.state
         await self._record(
             watched,
@@ -173,7 +173,7 @@ class Listener:
             ),
         )
 
-    async def _record(self, watched: Watched, report: Report) -> None:
+    async def _record(self, watched: HeldWatch, report: Report) -> None:
         policy = watched.application.policy
         watched.recording = True
         try:
@@ -185,13 +185,13 @@ class Listener:
         watched.state = transition.state._replace(custom_meta=None, snapshot=None, ledger=None)
         watched.over = watched.over or is_over(watched.state, policy, self._clock())
 
-    def _complain(self, watched: Watched, error: str) -> None:
+    def _complain(self, watched: HeldWatch, error: str) -> None:
         """Once for each connection."""
         if not watched.complained:
             watched.complained = True
             log.error("watch.senseless", app=watched.state.app, payload=watched.state.payload, error=error)
 
-    def _tell_strange(self, watched: Watched, text: str | bytes) -> None:
+    def _tell_strange(self, watched: HeldWatch, text: str | bytes) -> None:
         for key in strange_keys(text):
             if key not in self._told and len(self._told) < MAX_STRANGE:
                 self._told.add(key)

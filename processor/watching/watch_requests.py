@@ -18,7 +18,7 @@ from processor.store.ports import Recorder
 from schemas.commands import WatchCommand
 
 AT_ONCE: Final = 64
-"""Commands of a backlog that are being stored."""
+"""Commands of a pending that are being stored."""
 PATIENCE: Final = timedelta(seconds=30)
 
 log = structlog.get_logger()
@@ -28,7 +28,7 @@ class UnknownApplication(Exception):
     """No application of this name is configured."""
 
 
-class Registry:
+class WatchRequests:
     """Takes payloads in."""
 
     def __init__(
@@ -71,27 +71,27 @@ class _Pending(NamedTuple):
     settle: Callable[[], Awaitable[None]]
 
 
-class Backlog:
+class PendingCommands:
     """Commands that nobody waits for. A few at a time are stored, of each application in its share.
 
     What the store does not take is tried again until it does.
     """
 
-    def __init__(self, registry: Registry, *, chance: Callable[[], float], patience: timedelta = PATIENCE) -> None:
+    def __init__(self, requests: WatchRequests, *, chance: Callable[[], float], patience: timedelta = PATIENCE) -> None:
         """``chance`` is random in [0, 1); ``patience`` is how long the store may take."""
         self.refused_since: float | None = None
         """Since when, by the event loop's clock, the store has taken nothing; None: it takes what comes."""
         self.error = ""
         """Why it took nothing the last time."""
-        self._registry = registry
+        self._requests = requests
         self._chance = chance
         self._patience = patience
-        self._lines = Lines[str, _Pending](registry.applications, AT_ONCE)
+        self._lines = Lines[str, _Pending](requests.applications, AT_ONCE)
         self._stored: dict[asyncio.Task[None], str] = {}
 
     def put(self, command: WatchCommand, settle: Callable[[], Awaitable[None]]) -> None:
         """Store ``command`` when it is its turn, and then call ``settle``. Raises `UnknownApplication`."""
-        if command.app not in self._registry.applications:
+        if command.app not in self._requests.applications:
             raise _unknown(command)
         self._lines.put(command.app, _Pending(command, settle))
         self._begin()
@@ -118,7 +118,7 @@ class Backlog:
         for attempt in count(1):
             try:
                 async with asyncio.timeout(self._patience.total_seconds()):
-                    await self._registry.watch(pending.command)
+                    await self._requests.watch(pending.command)
             except (StoreError, TimeoutError) as error:
                 self._refused(str(error) or "no answer in time")
             else:

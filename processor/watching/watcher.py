@@ -23,7 +23,7 @@ from processor.core.reports.report import RequestReport
 from processor.core.shares import Lines, rooms
 from processor.core.timing import Timing
 from processor.store.ports import Recorder
-from processor.watching.listener import Listener, Sockets, Watched
+from processor.watching.listener import HeldWatch, Listener, Sockets
 
 RENEW_SECONDS: Final = 45.0
 """How often a lease is renewed, and looked whether the payload has ended: well within the lease."""
@@ -56,7 +56,7 @@ class WatchStore(Recorder, Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class WatchLimits:
     """How much at once, and how often."""
 
     watches: int = 10_000
@@ -77,21 +77,21 @@ class Watcher:
         applications: Mapping[str, Application],
         *,
         timing: Timing,
-        pace: Pace | None = None,
+        limits: WatchLimits | None = None,
     ) -> None:
         self._store = store
         self._applications = applications
         self._listener = Listener(sockets, store, timing=timing)
         self._clock, self._time, self._chance = timing.clock, timing.time, timing.chance
-        self._pace = pace or Pace()
+        self._limits = limits or WatchLimits()
         self._wake = asyncio.Event()
         self._round_due = True
         self._next_round = 0.0
-        self._watches: dict[WatchKey, Watched] = {}
-        self._waiting = Lines[str, Watched](applications, self._pace.handshakes)
-        self._renewals: deque[tuple[float, Watched]] = deque()
+        self._watches: dict[WatchKey, HeldWatch] = {}
+        self._waiting = Lines[str, HeldWatch](applications, self._limits.handshakes)
+        self._renewals: deque[tuple[float, HeldWatch]] = deque()
         self._ended: set[WatchKey] = set()
-        self._opening: set[Watched] = set()
+        self._opening: set[HeldWatch] = set()
         self._doubtful = False
         self._counted_at = timing.time()
         self._counts: dict[str, int] = {}
@@ -139,7 +139,7 @@ class Watcher:
         """Open sockets whenever there is room for more; what costs the store anything waits for the next tick."""
         if self._round_due:
             self._round_due = False
-            self._next_round = asyncio.get_running_loop().time() + self._pace.tick
+            self._next_round = asyncio.get_running_loop().time() + self._limits.tick
             self._drop_silent()
             await self._renew()
             await self._forget()
@@ -173,13 +173,13 @@ class Watcher:
             if held is not None:
                 self._update(batch, {(watch.state.payload, watch.state.app): watch for watch in held})
 
-    def _due_renewals(self, now: float) -> Iterable[Watched]:
+    def _due_renewals(self, now: float) -> Iterable[HeldWatch]:
         for _ in range(BATCH):
             if not self._renewals or self._renewals[0][0] > now:
                 return
             yield self._renewals.popleft()[1]
 
-    def _update(self, batch: Sequence[Watched], held: Mapping[WatchKey, Watch]) -> None:
+    def _update(self, batch: Sequence[HeldWatch], held: Mapping[WatchKey, Watch]) -> None:
         now = self._clock()
         for watched in batch:
             watch = held.get(watched.key)
@@ -215,14 +215,14 @@ class Watcher:
 
     def _rooms(self) -> dict[str, int]:
         held = Counter(app for _, app in self._watches)
-        return rooms(self._pace.watches, {app: held[app] for app in self._applications})
+        return rooms(self._limits.watches, {app: held[app] for app in self._applications})
 
     def _begin(self, watch: Watch) -> None:
         state = watch.state
         application = self._applications[state.app]
         if application.uuid != state.application:
             return  # the lease keeps it from being claimed again at once; its lookups tell that it is orphaned
-        watched = Watched(application=application, state=state, gap=watch.resumed, unheard_since=watch.since)
+        watched = HeldWatch(application=application, state=state, gap=watch.resumed, unheard_since=watch.since)
         self._watches[watched.key] = watched
         self._ended.discard(watched.key)
         if is_over(state, application.policy, self._clock()):
@@ -239,7 +239,7 @@ class Watcher:
                 self._opening.add(watched)
                 watched.task = group.create_task(self._follow(watched), name="watch")
 
-    async def _follow(self, watched: Watched) -> None:
+    async def _follow(self, watched: HeldWatch) -> None:
         """One connection, from the handshake to its end."""
         try:
             try:
@@ -259,18 +259,18 @@ class Watcher:
         elif self._is_held(watched):
             self._put_off(watched, retry_delay(watched.failures, self._chance()))
 
-    def _put_off(self, watched: Watched, delay: timedelta) -> None:
+    def _put_off(self, watched: HeldWatch, delay: timedelta) -> None:
         self._waiting.put(watched.state.app, watched, self._time() + delay.total_seconds())
 
-    def _is_held(self, watched: Watched) -> bool:
+    def _is_held(self, watched: HeldWatch) -> bool:
         return self._watches.get(watched.key) is watched
 
-    def _end(self, watched: Watched) -> None:
+    def _end(self, watched: HeldWatch) -> None:
         if self._is_held(watched):
             self._ended.add(watched.key)
         self._drop(watched)
 
-    def _drop(self, watched: Watched) -> None:
+    def _drop(self, watched: HeldWatch) -> None:
         watched.over = True
         if self._is_held(watched):
             del self._watches[watched.key]
@@ -285,7 +285,7 @@ class Watcher:
         if self._counts != before:
             log.info("watches.counted", **self._counts)
         if full := [app for app, room in self._rooms().items() if not room]:
-            log.warning("watches.full", apps=full, limit=self._pace.watches, hint="more are looked up at expiry")
+            log.warning("watches.full", apps=full, limit=self._limits.watches, hint="more are looked up at expiry")
 
     async def _try(self, work: Any, otherwise: Any = None) -> Any:
         """What ``work`` comes to; ``otherwise`` if the store does not do it, which is tried again later."""

@@ -20,11 +20,13 @@ from processor.broker.port import (
     Unroutable,
     Unsendable,
 )
-from processor.relay.relay import Pace, Relay
+from processor.relay.relay import Relay, RelayLimits
 from tests.broker.outcomes import until
 from tests.support.relaying import KnownQueues, MemoryOutbox, ObedientPublisher
 
-QUICK: Final = Pace(window=50, page=7, mark_every=timedelta(milliseconds=1), poll_every=timedelta(milliseconds=5))
+QUICK: Final = RelayLimits(
+    window=50, page=7, mark_every=timedelta(milliseconds=1), poll_every=timedelta(milliseconds=5)
+)
 KNOWN: Final = KnownQueues({"full": ("#",), "sound": ("#",)})
 NOW: Final = datetime(2026, 11, 28, tzinfo=UTC)
 
@@ -33,7 +35,7 @@ NOW: Final = datetime(2026, 11, 28, tzinfo=UTC)
 async def running(
     outbox: MemoryOutbox, publisher: ObedientPublisher, queues: KnownQueues = KNOWN
 ) -> AsyncIterator[Relay]:
-    relay = Relay(outbox, publisher, queues=queues, clock=lambda: NOW, pace=QUICK)
+    relay = Relay(outbox, publisher, queues=queues, clock=lambda: NOW, limits=QUICK)
     task = asyncio.create_task(relay.run())
     try:
         await until(lambda: outbox.shared or relay.live)

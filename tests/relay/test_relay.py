@@ -11,15 +11,15 @@ from structlog.testing import capture_logs
 from processor.broker.port import Disconnected
 from processor.core.payload.entry import Commit
 from processor.core.publishing.message import OutboxMessage
-from processor.relay.relay import Pace, Relay
+from processor.relay.relay import Relay, RelayLimits
 from tests.support.relaying import KnownQueues, MemoryOutbox, ObedientPublisher
 
-QUICK = Pace(window=50, page=7, mark_every=timedelta(milliseconds=1), poll_every=timedelta(milliseconds=5))
+QUICK = RelayLimits(window=50, page=7, mark_every=timedelta(milliseconds=1), poll_every=timedelta(milliseconds=5))
 
 
 @asynccontextmanager
 async def running(outbox: MemoryOutbox, publisher: ObedientPublisher) -> AsyncIterator[Relay]:
-    relay = Relay(outbox, publisher, queues=KnownQueues(), clock=lambda: datetime.now(UTC), pace=QUICK)
+    relay = Relay(outbox, publisher, queues=KnownQueues(), clock=lambda: datetime.now(UTC), limits=QUICK)
     task = asyncio.create_task(relay.run())
     try:
         yield relay

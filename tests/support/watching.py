@@ -24,7 +24,7 @@ from processor.store.commits import CommitLog
 from processor.store.facade import StoredWatches
 from processor.store.store import Store
 from processor.store.writer import Writer
-from processor.watching.watcher import Pace, Watcher
+from processor.watching.watcher import Watcher, WatchLimits
 from processor.xumm.sockets import StatusSockets
 from tests.core.payloads import APPLICATION, NOW, POLICY, SHOP
 from tests.store.samples import rooms
@@ -130,7 +130,7 @@ class World:
         time: Time,
         *,
         instance: str,
-        pace: Pace,
+        limits: WatchLimits,
         applications: Mapping[str, Application],
         stored: type[StoredWatches] = StoredWatches,
     ) -> None:
@@ -147,7 +147,7 @@ class World:
             StatusSockets(server.url),
             applications,
             timing=Timing(clock=time.now, time=time.monotonic, chance=lambda: 0.0),
-            pace=pace,
+            limits=limits,
         )
         writer.commits.subscribe(self._observe, CommitLog().observe)
 
@@ -198,14 +198,18 @@ async def a_process(
     time: Time | None = None,
     *,
     instance: str = "one",
-    pace: Pace | None = None,
+    limits: WatchLimits | None = None,
     applications: Mapping[str, Application] | None = None,
     stored: type[StoredWatches] = StoredWatches,
 ) -> AsyncIterator[World]:
     """A process with its store, whose watcher does not run yet."""
-    time, pace, applications = time or Time(), pace or Pace(tick=0.01), applications or {"shop": SHOPPER}
+    time, limits, applications = (
+        time or Time(),
+        limits or WatchLimits(tick=0.01),
+        applications or {"shop": SHOPPER},
+    )
     async with Writer(partial(Store.open, url), clock=time.now) as writer:
-        yield World(writer, server, time, instance=instance, pace=pace, applications=applications, stored=stored)
+        yield World(writer, server, time, instance=instance, limits=limits, applications=applications, stored=stored)
 
 
 @asynccontextmanager

@@ -22,8 +22,8 @@ from structlog.testing import capture_logs
 from processor.core.payload.entry import Recorded, Reported
 from processor.store.store import Store
 from processor.store.writer import Writer
-from processor.watching.command_queue import Registrations
-from processor.watching.watch_requests import AT_ONCE, Registry
+from processor.watching.command_queue import WatchCommandConsumer
+from processor.watching.watch_requests import AT_ONCE, WatchRequests
 from schemas.topology import DEAD_LETTERS, HEADER_QUEUE, HEADER_REASON, MAX_DELIVERIES, WATCHES, dead_letter_queue
 from tests.consumers.raw_publisher import RawPublisher, field, long, nested, short
 from tests.core.payloads import PAYLOAD, SHOP
@@ -101,8 +101,8 @@ async def taking(url: str, broker: str, **options: Any) -> AsyncIterator[Asked]:
 
     async with Writer(partial(Store.open, url), clock=now) as writer:
         asked = Asked(writer)
-        registry = Registry({"flooded": FLOODED, "shop": SHOP}, asked, clock=now)
-        registrations = Registrations([broker], registry, time=time.monotonic, chance=lambda: 0.9, **options)
+        registry = WatchRequests({"flooded": FLOODED, "shop": SHOP}, asked, clock=now)
+        registrations = WatchCommandConsumer([broker], registry, time=time.monotonic, chance=lambda: 0.9, **options)
         running = asyncio.create_task(registrations.run())
         try:
             yield asked

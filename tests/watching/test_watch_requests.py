@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from processor.core.errors import StoreUnavailable
 from processor.core.payload.entry import Recorded, Reported
-from processor.watching.watch_requests import Backlog, Registry
+from processor.watching.watch_requests import PendingCommands, WatchRequests
 from schemas.commands import WatchCommand
 from tests.core.payloads import NOW, PAYLOAD, SHOP
 from tests.support.watching import until
@@ -33,14 +33,14 @@ class Moody:
 async def test_store_that_refuses_or_hangs_is_asked_again() -> None:
     """A command is settled once, after the store has taken it, and what went wrong before is known."""
     store = Moody(["refuses", "hangs", "records"])
-    registry = Registry({"shop": SHOP}, store, clock=lambda: NOW)
-    backlog = Backlog(registry, chance=lambda: 0.9, patience=timedelta(milliseconds=10))
+    registry = WatchRequests({"shop": SHOP}, store, clock=lambda: NOW)
+    pending = PendingCommands(registry, chance=lambda: 0.9, patience=timedelta(milliseconds=10))
     settled: list[float | None] = []
 
     async def settle() -> None:
-        settled.append(backlog.refused_since)
+        settled.append(pending.refused_since)
 
-    backlog.put(COMMAND, settle)
+    pending.put(COMMAND, settle)
     await until(lambda: bool(settled))
 
-    assert ([None], "no answer in time", []) == (settled, backlog.error, store.moods)
+    assert ([None], "no answer in time", []) == (settled, pending.error, store.moods)
