@@ -188,7 +188,7 @@ class Intake:
             log.warning("delivery.unnoted", app=application.name, error=str(error))
             return
         report = LookupDue(
-            app=application.name, application=application.uuid, payload=payload, at=self._clock(), because=because
+            app=application.name, application_uuid=application.uuid, payload=payload, at=self._clock(), because=because
         )
         recorded = await self._recorder.record(Reported(report=report, policy=application.policy))
         if recorded.transition is not None and recorded.transition.tasks:

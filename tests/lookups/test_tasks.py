@@ -19,7 +19,7 @@ from processor.core.payload.entry import Recorded, Reported
 from processor.core.payload.state import Flag, PayloadState
 from processor.core.proof.signed_blob import transaction_id
 from processor.core.reports.report import LedgerReport, LookupDue, Report, SnapshotReport
-from processor.lookups.tasks import CLAIMED, UNCLAIMED, Sources, Tasks
+from processor.lookups.tasks import ROUTINE, URGENT, Sources, Tasks
 from processor.store.facade import StoredTasks
 from processor.store.store import Store
 from processor.store.writer import Writer
@@ -65,8 +65,8 @@ class Xumm:
         self.asked: list[bool] = []
         """Whether each call was urgent."""
 
-    async def payload(self, application: Application, uuid: str, *, money: bool) -> bytes:
-        self.asked.append(money)
+    async def payload(self, application: Application, uuid: str, *, urgent: bool) -> bytes:
+        self.asked.append(urgent)
         if isinstance(self.says, LookupFailed):
             raise self.says
         return json.dumps(self.says).encode()
@@ -115,7 +115,7 @@ class Runner:
         self.store = store = SlowStore(writer, time)
         sources = Sources(payloads=self.xumm, transactions=Nodes())
         self.lanes = [
-            Tasks(store, sources, {"shop": SHOPPER}, clock=time.now, kinds=kinds) for kinds in (CLAIMED, UNCLAIMED)
+            Tasks(store, sources, {"shop": SHOPPER}, clock=time.now, kinds=kinds) for kinds in (URGENT, ROUTINE)
         ]
         writer.on_committed = lambda messages: self.events.extend(each.message.type for each in messages)
 
@@ -169,7 +169,7 @@ async def runner(tmp_path: Path) -> AsyncIterator[Runner]:
 
 
 def due(because: Any = "gap") -> LookupDue:
-    return LookupDue(app="shop", application=APPLICATION, payload=PAYLOAD, at=NOW, because=because)
+    return LookupDue(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=NOW, because=because)
 
 
 async def hourly(runner: Runner, condition: Callable[[], bool]) -> None:
@@ -259,7 +259,7 @@ async def _is(count: Callable[[], Any], expected: int) -> bool:
 
 
 async def test_claim_is_proven_while_looks_wait(runner: Runner) -> None:
-    """What somebody waits for has slots of its own: looks that Xumm does not answer do not stand in its way."""
+    """What somebody waits for has slots of its own: routine lookups without an answer do not stand in its way."""
     runner.xumm.says = Unavailable("not now")
     await runner.report(due())
     await runner.asked_once()
