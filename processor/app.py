@@ -31,7 +31,7 @@ from processor.core.application import Application
 from processor.core.proof.codec import prepare
 from processor.core.timing import Timing
 from processor.ledger.transactions import LedgerNodes, Transactions
-from processor.lookups.tasks import CLAIMED, UNCLAIMED, Sources, Tasks
+from processor.lookups.tasks import ROUTINE, URGENT, Sources, Tasks
 from processor.process import (
     INTAKE,
     WALL_CLOCK,
@@ -66,8 +66,8 @@ from schemas.topology import COMMANDS, EXCHANGE
 
 _OTHER_FILES: Final = 1_000
 """Open files beside the sockets and our callers' connections: calls of ours, the database, the broker."""
-_LOOKS: Final = 4
-"""Looks without a claim that go on at once for each application: they mostly wait for Xumm's rate limit."""
+_ROUTINE_PLACES: Final = 4
+"""Routine lookups at a time for each application: they mostly wait for Xumm's rate limit."""
 API_PATH: Final = "/api/v1/platform/"
 
 log = structlog.get_logger()
@@ -128,9 +128,9 @@ class Processor:
             self.watcher = self._watcher()
             self.watch_requests = WatchRequests(self.applications, self.writer, clock=self._clock)
             sources = await self._sources(stack)
-            self.tasks = Tasks(self._task_store, sources, self.applications, clock=self._clock, kinds=CLAIMED)
+            self.tasks = Tasks(self._task_store, sources, self.applications, clock=self._clock, kinds=URGENT)
             self.looks = Tasks(
-                self._task_store, sources, self.applications, clock=self._clock, kinds=UNCLAIMED, places=_LOOKS
+                self._task_store, sources, self.applications, clock=self._clock, kinds=ROUTINE, places=_ROUTINE_PLACES
             )
             self.writer.commits.subscribe(
                 self.relay.observe,

@@ -111,12 +111,12 @@ def _apply(store: "Store", state: "PayloadState", loaded: "Settings") -> None:
     from processor.settings.service import applications_of
 
     application = applications_of(loaded).get(state.app)
-    if application is None or application.uuid != state.application:
+    if application is None or application.uuid != state.application_uuid:
         raise CommandError(
             f"application {state.app!r} is not configured, so nothing could look the payload up", Code.NO
         )
     now = datetime.now(UTC)
-    report = FlagsReleased(app=state.app, application=state.application, payload=state.payload, at=now)
+    report = FlagsReleased(app=state.app, application_uuid=state.application_uuid, payload=state.payload, at=now)
     store.record([Reported(report=report, policy=application.policy)], now)
 
 

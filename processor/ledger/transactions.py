@@ -76,7 +76,7 @@ def report_of(answer: NodeAnswer, *, application: Application, payload: str, txi
         status="never_validated" if answer.never_validated else "pending",
         txid=txid,
     )
-    return LedgerReport(app=application.name, application=application.uuid, payload=payload, at=at, ledger=ledger)
+    return LedgerReport(app=application.name, application_uuid=application.uuid, payload=payload, at=at, ledger=ledger)
 
 
 class LedgerNodes:

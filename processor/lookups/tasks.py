@@ -63,7 +63,7 @@ class TaskStore(Recorder, Protocol):
 class PayloadSource(Protocol):
     """Xumm's API."""
 
-    async def payload(self, application: Application, uuid: str, *, money: bool) -> bytes:
+    async def payload(self, application: Application, uuid: str, *, urgent: bool) -> bytes:
         """The raw answer to ``GET payload/<uuid>``. Raises `LookupFailed`."""
         ...
 
@@ -88,10 +88,10 @@ class Sources:
     transactions: TransactionSource
 
 
-CLAIMED: Final[tuple[TaskKind, ...]] = ("fetch", "check", "deadline")
-"""What somebody waits for; deadlines, which ask nobody, go along."""
-UNCLAIMED: Final[tuple[TaskKind, ...]] = ("poll",)
-"""Looking whether anything was missed."""
+URGENT: Final[tuple[TaskKind, ...]] = ("fetch", "check", "deadline")
+"""Somebody waits for the proof; deadlines, which ask nobody, go along."""
+ROUTINE: Final[tuple[TaskKind, ...]] = ("poll",)
+"""A look whether anything was missed."""
 
 
 class Tasks:
@@ -107,7 +107,7 @@ class Tasks:
         applications: Mapping[str, Application],
         *,
         clock: Callable[[], datetime],
-        kinds: Collection[TaskKind] = CLAIMED,
+        kinds: Collection[TaskKind] = URGENT,
         places: int = 16,
     ) -> None:
         """``places`` of each lane."""
@@ -204,7 +204,7 @@ class Tasks:
 
     async def _attempt(self, task: DueTask) -> None:
         application = self._applications[task.state.app]
-        if application.uuid != task.state.application:
+        if application.uuid != task.state.application_uuid:
             log.error("task.orphaned", tasks=1, hint="the application has another API key now")
             await self._store.reschedule_task(task, LOOKUP.cap)
             return
@@ -227,7 +227,7 @@ class Tasks:
         state = task.state
         match task.kind:
             case "fetch" | "poll":
-                body = await self._sources.payloads.payload(application, state.payload, money=task.kind == "fetch")
+                body = await self._sources.payloads.payload(application, state.payload, urgent=task.kind == "fetch")
                 report = await asyncio.get_running_loop().run_in_executor(
                     self._provers, snapshot_report, application, state.payload, body, self._clock()
                 )
@@ -241,7 +241,7 @@ class Tasks:
 
     def _told(self, kind: type[Told], task: DueTask) -> Told:
         state = task.state
-        return kind(app=state.app, application=state.application, payload=state.payload, at=self._clock())
+        return kind(app=state.app, application_uuid=state.application_uuid, payload=state.payload, at=self._clock())
 
     async def _record(self, report: Report, application: Application) -> Recorded:
         return await self._store.record(Reported(report=report, policy=application.policy))

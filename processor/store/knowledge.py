@@ -38,7 +38,7 @@ def row_of(state: PayloadState) -> tuple[Any, ...]:
     return (
         state.payload,
         state.app,
-        state.application,
+        state.application_uuid,
         int(state.facts),
         int(state.flags),
         state.sequence,
@@ -56,7 +56,7 @@ def state_of(row: Sequence[Any]) -> PayloadState:
     source, learned_at, look_at, asked_of, asked_by = (*later, *_UNTOLD)[: len(_UNTOLD)]  # older rows are shorter
     return PayloadState(
         app=app,
-        application=application,
+        application_uuid=application,
         payload=payload,
         facts=facts,
         flags=flags,

@@ -155,7 +155,7 @@ _Row = tuple[Any, ...]
 
 def _subjects(reported: Sequence[Reported]) -> dict[_Key, str]:
     """The payloads that are reported on, with the uuid of their application."""
-    return {(report.payload, report.app): report.application for report, *_ in reported}
+    return {(report.payload, report.app): report.application_uuid for report, *_ in reported}
 
 
 def _changes(reported: Sequence[Reported], states: dict[_Key, PayloadState]) -> list[_Change]:
@@ -165,7 +165,7 @@ def _changes(reported: Sequence[Reported], states: dict[_Key, PayloadState]) -> 
         report = entry.report
         key = (report.payload, report.app)
         before = states.get(key)
-        state = before or PayloadState(report.app, report.application, report.payload)
+        state = before or PayloadState(report.app, report.application_uuid, report.payload)
         transition = apply(state, report, entry.policy)
         states[key] = transition.state
         changes.append(_Change(entry, before, transition))

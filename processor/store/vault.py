@@ -86,10 +86,10 @@ class Vault:
         return resealed, broken
 
     def _row(self, token: KnownToken) -> tuple[Any, ...]:
-        binding = Binding(token.application, token.user, token.account)
+        binding = Binding(token.application_uuid, token.user, token.account)
         sealed = self.keyring.seal(token.value, binding, os.urandom(NONCE_BYTES))
         times = (stored(token.signed_at), stored(token.expires_at))
-        return (token.app, token.user, token.application, token.account, sealed.key_id, sealed.box, *times, 0)
+        return (token.app, token.user, token.application_uuid, token.account, sealed.key_id, sealed.box, *times, 0)
 
 
 def of_account(connection: Connection, app: str, account: str, now: datetime) -> Any:

@@ -95,7 +95,7 @@ def _watch(row: Any) -> Watch:
     return Watch(
         state=PayloadState(
             app=app,
-            application=application,
+            application_uuid=application,
             payload=payload,
             facts=facts,
             flags=flags,

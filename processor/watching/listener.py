@@ -169,7 +169,11 @@ class Listener:
         await self._record(
             watched,
             LookupDue(
-                app=state.app, application=state.application, payload=state.payload, at=self._clock(), because=because
+                app=state.app,
+                application_uuid=state.application_uuid,
+                payload=state.payload,
+                at=self._clock(),
+                because=because,
             ),
         )
 

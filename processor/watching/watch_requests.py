@@ -57,7 +57,7 @@ class WatchRequests:
             raise _unknown(command)
         report = LookupDue(
             app=application.name,
-            application=application.uuid,
+            application_uuid=application.uuid,
             payload=command.payload,
             at=self._clock(),
             because="registered",

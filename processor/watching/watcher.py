@@ -220,7 +220,7 @@ class Watcher:
     def _begin(self, watch: Watch) -> None:
         state = watch.state
         application = self._applications[state.app]
-        if application.uuid != state.application:
+        if application.uuid != state.application_uuid:
             return  # the lease keeps it from being claimed again at once; its lookups tell that it is orphaned
         watched = HeldWatch(application=application, state=state, gap=watch.resumed, unheard_since=watch.since)
         self._watches[watched.key] = watched

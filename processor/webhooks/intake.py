@@ -170,7 +170,7 @@ class Intake:
             log.warning("delivery.unnoted", app=application.name, error=str(error))
             return
         report = LookupDue(
-            app=application.name, application=application.uuid, payload=payload, at=self._clock(), because=because
+            app=application.name, application_uuid=application.uuid, payload=payload, at=self._clock(), because=because
         )
         await self._recorder.record(Reported(report=report, policy=application.policy))
 

@@ -108,7 +108,7 @@ class XummApi:
         other._priority = _PRIORITIES[rank]  # noqa: SLF001  of the same class
         return other
 
-    async def payload(self, uuid: str, priority: Priority = Priority.MONEY) -> bytes:
+    async def payload(self, uuid: str, priority: Priority = Priority.URGENT) -> bytes:
         """The payload as Xumm knows it: a JSON object, raw, for `processor.core.reports.normalize.snapshot_report`."""
         call = _Call("GET", ("payload", _uuid(uuid, "the payload to fetch")), priority=priority)
         async with _within(LOOKUP_PATIENCE):
@@ -197,12 +197,12 @@ class Payloads:
         """``apis`` by the application's name."""
         self._apis = apis
 
-    async def payload(self, application: Application, uuid: str, *, money: bool) -> bytes:
-        """The raw answer to ``GET payload/<uuid>``; with ``money``, before those without. Raises `LookupFailed`."""
+    async def payload(self, application: Application, uuid: str, *, urgent: bool) -> bytes:
+        """The raw answer to ``GET payload/<uuid>``; with ``urgent``, before routine looks. Raises `LookupFailed`."""
         api = self._apis.get(application.name)
         if api is None:
             raise Denied(f"no credentials are configured for the application {application.name}")
-        return await api.payload(uuid, Priority.MONEY if money else Priority.POLL)
+        return await api.payload(uuid, Priority.URGENT if urgent else Priority.ROUTINE)
 
 
 @asynccontextmanager

@@ -40,7 +40,7 @@ class LineFull(Exception):
 class Priority(IntEnum):
     """Who goes first. Within a priority, first come, first served."""
 
-    MONEY = 0
+    URGENT = 0
     """An outcome that somebody waits for."""
     REQUEST = 1
     """A call made for a service that calls our own API with a key."""
@@ -48,8 +48,8 @@ class Priority(IntEnum):
     """A call made for somebody who signed in."""
     STRANGER = 3
     """A call made for somebody who wants to sign in."""
-    POLL = 4
-    """Looking after what was perhaps missed."""
+    ROUTINE = 4
+    """A look whether anything was missed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

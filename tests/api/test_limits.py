@@ -179,9 +179,9 @@ async def test_who_waits_for_xumm_first(tmp_path: Path) -> None:
             asked = (await stand.call("POST", "/v1/sign-requests", PAYMENT, bearer=bearer)).json
             await stand.call("DELETE", asked["status_url"], bearer=bearer)
 
-    told = [each for each in budgets[0].told if each not in {Priority.MONEY, Priority.POLL}]
+    told = [each for each in budgets[0].told if each not in {Priority.URGENT, Priority.ROUTINE}]
     assert [Priority.STRANGER, *[Priority.USER] * 2, *[Priority.REQUEST] * 2] == told
-    assert sorted(Priority) == [Priority.MONEY, Priority.REQUEST, Priority.USER, Priority.STRANGER, Priority.POLL]
+    assert sorted(Priority) == [Priority.URGENT, Priority.REQUEST, Priority.USER, Priority.STRANGER, Priority.ROUTINE]
 
 
 JSON = {"Content_Type": "application/json"}

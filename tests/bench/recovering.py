@@ -154,7 +154,9 @@ def _sandbox(placement: Placement, limit: int) -> CountingSandbox:
 
 def _opened(placement: Placement, payload: str) -> StatusReport:
     """Known from before, and in no doubt: the service has no reason yet to ask for it."""
-    return StatusReport(app=APP, application=placement.api_key, payload=payload, at=datetime.now(UTC), kind="opened")
+    return StatusReport(
+        app=APP, application_uuid=placement.api_key, payload=payload, at=datetime.now(UTC), kind="opened"
+    )
 
 
 async def _sign_unheard(sandbox: CountingSandbox, payloads: list[str]) -> None:

@@ -27,9 +27,9 @@ class Lookup:
     transactions: Transactions
 
     async def fetched(self, uuid: str) -> PayloadState:
-        body = await self.payloads.payload(APPLICATION, uuid, money=True)
+        body = await self.payloads.payload(APPLICATION, uuid, urgent=True)
         report = snapshot_report(APPLICATION, uuid, body, self.clock())
-        return PayloadState(app="shop", application=SHOP.key, payload=uuid, snapshot=report.snapshot)
+        return PayloadState(app="shop", application_uuid=SHOP.key, payload=uuid, snapshot=report.snapshot)
 
 
 @pytest.fixture

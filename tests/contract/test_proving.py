@@ -79,7 +79,7 @@ class Answers:
     clock: FakeClock
     spoilt: dict[str, Any] = field(default_factory=dict)
 
-    async def payload(self, application: Application, uuid: str, *, money: bool) -> bytes:
+    async def payload(self, application: Application, uuid: str, *, urgent: bool) -> bytes:
         answer = fetched(self.sandbox.payloads.get(uuid), now=self.clock())
         for path, value in self.spoilt.items():
             section, key = path.split("__")
@@ -97,12 +97,12 @@ class Stand:
 
     async def looked_up(self, uuid: str, **spoilt: Any) -> tuple[Memory, list[Any]]:
         """What is known once a webhook told of a signature and all lookups that can be made at once were made."""
-        memory = Memory(state=PayloadState(app="shop", application=SHOP.key, payload=uuid), clock=self.clock)
+        memory = Memory(state=PayloadState(app="shop", application_uuid=SHOP.key, payload=uuid), clock=self.clock)
         sources = Sources(
             payloads=Answers(sandbox=self.sandbox, clock=self.clock, spoilt=spoilt), transactions=self.transactions
         )
         tasks = Tasks(memory, sources, {"shop": APPLICATION}, clock=self.clock)
-        webhook = WebhookReport(app="shop", application=SHOP.key, payload=uuid, at=self.clock(), signed=True)
+        webhook = WebhookReport(app="shop", application_uuid=SHOP.key, payload=uuid, at=self.clock(), signed=True)
         memory.record(Reported(report=webhook, policy=APPLICATION.policy))
         with capture_logs() as logs:
             running = asyncio.create_task(tasks.run())

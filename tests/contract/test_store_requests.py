@@ -194,7 +194,12 @@ def test_states_and_secrets_work_once(store: Store) -> None:
 def created(number: int) -> Reported:
     return reported(
         RequestReport(
-            app=APP, application=APPLICATION, payload=payload(number), at=NOW, kind="created", expires_at=NOW + HOUR
+            app=APP,
+            application_uuid=APPLICATION,
+            payload=payload(number),
+            at=NOW,
+            kind="created",
+            expires_at=NOW + HOUR,
         )
     )
 

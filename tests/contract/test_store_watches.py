@@ -43,7 +43,9 @@ def store(url: str) -> Iterator[Store]:
 
 
 def registered(number: int) -> Reported:
-    return reported(LookupDue(app=APP, application=APPLICATION, payload=payload(number), at=NOW, because="registered"))
+    return reported(
+        LookupDue(app=APP, application_uuid=APPLICATION, payload=payload(number), at=NOW, because="registered")
+    )
 
 
 def claim(store: Store, *, limit: int = 10, holder: str = "a", after: timedelta = timedelta(0)) -> list[Watch]:
@@ -83,7 +85,7 @@ def test_claim(store: Store) -> None:
     store.record([status(1, "opened", expires_at=NOW + HOUR)], NOW)
     (watch,) = claim(store)
 
-    assert (watch.state.app, watch.state.application, watch.state.payload) == (APP, APPLICATION, payload(1))
+    assert (watch.state.app, watch.state.application_uuid, watch.state.payload) == (APP, APPLICATION, payload(1))
     assert (watch.state.facts, watch.state.expires_at, watch.since) == (Fact.OPENED, NOW + HOUR, NOW)
     assert not watch.resumed
     assert claim(store, holder="b") == []

@@ -30,9 +30,9 @@ SIGNATURE = Signature(account=ACCOUNT, algorithm="secp256k1")
 SHOP = Application(name="shop", uuid=APPLICATION, secrets=(Secret(key=key_of(SECRET)),))
 POLICY = Policy(network="MAINNET", grace=timedelta(hours=1))
 EXPIRY = NOW + timedelta(minutes=10)
-UNKNOWN = PayloadState(app="shop", application=APPLICATION, payload=PAYLOAD)
+UNKNOWN = PayloadState(app="shop", application_uuid=APPLICATION, payload=PAYLOAD)
 
-_IDS: dict[str, Any] = {"app": "shop", "application": APPLICATION, "payload": PAYLOAD}
+_IDS: dict[str, Any] = {"app": "shop", "application_uuid": APPLICATION, "payload": PAYLOAD}
 
 
 def webhook(

@@ -17,7 +17,7 @@ from processor.core.application import Application
 from processor.core.payload.entry import Commit, Reported
 from processor.core.payload.watch import Watch
 from processor.core.reports.report import LookupDue, Report, WebhookReport
-from processor.lookups.tasks import CLAIMED, UNCLAIMED, Sources, Tasks
+from processor.lookups.tasks import ROUTINE, URGENT, Sources, Tasks
 from processor.store.facade import StoredTasks
 from processor.store.store import Store
 from processor.store.writer import Writer
@@ -54,10 +54,10 @@ class Xumm:
         self.answered: Counter[str] = Counter()
         self.urgent: list[bool] = []
 
-    async def payload(self, application: Application, uuid: str, *, money: bool) -> bytes:
-        await self.budgets[application.name].acquire(Priority.MONEY if money else Priority.POLL)
+    async def payload(self, application: Application, uuid: str, *, urgent: bool) -> bytes:
+        await self.budgets[application.name].acquire(Priority.URGENT if urgent else Priority.ROUTINE)
         self.answered[application.name] += 1
-        self.urgent.append(money)
+        self.urgent.append(urgent)
         answer = SIGNED | {
             "meta": SIGNED["meta"] | {"uuid": uuid},
             "application": {"uuidv4": application.uuid},
@@ -74,7 +74,7 @@ class House:
         sources = Sources(payloads=self.xumm, transactions=Nodes())
         self.lanes = [
             Tasks(store, sources, APPLICATIONS, clock=time.now, kinds=kinds, places=PLACES)
-            for kinds in (CLAIMED, UNCLAIMED)
+            for kinds in (URGENT, ROUTINE)
         ]
         writer.commits.subscribe(self.observe, *(lane.observe for lane in self.lanes))
 
@@ -108,13 +108,15 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def signed(application: Application) -> Report:
     """Somebody signed a new payload of it."""
     return WebhookReport(
-        app=application.name, application=application.uuid, payload=str(uuid4()), at=NOW, signed=True, txid=None
+        app=application.name, application_uuid=application.uuid, payload=str(uuid4()), at=NOW, signed=True, txid=None
     )
 
 
 def gap(application: Application) -> Report:
     """Nobody listened to a new payload of it for a while."""
-    return LookupDue(app=application.name, application=application.uuid, payload=str(uuid4()), at=NOW, because="gap")
+    return LookupDue(
+        app=application.name, application_uuid=application.uuid, payload=str(uuid4()), at=NOW, because="gap"
+    )
 
 
 async def test_proof_does_not_wait_for_the_budget_of_another_application(url: str) -> None:
@@ -129,7 +131,7 @@ async def test_proof_does_not_wait_for_the_budget_of_another_application(url: st
 
 
 async def test_look_does_not_wait_for_the_budget_of_another_application(url: str) -> None:
-    """The same of looks that nobody claimed anything for."""
+    """The same of routine lookups."""
     async with house(url) as running:
         await running.report(*(gap(FLOODED) for _ in range(BURST)))
         await until(lambda: running.xumm.budgets["flooded"].waiting > 0)
@@ -178,7 +180,7 @@ def _held(store: Store) -> list[Watch]:
 
 
 async def test_proof_goes_before_the_looks_of_its_own_application(tmp_path: Path) -> None:
-    """However many looks wait for an application's budget, its next call is for the proof that somebody waits for."""
+    """However many routine lookups wait for a budget, its next call is for the proof that somebody waits for."""
     async with house(f"sqlite:///{tmp_path}/f.db") as running:
         budget = running.xumm.budgets["shop"]
         await running.report(*(gap(SHOPPER) for _ in range(BURST)))

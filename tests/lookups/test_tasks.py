@@ -19,7 +19,7 @@ from processor.core.payload.entry import Commit, Recorded, Reported
 from processor.core.payload.state import Flag, PayloadState
 from processor.core.proof.signed_blob import transaction_id
 from processor.core.reports.report import LedgerReport, LookupDue, Report, SnapshotReport
-from processor.lookups.tasks import CLAIMED, UNCLAIMED, Sources, Tasks
+from processor.lookups.tasks import ROUTINE, URGENT, Sources, Tasks
 from processor.store.commits import CommitLog
 from processor.store.facade import StoredTasks
 from processor.store.store import Store
@@ -66,8 +66,8 @@ class Xumm:
         self.asked: list[bool] = []
         """Whether each call was urgent."""
 
-    async def payload(self, application: Application, uuid: str, *, money: bool) -> bytes:
-        self.asked.append(money)
+    async def payload(self, application: Application, uuid: str, *, urgent: bool) -> bytes:
+        self.asked.append(urgent)
         if isinstance(self.says, LookupFailed):
             raise self.says
         return json.dumps(self.says).encode()
@@ -116,7 +116,7 @@ class Runner:
         self.store = store = SlowStore(writer, time)
         sources = Sources(payloads=self.xumm, transactions=Nodes())
         self.lanes = [
-            Tasks(store, sources, {"shop": SHOPPER}, clock=time.now, kinds=kinds) for kinds in (CLAIMED, UNCLAIMED)
+            Tasks(store, sources, {"shop": SHOPPER}, clock=time.now, kinds=kinds) for kinds in (URGENT, ROUTINE)
         ]
         writer.commits.subscribe(self.observe, *(lane.observe for lane in self.lanes), CommitLog().observe)
 
@@ -173,7 +173,7 @@ async def runner(tmp_path: Path) -> AsyncIterator[Runner]:
 
 
 def due(because: Any = "gap") -> LookupDue:
-    return LookupDue(app="shop", application=APPLICATION, payload=PAYLOAD, at=NOW, because=because)
+    return LookupDue(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=NOW, because=because)
 
 
 async def hourly(runner: Runner, condition: Callable[[], bool]) -> None:
@@ -263,7 +263,7 @@ async def _is(count: Callable[[], Any], expected: int) -> bool:
 
 
 async def test_claim_is_proven_while_looks_wait(runner: Runner) -> None:
-    """What somebody waits for has slots of its own: looks that Xumm does not answer do not stand in its way."""
+    """What somebody waits for has slots of its own: routine lookups without an answer do not stand in its way."""
     runner.xumm.says = Unavailable("not now")
     await runner.report(due())
     await runner.asked_once()

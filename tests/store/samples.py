@@ -60,7 +60,7 @@ def webhook(number: int, *, signed: bool = True, app: str = APP, at: datetime = 
     """A webhook about a payload."""
     report = WebhookReport(
         app=app,
-        application=APPLICATION,
+        application_uuid=APPLICATION,
         payload=payload(number),
         at=at,
         signed=signed,
@@ -75,7 +75,7 @@ def status(number: int, kind: str, *, app: str = APP, expires_at: datetime | Non
     """A message on a payload's socket."""
     return reported(
         StatusReport(
-            app=app, application=APPLICATION, payload=payload(number), at=NOW, kind=kind, expires_at=expires_at
+            app=app, application_uuid=APPLICATION, payload=payload(number), at=NOW, kind=kind, expires_at=expires_at
         )
     )
 
@@ -84,14 +84,14 @@ def created(number: int, expires_at: datetime, *, at: datetime = NOW) -> Reporte
     """A payload that was created through the service."""
     return reported(
         RequestReport(
-            app=APP, application=APPLICATION, payload=payload(number), at=at, kind="created", expires_at=expires_at
+            app=APP, application_uuid=APPLICATION, payload=payload(number), at=at, kind="created", expires_at=expires_at
         )
     )
 
 
 def deadline(number: int, *, at: datetime = NOW) -> Reported:
     """A moment came that somebody had waited for."""
-    return reported(DeadlinePassed(app=APP, application=APPLICATION, payload=payload(number), at=at))
+    return reported(DeadlinePassed(app=APP, application_uuid=APPLICATION, payload=payload(number), at=at))
 
 
 def still_open(number: int, expires_at: datetime, *, at: datetime = NOW) -> Reported:
@@ -105,7 +105,9 @@ def still_open(number: int, expires_at: datetime, *, at: datetime = NOW) -> Repo
         submit=True,
         expires_at=expires_at,
     )
-    return reported(SnapshotReport(app=APP, application=APPLICATION, payload=payload(number), at=at, snapshot=fetched))
+    return reported(
+        SnapshotReport(app=APP, application_uuid=APPLICATION, payload=payload(number), at=at, snapshot=fetched)
+    )
 
 
 def snapshot(number: int, *, at: datetime = NOW) -> Reported:
@@ -124,7 +126,9 @@ def snapshot(number: int, *, at: datetime = NOW) -> Reported:
         expires_at=at + timedelta(hours=1),
         signature=Signature(account=ACCOUNT, algorithm="secp256k1"),
     )
-    return reported(SnapshotReport(app=APP, application=APPLICATION, payload=payload(number), at=at, snapshot=fetched))
+    return reported(
+        SnapshotReport(app=APP, application_uuid=APPLICATION, payload=payload(number), at=at, snapshot=fetched)
+    )
 
 
 def ledger(number: int, *, at: datetime = NOW) -> Reported:
@@ -141,7 +145,7 @@ def ledger(number: int, *, at: datetime = NOW) -> Reported:
         destination_tag=2**32 - 1,
         fee="12",
     )
-    return reported(LedgerReport(app=APP, application=APPLICATION, payload=payload(number), at=at, ledger=found))
+    return reported(LedgerReport(app=APP, application_uuid=APPLICATION, payload=payload(number), at=at, ledger=found))
 
 
 def quarantined(number: int, *, at: datetime = NOW) -> Quarantined:

@@ -40,7 +40,7 @@ def test_nothing_is_lost(
     """A state is read from its row as it was written, whatever JSON an application attached to the payload."""
     state = PayloadState(
         app=APP,
-        application=APPLICATION,
+        application_uuid=APPLICATION,
         payload=payload(1),
         facts=Fact(facts),
         flags=Flag(flags),
@@ -56,7 +56,7 @@ def test_nothing_is_lost(
 
 def read(*knowledge: Any) -> PayloadState:
     """The state in a row that knows this."""
-    row = row_of(PayloadState(app=APP, application=APPLICATION, payload=payload(1)))
+    row = row_of(PayloadState(app=APP, application_uuid=APPLICATION, payload=payload(1)))
     names = [column.name for column in STATE]
     stood = orjson.dumps(knowledge)
     return state_of([stood if name == "knowledge" else value for name, value in zip(names, row, strict=True)])
@@ -88,7 +88,7 @@ def test_a_proven_signature_is_kept() -> None:
     old = TypeAdapter(Snapshot).validate_python(OLD_SNAPSHOT)
     proven = replace(old, signature=Signature(account="rX", algorithm="multisign", unauthorised="rY"))
     doubted = replace(old, doubt=Doubt(field="response.hex", reason="missing"), networks_disagree=True)
-    state = PayloadState(app=APP, application=APPLICATION, payload=payload(1))
+    state = PayloadState(app=APP, application_uuid=APPLICATION, payload=payload(1))
 
     for snapshot in (proven, doubted):
         assert snapshot == state_of(row_of(state._replace(snapshot=snapshot))).snapshot

@@ -212,7 +212,7 @@ async def test_limit_reached_is_told_to_caller_and_budget(header: str | None, as
 
     assert isinstance(error, Unavailable)
     assert error.retry_after == asked
-    assert budget.told == [Priority.MONEY, ("refused", asked), (None, None)]
+    assert budget.told == [Priority.URGENT, ("refused", asked), (None, None)]
 
 
 @pytest.mark.parametrize(
@@ -232,9 +232,9 @@ async def test_rate_limit_headers_correct_the_budget(limit: str, remaining: str,
     async with serving(says({}, headers=headers)) as peer:
         budget = RecordingBudget()
         async with calling(peer.url, budget=budget) as api:
-            await api.payload(UUID, Priority.POLL)
+            await api.payload(UUID, Priority.ROUTINE)
 
-    assert budget.told == [Priority.POLL, told]
+    assert budget.told == [Priority.ROUTINE, told]
 
 
 async def test_full_line_is_unavailable() -> None:
@@ -388,18 +388,18 @@ async def test_cancelled_call_is_cancelled() -> None:
 
 
 async def test_payloads_are_asked_for_with_their_application_s_credentials() -> None:
-    """Each application has its client; money goes before the rest; an unknown application is denied."""
+    """Each application has its client; an urgent lookup goes before the rest; an unknown application is denied."""
     shop = Application(name="shop", uuid=KEY, secrets=())
     async with serving(says({})) as peer:
         budget = RecordingBudget()
         async with calling(peer.url, budget=budget) as api:
             payloads = Payloads({"shop": api})
-            await payloads.payload(shop, UUID, money=True)
-            await payloads.payload(shop, UUID, money=False)
+            await payloads.payload(shop, UUID, urgent=True)
+            await payloads.payload(shop, UUID, urgent=False)
             with pytest.raises(Denied, match="no credentials"):
-                await payloads.payload(Application(name="other", uuid=KEY, secrets=()), UUID, money=True)
+                await payloads.payload(Application(name="other", uuid=KEY, secrets=()), UUID, urgent=True)
 
-    assert [told for told in budget.told if isinstance(told, Priority)] == [Priority.MONEY, Priority.POLL]
+    assert [told for told in budget.told if isinstance(told, Priority)] == [Priority.URGENT, Priority.ROUTINE]
 
 
 def test_representations_have_no_secret() -> None:

@@ -69,7 +69,7 @@ class Callers:
         self.through: list[tuple[float, str]] = []
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
-    def come(self, name: str, priority: Priority = Priority.MONEY) -> None:
+    def come(self, name: str, priority: Priority = Priority.URGENT) -> None:
         self.tasks[name] = asyncio.create_task(self._acquire(name, priority))
 
     async def _acquire(self, name: str, priority: Priority) -> None:
@@ -251,18 +251,18 @@ def test_line_lets_everyone_through_in_order(arrivals: list[tuple[float, Priorit
     assert callers.clock.pending == 0
 
 
-def test_line_serves_money_first_and_polling_last() -> None:
-    """Whoever comes for money passes all who wait, in order of arrival among themselves."""
+def test_line_serves_urgent_calls_first_and_routine_ones_last() -> None:
+    """Whoever comes with an urgent call passes all who wait, in order of arrival among themselves."""
 
     async def scenario(callers: Callers) -> None:
-        callers.come("first", Priority.POLL)
+        callers.come("first", Priority.ROUTINE)
         await settle()
         for name, priority in [
-            ("poll-1", Priority.POLL),
+            ("routine-1", Priority.ROUTINE),
             ("request", Priority.REQUEST),
-            ("poll-2", Priority.POLL),
-            ("money-1", Priority.MONEY),
-            ("money-2", Priority.MONEY),
+            ("routine-2", Priority.ROUTINE),
+            ("urgent-1", Priority.URGENT),
+            ("urgent-2", Priority.URGENT),
         ]:
             callers.come(name, priority)
             await settle()
@@ -270,7 +270,7 @@ def test_line_serves_money_first_and_polling_last() -> None:
 
     callers = with_callers(1, scenario)
 
-    assert callers.names == ["first", "money-1", "money-2", "request", "poll-1", "poll-2"]
+    assert callers.names == ["first", "urgent-1", "urgent-2", "request", "routine-1", "routine-2"]
 
 
 def test_line_gives_the_place_of_the_cancelled_to_the_next() -> None:
@@ -323,17 +323,17 @@ def test_line_skips_who_is_cancelled_but_does_not_know_yet() -> None:
 
 
 def test_line_is_bounded_for_each_priority() -> None:
-    """When too many wait the next is refused at once; a line of polling keeps no money out."""
+    """When too many wait the next is refused at once; a line of routine calls keeps no urgent one out."""
 
     async def scenario(callers: Callers) -> None:
-        for name in ("through", "poll-1", "poll-2", "poll-3"):
-            callers.come(name, Priority.POLL)
+        for name in ("through", "routine-1", "routine-2", "routine-3"):
+            callers.come(name, Priority.ROUTINE)
             await settle()
-        callers.come("money", Priority.MONEY)
+        callers.come("urgent", Priority.URGENT)
         await settle()
 
         assert callers.budget.waiting == 3
-        assert isinstance(callers.tasks["poll-3"].exception(), LineFull)
+        assert isinstance(callers.tasks["routine-3"].exception(), LineFull)
 
     callers = with_callers(1, scenario, max_waiting=2)
 
@@ -359,7 +359,7 @@ async def test_budget_runs_on_the_loop_by_itself() -> None:
     budget = Budget(limit=600)
     async with asyncio.timeout(5):
         for _ in range(102):
-            await budget.acquire(Priority.MONEY)
+            await budget.acquire(Priority.URGENT)
 
     assert budget.waiting == 0
 
@@ -381,7 +381,7 @@ def test_creations_wait_for_their_own_limit_and_hold_up_nobody() -> None:
         waiting = asyncio.create_task(creations.acquire(Priority.REQUEST))
         await clock.run(1)
         for _ in range(5):
-            await whole.acquire(Priority.POLL)
+            await whole.acquire(Priority.ROUTINE)
         assert not waiting.done()
         await clock.run(PERIOD / 6)
         assert waiting.done()
@@ -395,7 +395,7 @@ def test_creations_count_in_the_whole() -> None:
     async def scenario(whole: Budget, creations: Creations, clock: ManualClock) -> None:
         whole.correct(limit=None, remaining=1)
         await creations.acquire(Priority.REQUEST)
-        waiting = asyncio.create_task(whole.acquire(Priority.MONEY))
+        waiting = asyncio.create_task(whole.acquire(Priority.URGENT))
         await settle()
         assert not waiting.done()
         assert creations.wait >= whole.wait > 0

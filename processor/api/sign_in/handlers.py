@@ -25,7 +25,7 @@ from processor.core.access.session import Session
 from processor.core.application import Application
 from processor.core.payload.progress import progress, sign_in
 from processor.core.payload.state import PayloadState
-from processor.core.sign_request.order import Asked
+from processor.core.sign_request.order import Order
 from processor.core.sign_request.request import StoredRequest
 from processor.web.bodies import Bodies
 from processor.web.problem import Problem
@@ -109,7 +109,7 @@ class SignInDesk:
         urls = registered(command.return_url, self._return_urls.get(command.app, ()))
         self._gate.admit_request(command.app, "stranger", self._gate.address_of(request))
         secret = PREFIX + secrets.token_urlsafe(_ENTROPY)
-        asked = Asked(
+        order = Order(
             app=command.app,
             template=_TEMPLATE,
             submit=False,
@@ -117,7 +117,7 @@ class SignInDesk:
             network=application.policy.network,
             return_urls=urls,
         )
-        wish = Wish(asked=asked, owner=OWNER, kind="sign_in", exchange_digest=digest_of(secret))
+        wish = Wish(order=order, owner=OWNER, kind="sign_in", exchange_digest=digest_of(secret))
         told, _ = await self._requests.create(wish, self._told)
         full = SignInCreated.model_validate_json(told).model_copy(update={"exchange_secret": secret})
         return answered(full, HTTPStatus.CREATED)

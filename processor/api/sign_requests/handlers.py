@@ -21,7 +21,7 @@ from processor.core.access.caller import Caller, ServiceCaller, UserCaller
 from processor.core.application import Application
 from processor.core.payload.progress import progress
 from processor.core.payload.state import PayloadState
-from processor.core.sign_request.order import Asked, is_key, may_see, owner_of, rank_of
+from processor.core.sign_request.order import Order, is_key, may_see, owner_of, rank_of
 from processor.core.sign_request.request import StoredRequest
 from processor.core.sign_request.return_url import Target, is_registered
 from processor.core.sign_request.template import faults_in, faults_in_blob, faults_in_instruction
@@ -107,9 +107,9 @@ class SignRequestDesk:
         key = request.headers.get(IDEMPOTENCY_KEY)
         if key is not None and not is_key(key):
             raise Problem("idempotency_key_invalid")
-        asked = self._asked(command, caller)
+        order = self._asked(command, caller)
         self._admit(command.app, caller)
-        wish = Wish(asked=asked, owner=owner_of(caller), idempotency_key=key)
+        wish = Wish(order=order, owner=owner_of(caller), idempotency_key=key)
         told, new = await self._requests.create(wish, self._told)
         return web.Response(
             body=told,
@@ -161,7 +161,7 @@ class SignRequestDesk:
             raise Problem("not_found")
         return found
 
-    def _asked(self, command: SignRequestCommand, caller: Caller) -> Asked:
+    def _asked(self, command: SignRequestCommand, caller: Caller) -> Order:
         application = self._applications.get(command.app)
         if application is None:
             raise Problem("application_forbidden")
@@ -182,7 +182,7 @@ class SignRequestDesk:
             account = caller.account
         if faults:
             raise Problem("template_invalid", errors=faults)
-        return Asked(
+        return Order(
             app=command.app,
             template=command.txjson,
             submit=command.submit,

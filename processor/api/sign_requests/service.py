@@ -25,7 +25,7 @@ from processor.core.errors import Denied, LookupFailed, NotFound, StoreError, Un
 from processor.core.payload.entry import Recorded, Reported
 from processor.core.reports.custom_meta import carry
 from processor.core.reports.report import RequestReport
-from processor.core.sign_request.order import Asked, adopted, body_of, identifier_at_xumm, rank_of
+from processor.core.sign_request.order import Order, body_of, identifier_at_xumm, rank_of, recover_answer
 from processor.core.sign_request.request import Draft, Kind, Reservation, StoredRequest
 from processor.core.sign_request.return_url import STATE_BYTES, Target, built
 from processor.observability.logs import sampled_log
@@ -91,7 +91,7 @@ class RequestStore(Protocol):
 class Wish:
     """Who asks for what, and how it would be repeated."""
 
-    asked: Asked
+    order: Order
     owner: str
     kind: Kind = "sign_request"
     idempotency_key: str | None = None
@@ -141,7 +141,7 @@ class SignRequests:
 
     async def create(self, wish: Wish, answer: Callable[[Standing], BaseModel]) -> tuple[bytes, bool]:
         """Make it once. The answer as JSON, and whether it was made now and not before."""
-        state = secrets.token_urlsafe(STATE_BYTES) if wish.asked.return_urls else None
+        state = secrets.token_urlsafe(STATE_BYTES) if wish.order.return_urls else None
         reservation = await self._store.reserve(self._draft(wish, state), HOLD)
         request = reservation.request
         if reservation.outcome == "done" and request is not None and request.answer is not None:
@@ -152,10 +152,10 @@ class SignRequests:
         if created is None:
             if reservation.outcome == "taken_over":
                 await self._store.renew_state(request, None if state is None else digest_of(state))
-            created = await self._made(wish.asked, request, state)
-        named = wish.asked.identifier or request.identifier
+            created = await self._made(wish.order, request, state)
+        named = wish.order.identifier or request.identifier
         told = to_json(answer(Standing(created=created, identifier=named, expires_at=request.expires_at)))
-        await self._keep(wish.asked, request, created, told)
+        await self._keep(wish.order, request, created, told)
         return told, True
 
     async def cancel(self, request: StoredRequest) -> Literal["OK", "ALREADY_CANCELLED"]:
@@ -173,30 +173,30 @@ class SignRequests:
         return reason
 
     def _draft(self, wish: Wish, state: str | None) -> Draft:
-        asked = wish.asked
+        order = wish.order
         return Draft(
-            app=asked.app,
+            app=order.app,
             owner=wish.owner,
             kind=wish.kind,
-            identifier=identifier_at_xumm(wish.owner, asked.identifier, secrets.token_hex(_IDENTIFIER_BYTES)),
-            request_digest=asked.digest,
-            tx_type=asked.tx_type,
-            submit=asked.submit,
-            expires_at=self._clock() + asked.expire,
-            account=asked.account,
+            identifier=identifier_at_xumm(wish.owner, order.identifier, secrets.token_hex(_IDENTIFIER_BYTES)),
+            request_digest=order.digest,
+            tx_type=order.tx_type,
+            submit=order.submit,
+            expires_at=self._clock() + order.expire,
+            account=order.account,
             key_digest=None if wish.idempotency_key is None else digest_of(wish.idempotency_key),
             state_digest=None if state is None else digest_of(state),
             exchange_digest=wish.exchange_digest,
         )
 
-    async def _made(self, asked: Asked, request: StoredRequest, state: str | None) -> Created:
+    async def _made(self, order: Order, request: StoredRequest, state: str | None) -> Created:
         """A new payload. If nobody knows whether it stands, a look tells; if not even that does, it is held."""
-        token = await self._tokens.usable(asked.app, asked.account)
+        token = await self._tokens.usable(order.app, order.account)
         urls: dict[Target, str] = (
-            {} if state is None else {target: built(url, state) for target, url in asked.return_urls.items()}
+            {} if state is None else {target: built(url, state) for target, url in order.return_urls.items()}
         )
         value = None if token is None else token.value
-        body = body_of(asked, request.identifier, user_token=value, return_urls=urls)
+        body = body_of(order, request.identifier, user_token=value, return_urls=urls)
         try:
             created = await self._api(request).create(body)
         except Unavailable as error:
@@ -220,7 +220,7 @@ class SignRequests:
         except LookupFailed as error:
             await self._store.release(request, timedelta(0))
             raise _problem_of(error) from error
-        found = adopted(payload, self._links, request.reserved_at)
+        found = recover_answer(payload, self._links, request.reserved_at)
         if found is None:
             await self._store.release(request, None)
             raise Problem("identifier_taken")
@@ -230,15 +230,15 @@ class SignRequests:
     async def _looked_for(self, request: StoredRequest) -> Created | None:
         with suppress(LookupFailed):
             payload = await self._api(request).payload_named(request.identifier)
-            return adopted(payload, self._links, request.reserved_at)
+            return recover_answer(payload, self._links, request.reserved_at)
         return None
 
     def _api(self, request: StoredRequest) -> Platform:
         return self._apis[request.app].calling_for(rank_of(request.owner))
 
-    async def _keep(self, asked: Asked, request: StoredRequest, created: Created, told: bytes) -> None:
+    async def _keep(self, order: Order, request: StoredRequest, created: Created, told: bytes) -> None:
         """It is watched first, then remembered: what breaks off in between is found by its identifier."""
-        meta = carry({"identifier": request.identifier, "blob": asked.blob, "instruction": asked.instruction})
+        meta = carry({"identifier": request.identifier, "blob": order.blob, "instruction": order.instruction})
         standing = replace(request, payload=created.uuid)
         recorded = await self._report(standing, "created", meta)
         transition = recorded.transition
@@ -253,7 +253,7 @@ class SignRequests:
         assert request.payload is not None  # noqa: S101  what is reported stands
         report = RequestReport(
             app=request.app,
-            application=application.uuid,
+            application_uuid=application.uuid,
             payload=request.payload,
             at=self._clock(),
             kind=kind,

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from processor.core.payload.lifecycle import TaskKind
 from processor.core.payload.state import PayloadState
 
-TaskKind = Literal["fetch", "check", "deadline", "poll"]
 Lane = tuple[str, TaskKind]
 """The tasks of one kind of one application."""
 

@@ -74,7 +74,7 @@ def encode(announcement: Announcement, state: PayloadState, report: Report) -> E
     Raises `NormalizeError` if a resolve event would not be what its model promises.
     """
     kind = _kind(state.app, announcement.family, announcement.name)
-    identifier = event_id(state.application, state.payload, kind.fact)
+    identifier = event_id(state.application_uuid, state.payload, kind.fact)
     body = b'{"specversion":"1.0","id":"%b%b%b","time":%b,"sequence":"%b%b%b}' % (
         identifier.encode(),
         kind.between_id_and_subject,
@@ -120,7 +120,7 @@ def _check(body: bytes, event_type: str) -> None:
 
 def _data(announcement: Announcement, state: PayloadState, report: Report) -> dict[str, Any]:
     data: dict[str, Any] = {
-        "application": state.application,
+        "application": state.application_uuid,
         "payload": state.payload,
         "origin": _ORIGINS[type(report)],
         "user": state.user,

@@ -20,21 +20,21 @@ _COMMANDS: Final = _namespace("c1a4e7f0-62d9-5b3b-8f0e-94d2b6a7150c")
 _VARIANT: Final = {f"{digit:x}": "89ab"[digit & 3] for digit in range(16)}
 
 
-def event_id(application: str, payload: str, fact: str) -> str:
+def event_id(application_uuid: str, payload: str, fact: str) -> str:
     """UUIDv5 of what happened.
 
     ``fact`` is the event type of a sign event, but for a resolve event it is the family alone, so that a payload has
     one resolve event id whatever the outcome.
     """
-    return _uuid5(_EVENTS, f"{application}/{payload}/{fact}")
+    return _uuid5(_EVENTS, f"{application_uuid}/{payload}/{fact}")
 
 
-def user_reference(application: str, user_token: str) -> str:
+def user_reference(application_uuid: str, user_token: str) -> str:
     """An opaque name for a user within an application.
 
     A user token is 122 random bits, so nobody who holds the reference can guess the token.
     """
-    return _uuid5(_USERS, f"{application}/{user_token}")
+    return _uuid5(_USERS, f"{application_uuid}/{user_token}")
 
 
 def device_reference(digest: str) -> str:

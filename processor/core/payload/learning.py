@@ -119,14 +119,14 @@ def _add(
         facts |= _TOKEN_ISSUED
     return PayloadState(  # every field by position: half the time of `_replace`, and each webhook comes by
         state.app,
-        state.application,
+        state.application_uuid,
         state.payload,
         closed(state.facts | facts),
         state.flags,
         state.sequence,
         state.resolved,
         state.txid or txid,
-        state.user or (user_reference(state.application, token.value) if token else None),
+        state.user or (user_reference(state.application_uuid, token.value) if token else None),
         state.expires_at or expires_at,
         state.custom_meta or report.custom_meta,
         state.snapshot,
@@ -148,7 +148,7 @@ def _first_learned(state: PayloadState, facts: Facts, now: Learned) -> Learned:
 
 def _add_snapshot(state: PayloadState, report: SnapshotReport) -> PayloadState:
     snapshot = report.snapshot
-    if snapshot.application != state.application:
+    if snapshot.application != state.application_uuid:
         return state._replace(flags=state.flags | Flag.APPLICATIONS_DISAGREE)
     facts = SNAPSHOT_FACTS[snapshot.outcome]
     if snapshot.opened:

@@ -66,12 +66,16 @@ _TOLD: Final = int(ENDED | Fact.DELIVERED)
 _SIGNATURE_UNREADABLE: Final = int(Flag.SIGNATURE_UNREADABLE)
 
 
+TaskKind = Literal["fetch", "check", "deadline", "poll"]
+"""As the store names them. ``fetch`` asks Xumm's API and ``check`` a ledger node for the proof that somebody waits for:
+they are urgent. ``poll`` asks Xumm's API whether anything was missed, which is routine. ``deadline`` asks nobody."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """Something to do later, at ``due`` from now (never negative)."""
 
-    kind: Literal["fetch", "check", "deadline", "poll"]
-    """``fetch`` and ``check`` look for the proof of what was claimed; ``poll`` looks whether anything was missed."""
+    kind: TaskKind
     due: timedelta = timedelta(0)
 
 

@@ -83,7 +83,7 @@ class PayloadState(NamedTuple):
     """
 
     app: str
-    application: str
+    application_uuid: str
     payload: str
     facts: Facts = 0
     flags: Flags = 0

@@ -22,7 +22,7 @@ class KnownToken(NamedTuple):
     """A user token that a signature came with. The token itself is a secret."""
 
     app: str
-    application: str
+    application_uuid: str
     user: str
     """The opaque reference."""
     account: str | None
@@ -40,7 +40,7 @@ class TokenFacts(NamedTuple):
     """What is known of a token that is kept, without the token."""
 
     app: str
-    application: str
+    application_uuid: str
     user: str
     account: str | None
     key_id: str
@@ -73,15 +73,15 @@ def known_token(report: Report) -> KnownToken | None:
             return None
     else:
         snapshot = report.snapshot
-        if snapshot.outcome != "signed" or snapshot.application != report.application:
+        if snapshot.outcome != "signed" or snapshot.application != report.application_uuid:
             return None
         signed_at = min(snapshot.resolved_at or report.at, report.at)
         if snapshot.proven and snapshot.signature is not None and snapshot.signature.algorithm != "multisign":
             account = snapshot.signature.account
     return KnownToken(
         report.app,
-        report.application,
-        user_reference(report.application, token.value),
+        report.application_uuid,
+        user_reference(report.application_uuid, token.value),
         account,
         token.value,
         signed_at,
@@ -108,7 +108,7 @@ def owner_of(state: PayloadState) -> Owner | None:
     if state.user is None or snapshot is None or snapshot.outcome != "signed" or not snapshot.proven:
         return None
     signature = snapshot.signature
-    if signature is None or signature.algorithm == "multisign" or snapshot.application != state.application:
+    if signature is None or signature.algorithm == "multisign" or snapshot.application != state.application_uuid:
         return None
     return Owner(state.app, state.user, signature.account)
 

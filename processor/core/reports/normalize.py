@@ -72,7 +72,7 @@ def status_report(application: Application, payload: str, text: str | bytes, at:
     seconds = status.expires_in_seconds
     return StatusReport(
         app=application.name,
-        application=application.uuid,
+        application_uuid=application.uuid,
         payload=payload,
         at=at,
         kind=kind,
@@ -90,7 +90,7 @@ def snapshot_report(application: Application, payload: str, body: bytes, at: dat
     token = answer.application.issued_user_token
     return SnapshotReport(
         app=application.name,
-        application=application.uuid,
+        application_uuid=application.uuid,
         payload=payload,
         at=at,
         snapshot=_snapshot(answer, at),
@@ -109,7 +109,7 @@ def ledger_report(
         raise NormalizeError("hash is not the transaction that was asked for")
     return LedgerReport(
         app=application.name,
-        application=application.uuid,
+        application_uuid=application.uuid,
         payload=payload,
         at=at,
         ledger=_ledger(transaction, node=node, at=at),

@@ -26,7 +26,7 @@ class Token(NamedTuple):
 class _Report:
     app: str
     """The application's name."""
-    application: str
+    application_uuid: str
     """Xumm's uuid of it."""
     payload: str
     at: datetime
@@ -40,7 +40,7 @@ class WebhookReport(NamedTuple):
     """
 
     app: str
-    application: str
+    application_uuid: str
     payload: str
     at: datetime
     signed: bool

@@ -29,8 +29,8 @@ _GENERATED, _USERS_OWN = RESERVED_IDENTIFIERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A sign request, checked."""
+class Order:
+    """A sign request as somebody asked for it, checked."""
 
     app: str
     template: Mapping[str, Any]
@@ -59,26 +59,26 @@ class Asked:
 
 
 def body_of(
-    asked: Asked, identifier: str, *, user_token: str | None, return_urls: Mapping[Target, str]
+    order: Order, identifier: str, *, user_token: str | None, return_urls: Mapping[Target, str]
 ) -> dict[str, Any]:
     """The body of ``POST payload``. ``return_urls`` have their state."""
     options: dict[str, Any] = {
-        "submit": asked.submit,
-        "expire": round(asked.expire.total_seconds() / 60),
-        "force_network": asked.network,
+        "submit": order.submit,
+        "expire": round(order.expire.total_seconds() / 60),
+        "force_network": order.network,
     }
     if return_urls:
         options["return_url"] = dict(return_urls)
-    meta = {"identifier": identifier, "instruction": asked.instruction, "blob": asked.blob}
+    meta = {"identifier": identifier, "instruction": order.instruction, "blob": order.blob}
     body: dict[str, Any] = {
-        "txjson": dict(asked.template),
+        "txjson": dict(order.template),
         "options": options,
         "custom_meta": {name: value for name, value in meta.items() if value is not None},
     }
     return body if user_token is None else body | {"user_token": user_token}
 
 
-def adopted(payload: Payload, base_url: str, reserved_at: datetime) -> Created | None:
+def recover_answer(payload: Payload, base_url: str, reserved_at: datetime) -> Created | None:
     """What Xumm answered when it made ``payload``, whose answer never came; None if it was made by somebody else."""
     created_at = aware(payload.payload.created_at)
     if created_at is None or created_at < reserved_at - _CLOCKS_DIFFER:

@@ -28,7 +28,7 @@ _SEPARATOR: Final = "\x1f"
 class Binding(NamedTuple):
     """Whom a token is of. All of it is authenticated, none of it is encrypted."""
 
-    application: str
+    application_uuid: str
     """Xumm's uuid of it."""
     user: str
     """The opaque reference."""
@@ -90,5 +90,5 @@ class Keyring:
 
 
 def _bound(binding: Binding, key_id: str) -> bytes:
-    parts = (_PURPOSE, key_id, binding.application, binding.user, binding.account or "")
+    parts = (_PURPOSE, key_id, binding.application_uuid, binding.user, binding.account or "")
     return _SEPARATOR.join(parts).encode()

@@ -45,7 +45,7 @@ SECOND = timedelta(seconds=1)
 
 
 def due(because: str, *, after: timedelta = timedelta(0)) -> LookupDue:
-    return LookupDue(app="shop", application=APPLICATION, payload=PAYLOAD, at=NOW + after, because=because)  # type: ignore[arg-type]  # one of them
+    return LookupDue(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=NOW + after, because=because)  # type: ignore[arg-type]  # one of them
 
 
 def after(*reports: Report) -> PayloadState:

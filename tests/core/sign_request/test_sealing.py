@@ -40,7 +40,7 @@ def test_rotation() -> None:
 @pytest.mark.parametrize(
     "binding",
     [
-        MINE._replace(application="other"),
+        MINE._replace(application_uuid="other"),
         MINE._replace(user="other"),
         MINE._replace(account="other"),
         MINE._replace(account=None),
