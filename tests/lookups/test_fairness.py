@@ -21,7 +21,7 @@ from processor.lookups.tasks import ROUTINE, URGENT, Sources, Tasks
 from processor.store.facade import StoredTasks
 from processor.store.store import Store
 from processor.store.writer import Writer
-from processor.watching.watcher import Pace
+from processor.watching.watcher import WatchLimits
 from processor.xumm.budget import Budget, Priority
 from tests.core.payloads import NOW, POLICY
 from tests.lookups.test_tasks import SIGNED, Nodes
@@ -145,7 +145,9 @@ async def test_handshake_does_not_wait_for_those_of_another_application(tmp_path
     """While one application's sockets take all handshakes that they may, the first of another is the next to begin."""
     async with serving(says()) as server:
         server.gate = asyncio.Event()
-        async with a_world(tmp_path, server, applications=APPLICATIONS, pace=Pace(handshakes=8, tick=0.01)) as world:
+        async with a_world(
+            tmp_path, server, applications=APPLICATIONS, limits=WatchLimits(handshakes=8, tick=0.01)
+        ) as world:
             await asyncio.gather(*(world.record(gap(FLOODED)) for _ in range(40)))
             await until(lambda: world.watcher.counts["watched"] == 40)
             await until(lambda: world.watcher.counts["opening"] == server.handshakes > 0)
@@ -163,7 +165,7 @@ async def test_watch_does_not_wait_for_those_of_another_application(tmp_path: Pa
     """While one application's watches take all sockets that they may, another has places of its own."""
     async with (
         serving(says()) as server,
-        a_world(tmp_path, server, applications=APPLICATIONS, pace=Pace(watches=20, tick=0.01)) as world,
+        a_world(tmp_path, server, applications=APPLICATIONS, limits=WatchLimits(watches=20, tick=0.01)) as world,
     ):
         await asyncio.gather(*(world.record(gap(FLOODED)) for _ in range(40)))
         await until(lambda: world.watcher.counts["open"] >= 14)
