@@ -1,7 +1,8 @@
-"""What a ledger says of the transactions that payloads became, and of the accounts that signed them.
+"""What a ledger says of the transactions of payloads, and of the accounts that signed them.
 
-Each network has its nodes. One answer is enough where it can be held against the transaction's hash; that a transaction
-will never be is no such answer, and takes two nodes where there are two.
+Each network has its nodes. One answer is enough where it can be compared with the transaction's hash. That a
+transaction will never be validated cannot be compared with anything: it takes the word of two nodes, where there are
+two.
 
 Source: https://xrpl.org/docs/concepts/transactions/reliable-transaction-submission
 """
@@ -25,30 +26,30 @@ from processor.core.payload.state import PayloadState
 from processor.core.proof.evidence import Doubt, Ledger, Snapshot
 from processor.core.reports.normalize import ledger_report
 from processor.core.reports.report import LedgerReport, SnapshotReport
-from processor.ledger.nodes import Misplaced, Node, Turns, is_found
+from processor.ledger.nodes import Node, NodeRotation, WrongNetwork, is_found
 from processor.web.client import Connections
 
 TIMEOUT: Final = timedelta(seconds=5)
-"""For one call to one node."""
+"""Of one call to one node."""
 WITNESSES: Final = 2
-"""Nodes that must agree, where there are so many, that a transaction will never be validated."""
+"""Nodes that must agree, where there are as many, that a transaction will never be validated."""
 
 _HASH: Final = re.compile(r"[0-9A-F]{64}")
-Said = TypeVar("Said")
+Result = TypeVar("Result")
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeAnswer:
-    """What a node said of a transaction."""
+    """What a node answered about a transaction."""
 
     result: dict[str, Any] = field(repr=False)
     """The ``result`` of JSON-RPC, numbers exact. Either the transaction or the error ``txnNotFound``."""
     node: str
     """Host of the node."""
     never_validated: bool = False
-    """Whether the transaction is in no ledger that it could have been in, and can come into no other."""
+    """Whether every ledger that may hold the transaction is validated and holds it not."""
 
     @property
     def found(self) -> bool:
@@ -58,16 +59,16 @@ class NodeAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifetime:
-    """When a transaction can have come into a ledger."""
+    """The ledgers that may hold a transaction."""
 
     last_ledger_sequence: int
-    """The last ledger that may hold it."""
+    """Index of the last ledger that may hold the transaction."""
     age: timedelta
-    """Since it was signed."""
+    """Time since the transaction was signed."""
 
 
 def report_of(answer: NodeAnswer, *, application: Application, payload: str, txid: str, at: datetime) -> LedgerReport:
-    """What ``answer`` means for ``payload``. Raises `NormalizeError`."""
+    """The report on ``payload`` that ``answer`` stands for. Raises `NormalizeError`."""
     if answer.found:
         return ledger_report(application, payload, txid, answer.result, node=answer.node, at=at)
     ledger = Ledger(
@@ -82,9 +83,8 @@ def report_of(answer: NodeAnswer, *, application: Application, payload: str, txi
 class LedgerNodes:
     """An async context manager that owns the connections to the nodes of all networks.
 
-    Each network has its nodes, in no order of preference. A call asks one after the other until one answers, those
-    that failed lately last, and the one that found nothing is not the first to be asked next: it may lag behind. A node
-    that turns out to belong to another network is passed over.
+    The nodes of a network are equal. A call goes to one after the other until one answers; those that failed lately
+    come last, and so does a node that found nothing, since it may lag behind. A node of another network is passed over.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class LedgerNodes:
     ) -> None:
         self._connections = Connections(timeout=timeout, tls=tls)
         self._networks = {
-            name: Turns(
+            name: NodeRotation(
                 [Node(url, name, self._connections, clock=clock) for url in dict.fromkeys(urls)],
                 clock=clock,
                 chance=chance,
@@ -119,17 +119,18 @@ class LedgerNodes:
     async def transaction(self, txid: str, network: str, *, lifetime: Lifetime | None = None) -> NodeAnswer:
         """Look transaction ``txid`` (64 hexadecimal digits) up on ``network``, such as ``MAINNET``.
 
-        With ``lifetime`` an answer can prove that it will never be validated; without, not found means not found yet.
+        With ``lifetime`` an answer can prove that the transaction will never be validated; without it, a transaction
+        that is not found is pending.
 
-        Raises `Unavailable` if no node gave an answer, `Denied` if the network has none.
+        Raises `Unavailable` if no node answers, `Denied` if no node is configured for the network.
         """
         turns = self._turns(network)
         if not _HASH.fullmatch(txid.upper()):
             raise Denied("the transaction to look up is not named by a hash")
         missing: NodeAnswer | None = None
         witnesses = 0
-        for node in turns.in_turn():
-            answer = await _tried(turns, node, _look_up(turns, node, txid.upper(), lifetime))
+        for node in turns.order():
+            answer = await _try_node(turns, node, _look_up(turns, node, txid.upper(), lifetime))
             if answer is None:
                 continue
             if not answer.never_validated:
@@ -139,25 +140,25 @@ class LedgerNodes:
                 return missing
         if missing is not None:
             return replace(missing, never_validated=False)
-        raise _nobody(network, turns)
+        raise _no_answer(network, turns)
 
     async def regular_key(self, account: str, network: str) -> str | None:
         """The regular key of ``account``, None if it has none. Raises `Unavailable`, `Denied`."""
         turns = self._turns(network)
-        for node in turns.in_turn():
-            answer = await _tried(turns, node, _keyed(node, account))
+        for node in turns.order():
+            answer = await _try_node(turns, node, _fetch_regular_key(node, account))
             if answer is not None:
                 return answer[0]
-        raise _nobody(network, turns)
+        raise _no_answer(network, turns)
 
-    def _turns(self, network: str) -> Turns:
+    def _turns(self, network: str) -> NodeRotation:
         turns = self._networks.get(network)
         if turns is None:
             raise Denied(f"no ledger node is configured for the network {network[:32]!r}")
         return turns
 
 
-async def _look_up(turns: Turns, node: Node, txid: str, lifetime: Lifetime | None) -> NodeAnswer:
+async def _look_up(turns: NodeRotation, node: Node, txid: str, lifetime: Lifetime | None) -> NodeAnswer:
     result = await node.transaction(txid, None if lifetime is None else lifetime.last_ledger_sequence)
     never = (
         lifetime is not None
@@ -165,32 +166,32 @@ async def _look_up(turns: Turns, node: Node, txid: str, lifetime: Lifetime | Non
         and result.get("searched_all") is True
         and await node.covers(lifetime.last_ledger_sequence, lifetime.age)
     )
-    turns.answered(node, found=is_found(result))
+    turns.note_answer(node, found=is_found(result))
     return NodeAnswer(result=result, node=node.host, never_validated=never)
 
 
-async def _keyed(node: Node, account: str) -> tuple[str | None]:
+async def _fetch_regular_key(node: Node, account: str) -> tuple[str | None]:
     return (await node.regular_key(account),)
 
 
-async def _tried(turns: Turns, node: Node, asking: Awaitable[Said]) -> Said | None:
-    """None if the node said nothing that counts."""
+async def _try_node(turns: NodeRotation, node: Node, asking: Awaitable[Result]) -> Result | None:
+    """The node's answer; None if it failed."""
     try:
         return await asking
-    except Misplaced as error:
+    except WrongNetwork as error:
         log.error("node.misplaced", node=node.host, error=str(error))
     except Unavailable as error:
         log.warning("node.failed", node=node.host, error=str(error))
-    turns.failed(node)
+    turns.note_failure(node)
     return None
 
 
-def _nobody(network: str, turns: Turns) -> Unavailable:
-    return Unavailable(f"none of the {len(turns)} ledger nodes of {network} gave an answer that makes sense")
+def _no_answer(network: str, turns: NodeRotation) -> Unavailable:
+    return Unavailable(f"none of the {len(turns)} ledger nodes of {network} gave a valid answer")
 
 
 class Transactions:
-    """What a ledger says of the transactions that payloads became. Stateless."""
+    """The ledger's word on the transactions of payloads. Stateless."""
 
     def __init__(self, nodes: LedgerNodes, *, clock: Callable[[], datetime]) -> None:
         self._nodes = nodes
@@ -200,15 +201,15 @@ class Transactions:
         """What a node says of the transaction in ``state.snapshot``. Raises `LookupFailed` or `NormalizeError`."""
         snapshot = state.snapshot
         if snapshot is None or snapshot.txid is None or snapshot.network is None:
-            raise Denied("nothing says yet which transaction of which network the payload became")
+            raise Denied("the transaction and the network of the payload are not known yet")
         now = self._clock()
         answer = await self._nodes.transaction(snapshot.txid, snapshot.network, lifetime=_lifetime(snapshot, now))
         return report_of(answer, application=application, payload=state.payload, txid=snapshot.txid, at=now)
 
-    async def authorise(self, application: Application, report: SnapshotReport) -> SnapshotReport:
-        """``report``, with a signature by a regular key proven or disproven where no ledger will do that.
+    async def check_regular_key(self, application: Application, report: SnapshotReport) -> SnapshotReport:
+        """``report`` with its signature by a regular key proven or disproven, where no transaction will prove it.
 
-        Raises `LookupFailed`: whose key it is is not known then, and the payload is fetched again.
+        Raises `LookupFailed`: the key's owner is not known then, and the payload is to be fetched again.
         """
         snapshot = report.snapshot
         if snapshot.on_ledger or snapshot.account is None or snapshot.signature is None:
@@ -216,7 +217,7 @@ class Transactions:
         if snapshot.signature.unauthorised is None:
             return report
         regular_key = await self._nodes.regular_key(snapshot.account, application.policy.network)
-        return replace(report, snapshot=_judged(snapshot, regular_key))
+        return replace(report, snapshot=_judge(snapshot, regular_key))
 
 
 def _lifetime(snapshot: Snapshot, now: datetime) -> Lifetime | None:
@@ -227,7 +228,7 @@ def _lifetime(snapshot: Snapshot, now: datetime) -> Lifetime | None:
     )
 
 
-def _judged(snapshot: Snapshot, regular_key: str | None) -> Snapshot:
+def _judge(snapshot: Snapshot, regular_key: str | None) -> Snapshot:
     signature = snapshot.signature
     if signature is not None and signature.unauthorised == regular_key:
         return replace(snapshot, signature=replace(signature, unauthorised=None))

@@ -76,7 +76,7 @@ class TransactionSource(Protocol):
         """What a node says of the transaction in ``state.snapshot``. Raises `LookupFailed` or `NormalizeError`."""
         ...
 
-    async def authorise(self, application: Application, report: SnapshotReport) -> SnapshotReport:
+    async def check_regular_key(self, application: Application, report: SnapshotReport) -> SnapshotReport:
         """``report``, with a signature by a regular key proven or disproven. Raises `LookupFailed`."""
         ...
 
@@ -232,7 +232,7 @@ class Tasks:
                 report = await asyncio.get_running_loop().run_in_executor(
                     self._provers, snapshot_report, application, state.payload, body, self._clock()
                 )
-                report = await self._sources.transactions.authorise(application, report)
+                report = await self._sources.transactions.check_regular_key(application, report)
                 _tell_doubt(report.snapshot)
                 return report
             case "check":

@@ -1,4 +1,4 @@
-"""What is wrong with an answer of Xumm's API, in the errors of this service.
+"""Answers of Xumm's API: which of them are errors, as errors of this service.
 
 Source: https://docs.xumm.dev/js-ts-sdk/sdk-syntax/xumm.payload
 """
@@ -13,37 +13,37 @@ from processor.core.errors import Denied, LookupFailed, NotFound, Unavailable
 from processor.web.client import Answer
 
 BAD_CREDENTIALS: Final = frozenset({813, 814})
-"""Xumm's error codes; which status comes with them is documented nowhere."""
+"""Xumm's error codes for wrong credentials. The HTTP status that comes with them is not documented."""
 
 _DENIED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _MAX_DIGITS: Final = 9
 
 
-def refusal(answer: Answer, now: datetime) -> LookupFailed | None:  # noqa: PLR0911  one return for each kind
-    """What is wrong with ``answer``; None if nothing is and its body is a JSON object."""
+def find_error(answer: Answer, now: datetime) -> LookupFailed | None:  # noqa: PLR0911  one return for each kind
+    """The error that ``answer`` stands for; None if it is a success whose body is a JSON object."""
     status, value = answer.status, answer.json_object()
     code, reference = _error_of(value)
-    said = f"Xumm's API answered {status}{reference}"
+    text = f"Xumm's API answered {status}{reference}"
     if answer.redirects:
-        return Denied(f"{said}, a redirect, which is not followed: check the address of the API")
+        return Denied(f"{text}, a redirect, which is not followed: check the address of the API")
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Unavailable(said, retry_after=answer.retry_after(now), untouched=True)
+        return Unavailable(text, retry_after=answer.retry_after(now), untouched=True)
     if status in _DENIED or code in BAD_CREDENTIALS:
-        return Denied(said)
+        return Denied(text)
     if HTTPStatus.NOT_FOUND in (status, code):
-        return NotFound(said)
+        return NotFound(text)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
-        return Unavailable(said, retry_after=answer.retry_after(now))
+        return Unavailable(text, retry_after=answer.retry_after(now))
     if status >= HTTPStatus.BAD_REQUEST:
-        return Denied(said)
+        return Denied(text)
     if value is None or "error" in value:
-        return Unavailable(f"{said} without a JSON object that makes sense")
+        return Unavailable(f"{text} without a JSON object that makes sense")
     return None
 
 
 def _error_of(value: Mapping[str, Any] | None) -> tuple[int | None, str]:
-    """Code and a text for messages of ``{"error": {"reference": "<uuid>", "code": <int>}}``."""
+    """Code, and text for a message, of ``{"error": {"reference": "<uuid>", "code": <int>}}``."""
     error = None if value is None else value.get("error")
     if not isinstance(error, dict):
         return None, ""

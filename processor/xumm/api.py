@@ -1,8 +1,8 @@
 """Xumm's API as one application calls it.
 
-The credentials travel in two headers and nowhere else. Every call waits for the application's budget first, and every
-answer corrects it. A lookup is made once: its task tries again. A request, for which somebody waits, is repeated here
-as `processor.core.retry.decide_request` says, and both end within their time.
+The credentials travel in two headers and nowhere else. Every call first waits for the application's budget, and every
+answer corrects the budget. A lookup is made once; its task repeats it. A request, for which a caller waits, is repeated
+here as `processor.core.retry.decide_request` decides. Both end within their time limit.
 
 Source: https://docs.xumm.dev/js-ts-sdk/sdk-syntax/xumm.payload
 """
@@ -32,18 +32,18 @@ from processor.core.errors import Denied, LookupFailed, Unavailable
 from processor.core.reports.salvage import read
 from processor.core.retry import decide_request
 from processor.web.client import Answer, Connections
-from processor.xumm.answers import refusal
-from processor.xumm.budget import Budget, Creations, LineFull, Priority
+from processor.xumm.answers import find_error
+from processor.xumm.budget import Budget, BudgetQueueFull, CreationBudget, Priority
 from schemas.payload import Payload
 from schemas.platform import Cancelled, Created, Pong, TokenStates
 
 BASE_URL: Final = URL("https://xumm.app/api/v1/platform/")
 TIMEOUT: Final = timedelta(seconds=10)
-"""For one call."""
+"""Of one call."""
 PATIENCE: Final = timedelta(seconds=20)
-"""For a request, with its wait for the budget and all its repetitions."""
+"""Of a request, including the wait for the budget and every repetition."""
 LOOKUP_PATIENCE: Final = timedelta(minutes=1)
-"""For a lookup, with its wait for the budget: the lease of its task must outlast it."""
+"""Of a lookup, including the wait for the budget. The lease of its task must be longer."""
 MAX_IDENTIFIER: Final = 40
 MAX_TOKENS: Final = 100
 _PRIORITIES: Final[dict[Rank, Priority]] = {
@@ -54,23 +54,23 @@ _PRIORITIES: Final[dict[Rank, Priority]] = {
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _MAX_DIGITS: Final = 9
 _BUSY: Final = timedelta(seconds=30)
-Said = TypeVar("Said", bound=BaseModel)
+Result = TypeVar("Result", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What Xumm's developer console gave the application, as it stands there."""
+    """The API key and secret of an application, as Xumm's developer console shows them."""
 
     key: str
-    """Public; the application's uuid."""
+    """Public: the application's uuid."""
     secret: str = field(repr=False)
 
 
 class XummApi:
     """An async context manager that owns the connections of one application to the API.
 
-    Every method raises `Unavailable`, `NotFound` or `Denied`, with Xumm's own error reference where there is one. The
-    budget is told of each answer before anything is made of it.
+    Every method raises `Unavailable`, `NotFound` or `Denied`, with Xumm's own error reference where there is one. Each
+    answer corrects the budget before it is evaluated.
     """
 
     def __init__(  # noqa: PLR0913  two arguments, and what tests turn
@@ -87,7 +87,7 @@ class XummApi:
         headers = {"x-api-key": credentials.key, "x-api-secret": credentials.secret}
         self._connections = Connections(timeout=timeout, headers=headers, tls=tls)
         self._budget = budget
-        self._creations = Creations(budget)
+        self._creations = CreationBudget(budget)
         self._base_url = base_url
         self._patience = patience
         self._clock = clock
@@ -103,47 +103,49 @@ class XummApi:
         await self._connections.__aexit__(kind, error, trace)
 
     def calling_for(self, rank: Rank) -> Self:
-        """The same API and budget, for requests that somebody of this rank asks for."""
+        """The same API and budget, with the priority of callers of this rank."""
         other = copy(self)
         other._priority = _PRIORITIES[rank]  # noqa: SLF001  of the same class
         return other
 
     async def payload(self, uuid: str, priority: Priority = Priority.URGENT) -> bytes:
-        """The payload as Xumm knows it: a JSON object, raw, for `processor.core.reports.normalize.snapshot_report`."""
+        """The answer to ``GET payload/<uuid>``: a JSON object, raw, for
+        `processor.core.reports.normalize.snapshot_report`.
+        """
         call = _Call("GET", ("payload", _uuid(uuid, "the payload to fetch")), priority=priority)
         async with _within(LOOKUP_PATIENCE):
             return (await self._once(call)).body
 
     async def payload_named(self, identifier: str) -> Payload:
-        """The payload with the application's own identifier."""
+        """The payload with this custom identifier."""
         if not 0 < len(identifier) <= MAX_IDENTIFIER or identifier in {".", ".."}:
             raise Denied(f"an identifier has 1 to {MAX_IDENTIFIER} characters")
         return await self._request(_Call("GET", ("payload", "ci", identifier)), Payload)
 
     async def ping(self) -> Pong:
-        """Whose credentials these are. That Xumm answers at all proves that they are right."""
+        """The application that the credentials belong to. An answer proves that they are right."""
         return await self._request(_Call("GET", ("ping",)), Pong)
 
     async def create(self, body: Mapping[str, Any]) -> Created:
-        """A new payload of ``body``, which is Xumm's: ``txjson`` or ``txblob``, ``options``, ``custom_meta``.
+        """Create a payload. ``body`` is in Xumm's form: ``txjson`` or ``txblob``, ``options``, ``custom_meta``.
 
-        After `Unavailable` without ``untouched`` nobody knows whether it stands: `payload_named` tells.
+        After `Unavailable` without ``untouched`` the payload may exist: `payload_named` tells.
         """
         return await self._request(_Call("POST", ("payload",), content=body, creates=True), Created)
 
     async def cancel(self, uuid: str) -> Cancelled:
-        """Withdraw a payload. That it is not cancelled, since somebody opened it, is an answer and no error."""
+        """Cancel a payload. That the user opened it, so that it stays, is an answer and no error."""
         return await self._request(_Call("DELETE", ("payload", _uuid(uuid, "the payload to cancel"))), Cancelled)
 
     async def token_states(self, tokens: Sequence[str]) -> TokenStates:
-        """Which user tokens are active."""
+        """The state of each user token."""
         if not 0 < len(tokens) <= MAX_TOKENS:
             raise Denied(f"between 1 and {MAX_TOKENS} user tokens can be checked at once")
         checked = [_uuid(token, "a user token to check") for token in tokens]
         return await self._request(_Call("POST", ("user-tokens",), content={"tokens": checked}), TokenStates)
 
-    async def _request(self, call: "_Call", model: type[Said]) -> Said:
-        """Call until there is an answer, or no use in it."""
+    async def _request(self, call: "_Call", model: type[Result]) -> Result:
+        """Call until the answer is a success or an error that no repetition mends."""
         until = time.monotonic() + self._patience.total_seconds()
         async with _within(self._patience):
             for attempt in count(1):
@@ -159,23 +161,23 @@ class XummApi:
         raise AssertionError  # `count` does not end
 
     def _address(self, call: "_Call") -> URL:
-        """An identifier may hold anything, slashes too."""
+        """The call's URL. An identifier may hold any character, slashes included."""
         return self._base_url.joinpath(*(quote(part, safe="") for part in call.path), encoded=True)
 
-    def _budget_for(self, call: "_Call") -> Budget | Creations:
+    def _budget_for(self, call: "_Call") -> Budget | CreationBudget:
         return self._creations if call.creates else self._budget
 
     async def _once(self, call: "_Call") -> Answer:
-        """A success, whose body is a JSON object."""
+        """Call once. The answer is a success whose body is a JSON object."""
         budget = self._budget_for(call)
         try:
             await budget.acquire(self._priority if call.priority is None else call.priority)
-        except LineFull as full:
+        except BudgetQueueFull as full:
             raise Unavailable(str(full), retry_after=_BUSY, untouched=True) from full
         answer = await self._connections.ask(call.method, self._address(call), content=call.content)
         now = self._clock()
-        _tell(budget, answer, now)
-        error = refusal(answer, now)
+        _correct(budget, answer, now)
+        error = find_error(answer, now)
         if error is not None:
             raise error
         return answer
@@ -191,7 +193,7 @@ class _Call:
 
 
 class Payloads:
-    """The payloads of all applications, each asked for with its own credentials. Stateless."""
+    """The payloads of all applications, each fetched with the credentials of its application. Stateless."""
 
     def __init__(self, apis: Mapping[str, XummApi]) -> None:
         """``apis`` by the application's name."""
@@ -224,17 +226,17 @@ def _uuid(text: str, what: str) -> str:
     return text
 
 
-def _read(model: type[Said], answer: Answer) -> Said:
+def _read(model: type[Result], answer: Answer) -> Result:
     try:
         return read(model.model_validate_json, answer.body)
     except ValidationError as error:
         places = ", ".join(
             sorted({".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False)})
         )
-    raise Unavailable(f"Xumm's API answered {answer.status} without what makes sense at {places[:200]}")
+    raise Unavailable(f"Xumm's API answered {answer.status} that does not validate at {places[:200]}")
 
 
-def _tell(budget: Budget | Creations, answer: Answer, now: datetime) -> None:
+def _correct(budget: Budget | CreationBudget, answer: Answer, now: datetime) -> None:
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         budget.refuse(answer.retry_after(now))
     limit, remaining = (_count(answer.headers, f"X-RateLimit-{name}") for name in ("Limit", "Remaining"))
@@ -242,6 +244,6 @@ def _tell(budget: Budget | Creations, answer: Answer, now: datetime) -> None:
 
 
 def _count(headers: Mapping[str, str], name: str) -> int | None:
-    """A whole number, None if the header is not there or is none."""
+    """The header as a whole number; None if it is absent or malformed."""
     text = headers.get(name, "").strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None

@@ -1,7 +1,7 @@
 """The public keys of an OAuth2 provider, fetched when they are needed and kept.
 
-Who sends wrong tokens must not make this service call the provider for each of them. So one fetch is under way at a
-time, whoever waits for it, and none starts within a minute of the last, whatever became of that.
+A sender of wrong tokens must not make this service call the provider for each of them. So there is one fetch at a time,
+shared by all that wait for it, and none starts within a minute of the last, successful or not.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from processor.web.client import Answer
 MIN_INTERVAL: Final = 60.0
 """Seconds."""
 MAX_BYTES: Final = 64 * 1024
-"""Of a set of keys."""
+"""Largest document with keys."""
 _OK: Final = 200
 
 log = structlog.get_logger()
@@ -34,14 +34,14 @@ class Asks(Protocol):
         ...
 
 
-class KeySet:
+class ProviderKeys:
     """An async context manager: the keys that an address publishes, kept for ``ttl``.
 
-    When the provider is down or talks nonsense, the keys that are known stay in force.
+    While the provider is down or answers with an invalid document, the known keys stay in force.
     """
 
     def __init__(self, url: URL, connections: Asks, *, ttl: timedelta, time: Callable[[], float]) -> None:
-        """``time`` is in seconds, from any beginning, and only goes forward."""
+        """``time`` is monotonic, in seconds."""
         self._url = url
         self._connections = connections
         self._ttl = ttl.total_seconds()
@@ -62,17 +62,17 @@ class KeySet:
     async def keys(self) -> tuple[RSAPublicKey, ...]:
         """The keys in force. Raises `Unavailable` if none could be fetched yet."""
         fresh = self._fetched_at is not None and self._time() < self._fetched_at + self._ttl
-        return self._keys if fresh else await self.renewed()
+        return self._keys if fresh else await self.renew()
 
-    async def renewed(self) -> tuple[RSAPublicKey, ...]:
-        """The keys, fetched anew unless that was tried within the last minute. Raises `Unavailable` as `keys` does."""
+    async def renew(self) -> tuple[RSAPublicKey, ...]:
+        """The keys, fetched again unless that was tried within the last minute. Raises `Unavailable` as `keys` does."""
         if self._fetching is None and self._may_fetch():
             self._tried_at = self._time()
             self._fetching = asyncio.create_task(self._fetch(), name="jwks")
         if self._fetching is not None:
             await asyncio.wait([self._fetching])
         if not self._keys:
-            raise Unavailable(f"{self._url.host} has not told its keys yet")
+            raise Unavailable(f"{self._url.host} has not published its keys yet")
         return self._keys
 
     def _may_fetch(self) -> bool:
@@ -93,5 +93,5 @@ class KeySet:
 def _document(answer: Answer) -> dict[str, object]:
     document = answer.json_object() if answer.status == _OK and len(answer.body) <= MAX_BYTES else None
     if document is None:
-        raise NormalizeError(f"keys: answered {answer.status} with {len(answer.body)} bytes that are no set of keys")
+        raise NormalizeError(f"keys: answered {answer.status} with {len(answer.body)} bytes that are no key set")
     return document

@@ -1,6 +1,6 @@
 """Xumm's status sockets, one for each payload: opened without credentials, read, and closed.
 
-Nothing is retried here, and no library timer runs for an open socket: whoever reads decides when it is dead.
+Nothing is retried here, and no library timer runs for an open socket: the reader decides when a socket is dead.
 
 Source: https://docs.xumm.dev/concepts/payloads-sign-requests/status-updates/websocket
 """
@@ -25,10 +25,10 @@ _MAX_FRAMES: Final = 16
 
 
 class SocketClosed(Exception):
-    """The socket is closed, by whomever. The message says why, as far as is known."""
+    """The socket is closed. The message says why, as far as is known."""
 
     def __init__(self, reason: str, *, abused: bool = False) -> None:
-        """``abused``: the other side sent what no honest one sends."""
+        """``abused``: the server sent what violates the protocol or the limits."""
         super().__init__(reason)
         self.abused = abused
 
@@ -49,27 +49,27 @@ class StatusSocket:
             raise _closed(closed) from None
 
     def abort(self) -> None:
-        """Drop the connection without a word: `receive` raises at once."""
+        """Drop the connection without a closing handshake: `receive` raises at once."""
         self._connection.transport.abort()
 
     async def close(self) -> None:
-        """Say goodbye, and wait for the answer no longer than `CLOSE_SECONDS`."""
+        """Close the connection, and wait at most `CLOSE_SECONDS` for the answer."""
         await self._connection.close()
 
 
 class StatusSockets:
-    """The sockets of all payloads, below one address."""
+    """Opens the sockets of payloads, below one address."""
 
     def __init__(self, base_url: URL) -> None:
-        """``base_url`` is that of Xumm: ``https://xumm.app``."""
+        """``base_url`` is Xumm's: ``https://xumm.app``."""
         self._base = base_url.with_scheme(_SCHEMES[base_url.scheme]) / "sign"
-        # One for all: making one costs more than everything else about a socket.
+        # One TLS context for all sockets: making one costs more than the rest of a socket.
         self._tls = ssl.create_default_context() if self._base.scheme == "wss" else None
 
     async def open(self, payload: str) -> StatusSocket:
         """The open socket of a payload. Raises `Unavailable`, a 429 included."""
         try:
-            connection = await _Direct(
+            connection = await _WithoutRedirects(
                 str(self._base / payload),
                 ssl=self._tls,
                 compression=None,
@@ -93,11 +93,11 @@ class StatusSockets:
         raise Unavailable(f"{self._base.host} {problem}")
 
 
-class _Direct(connect):
-    """Follows no redirect: it would lead to where nobody meant to go."""
+class _WithoutRedirects(connect):
+    """Follows no redirect: it could lead to any host."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
-        """Whatever it is, it is the answer."""
+        """Take the redirect as the answer."""
         return exc
 
 
@@ -111,5 +111,5 @@ def _closed(closed: ConnectionClosed) -> SocketClosed:
 _ABUSES: Final[dict[int, str]] = {
     CloseCode.MESSAGE_TOO_BIG: f"a message has more than {MAX_MESSAGE} bytes",
     CloseCode.INVALID_DATA: "a message is no UTF-8",
-    CloseCode.PROTOCOL_ERROR: "what came is no WebSocket frame",
+    CloseCode.PROTOCOL_ERROR: "the server sent an invalid WebSocket frame",
 }

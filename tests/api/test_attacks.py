@@ -33,7 +33,7 @@ from processor.core.access.oauth2 import ApiSecret, Client
 from processor.core.access.service_key import ServiceKey, find_key
 from processor.web.client import Connections
 from processor.web.problem import Problem
-from processor.xumm.provider_keys import KeySet
+from processor.xumm.provider_keys import ProviderKeys
 from tests.api.stand import RETURN, Answer, Stand, standing
 from tests.sandbox.world import ALICE, BOB, OTHER, SHOP
 from tests.support.peer import Peer, says, serving
@@ -272,7 +272,7 @@ async def test_ten_thousand_wrong_tokens() -> None:
         issuer = str(provider.url).rstrip("/")
         secret = ApiSecret(text=SHOP.secret)
         client = Client(app="shop", api_key=SHOP.key, secrets=(secret,), network="MAINNET", provider=issuer)
-        async with KeySet(provider.url / "certs", connections, ttl=timedelta(hours=1), time=lambda: 0.0) as keys:
+        async with ProviderKeys(provider.url / "certs", connections, ttl=timedelta(hours=1), time=lambda: 0.0) as keys:
             identities = Identities({issuer: keys}, clock=lambda: datetime.now(UTC))
             gate = Gate(
                 callers=Allowances(60), services=Allowances(60), requests=Shares(1, Portions()), time=lambda: 0.0

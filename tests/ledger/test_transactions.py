@@ -130,7 +130,7 @@ async def test_next_node_is_asked_when_one_fails(reply: Reply) -> None:
                 answer = await ledger.transaction(TXID, "MAINNET")
 
     assert answer.result == FOUND
-    assert [(line["event"], line["node"]) for line in logs] == [("node.failed", "127.0.0.1")]
+    assert [(queue["event"], queue["node"]) for queue in logs] == [("node.failed", "127.0.0.1")]
     assert len(tx_calls(good)) == 1
 
 
@@ -362,7 +362,7 @@ async def test_a_node_of_another_network_is_passed_over(network: str, info: Any,
             async with LedgerNodes(urls, clock=hands.clock, chance=hands.chance) as ledger:
                 answer = await ledger.transaction(TXID, network)
 
-    assert (answer.result, tx_calls(wrong), [line["event"] for line in logs]) == (FOUND, [], [event])
+    assert (answer.result, tx_calls(wrong), [queue["event"] for queue in logs]) == (FOUND, [], [event])
 
 
 async def test_the_network_of_a_node_is_asked_once_an_hour() -> None:
@@ -420,7 +420,7 @@ async def test_the_ledger_says_whose_regular_key_it_is(account: object, *, prove
     """A sign-in with a key of another address counts if the account has it as regular key, else it is disproven."""
     async with serving(answers(None, account=account)) as peer, nodes(peer.url) as ledger:
         transactions = Transactions(ledger, clock=lambda: NOW)
-        judged = (await transactions.authorise(SHOP, sign_in(signature=FOREIGN))).snapshot
+        judged = (await transactions.check_regular_key(SHOP, sign_in(signature=FOREIGN))).snapshot
 
     assert (proven, None if proven else Doubt(field="response.signer", reason="differs")) == (
         judged.proven,
@@ -443,14 +443,14 @@ async def test_an_unclear_answer_about_a_key_decides_nothing(account: object) ->
     """The payload is fetched again then."""
     async with serving(answers(None, account=account)) as peer, nodes(peer.url) as ledger:
         with pytest.raises(Unavailable):
-            await Transactions(ledger, clock=lambda: NOW).authorise(SHOP, sign_in(signature=FOREIGN))
+            await Transactions(ledger, clock=lambda: NOW).check_regular_key(SHOP, sign_in(signature=FOREIGN))
 
 
 @pytest.mark.parametrize("report", [sign_in(), snapshot(signature=FOREIGN), snapshot("rejected")])
 async def test_no_node_is_asked_where_none_is_needed(report: Any) -> None:
     """An account's own key needs no ledger, and a transaction will be judged by its own."""
     async with nodes() as ledger:
-        assert report == await Transactions(ledger, clock=lambda: NOW).authorise(SHOP, report)
+        assert report == await Transactions(ledger, clock=lambda: NOW).check_regular_key(SHOP, report)
 
 
 @pytest.mark.parametrize("missing", [{"txid": None}, {"network": None}])
@@ -460,7 +460,7 @@ async def test_state_without_a_transaction_is_denied(missing: dict[str, None]) -
     states: Sequence[PayloadState] = [UNKNOWN, UNKNOWN._replace(snapshot=replace(known, **missing))]
     async with nodes() as ledger:
         for state in states:
-            with pytest.raises(Denied, match="nothing says yet"):
+            with pytest.raises(Denied, match="are not known yet"):
                 await Transactions(ledger, clock=lambda: NOW).transaction(SHOP, state)
 
 

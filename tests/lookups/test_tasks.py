@@ -77,7 +77,7 @@ class Nodes:
     async def transaction(self, application: Application, state: PayloadState) -> LedgerReport:
         return ledger()
 
-    async def authorise(self, application: Application, report: SnapshotReport) -> SnapshotReport:
+    async def check_regular_key(self, application: Application, report: SnapshotReport) -> SnapshotReport:
         return report
 
 

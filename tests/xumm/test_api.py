@@ -19,7 +19,7 @@ from processor.core.application import Application
 from processor.core.errors import Denied, LookupFailed, NotFound, Unavailable
 from processor.core.retry import RetryDecision
 from processor.web.client import MAX_BODY, USER_AGENT, Answer
-from processor.xumm.answers import refusal
+from processor.xumm.answers import find_error
 from processor.xumm.api import Credentials, Payloads, XummApi
 from processor.xumm.budget import Budget, Priority
 from schemas.platform import TokenStates
@@ -417,7 +417,7 @@ def test_representations_have_no_secret() -> None:
 def test_every_answer_is_judged(status: int, headers: dict[str, str], body: bytes) -> None:
     """Whatever comes back is either a success or one of the errors for it."""
     answer = Answer(host="h", status=status, headers=headers, body=body)
-    error = refusal(answer, NOW)
+    error = find_error(answer, NOW)
 
     assert error is None or isinstance(error, LookupFailed)
 
@@ -494,7 +494,7 @@ async def test_an_answer_that_lacks_something_is_unavailable(name: str, monkeypa
     monkeypatch.setattr("processor.xumm.api.decide_request", lambda *_, **__: RetryDecision(delay=None))
     body = {"uuid": CANARY, "tokens": [{"user_token": CANARY}]}
     async with serving(says(body)) as peer, calling(peer.url) as api:
-        with pytest.raises(Unavailable, match="makes sense at") as caught:
+        with pytest.raises(Unavailable, match="does not validate at") as caught:
             await call_of(name, api)
 
     assert CANARY not in everything_said(caught.value)

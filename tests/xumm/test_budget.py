@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.xumm.budget import MAX_LIMIT, MAX_PAUSE, PAUSE, PERIOD, Bucket, Budget, Creations, LineFull, Priority
+from processor.xumm.budget import (
+    MAX_LIMIT,
+    MAX_PAUSE,
+    PAUSE,
+    PERIOD,
+    Bucket,
+    Budget,
+    BudgetQueueFull,
+    CreationBudget,
+    Priority,
+)
 
 LIMITS = st.integers(min_value=1, max_value=MAX_LIMIT)
 STEPS = st.floats(min_value=0, max_value=90)
@@ -84,7 +94,7 @@ class Callers:
         for task in self.tasks.values():
             task.cancel()
         for task in self.tasks.values():
-            with suppress(asyncio.CancelledError, LineFull):
+            with suppress(asyncio.CancelledError, BudgetQueueFull):
                 await task
 
 
@@ -112,7 +122,7 @@ def test_bucket_is_within_the_limit_in_every_period(limit: int, waits: list[floa
     for wait in waits:
         now += wait
         while bucket.wait(now) == 0 and len(taken) < 3000:
-            bucket = bucket.taken(now)
+            bucket = bucket.take(now)
             taken.append(now)
 
     assert most_in_a_period(taken) <= limit
@@ -124,7 +134,7 @@ def test_bucket_uses_most_of_the_limit_and_no_more(limit: int) -> None:
     """Somebody who always has a next call gets at least five sixths of the limit through, and never more than all."""
     now, bucket, taken = 0.0, Bucket.full(limit, 0.0), []
     while now < 4 * PERIOD:
-        bucket = bucket.taken(now)
+        bucket = bucket.take(now)
         taken.append(now)
         now += bucket.wait(now)
 
@@ -149,15 +159,15 @@ def test_bucket_keeps_its_promise_whatever_the_api_says(limit: int, story: list[
         now += wait
         match deed:
             case "correct":
-                bucket = bucket.corrected(now, limit=one, remaining=two)
+                bucket = bucket.correct(now, limit=one, remaining=two)
                 highest = max(highest, bucket.limit)
             case "refuse":
-                bucket = bucket.refused(now, None if one is None else timedelta(seconds=one))
+                bucket = bucket.refuse(now, None if one is None else timedelta(seconds=one))
             case "return" if taken and taken[-1] == now:
                 taken.pop()
-                bucket = bucket.returned(now)
+                bucket = bucket.give_back(now)
             case "take" if bucket.wait(now) == 0:
-                bucket = bucket.taken(now)
+                bucket = bucket.take(now)
                 taken.append(now)
 
     assert most_in_a_period(taken) <= highest
@@ -169,10 +179,10 @@ def test_bucket_keeps_its_promise_whatever_the_api_says(limit: int, story: list[
 @given(limit=LIMITS, remaining=st.integers(0, 5))
 def test_bucket_holds_no_more_than_the_api_says_remains(limit: int, remaining: int) -> None:
     """What remains by the API's count is the most that goes at once."""
-    bucket = Bucket.full(limit, 0.0).corrected(0.0, limit=None, remaining=remaining)
+    bucket = Bucket.full(limit, 0.0).correct(0.0, limit=None, remaining=remaining)
     taken = 0
     while bucket.wait(0.0) == 0:
-        bucket = bucket.taken(0.0)
+        bucket = bucket.take(0.0)
         taken += 1
 
     assert taken == min(remaining, max(1, limit // 6))
@@ -181,7 +191,7 @@ def test_bucket_holds_no_more_than_the_api_says_remains(limit: int, remaining: i
 def test_bucket_never_gains_by_a_correction() -> None:
     """A larger limit makes calls come in faster, but hands out none at once."""
     empty = Bucket(limit=60, tokens=0, at=0.0)
-    told = empty.corrected(0.0, limit=200, remaining=200)
+    told = empty.correct(0.0, limit=200, remaining=200)
 
     assert told.tokens == 0
     assert told.wait(0.0) < empty.wait(0.0)
@@ -198,22 +208,22 @@ def test_bucket_never_gains_by_a_correction() -> None:
 )
 def test_bucket_rests_after_a_refusal(asked: timedelta | None, rest: timedelta) -> None:
     """After a 429 nothing goes for as long as it asked, within limits, and then one call."""
-    bucket = Bucket.full(60, 0.0).refused(0.0, asked)
+    bucket = Bucket.full(60, 0.0).refuse(0.0, asked)
 
     assert bucket.wait(0.0) == rest.total_seconds()
-    assert bucket.taken(rest.total_seconds()).wait(rest.total_seconds()) > 0
+    assert bucket.take(rest.total_seconds()).wait(rest.total_seconds()) > 0
 
 
 def test_bucket_hands_out_no_call_for_a_refusal() -> None:
     """A short rest after a 429 is no way round the limit."""
-    bucket = Bucket.full(1, 0.0).taken(0.0).refused(0.0, timedelta(seconds=1))
+    bucket = Bucket.full(1, 0.0).take(0.0).refuse(0.0, timedelta(seconds=1))
 
     assert bucket.wait(0.0) == pytest.approx(PERIOD)
 
 
 def test_bucket_keeps_the_longer_rest() -> None:
     """Refusals of calls that were on their way together do not shorten the rest that the first one asked for."""
-    bucket = Bucket.full(60, 0.0).refused(0.0, timedelta(seconds=100)).refused(1.0, timedelta(seconds=2))
+    bucket = Bucket.full(60, 0.0).refuse(0.0, timedelta(seconds=100)).refuse(1.0, timedelta(seconds=2))
 
     assert bucket.wait(1.0) == 99
 
@@ -225,7 +235,7 @@ def test_bucket_keeps_the_longer_rest() -> None:
     )
 )
 def test_line_lets_everyone_through_in_order(arrivals: list[tuple[float, Priority, float | None]]) -> None:
-    """Whoever stays in line gets through, in order of arrival within a priority, and within the limit."""
+    """Whoever stays in queue gets through, in order of arrival within a priority, and within the limit."""
     stayed: dict[Priority, list[str]] = {priority: [] for priority in Priority}
 
     async def scenario(callers: Callers) -> None:
@@ -323,7 +333,7 @@ def test_line_skips_who_is_cancelled_but_does_not_know_yet() -> None:
 
 
 def test_line_is_bounded_for_each_priority() -> None:
-    """When too many wait the next is refused at once; a line of routine calls keeps no urgent one out."""
+    """When too many wait the next is refused at once; a queue of routine calls keeps no urgent one out."""
 
     async def scenario(callers: Callers) -> None:
         for name in ("through", "routine-1", "routine-2", "routine-3"):
@@ -333,7 +343,7 @@ def test_line_is_bounded_for_each_priority() -> None:
         await settle()
 
         assert callers.budget.waiting == 3
-        assert isinstance(callers.tasks["routine-3"].exception(), LineFull)
+        assert isinstance(callers.tasks["routine-3"].exception(), BudgetQueueFull)
 
     callers = with_callers(1, scenario, max_waiting=2)
 
@@ -341,7 +351,7 @@ def test_line_is_bounded_for_each_priority() -> None:
 
 
 def test_line_waits_out_a_refusal_and_then_tries_one() -> None:
-    """After a 429 those in line wait as long as it asked, and then go one by one."""
+    """After a 429 those in queue wait as long as it asked, and then go one by one."""
 
     async def scenario(callers: Callers) -> None:
         callers.budget.refuse(timedelta(seconds=40))
@@ -364,11 +374,11 @@ async def test_budget_runs_on_the_loop_by_itself() -> None:
     assert budget.waiting == 0
 
 
-def creating(scenario: Callable[[Budget, Creations, ManualClock], Coroutine[object, object, None]]) -> None:
+def creating(scenario: Callable[[Budget, CreationBudget, ManualClock], Coroutine[object, object, None]]) -> None:
     async def main() -> None:
         clock = ManualClock()
         whole = Budget(limit=60, clock=clock)
-        await scenario(whole, Creations(whole, limit=6, clock=clock), clock)
+        await scenario(whole, CreationBudget(whole, limit=6, clock=clock), clock)
 
     asyncio.run(main())
 
@@ -376,7 +386,7 @@ def creating(scenario: Callable[[Budget, Creations, ManualClock], Coroutine[obje
 def test_creations_wait_for_their_own_limit_and_hold_up_nobody() -> None:
     """A creation beyond the lower limit waits, while all other calls go on."""
 
-    async def scenario(whole: Budget, creations: Creations, clock: ManualClock) -> None:
+    async def scenario(whole: Budget, creations: CreationBudget, clock: ManualClock) -> None:
         await creations.acquire(Priority.REQUEST)
         waiting = asyncio.create_task(creations.acquire(Priority.REQUEST))
         await clock.run(1)
@@ -392,7 +402,7 @@ def test_creations_wait_for_their_own_limit_and_hold_up_nobody() -> None:
 def test_creations_count_in_the_whole() -> None:
     """A creation takes from the budget of all calls, and waits for it too."""
 
-    async def scenario(whole: Budget, creations: Creations, clock: ManualClock) -> None:
+    async def scenario(whole: Budget, creations: CreationBudget, clock: ManualClock) -> None:
         whole.correct(limit=None, remaining=1)
         await creations.acquire(Priority.REQUEST)
         waiting = asyncio.create_task(whole.acquire(Priority.URGENT))
@@ -408,7 +418,7 @@ def test_creations_count_in_the_whole() -> None:
 def test_a_creation_that_is_cancelled_in_the_second_line_gives_back_its_first_turn() -> None:
     """Nobody else's turn is lost with it."""
 
-    async def scenario(whole: Budget, creations: Creations, clock: ManualClock) -> None:
+    async def scenario(whole: Budget, creations: CreationBudget, clock: ManualClock) -> None:
         whole.refuse(timedelta(seconds=10))
         waiting = asyncio.create_task(creations.acquire(Priority.REQUEST))
         await clock.run(1)
@@ -424,7 +434,7 @@ def test_a_creation_that_is_cancelled_in_the_second_line_gives_back_its_first_tu
 def test_what_creations_are_told_lowers_theirs_only() -> None:
     """A limit told to a creation, or a refusal of one, leaves the other calls alone."""
 
-    async def scenario(whole: Budget, creations: Creations, _clock: ManualClock) -> None:
+    async def scenario(whole: Budget, creations: CreationBudget, _clock: ManualClock) -> None:
         creations.correct(limit=30, remaining=0)
         creations.refuse(timedelta(seconds=10))
         assert (0, True) == (whole.wait, creations.wait >= 10)

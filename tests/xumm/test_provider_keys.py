@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from processor.core.errors import Unavailable
 from processor.web.client import Connections
-from processor.xumm.provider_keys import MAX_BYTES, KeySet
+from processor.xumm.provider_keys import MAX_BYTES, ProviderKeys
 from tests.support.peer import Peer, Reply, says, serving
 from tests.support.tokens import jwk, public_key
 
@@ -33,7 +33,7 @@ class Stand:
     """A provider and the keys that are taken from it."""
 
     peer: Peer
-    keys: KeySet
+    keys: ProviderKeys
     time: Stopwatch = field(default_factory=Stopwatch)
 
     @property
@@ -47,7 +47,7 @@ async def standing(reply: Reply) -> AsyncIterator[Stand]:
     async with (
         serving(reply) as peer,
         Connections(timeout=timedelta(seconds=5)) as connections,
-        KeySet(peer.url / "certs", connections, ttl=TTL, time=time) as keys,
+        ProviderKeys(peer.url / "certs", connections, ttl=TTL, time=time) as keys,
     ):
         yield Stand(peer=peer, keys=keys, time=time)
 
@@ -73,15 +73,15 @@ async def test_keys_are_fetched_once_and_kept() -> None:
 async def test_ten_thousand_waiters_share_one_fetch() -> None:
     """However many ask for newer keys at once, and however often within a minute."""
     async with standing(ONE) as stand:
-        found = await asyncio.gather(*(stand.keys.renewed() for _ in range(10_000)))
+        found = await asyncio.gather(*(stand.keys.renew() for _ in range(10_000)))
         assert ({len(keys) for keys in found}, stand.fetches) == ({1}, 1)
 
         stand.time.now += 59.9
-        await asyncio.gather(*(stand.keys.renewed() for _ in range(1000)))
+        await asyncio.gather(*(stand.keys.renew() for _ in range(1000)))
         assert stand.fetches == 1
 
         stand.time.now += 0.1
-        await asyncio.gather(*(stand.keys.renewed() for _ in range(1000)))
+        await asyncio.gather(*(stand.keys.renew() for _ in range(1000)))
         assert stand.fetches == 2
 
 
@@ -100,7 +100,7 @@ async def test_waiter_that_leaves_takes_nobody_along() -> None:
                 await asyncio.sleep(0.005)
         first.cancel()
         stand.time.now += 3600
-        third = asyncio.create_task(stand.keys.renewed())
+        third = asyncio.create_task(stand.keys.renew())
         await asyncio.sleep(0)
         answering.set()
 
@@ -130,7 +130,7 @@ async def test_known_keys_stay_when_the_provider_fails(reply: Reply) -> None:
 
         with capture_logs() as lines:
             assert await stand.keys.keys() == known
-        assert [line["event"] for line in lines] == ["identity_keys.unavailable"]
+        assert [queue["event"] for queue in lines] == ["identity_keys.unavailable"]
         assert await stand.keys.keys() == known
         assert stand.fetches == 2
 

@@ -17,7 +17,7 @@ class Keys(Protocol):
         """Those in force. Raises `Unavailable` if there are none yet."""
         ...
 
-    async def renewed(self) -> tuple[RSAPublicKey, ...]:
+    async def renew(self) -> tuple[RSAPublicKey, ...]:
         """Those that the provider has now, as far as it may be asked. Raises `Unavailable` if there are none yet."""
         ...
 
@@ -41,7 +41,7 @@ class Identities:
         except Unproven as unproven:
             if unproven.fault != "signature":
                 raise
-        renewed = await provider.renewed()
+        renewed = await provider.renew()
         if renewed == keys:
             raise Unproven("signature")
         return verify_identity(token, renewed, client.expected, self._clock(), nonce=nonce)

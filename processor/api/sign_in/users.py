@@ -17,7 +17,7 @@ from processor.api.sign_in.oauth2 import Sessions, SignIns, Spent
 from processor.api.sign_in.oauth2_handlers import CALLBACK_PATH
 from processor.settings.service import Settings
 from processor.web.client import Connections
-from processor.xumm.provider_keys import KeySet
+from processor.xumm.provider_keys import ProviderKeys
 
 Clock = Callable[[], datetime]
 TIMEOUT: Final = timedelta(seconds=10)
@@ -61,5 +61,5 @@ async def users_of(settings: Settings, *, clock: Clock, sessions: Sessions, spen
         yield Users(authenticators=authenticators, sign_ins=sign_ins)
 
 
-def _keys_of(provider: str, connections: Connections, ttl: timedelta) -> KeySet:
-    return KeySet(URL(f"{provider}/certs"), connections, ttl=ttl, time=time.monotonic)
+def _keys_of(provider: str, connections: Connections, ttl: timedelta) -> ProviderKeys:
+    return ProviderKeys(URL(f"{provider}/certs"), connections, ttl=ttl, time=time.monotonic)

@@ -18,7 +18,7 @@ from processor.sandbox.faults import Faults
 from processor.sandbox.server import Sandbox
 from processor.sandbox.wallet import ALICE
 from processor.web.client import Connections
-from processor.xumm.provider_keys import KeySet
+from processor.xumm.provider_keys import ProviderKeys
 from tests.sandbox.clock import FakeClock
 from tests.support.signing_in import (
     APP_LINK,
@@ -75,7 +75,7 @@ async def stand() -> AsyncIterator[Stand]:
             for name, application in (("shop", SHOP), ("bar", BAR))
         }
         certs = URL(f"{sandbox.base_url}/certs")
-        async with KeySet(certs, connections, ttl=timedelta(hours=1), time=lambda: clock().timestamp()) as keys:
+        async with ProviderKeys(certs, connections, ttl=timedelta(hours=1), time=lambda: clock().timestamp()) as keys:
             sign_ins = SignIns(
                 clients,
                 redirect_uri=CALLBACK,
