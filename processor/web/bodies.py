@@ -1,7 +1,8 @@
-"""Bodies of requests, within bounds: how long one may be and take, and how much all that are under way may hold.
+"""Bodies of requests, within limits: the size of one, the time that it takes, and the memory of all that are
+incomplete.
 
-When they would hold more, the one that has been under way the longest is given up. A sender in good faith is done in
-milliseconds, and a body that came whole with its head is never under way: whoever sends halves crowds out other halves.
+Over the limit of memory, the oldest incomplete body is given up. An honest sender is done in milliseconds, and a body
+that arrives with its head is never incomplete: senders of incomplete bodies displace each other only.
 """
 
 import asyncio
@@ -15,26 +16,26 @@ from processor.web.problem import Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What requests may cost."""
+class RequestLimits:
+    """The limits of requests and connections."""
 
     body_bytes: int = 64 * 1024
     body_timeout: timedelta = timedelta(seconds=5)
     bodies_bytes: int = 16 * 1024 * 1024
-    """Of all bodies that are under way."""
+    """Of all incomplete bodies together."""
     connections: int = 2000
 
 
 class Bodies:
     """Reads bodies. Belongs to one event loop."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: RequestLimits) -> None:
         self.limits: Final = limits
         self._under_way: dict[_Body, None] = {}
         self._bytes = 0
 
     async def read(self, request: web.Request, most: int | None = None) -> bytes:
-        """The body, of ``most`` bytes or what the limits say. Raises `Problem`; nothing is decompressed."""
+        """The body, of at most ``most`` bytes, or what the limits allow. Raises `Problem`; nothing is decompressed."""
         size = min(most or self.limits.body_bytes, self.limits.body_bytes)
         if hdrs.CONTENT_ENCODING in request.headers:
             raise Problem("content_encoding_not_supported")
@@ -42,7 +43,7 @@ class Bodies:
             raise Problem("body_too_large")
         body = _Body(timeout=asyncio.timeout(self.limits.body_timeout.total_seconds()))
         try:
-            if request.content.is_eof():  # it came with its head: no timer needed
+            if request.content.is_eof():  # it arrived with its head: no timer needed
                 body.content += await request.content.read()
             else:
                 async with body.timeout:
@@ -56,7 +57,7 @@ class Bodies:
         return bytes(body.content)
 
     async def _gather(self, request: web.Request, body: "_Body", size: int) -> None:
-        """All of it, or as much as shows that it is too large."""
+        """Read the body, or as much of it as shows that it is too large."""
         self._under_way[body] = None
         try:
             async for chunk in request.content.iter_any():
@@ -82,7 +83,7 @@ class Bodies:
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class _Body:
-    """One body on its way."""
+    """One incomplete body."""
 
     timeout: asyncio.Timeout
     content: bytearray = field(default_factory=bytearray)

@@ -1,7 +1,7 @@
-"""One HTTP call to the outside: bounded in time and size, never redirected, and silent about what it carries.
+"""HTTP calls to other services: bounded in time and size, never redirected, and silent about what they carry.
 
-aiohttp's own errors hold the request's headers and address, which may be secret, so none is chained to what is raised
-here: they are raised outside of the ``except`` that saw them.
+aiohttp's errors hold the request's headers and address, which may be secret. So errors are raised outside of the
+``except`` block, and none of aiohttp's is chained to them.
 """
 
 import json
@@ -23,21 +23,21 @@ from processor.core.errors import Unavailable
 
 USER_AGENT: Final = f"xumm-webhook-processor/{__version__}"
 MAX_BODY: Final = 1024 * 1024
-"""Bytes that an answer may have."""
+"""Largest answer, in bytes."""
 
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
 _CONNECTIONS: Final = 32
-"""To one host: another that does not answer keeps none of them."""
+"""Connections to one host."""
 _JSON_TYPES: Final = ("", "text/plain", "application/octet-stream")
 _MAX_SECONDS_DIGITS: Final = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back, whole."""
+    """A whole answer."""
 
     host: str
-    """Who answered."""
+    """The host that answered."""
     status: int
     headers: Mapping[str, str] = field(repr=False)
     """Looked up case-insensitively."""
@@ -45,11 +45,11 @@ class Answer:
 
     @property
     def redirects(self) -> bool:
-        """Whether it sends the caller elsewhere."""
+        """Whether the answer is a redirect."""
         return HTTPStatus.MULTIPLE_CHOICES <= self.status < HTTPStatus.BAD_REQUEST
 
     def json_object(self) -> dict[str, Any] | None:
-        """The body as a JSON object with its numbers exact (`decimal.Decimal` for fractions), None if it is none."""
+        """The body as a JSON object with exact numbers (`decimal.Decimal` for fractions); None if it is no JSON object."""
         content_type = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if "json" not in content_type and content_type not in _JSON_TYPES:
             return None
@@ -60,7 +60,7 @@ class Answer:
         return value if isinstance(value, dict) else None
 
     def retry_after(self, now: datetime) -> timedelta | None:
-        """What ``Retry-After`` asks for, in seconds or as a date; None if it does not, or makes no sense."""
+        """The delay in ``Retry-After``, given in seconds or as a date; None if it is absent or malformed."""
         text = self.headers.get("Retry-After", "").strip()
         if text.isascii() and text.isdigit() and len(text) <= _MAX_SECONDS_DIGITS:
             return timedelta(seconds=int(text))
@@ -80,7 +80,7 @@ class Connections:
     def __init__(
         self, *, timeout: timedelta, headers: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None
     ) -> None:
-        """``timeout`` counts for a whole call; ``tls`` trusts other authorities than the system's."""
+        """``timeout`` is for a whole call; ``tls`` can trust other authorities than the system's."""
         self._timeout = aiohttp.ClientTimeout(total=timeout.total_seconds())
         self._headers = {**_HEADERS, **(headers or {})}
         self._tls = tls
@@ -107,9 +107,9 @@ class Connections:
     async def ask(
         self, method: str, url: URL, *, content: object = None, form: Mapping[str, str] | None = None
     ) -> Answer:
-        """Call once; ``content`` goes as JSON, ``form`` as a form. Any whole answer is one, whatever its status.
+        """Call once; ``content`` goes as JSON, ``form`` as a form. A whole answer of any status is returned.
 
-        Raises `Unavailable`, which names the host and what went wrong.
+        Raises `Unavailable` with the host and the cause.
         """
         if self._session is None:
             raise RuntimeError("connections are used outside of their async with block")

@@ -1,6 +1,6 @@
-"""Connections of callers, within bounds: how many there are, and what one may hold before it has said what it wants.
+"""Connections of callers, within limits: their number, and the size of a request's head.
 
-They stand on a few internals of aiohttp's `RequestHandler`, which the tests of the endpoint would show to have changed.
+They depend on a few internals of aiohttp's `RequestHandler`; the tests of the endpoint fail if they change.
 """
 
 import asyncio
@@ -21,27 +21,27 @@ MAX_HEAD: Final = 32 * 1024
 
 
 class Places:
-    """So many places for connections. At the end, the one that has waited for its client the longest gives way."""
+    """The places for connections. When all are taken, the connection that is idle for the longest time is closed."""
 
     def __init__(self, number: int) -> None:
         self._number = number
         self._taken: dict[BoundedConnection, None] = {}
 
     def take(self, connection: "BoundedConnection") -> bool:
-        """Whether there is one, perhaps somebody else's."""
+        """Take a place, perhaps that of an idle connection. False if there is none."""
         if len(self._taken) >= self._number and not self._make_room():
             return False
         self._taken[connection] = None
         return True
 
     def renew(self, connection: "BoundedConnection") -> None:
-        """The client was answered, and is waited for from now on."""
+        """Note that the connection is idle from now on."""
         if connection in self._taken:
             del self._taken[connection]
             self._taken[connection] = None
 
     def leave(self, connection: "BoundedConnection") -> None:
-        """The connection has ended."""
+        """Free the place of a closed connection."""
         self._taken.pop(connection, None)
 
     def _make_room(self) -> bool:
@@ -54,7 +54,7 @@ class Places:
 
 
 class BoundedConnection(RequestHandler):
-    """One connection. Whatever it answers bears what every answer does, and repeats nothing that could not be read."""
+    """One connection. Each answer has the headers of all answers, and repeats nothing of a malformed request."""
 
     __slots__ = ("_answered", "_head", "_payload", "_places")
 
@@ -66,7 +66,7 @@ class BoundedConnection(RequestHandler):
 
     @property
     def waits_for_client(self) -> bool:
-        """Whether nothing is under way but, perhaps, a head or a body."""
+        """Whether no request is being handled; a head or a body may be incomplete."""
         asked = self._request_count - self._answered
         return not asked or (asked == 1 and self._is_within_body())
 
@@ -77,16 +77,16 @@ class BoundedConnection(RequestHandler):
             self._end(_OVERLOADED)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Leave it."""
+        """Free the place."""
         self._places.leave(self)
         super().connection_lost(exc)
 
     def give_way(self) -> None:
-        """End, with an answer if somebody asked for something."""
+        """Close the connection, with an answer if a request is under way."""
         self._end(_OVERLOADED if self._request_count > self._answered else b"")
 
     def data_received(self, data: bytes) -> None:
-        """Let aiohttp parse it, but refuse a head that goes on and on."""
+        """Let aiohttp parse ``data``, and refuse a head that is too long."""
         known, within_body = self._request_count, self._is_within_body()
         super().data_received(data)
         if self._request_count != known:
@@ -104,7 +104,7 @@ class BoundedConnection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002  it quotes the request
     ) -> web.StreamResponse:
-        """What cannot be read is refused without repeating any of it, in the answer or in the log: it may be secret."""
+        """Refuse a malformed request without repeating any of it in the answer or in the log: it may be secret."""
         if status < HTTPStatus.INTERNAL_SERVER_ERROR and not request.writer.output_size:
             sampled_log.warning("request.malformed", error=type(exc).__name__)
             return problem_response(Problem("request_malformed"))
@@ -116,12 +116,12 @@ class BoundedConnection(RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """What aiohttp refuses by itself, such as an unknown ``Expect``, is a problem as all else is."""
-        told = problem_response(problem_of(resp)) if isinstance(resp, web.HTTPError) else resp
-        if not told.prepared:
-            told.headers.update({hdrs.SERVER: SERVER, **EVERYWHERE})
+        """Turn what aiohttp refuses by itself, such as an unknown ``Expect``, into a problem document."""
+        answer = problem_response(problem_of(resp)) if isinstance(resp, web.HTTPError) else resp
+        if not answer.prepared:
+            answer.headers.update({hdrs.SERVER: SERVER, **EVERYWHERE})
         try:
-            return await super().finish_response(request, told, start_time)
+            return await super().finish_response(request, answer, start_time)
         finally:
             self._answered += 1
             self._places.renew(self)
@@ -130,21 +130,21 @@ class BoundedConnection(RequestHandler):
         return self._payload is not None and not self._payload.is_eof()
 
     def _end(self, answer: bytes) -> None:
-        """End the connection, whatever is under way."""
+        """Close the connection, whatever is under way."""
         if self.transport is not None:
             self.transport.write(answer)
         self.force_close()
 
 
 def raw_answer(status: HTTPStatus, headers: Mapping[str, str], body: bytes) -> bytes:
-    """An answer as it goes out where no aiohttp is asked."""
+    """An answer as bytes, for where aiohttp makes none."""
     fields = {**headers, **EVERYWHERE, hdrs.CONTENT_LENGTH: str(len(body)), hdrs.SERVER: SERVER}
     lines = (f"{name}: {value}" for name, value in fields.items())
     return "\r\n".join([f"HTTP/1.1 {status.value} {status.phrase}", *lines, "", ""]).encode() + body
 
 
 def raw_problem(problem: Problem, headers: Mapping[str, str]) -> bytes:
-    """The answer that ``problem`` is, with ``headers`` besides."""
+    """The answer for ``problem``, with additional ``headers``."""
     response = problem_response(problem)
     assert isinstance(response.body, bytes)  # noqa: S101  it is JSON
     return raw_answer(problem.status, {**response.headers, **headers}, response.body)

@@ -1,4 +1,4 @@
-"""The HTTP server: which path leads where, and the bounds that hold for every request."""
+"""The HTTP server: its routes, and the limits of every request."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
@@ -10,15 +10,15 @@ from processor.web.connections import SERVER
 from processor.web.problem import EVERYWHERE
 
 KEEPALIVE_SECONDS: Final = 15.0
-"""Also what cuts off a client whose headers never finish."""
+"""Also the time after which a client whose headers never end is cut off."""
 _HANDSHAKE_BYTES: Final = 8190
 
 Health = Callable[[], Awaitable[Mapping[str, object]]]
-"""The state of the service's parts, in bounded time; ``status`` is ``ok`` if a webhook sent now would be stored."""
+"""The state of the service's parts; ``status`` is ``ok`` if a webhook sent now would be stored. Takes bounded time."""
 
 
 def assert_fast_parser() -> None:
-    """Refuse to start on aiohttp's slow parser in Python: it is the more lenient of the two, too."""
+    """Refuse to start with aiohttp's parser in Python, which is slower and more lenient than the one in C."""
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         raise RuntimeError("aiohttp runs without its C parser: install a wheel of it, or build it with a C compiler")
 
@@ -34,7 +34,7 @@ def web_application(
     Every path below ``/webhooks`` is a webhook that is checked: never a 404.
     """
     app = web.Application(client_max_size=body_bytes)
-    app.on_response_prepare.append(_bear_what_all_do)
+    app.on_response_prepare.append(_add_common_headers)
     app.router.add_route("*", "/webhooks/{app}", webhooks)
     app.router.add_route("*", "/webhooks/{app}/", webhooks)
     app.router.add_route("*", "/webhooks{app:(?s:.*)}", webhooks)
@@ -48,7 +48,7 @@ def web_application(
 def runner_of(
     app: web.Application, runner: Callable[..., web.AppRunner] = web.AppRunner, *, shutdown: timedelta
 ) -> web.AppRunner:
-    """A ``runner`` for ``app`` with the bounds that hold for all of it. It leaves signals to its caller.
+    """A ``runner`` for ``app`` with the limits of all connections. It leaves signals to its caller.
 
     When it is closed, requests under way have ``shutdown`` to end.
     """
@@ -65,7 +65,7 @@ def runner_of(
     )
 
 
-async def _bear_what_all_do(_request: web.Request, response: web.StreamResponse) -> None:
+async def _add_common_headers(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update({hdrs.SERVER: SERVER, **EVERYWHERE})
 
 

@@ -1,11 +1,10 @@
-"""The express lane: a webhook that came whole, and as plainly as Xumm writes it, is answered without parser, request
-object, task or router.
+"""The express lane: a webhook that arrived whole, and in the plain form that Xumm sends, is answered without aiohttp's
+parser, request object, task and router. That saves three quarters of what aiohttp costs for a webhook.
 
-Whatever is out of the ordinary (another path, a body in pieces, a refusal, a full outbox) is left to aiohttp, from its
-first byte on; but what waited for the store in vain is answered here, since it has no time to wait again. The lane
-saves three quarters of what aiohttp costs for a webhook.
+Any other request (another path, a body in pieces, a refusal, a full outbox) is passed to aiohttp from its first byte
+on. A webhook that waited for the store in vain is answered here, since it has no time to wait again.
 
-It stands on a few internals of aiohttp's `RequestHandler`, which the tests of the endpoint would show to have changed.
+The lane depends on a few internals of aiohttp's `RequestHandler`; the tests of the endpoint fail if they change.
 """
 
 import asyncio
@@ -31,7 +30,7 @@ from processor.webhooks.intake import RESULT_BODIES, Intake, Result, defer, resu
 
 
 class ExpressRunner(web.AppRunner):
-    """Runs an aiohttp application whose connections have the lane."""
+    """Runs an aiohttp application whose connections have the express lane."""
 
     def __init__(self, app: web.Application, *, intake: Intake, **options: Any) -> None:
         super().__init__(app, **options)
@@ -50,15 +49,15 @@ class _ExpressServer(web.Server):
             loop=ordinary._loop,  # noqa: SLF001  handed on to the server of the same class
             **ordinary._kwargs,  # noqa: SLF001  likewise
         )
-        self._lane = Lane(intake)
+        self._lane = ExpressLane(intake)
         self._places = Places(intake.bodies.limits.connections)
 
     def __call__(self) -> RequestHandler:
         return ExpressConnection(self, lane=self._lane, places=self._places, loop=self._loop, **self._kwargs)
 
 
-class Lane:
-    """Where webhooks of all connections pass: those that come in one turn of the event loop, together."""
+class ExpressLane:
+    """Takes the webhooks of all connections: those of one turn of the event loop together."""
 
     def __init__(self, intake: Intake) -> None:
         self.intake = intake
@@ -66,7 +65,7 @@ class Lane:
         self._since = 0.0
 
     def enter(self, connection: "ExpressConnection", data: bytes) -> None:
-        """Take what came on a connection that is at rest; `ExpressConnection.go_on` tells what it is."""
+        """Take what arrived on an idle connection; `ExpressConnection.go_on` is called with what it is."""
         if not self._arrived:
             asyncio.get_running_loop().call_soon(self._pass)
             self._since = perf_counter()
@@ -74,16 +73,16 @@ class Lane:
 
     def _pass(self) -> None:
         arrived, self._arrived = self._arrived, []
-        checked = self._checked([data for _, data in arrived])
+        checked = self._check([data for _, data in arrived])
         for (connection, data), (request, admitted) in zip(arrived, checked, strict=True):
             try:
                 connection.go_on(data, request, admitted)
-            except Exception as error:  # noqa: BLE001  what it is about may be secret, so its message is not told
+            except Exception as error:  # noqa: BLE001  its message may quote a secret, so it is not logged
                 _log_defect(error, requests=1)
                 connection.force_close()
 
-    def _checked(self, pieces: Sequence[bytes]) -> Sequence[tuple[WholeRequest | None, Reported | Refusal | None]]:
-        """What each piece is. After a defect nothing is known: on the ordinary way it harms nobody but who shows it."""
+    def _check(self, pieces: Sequence[bytes]) -> Sequence[tuple[WholeRequest | None, Reported | Refusal | None]]:
+        """What each piece is. After a defect nothing is known, and aiohttp takes each piece by itself."""
         try:
             requests = [read_first(data) for data in pieces]
             return list(zip(requests, self.intake.check(requests, self._since), strict=True))
@@ -93,15 +92,15 @@ class Lane:
 
 
 class ExpressConnection(BoundedConnection):
-    """One connection. While a webhook of the lane is under way, what comes after it waits.
+    """One connection. While a webhook is on the lane, the data after it waits.
 
-    The lane is open while aiohttp's parser stands between two requests, which is certain for as long as all that it
-    was given were whole ones: a piece that looks like a webhook may be the rest of something else.
+    The lane is open while aiohttp's parser stands between two requests. That is certain as long as the parser was given
+    whole requests only: data that looks like a webhook may be the rest of another request.
     """
 
     __slots__ = ("_admitted", "_closes", "_data", "_held", "_lane", "_open", "_refusal", "_under_way")
 
-    def __init__(self, manager: web.Server, *, lane: Lane, **options: Any) -> None:
+    def __init__(self, manager: web.Server, *, lane: ExpressLane, **options: Any) -> None:
         super().__init__(manager, **options)
         self._lane = lane
         self._refusal: Refusal | None = None
@@ -113,28 +112,28 @@ class ExpressConnection(BoundedConnection):
 
     @property
     def waits_for_client(self) -> bool:
-        """Whether no webhook is on the lane either."""
+        """Whether nothing is under way, on the lane or in aiohttp."""
         return not self._under_way and super().waits_for_client
 
     def take_refusal(self) -> Refusal | None:
-        """Why the webhook that is handled now is not to be believed, if the lane has found that out."""
+        """The refusal of the webhook that aiohttp handles now, if the lane found one."""
         refusal, self._refusal = self._refusal, None
         return refusal
 
     def data_received(self, data: bytes) -> None:
-        """Take the lane if it is open, the connection is at rest, and ``data`` may be a whole webhook."""
+        """Enter the lane if it is open, the connection is idle, and ``data`` may be a whole webhook."""
         if not data:  # aiohttp asks its own parser whether it kept anything
             super().data_received(data)
         elif self._under_way:
             self._hold(data)
-        elif self._open and data.startswith(START) and self._is_at_rest():
+        elif self._open and data.startswith(START) and self._is_idle():
             self._under_way = self._request_in_progress = True
             self._lane.enter(self, data)
         else:
             self._parse_one_by_one(data)
 
     def go_on(self, data: bytes, request: WholeRequest | None, checked: Reported | Refusal | None) -> None:
-        """Have ``data`` recorded if it was admitted; whatever else it is, aiohttp takes it from its first byte on."""
+        """Submit the entry if ``data`` is a webhook to record; pass ``data`` to aiohttp otherwise."""
         self._open = request is not None
         self._data = data
         if request is not None and request.rest:
@@ -142,14 +141,14 @@ class ExpressConnection(BoundedConnection):
             self._hold(request.rest)
         self._refusal = checked if isinstance(checked, Refusal) else None
         admitted = checked if isinstance(checked, Reported) else None
-        if request is None or admitted is None or not self._lane.intake.submit(admitted, self._end_of_lane):
-            self._end_of_lane(None)
+        if request is None or admitted is None or not self._lane.intake.submit(admitted, self._leave_lane):
+            self._leave_lane(None)
             return
         self._admitted, self._closes = admitted, request.closes
         self._keep_alive_from_now()
 
     def _parse_one_by_one(self, data: bytes) -> None:
-        """Whole webhooks one after another: what cannot be read behind one does not spoil it."""
+        """Pass whole webhooks one by one, so that malformed data after one does not spoil it."""
         while self._open and data.startswith(START):
             first = read_first(data)
             if first is None or not first.rest:
@@ -165,34 +164,36 @@ class ExpressConnection(BoundedConnection):
         self._held.append(data)
         self.transport.pause_reading()  # type: ignore[union-attr]  # there is one while data comes
 
-    def _is_at_rest(self) -> bool:
-        """Whether nothing is under way. A new connection is, though its task may not have begun to wait yet."""
+    def _is_idle(self) -> bool:
+        """Whether nothing is under way. True for a new connection too, whose task may not have begun to wait."""
         waiter = self._waiter
         waits = self._request_count == 0 if waiter is None else not waiter.done()
         return waits and not self._messages and not self._close
 
     def _process_keepalive(self) -> None:
-        """A webhook under way is no idle connection, whatever aiohttp's own task waits for."""
+        """Keep the connection while a webhook is on the lane, whatever aiohttp's own task waits for."""
         if self._under_way:
             self._keep_alive_from_now()
         super()._process_keepalive()
 
-    def _end_of_lane(self, outcome: Recorded | StoreError | None) -> None:
+    def _leave_lane(self, outcome: Recorded | StoreError | None) -> None:
         admitted, self._admitted = self._admitted, None
         data, self._data = self._data, b""
         self._under_way = self._request_in_progress = False
         if admitted is None or outcome is None:
-            self._take_the_ordinary_way(data)
+            self._pass_to_aiohttp(data)
         elif isinstance(outcome, StoreError):
             self._write(_raw_problem(defer(admitted.report.app, outcome), close=self._closes))
-        elif self.transport is not None:  # otherwise the sender left; its webhook is stored all the same
+        elif (
+            self.transport is not None
+        ):  # otherwise the sender closed the connection; its webhook is stored all the same
             self._write(_response(result_of(outcome), rfc822_formatted_time(), close=self._closes))
         if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)
         if self._held and self.transport is not None:
             self._release()
 
-    def _take_the_ordinary_way(self, data: bytes) -> None:
+    def _pass_to_aiohttp(self, data: bytes) -> None:
         if self.transport is not None and self._parser is not None:
             super().data_received(data)
 
@@ -206,7 +207,7 @@ class ExpressConnection(BoundedConnection):
             self.force_close()
 
     def _release(self) -> None:
-        """Go on with what came meanwhile."""
+        """Go on with the data that arrived meanwhile."""
         held, self._held = b"".join(self._held), []
         self.transport.resume_reading()  # type: ignore[union-attr]  # asked above
         self.data_received(held)

@@ -1,8 +1,8 @@
-"""Webhooks in: read the raw body, check it, record it, and only then answer 200.
+"""Webhooks in: read the raw body, authenticate and parse it, record it, and only then answer 200.
 
-Xumm retries anything but a 200 and suspends a URL that answers 404, so every answer here is chosen for what it makes
-the sender do: 200 for all that is safely stored (news, repetition, or a body that is kept in quarantine), 401 for
-what cannot be believed, 503 where a retry is wanted. A refusal says why by a ``reason`` that is part of the interface.
+Xumm retries after any answer but 200, and suspends a URL that answers 404. So each answer is chosen for what it makes
+Xumm do: 200 for every webhook that is stored (as news, as a repetition, or in quarantine), 401 for a webhook that is
+not authentic, 503 where a retry is wanted. A refusal names its ``reason``, which is part of the interface.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from processor.web.problem import Problem, Reason, problem_response
 from schemas.text import is_uuid
 
 _LOGGED_APP_LENGTH: Final = 64
-_SLASH: Final = "the webhook URL in Xumm's console ends in a slash: take it away"
+_SLASH: Final = "the webhook URL in Xumm's console ends in a slash: remove it"
 
 Result = Literal["accepted", "duplicate", "quarantined"]
 RESULT_BODIES: Final[dict[Result, bytes]] = {
@@ -40,7 +40,7 @@ RESULT_BODIES: Final[dict[Result, bytes]] = {
     "duplicate": b'{"result":"duplicate"}\n',
     "quarantined": b'{"result":"quarantined"}\n',
 }
-"""What a 200 says: that it is stored, and as what."""
+"""The bodies of a 200: the webhook is stored, and as what."""
 
 log = structlog.get_logger()
 
@@ -62,11 +62,11 @@ class Recorder(Protocol):
 
 
 @runtime_checkable
-class Foresight(Protocol):
-    """A connection that may know already what becomes of the webhook on it."""
+class KnowsRefusal(Protocol):
+    """A connection that may know already that the webhook on it is refused."""
 
     def take_refusal(self) -> Refusal | None:
-        """Why it is not to be believed, if that is known. Tells it once."""
+        """The refusal, if it is known. Each refusal is told once."""
         ...
 
 
@@ -90,16 +90,16 @@ class Intake:
         self._authenticate = partial(authenticate, keys=keys, matches=matches)
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Answer one delivery, whatever it is."""
+        """Answer one delivery."""
         arrival = _Arrival(request.match_info.get("app", ""), request.headers, self._clock(), perf_counter())
         try:
             body = await self._read(request)
             application = self._applications.get(arrival.app)
-            refusal = request.protocol.take_refusal() if isinstance(request.protocol, Foresight) else None
+            refusal = request.protocol.take_refusal() if isinstance(request.protocol, KnowsRefusal) else None
             checked = refusal or self._authenticate(application, arrival.headers, body, arrival.received_at)
             if isinstance(checked, Refusal):
                 if application is not None and checked.authentic:
-                    await self._note_stale(application, body, arrival)
+                    await self._look_up_stale(application, body, arrival)
                 return self._refuse(arrival, Problem(checked.reason), checked.verdict)
             if request.rel_url.raw_path.endswith("/"):
                 sampled_log.warning("delivery.misaddressed", app=arrival.app, hint=_SLASH)
@@ -108,10 +108,11 @@ class Intake:
             return self._refuse(arrival, problem, problem.reason)
 
     def check(self, requests: Sequence[WholeRequest | None], started: float) -> list[Reported | Refusal | None]:
-        """The authentic deliveries that make sense among ``requests``, which came since ``started`` (`perf_counter`).
+        """Authenticate and parse ``requests``, which arrived since ``started`` (`time.perf_counter`).
 
-        Anything else is left for `handle`, with the reason if it was found not to be authentic. All requests take a
-        step before any takes the next one, for the caches of the CPU: that saves a fifth of the time.
+        An authentic and valid webhook becomes an entry to record. Any other is left to `handle`, with the refusal if it
+        is not authentic. All requests take one step before any takes the next: warm CPU caches save a fifth of the
+        time.
         """
         now = self._clock()
         deliveries = [None if request is None else self._delivery(request, now) for request in requests]
@@ -119,12 +120,12 @@ class Intake:
         latency_us = _microseconds_since(started)
         traces = traceparents(os.urandom(len(requests) * TRACE_BYTES))
         return [
-            _admitted(delivery, report, trace, started, latency_us)
+            _admit(delivery, report, trace, started, latency_us)
             for delivery, report, trace in zip(deliveries, reports, traces, strict=True)
         ]
 
     def submit(self, admitted: Reported, settle: Callable[[Recorded | StoreError], None]) -> bool:
-        """Record it; ``settle`` hears what became of it. False leaves it for `handle` after all."""
+        """Record the entry and call ``settle`` with the result. False: the webhook is left to `handle`."""
         try:
             self._recorder.submit(admitted, settle)
         except StoreError:
@@ -143,11 +144,12 @@ class Intake:
         return await self.bodies.read(request)
 
     async def _record(self, arrival: "_Arrival", delivery: Delivery) -> web.Response:
-        entry = _entry(arrival, delivery)
+        entry = _build_entry(arrival, delivery)
         try:
             if isinstance(entry, Quarantined):
                 recorded, _ = await asyncio.gather(
-                    self._recorder.record(entry), self._look(delivery.application, delivery.body, "quarantined_webhook")
+                    self._recorder.record(entry),
+                    self._request_lookup(delivery.application, delivery.body, "quarantined_webhook"),
                 )
             else:
                 recorded = await self._recorder.record(entry)
@@ -155,15 +157,15 @@ class Intake:
             return problem_response(defer(arrival.app, error))
         return _response(result_of(recorded))
 
-    async def _note_stale(self, application: Application, body: bytes, arrival: "_Arrival") -> None:
-        """Xumm has something to tell, and only its clock or ours is wrong: ask its API instead of believing it."""
+    async def _look_up_stale(self, application: Application, body: bytes, arrival: "_Arrival") -> None:
+        """Look up the payload of a webhook whose signature is valid and whose time is not: one of the clocks is wrong."""
         try:
-            await self._look(application, body, "stale_webhook")
+            await self._request_lookup(application, body, "stale_webhook")
         except StoreError as error:
             log.warning("delivery.unnoted", app=arrival.app, error=str(error))
 
-    async def _look(self, application: Application, body: bytes, because: Because) -> None:
-        """Have the payload looked up that an authentic body names, if it names one. Raises `StoreError`."""
+    async def _request_lookup(self, application: Application, body: bytes, because: Because) -> None:
+        """Make a lookup due of the payload that an authentic body names, if it names one. Raises `StoreError`."""
         try:
             payload = named_payload(application, body)
         except NormalizeError as error:
@@ -184,7 +186,7 @@ class Intake:
 
 
 class _Arrival(NamedTuple):
-    """One request, before anything in it is believed."""
+    """One request, before anything in it is trusted."""
 
     app: str
     headers: Mapping[str, str]
@@ -193,7 +195,7 @@ class _Arrival(NamedTuple):
 
     @property
     def claimed_payload(self) -> str | None:
-        """The payload that the unsigned header names: good enough to search the log by."""
+        """The payload that the unsigned header names, for searching the log."""
         claimed = self.headers.get(HEADER_PAYLOAD, "").lower()
         return claimed if is_uuid(claimed) else None
 
@@ -225,28 +227,28 @@ def _report(delivery: Delivery | Refusal | None) -> WebhookReport | None:
         return None
 
 
-def _admitted(
+def _admit(
     delivery: Delivery | Refusal | None, report: WebhookReport | None, trace: str, started: float, latency_us: int
 ) -> Reported | Refusal | None:
     if report is None or not isinstance(delivery, Delivery):
         return delivery if isinstance(delivery, Refusal) else None
-    return _reported(delivery, report, trace, started, latency_us)
+    return _reported_entry(delivery, report, trace, started, latency_us)
 
 
-def _reported(delivery: Delivery, report: WebhookReport, trace: str, started: float, latency_us: int) -> Reported:
+def _reported_entry(delivery: Delivery, report: WebhookReport, trace: str, started: float, latency_us: int) -> Reported:
     application, _, received_at, attempt = delivery
     record = DeliveryRecord(received_at, application.name, report.payload, attempt, "accepted", latency_us)
     return Reported(report, application.policy, record, trace, started)
 
 
-def _entry(arrival: _Arrival, delivery: Delivery) -> Reported | Quarantined:
+def _build_entry(arrival: _Arrival, delivery: Delivery) -> Reported | Quarantined:
     try:
         report = webhook_report(delivery)
     except NormalizeError as error:
         record = arrival.record("quarantined", delivery.attempt, arrival.claimed_payload)
         return Quarantined(delivery=record, body=delivery.body, reason=str(error))
     (trace,) = traceparents(os.urandom(TRACE_BYTES))
-    return _reported(delivery, report, trace, arrival.started, _microseconds_since(arrival.started))
+    return _reported_entry(delivery, report, trace, arrival.started, _microseconds_since(arrival.started))
 
 
 def _microseconds_since(started: float) -> int:

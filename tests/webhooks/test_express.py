@@ -155,7 +155,7 @@ async def test_broken_http(service: Service, garbage: bytes) -> None:
 
 
 @pytest.mark.parametrize("header", [{"content-encoding": "gzip"}, {"expect": "100-continue"}])
-async def test_extraordinary_requests_take_the_ordinary_way(service: Service, header: dict[str, str]) -> None:
+async def test_extraordinary_requests_pass_to_aiohttp(service: Service, header: dict[str, str]) -> None:
     """An encoding is refused and an expectation is met, as everywhere."""
     reader, writer = await connect(service)
     writer.write(request_of(body_of(new_payload())))

@@ -17,7 +17,7 @@ from processor.core.delivery.authentication import Refusal
 from processor.core.delivery.plain_request import WholeRequest
 from processor.core.delivery.signature import matches
 from processor.core.payload.entry import Reported
-from processor.web.bodies import Bodies, Limits
+from processor.web.bodies import Bodies, RequestLimits
 from processor.web.server import runner_of, web_application
 from processor.webhooks.express import ExpressConnection, ExpressRunner
 from processor.webhooks.intake import Intake
@@ -200,7 +200,7 @@ async def counting(service: Service) -> AsyncIterator[tuple[tuple[str, int], lis
         service.processor.applications,
         service.processor.writer,
         clock=lambda: datetime.now(UTC),
-        bodies=Bodies(Limits()),
+        bodies=Bodies(RequestLimits()),
         matches=counted,
     )
     runner = runner_of(
