@@ -1,7 +1,7 @@
-"""Due work: fetch a payload, check a transaction, tell the core that a deadline passed.
+"""Due work: fetch a payload, check a transaction, report that a deadline passed.
 
-Tasks are durable and leased. A task ends when the payload no longer needs it, which the core says after each report;
-until then it is tried again, and in the end a human is asked.
+Tasks are durable and leased. A task ends when the payload no longer needs it, which the core decides after each report.
+Until then it is tried again; when it is given up, the payload is flagged for a human.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from processor.core.reports.report import DeadlinePassed, LedgerReport, LookupAb
 from processor.core.retry import LOOKUP, RetryDecision, decide_lookup
 from processor.store.ports import Recorder
 
-Told = TypeVar("Told", DeadlinePassed, LookupAbandoned)
+TaskReport = TypeVar("TaskReport", DeadlinePassed, LookupAbandoned)
 
 log = structlog.get_logger()
 
@@ -96,9 +96,9 @@ ROUTINE: Final[tuple[TaskKind, ...]] = ("poll",)
 
 
 class Tasks:
-    """Runs due tasks of some kinds, a few at a time of each kind of each application.
+    """Runs due tasks of some kinds: ``places`` at a time of each kind of each application.
 
-    Whoever waits for an application's budget of calls, or for a node that does not answer, keeps no place of another.
+    So tasks that wait for the budget of one application, or for a node that does not answer, delay no others.
     """
 
     def __init__(
@@ -111,7 +111,6 @@ class Tasks:
         kinds: Collection[TaskKind] = URGENT,
         places: int = 16,
     ) -> None:
-        """``places`` of each lane."""
         self._store = store
         self._sources = sources
         self._applications = applications
@@ -119,7 +118,7 @@ class Tasks:
         self._places = places
         self._kinds = kinds
         self._lanes: Sequence[Lane] = [(app, kind) for app in applications for kind in kinds]
-        self._in_hand: dict[Future[None], DueTask] = {}
+        self._running: dict[Future[None], DueTask] = {}
         self._disown_at: datetime | None = None
         self._provers = ThreadPoolExecutor(_PROVERS, thread_name_prefix="proof")
         self._wake = asyncio.Event()
@@ -135,7 +134,7 @@ class Tasks:
 
     async def run(self) -> None:
         """Run tasks until cancelled. A task that is cut off is claimed again when its lease has run out."""
-        await self._tell_orphans()
+        await self._log_orphans()
         with self._provers:
             async with asyncio.TaskGroup() as group:
                 while True:
@@ -146,35 +145,35 @@ class Tasks:
                     await self._pause(claim.next_due_at)
 
     async def _claim(self) -> Claim:
-        taken = Counter((task.state.app, task.kind) for task in self._in_hand.values())
+        taken = Counter((task.state.app, task.kind) for task in self._running.values())
         rooms = {lane: room for lane in self._lanes if (room := self._places - taken[lane]) > 0}
         if not rooms:
             return Claim([], None)
         try:
             if self._disown_at is not None and self._disown_at <= self._clock():
                 self._disown_at = None
-                await self._store.disown_tasks(self._kinds, [task.id for task in self._in_hand.values()])
+                await self._store.disown_tasks(self._kinds, [task.id for task in self._running.values()])
             return await self._store.claim_tasks(rooms)
         except StoreError as error:
-            self._doubt()  # it may have been committed after all
+            self._suspect_claim()  # it may have been committed after all
             log.error("task.unclaimable", error=str(error))
             return Claim([], None)
 
     def _begin(self, group: asyncio.TaskGroup, task: DueTask) -> None:
         work = group.create_task(self._run(task), name=f"task-{task.kind}")
-        self._in_hand[work] = task
+        self._running[work] = task
         work.add_done_callback(self._end)
 
     def _end(self, work: "Future[None]") -> None:
-        del self._in_hand[work]
+        del self._running[work]
         self.wake()
 
-    def _doubt(self) -> None:
-        """Something may be leased to this process that is in nobody's hand."""
+    def _suspect_claim(self) -> None:
+        """Note that tasks may be leased to this process that it does not run."""
         self._disown_at = self._disown_at or self._clock() + _LONGEST_PAUSE
 
     async def _pause(self, next_due_at: datetime | None) -> None:
-        """Until a task is due, a place is free, or somebody says so."""
+        """Wait until a task is due or `wake` is called."""
         seconds = _LONGEST_PAUSE.total_seconds()
         if next_due_at is not None:
             seconds = min(max((next_due_at - self._clock()).total_seconds(), 0.0), seconds)
@@ -184,7 +183,7 @@ class Tasks:
         except TimeoutError:
             return
 
-    async def _tell_orphans(self) -> None:
+    async def _log_orphans(self) -> None:
         try:
             orphaned = await self._store.orphaned_tasks(list(self._applications))
         except StoreError as error:
@@ -194,14 +193,14 @@ class Tasks:
             log.error("task.orphaned", app=app, tasks=number, hint="the application is no longer configured")
 
     async def _run(self, task: DueTask) -> None:
-        """One attempt; whatever goes wrong, the task stays."""
+        """Make one attempt. If it fails, the task stays."""
         with structlog.contextvars.bound_contextvars(app=task.state.app, payload=task.state.payload, task=task.kind):
             try:
                 await self._attempt(task)
             except StoreError as error:
                 log.error("task.unrecorded", error=str(error))
                 if isinstance(error, StoreUnavailable):
-                    self._doubt()
+                    self._suspect_claim()
 
     async def _attempt(self, task: DueTask) -> None:
         application = self._applications[task.state.app]
@@ -209,20 +208,20 @@ class Tasks:
             log.error("task.orphaned", tasks=1, hint="the application has another API key now")
             await self._store.reschedule_task(task, LOOKUP.cap)
             return
-        if _is_forestalled(task, application):
+        if _is_superseded(task, application):
             await self._store.finish_task(task)
             return
         try:
             report = await self._look_up(task, application)
         except (LookupFailed, NormalizeError) as error:
             log.warning("task.failed", attempt=task.attempts, error=f"{type(error).__name__}: {error}")
-            await self._again(task, application, self._decide(task, error))
+            await self._reschedule(task, application, self._decide(task, error))
             return
         recorded = await self._record(report, application)
-        if _settled(task, recorded):
+        if _is_settled(task, recorded):
             await self._store.finish_task(task)
             return
-        await self._again(task, application, self._decide(task, None))
+        await self._reschedule(task, application, self._decide(task, None))
 
     async def _look_up(self, task: DueTask, application: Application) -> Report:
         state = task.state
@@ -233,14 +232,14 @@ class Tasks:
                     self._provers, snapshot_report, application, state.payload, body, self._clock()
                 )
                 report = await self._sources.transactions.check_regular_key(application, report)
-                _tell_doubt(report.snapshot)
+                _log_doubt(report.snapshot)
                 return report
             case "check":
                 return await self._sources.transactions.transaction(application, state)
             case "deadline":
-                return self._told(DeadlinePassed, task)
+                return self._task_report(DeadlinePassed, task)
 
-    def _told(self, kind: type[Told], task: DueTask) -> Told:
+    def _task_report(self, kind: type[TaskReport], task: DueTask) -> TaskReport:
         state = task.state
         return kind(app=state.app, application_uuid=state.application_uuid, payload=state.payload, at=self._clock())
 
@@ -251,23 +250,23 @@ class Tasks:
         age = self._clock() - task.created_at
         return decide_lookup(error, attempt=task.attempts, age=age, chance=random.random())  # noqa: S311  jitter
 
-    async def _again(self, task: DueTask, application: Application, decision: RetryDecision) -> None:
+    async def _reschedule(self, task: DueTask, application: Application, decision: RetryDecision) -> None:
         if decision.delay is not None:
             await self._store.reschedule_task(task, decision.delay)
             self.wake()
             return
         log.error("task.abandoned", attempts=task.attempts, hint="no outcome will be published; somebody should look")
-        await self._record(self._told(LookupAbandoned, task), application)
+        await self._record(self._task_report(LookupAbandoned, task), application)
         await self._store.finish_task(task)
 
 
 _LONGEST_PAUSE = timedelta(seconds=5)
 _PROVERS: Final = 2
-"""Threads that check signatures. The loop's own ones may all wait for a name server."""
+"""Threads that check signatures. The loop's default threads may all wait for a name server."""
 
 
-def _is_forestalled(task: DueTask, application: Application) -> bool:
-    """Whether the payload needs no lookup any more, or the ledger's word alone."""
+def _is_superseded(task: DueTask, application: Application) -> bool:
+    """Whether the payload needs no lookup any more, or a check of the ledger only."""
     state = task.state
     return (
         state.resolved is not None
@@ -276,12 +275,12 @@ def _is_forestalled(task: DueTask, application: Application) -> bool:
     )
 
 
-def _tell_doubt(snapshot: Snapshot) -> None:
+def _log_doubt(snapshot: Snapshot) -> None:
     if snapshot.doubt is not None:
         log.warning("signature.doubted", field=snapshot.doubt.field, reason=snapshot.doubt.reason)
 
 
-def _settled(task: DueTask, recorded: Recorded) -> bool:
+def _is_settled(task: DueTask, recorded: Recorded) -> bool:
     """Whether the payload no longer needs this lookup."""
     if task.kind == "deadline" or (task.kind == "poll" and _is_claimed(recorded)):
         return True
@@ -290,5 +289,5 @@ def _settled(task: DueTask, recorded: Recorded) -> bool:
 
 
 def _is_claimed(recorded: Recorded) -> bool:
-    """Whether a deed is claimed: its proof is looked up by a task of its own."""
+    """Whether an outcome is claimed: a task of its own looks up the proof."""
     return recorded.transition is not None and bool(recorded.transition.state.facts & ENDED)

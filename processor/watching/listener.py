@@ -1,6 +1,6 @@
-"""One payload's socket, from the handshake to its end: what it says becomes reports, which the lifecycle judges.
+"""One payload's socket, from the handshake to its end: its messages become reports, which the lifecycle judges.
 
-Nothing in a message settles anything, and no message can do harm: what makes no sense is told in the log and forgotten.
+No message proves an outcome, and no message can do harm: an invalid message is logged and dropped.
 """
 
 from asyncio import Task
@@ -30,14 +30,14 @@ from processor.core.timing import Timing
 from processor.store.ports import Recorder
 from processor.xumm.sockets import SocketClosed, StatusSocket
 
-MAX_STRANGE: Final = 100
-"""How many unknown keys are told of: a server that makes them up must not fill the memory, nor the log."""
+MAX_LOGGED_KEYS: Final = 100
+"""How many unknown keys are logged: a server that invents them must fill neither the memory nor the log."""
 
 log = structlog.get_logger()
 
 
 class Sockets(Protocol):
-    """Where sockets come from."""
+    """Opens sockets."""
 
     async def open(self, payload: str) -> StatusSocket:
         """The open socket of a payload. Raises `Unavailable`."""
@@ -46,26 +46,26 @@ class Sockets(Protocol):
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class HeldWatch:
-    """One watch, as the process that holds it knows it. Kept small: there are thousands."""
+    """One watch, as the process that holds it knows it. It is kept small, since there are thousands."""
 
     application: Application
     state: PayloadState
-    """As far as watching depends on it: without evidence."""
+    """The state without its evidence, which watching does not need."""
     gap: bool
-    """Nobody listened for a while: worth a look once the socket is there again."""
-    unheard_since: datetime | None = None
-    """When it became known, until its first socket has shown that it exists."""
+    """No socket was open for a while: a lookup is due when the next one opens."""
+    unseen_since: datetime | None = None
+    """When the payload became known; None once a socket has shown that it exists."""
     over: bool = False
     failures: int = 0
     """Connections in a row that failed or did not last."""
     absences: int = 0
-    """Connections in a row that said that there is no such payload."""
+    """Connections in a row that said that the payload does not exist."""
     present: bool = False
     """This connection has shown that the payload exists."""
-    complained: bool = False
-    """This connection sent nonsense, and the log has it."""
+    logged_invalid: bool = False
+    """This connection sent an invalid message, which is logged."""
     recording: bool = False
-    """It waits for a commit, and must see what comes of it."""
+    """A report is being recorded; the task must not be cancelled before the commit."""
     socket: StatusSocket | None = None
     opened_at: float = 0.0
     heard_at: float = 0.0
@@ -78,7 +78,7 @@ class HeldWatch:
 
 
 class Listener:
-    """Follows one socket after the other, and notes in the `HeldWatch` how that went."""
+    """Follows sockets, and keeps their history in the `HeldWatch`."""
 
     def __init__(
         self,
@@ -91,10 +91,10 @@ class Listener:
         self._recorder = recorder
         self._clock = timing.clock
         self._time = timing.time
-        self._told: set[str] = set()
+        self._logged_keys: set[str] = set()
 
     async def connect(self, watched: HeldWatch) -> StatusSocket | None:
-        """The open socket; None if there is none to be had now."""
+        """The open socket; None if it cannot be opened now."""
         try:
             return await self._sockets.open(watched.state.payload)
         except Unavailable as error:
@@ -104,8 +104,8 @@ class Listener:
             return None
 
     async def listen(self, watched: HeldWatch, socket: StatusSocket) -> None:
-        """Take what comes, until the socket is closed or nothing is left to watch."""
-        watched.present = watched.complained = spoke = False
+        """Handle messages until the socket is closed or the watch is over."""
+        watched.present = watched.logged_invalid = spoke = False
         watched.socket = socket
         watched.opened_at = watched.heard_at = self._time()
         try:
@@ -113,58 +113,60 @@ class Listener:
                 text = await socket.receive()
                 watched.heard_at = self._time()
                 spoke = True
-                await self._take(watched, text)
+                await self._handle(watched, text)
         except SocketClosed as closed:
             if closed.abused:
-                self._complain(watched, str(closed))
-            await self._lost(watched, spoke=spoke)
+                self._log_invalid(watched, str(closed))
+            await self._note_loss(watched, spoke=spoke)
         except StoreError as error:
             log.error("watch.unrecorded", app=watched.state.app, payload=watched.state.payload, error=str(error))
-            self._failed(watched)
+            self._note_failure(watched)
         finally:
             watched.socket = None
             await socket.close()
 
-    async def _take(self, watched: HeldWatch, text: str | bytes) -> None:
+    async def _handle(self, watched: HeldWatch, text: str | bytes) -> None:
         if not watched.present and is_present(text):
             watched.present, watched.absences = True, 0
             if watched.gap or self._is_late(watched):
-                await self._look(watched, "gap")
-            watched.gap, watched.unheard_since = False, None
+                await self._request_lookup(watched, "gap")
+            watched.gap, watched.unseen_since = False, None
         if is_idle(watched.state, text):
             return
-        self._tell_strange(watched, text)
+        self._log_unknown_keys(watched, text)
         try:
             report = status_report(watched.application, watched.state.payload, text, self._clock())
         except NormalizeError as error:
-            self._complain(watched, str(error))
+            self._log_invalid(watched, str(error))
             return
         if report is not None and is_news(watched.state, report):
             await self._record(watched, report)
 
     def _is_late(self, watched: HeldWatch) -> bool:
-        return watched.unheard_since is not None and is_late(watched.unheard_since, self._clock())
+        return watched.unseen_since is not None and is_late(watched.unseen_since, self._clock())
 
-    async def _lost(self, watched: HeldWatch, *, spoke: bool) -> None:
-        """The socket is gone. One that says again and again that there is no such payload leaves it to Xumm's API."""
-        self._failed(watched)
+    async def _note_loss(self, watched: HeldWatch, *, spoke: bool) -> None:
+        """Note that the socket is closed. After `ABSENT_LIMIT` answers that the payload does not exist, ask Xumm's
+        API.
+        """
+        self._note_failure(watched)
         if not spoke or watched.present:
             return
         watched.absences += 1
         if watched.absences == ABSENT_LIMIT:
             log.warning("watch.absent", app=watched.state.app, payload=watched.state.payload)
             try:
-                await self._look(watched, "absent")
+                await self._request_lookup(watched, "absent")
             except StoreError as error:
                 watched.absences = 0
                 log.error("watch.unrecorded", app=watched.state.app, payload=watched.state.payload, error=str(error))
 
-    def _failed(self, watched: HeldWatch) -> None:
+    def _note_failure(self, watched: HeldWatch) -> None:
         lived = timedelta(seconds=self._time() - watched.opened_at)
         watched.failures = failures_after(watched.failures, lived)
         watched.gap = True
 
-    async def _look(self, watched: HeldWatch, because: Literal["gap", "absent"]) -> None:
+    async def _request_lookup(self, watched: HeldWatch, because: Literal["gap", "absent"]) -> None:
         state = watched.state
         await self._record(
             watched,
@@ -189,14 +191,14 @@ class Listener:
         watched.state = transition.state._replace(custom_meta=None, snapshot=None, ledger=None)
         watched.over = watched.over or is_over(watched.state, policy, self._clock())
 
-    def _complain(self, watched: HeldWatch, error: str) -> None:
+    def _log_invalid(self, watched: HeldWatch, error: str) -> None:
         """Once for each connection."""
-        if not watched.complained:
-            watched.complained = True
+        if not watched.logged_invalid:
+            watched.logged_invalid = True
             log.error("watch.senseless", app=watched.state.app, payload=watched.state.payload, error=error)
 
-    def _tell_strange(self, watched: HeldWatch, text: str | bytes) -> None:
+    def _log_unknown_keys(self, watched: HeldWatch, text: str | bytes) -> None:
         for key in strange_keys(text):
-            if key not in self._told and len(self._told) < MAX_STRANGE:
-                self._told.add(key)
+            if key not in self._logged_keys and len(self._logged_keys) < MAX_LOGGED_KEYS:
+                self._logged_keys.add(key)
                 log.info("watch.strange", app=watched.state.app, payload=watched.state.payload, key=key)

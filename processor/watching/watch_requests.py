@@ -1,4 +1,4 @@
-"""Payloads that somebody asks this service to follow, however they ask."""
+"""Requests to watch a payload, made by HTTP or by a command on a queue."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -18,7 +18,7 @@ from processor.store.ports import Recorder
 from schemas.commands import WatchCommand
 
 AT_ONCE: Final = 64
-"""Commands of a pending that are being stored."""
+"""Most commands that are being stored at a time."""
 PATIENCE: Final = timedelta(seconds=30)
 
 log = structlog.get_logger()
@@ -29,7 +29,7 @@ class UnknownApplication(Exception):
 
 
 class WatchRequests:
-    """Takes payloads in."""
+    """Records requests to watch a payload."""
 
     def __init__(
         self,
@@ -44,11 +44,11 @@ class WatchRequests:
 
     @property
     def applications(self) -> Collection[str]:
-        """Whose payloads can be followed."""
+        """The names of the applications whose payloads can be watched."""
         return self._applications
 
     async def watch(self, command: WatchCommand) -> bool:
-        """Follow a payload; durable on return. False if that was going on already.
+        """Watch a payload; durable on return. False if it is watched already.
 
         Raises `UnknownApplication`, or `StoreError` if nothing was stored.
         """
@@ -72,17 +72,17 @@ class _Pending(NamedTuple):
 
 
 class PendingCommands:
-    """Commands that nobody waits for. A few at a time are stored, of each application in its share.
+    """Commands from a queue: `AT_ONCE` are stored at a time, each application within its share.
 
-    What the store does not take is tried again until it does.
+    A command that the store does not take is tried again until the store takes it.
     """
 
     def __init__(self, requests: WatchRequests, *, chance: Callable[[], float], patience: timedelta = PATIENCE) -> None:
-        """``chance`` is random in [0, 1); ``patience`` is how long the store may take."""
+        """``chance`` is random in [0, 1); ``patience`` is how long the store may take for one command."""
         self.refused_since: float | None = None
-        """Since when, by the event loop's clock, the store has taken nothing; None: it takes what comes."""
+        """When the store began to take nothing, by the event loop's clock; None while it takes commands."""
         self.error = ""
-        """Why it took nothing the last time."""
+        """Why the store did not take the last command."""
         self._requests = requests
         self._chance = chance
         self._patience = patience
@@ -90,14 +90,14 @@ class PendingCommands:
         self._stored: dict[asyncio.Task[None], str] = {}
 
     def put(self, command: WatchCommand, settle: Callable[[], Awaitable[None]]) -> None:
-        """Store ``command`` when it is its turn, and then call ``settle``. Raises `UnknownApplication`."""
+        """Store ``command`` when its turn comes, then call ``settle``. Raises `UnknownApplication`."""
         if command.app not in self._requests.applications:
             raise _unknown(command)
         self._lines.put(command.app, _Pending(command, settle))
         self._begin()
 
     async def stop(self) -> None:
-        """Store no more; what is not settled by now never is."""
+        """Store no more commands; those that are not settled yet never are."""
         stored, self._stored = self._stored, {}
         for task in stored:
             task.remove_done_callback(self._end)

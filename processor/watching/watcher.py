@@ -1,8 +1,8 @@
-"""Sockets in: one for each open payload, so that an outcome is learned even if no webhook ever comes.
+"""Sockets in: one for each open payload, so that an outcome is learned even if no webhook ever arrives.
 
-Which payloads are watched stands in the store, leased to one process each. Here one sweep serves all of them: it opens
-sockets, a bounded number at a time, drops those that fell silent, renews leases and ends watches. A socket costs one
-task while it is open, and none while it waits for its next try.
+The store holds the watches, each leased to one process. One sweep serves all watches of the process: it opens sockets,
+a bounded number at a time, drops silent ones, renews leases and ends watches. A socket costs one task while it is open,
+and none while it waits for its next attempt.
 """
 
 import asyncio
@@ -26,10 +26,10 @@ from processor.store.ports import Recorder
 from processor.watching.listener import HeldWatch, Listener, Sockets
 
 RENEW_SECONDS: Final = 45.0
-"""How often a lease is renewed, and looked whether the payload has ended: well within the lease."""
+"""How often a lease is renewed and the state of its payload is read: well within the lease."""
 COUNT_SECONDS: Final = 60.0
 BATCH: Final = 500
-"""How many watches one statement is about."""
+"""Most watches in one statement."""
 _ENDS: Final = ("xumm.resolve.", "xumm.sign.signed", "xumm.sign.rejected")
 
 log = structlog.get_logger()
@@ -60,15 +60,15 @@ class WatchLimits:
     """How much at once, and how often."""
 
     watches: int = 10_000
-    """Sockets of this process."""
+    """Most sockets of this process."""
     handshakes: int = 50
-    """Sockets that are being opened: a restart with thousands of watches is no stampede."""
+    """Most handshakes at a time, so that a restart with thousands of watches does not flood Xumm."""
     tick: float = 0.5
-    """Seconds between two rounds, in which watches are taken on, renewed and ended."""
+    """Seconds between two rounds, in which watches are claimed, renewed and ended."""
 
 
 class Watcher:
-    """Watches the payloads that the store names. `run` is its life; `observe` may be called at any time."""
+    """Watches the payloads that the store names, while `run` runs. `observe` may be called at any time."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Watcher:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many payloads are watched, and how many sockets are open, being opened, or waiting for their turn."""
+        """How many payloads are watched, and how many sockets are open, being opened, or waiting."""
         return {
             "watched": len(self._watches),
             "open": sum(watched.socket is not None for watched in self._watches.values()),
@@ -107,14 +107,14 @@ class Watcher:
         }
 
     def wake(self) -> None:
-        """Make the round of all watches now, not at the next tick."""
+        """Begin the next round now."""
         self._round_due = True
         self._wake.set()
 
     def observe(self, commit: Commit) -> None:
-        """Open the socket of a sign request that was made here; close that of a payload that ended.
+        """Open the socket of a sign request that was made here; close the socket of a payload that ended.
 
-        Cheap: it stands on the way of webhooks. What another instance committed is seen when the lease is renewed.
+        This is on the path of webhooks, and cheap. The commits of other instances are seen when leases are renewed.
         """
         if any(isinstance(entry, Reported) and isinstance(entry.report, RequestReport) for entry, _ in commit.recorded):
             self.wake()
@@ -125,7 +125,7 @@ class Watcher:
                 self._end(watched)
 
     async def run(self) -> None:
-        """Watch until cancelled; then close every socket, and let others have the watches."""
+        """Watch until cancelled; then close every socket and release the watches."""
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
@@ -136,7 +136,7 @@ class Watcher:
             await self._try(self._store.release_watches())
 
     async def _sweep(self, group: asyncio.TaskGroup) -> None:
-        """Open sockets whenever there is room for more; what costs the store anything waits for the next tick."""
+        """Open sockets whenever there is room; what the store is asked for waits for the next round."""
         if self._round_due:
             self._round_due = False
             self._next_round = asyncio.get_running_loop().time() + self._limits.tick
@@ -144,7 +144,7 @@ class Watcher:
             await self._renew()
             await self._forget()
             await self._claim()
-            self._tell_counts()
+            self._log_counts()
         self._launch(group)
 
     async def _pause(self) -> None:
@@ -155,14 +155,14 @@ class Watcher:
             self._round_due = True
 
     def _drop_silent(self) -> None:
-        """Sockets die silently. Whoever reads from one that is dropped hears at once that it is closed."""
+        """Drop sockets that were silent for too long. The reader of a dropped socket is told at once."""
         latest = self._time() - SILENCE.total_seconds()
         for watched in self._watches.values():
             if watched.socket is not None and watched.heard_at <= latest:
                 watched.socket.abort()
 
     async def _renew(self) -> None:
-        """Renew the leases whose turn it is, and see what became of their payloads elsewhere."""
+        """Renew the leases that are due, and see what other instances recorded of their payloads."""
         now = self._time()
         while self._renewals and self._renewals[0][0] <= now:
             batch = [watched for watched in self._due_renewals(now) if self._is_held(watched)]
@@ -183,7 +183,7 @@ class Watcher:
         now = self._clock()
         for watched in batch:
             watch = held.get(watched.key)
-            if watch is None:  # somebody else has it, or it is gone
+            if watch is None:  # another instance holds it, or it has ended
                 self._drop(watched)
                 continue
             watched.state = watch.state
@@ -191,7 +191,7 @@ class Watcher:
                 self._end(watched)
 
     async def _forget(self) -> None:
-        """Take what ended out of the store."""
+        """Remove ended watches from the store."""
         while self._ended:
             keys = list(self._ended)[:BATCH]
             if await self._try(self._store.end_watches(keys), otherwise=False) is False:
@@ -199,7 +199,7 @@ class Watcher:
             self._ended.difference_update(keys)
 
     async def _claim(self) -> None:
-        """Take on what there is room for, of each application in its share."""
+        """Claim as many watches of each application as its share has room for."""
         most = max(1, BATCH // max(len(self._applications), 1))
         wanted = {app: min(room, most) for app, room in self._rooms().items() if room}
         if self._doubtful:  # a claim that failed may have been committed after all
@@ -221,8 +221,8 @@ class Watcher:
         state = watch.state
         application = self._applications[state.app]
         if application.uuid != state.application_uuid:
-            return  # the lease keeps it from being claimed again at once; its lookups tell that it is orphaned
-        watched = HeldWatch(application=application, state=state, gap=watch.resumed, unheard_since=watch.since)
+            return  # the lease prevents another claim at once; the lookups log that it is orphaned
+        watched = HeldWatch(application=application, state=state, gap=watch.resumed, unseen_since=watch.since)
         self._watches[watched.key] = watched
         self._ended.discard(watched.key)
         if is_over(state, application.policy, self._clock()):
@@ -232,7 +232,7 @@ class Watcher:
         self._put_off(watched, timedelta(0))
 
     def _launch(self, group: asyncio.TaskGroup) -> None:
-        """Open sockets whose time has come, of each application in its share of handshakes."""
+        """Open the sockets that are due, of each application within its share of handshakes."""
         now = self._time()
         while watched := self._waiting.take((each.state.app for each in self._opening), now):
             if self._is_held(watched):
@@ -278,7 +278,7 @@ class Watcher:
         if watched.task is not None and not watched.recording:
             watched.task.cancel()
 
-    def _tell_counts(self) -> None:
+    def _log_counts(self) -> None:
         if self._time() - self._counted_at < COUNT_SECONDS:
             return
         self._counted_at, before, self._counts = self._time(), self._counts, self.counts
@@ -288,7 +288,7 @@ class Watcher:
             log.warning("watches.full", apps=full, limit=self._limits.watches, hint="more are looked up at expiry")
 
     async def _try(self, work: Any, otherwise: Any = None) -> Any:
-        """What ``work`` comes to; ``otherwise`` if the store does not do it, which is tried again later."""
+        """The result of ``work``; ``otherwise`` if the store fails: a later round tries again."""
         try:
             return await work
         except StoreError as error:

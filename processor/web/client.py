@@ -49,7 +49,7 @@ class Answer:
         return HTTPStatus.MULTIPLE_CHOICES <= self.status < HTTPStatus.BAD_REQUEST
 
     def json_object(self) -> dict[str, Any] | None:
-        """The body as a JSON object with exact numbers (`decimal.Decimal` for fractions); None if it is no JSON object."""
+        """The body as a JSON object with exact numbers (`decimal.Decimal` for fractions); None if it is none."""
         content_type = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if "json" not in content_type and content_type not in _JSON_TYPES:
             return None

@@ -158,7 +158,7 @@ class Intake:
         return _response(result_of(recorded))
 
     async def _look_up_stale(self, application: Application, body: bytes, arrival: "_Arrival") -> None:
-        """Look up the payload of a webhook whose signature is valid and whose time is not: one of the clocks is wrong."""
+        """Make a lookup due for a webhook with a valid signature and a stale time: one of the clocks is wrong."""
         try:
             await self._request_lookup(application, body, "stale_webhook")
         except StoreError as error:

@@ -13,6 +13,7 @@ from multidict import CIMultiDictProxy
 
 from processor.app import Processor
 from processor.core.access.digest import digest_of
+from processor.sandbox.limits import Limits
 from processor.sandbox.server import Sandbox, SandboxSettings
 from processor.settings.service import Settings
 from processor.xumm.budget import Budget

@@ -16,6 +16,7 @@ from aiohttp import web
 from processor.app import API_PATH
 from processor.core.reports.report import StatusReport
 from processor.sandbox.faults import Faults
+from processor.sandbox.limits import Limits
 from processor.sandbox.payload import Application
 from processor.sandbox.server import Sandbox, SandboxSettings
 from processor.xumm.budget import FIRST_LIMIT, Bucket
