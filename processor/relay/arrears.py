@@ -1,16 +1,17 @@
-"""Events that the broker did not confirm at once: owed to each of their queues, and handed to each by itself.
+"""Events that the broker did not confirm: owed to each of their queues, and published to each queue by itself.
 
-A refusal of the broker says that *some* queue refused, and no answer that some queue is silent; neither says what
-became of the others. So such an event goes to each queue that it is bound for past the exchange, and each answers for
-itself. A queue that refuses or is silent has what it is owed wait, and is tried rarely; the others go on. What all of
-them have confirmed is published to the exchange once more, for queues that nobody here knows of: that confirm ends it.
+A negative confirm says that *some* queue refused the event, a missing confirm that some queue is silent; neither says
+what the other queues did. So the event is published to each of its queues past the exchange, and each queue answers for
+itself. A queue that refuses or is silent is retried rarely, and the events that it is owed wait; the other queues go
+on. An event that all of them confirmed is published to the exchange once more, for queues that are not known here; that
+confirm settles it.
 
-While a queue is silent, later events that are bound for it are not published to the exchange at first: they would wait
-there for it, whatever else they are bound for (see `processor.broker.channels`). Nor are they while one refuses, if
-it is certain that all queues are known: so it gets its events in order.
+While a queue is silent, later events for it are not published to the exchange first: they would wait there for that
+queue, whatever other queues they are bound for (see `processor.broker.channels`). The same holds while a queue refuses,
+if all queues are certainly known: so the queue gets its events in order.
 
-Which queues are bound is asked of the broker, at the start and in trouble; until it says so, it is taken from the
-settings. Only positions are kept; what is tried again is read from the outbox.
+The broker is pending which queues are bound, at the start and while a queue does not take events; until it answers, the
+settings count. Only positions are kept; an event that is retried is read from the outbox.
 """
 
 import asyncio
@@ -37,7 +38,7 @@ from processor.core.errors import StoreError
 from processor.core.publishing.debts import Bindings, BindingsUnknown, Debt, Debts, Refusal
 from processor.core.publishing.message import OutboxMessage
 
-_TELL_EVERY: Final = 60.0
+_LOG_EVERY: Final = 60.0
 _LOOK_EVERY: Final = 1.0
 _ASK_EVERY: Final = 10.0
 
@@ -45,15 +46,15 @@ log = structlog.get_logger()
 
 
 class Queues(Protocol):
-    """Which queues the exchange routes to."""
+    """The queues that the exchange routes to."""
 
     @property
     def expected(self) -> Bindings:
-        """Those that there should be."""
+        """The queues by the settings."""
         ...
 
     async def ask(self) -> Bindings:
-        """Those that there are. Raises `BindingsUnknown`."""
+        """The queues by the broker. Raises `BindingsUnknown`."""
         ...
 
 
@@ -67,7 +68,7 @@ class Waiting(Protocol):
 
 @dataclass(slots=True)
 class _Round:
-    """An event that was handed to several queues at once, and who waits for their answers."""
+    """An event that was published to several queues at once, whose answers are pending."""
 
     open: int
     done: Callable[[bool], None]
@@ -75,7 +76,7 @@ class _Round:
 
 
 class Arrears:
-    """What is owed to whom. `take` is called for each event that was not confirmed, `run` does the rest."""
+    """The events owed to queues. `take` is called for each event that was not confirmed; `run` retries."""
 
     def __init__(
         self,
@@ -87,11 +88,11 @@ class Arrears:
         on_forgotten: Callable[[], None],
         clock: Callable[[], datetime],
     ) -> None:
-        """``on_published`` hears the position of what is done, ``on_forgotten`` that all else is owed no more."""
+        """``on_published`` is called with each settled position, ``on_forgotten`` when all others are owed no more."""
         self._debts = Debts(queues.expected)
         self._queues = queues
         self.owed: Final = self._debts.owed
-        """The positions of what is owed to anybody, as keys."""
+        """The positions of all owed events, as keys."""
         self._outbox = outbox
         self._publisher = publisher
         self._on_published = on_published
@@ -99,42 +100,44 @@ class Arrears:
         self._clock = clock
         self._time = asyncio.get_running_loop().time
         self._changed = asyncio.Event()
-        self._in_need = asyncio.Event()
-        self._told_at: dict[str | None, float] = {}
-        self._in_trouble: set[str | None] = set()
+        self._uncertain = asyncio.Event()
+        self._logged_at: dict[str | None, float] = {}
+        self._refusing: set[str | None] = set()
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:
-        """Who does not take events at the moment."""
+        """The queues that do not take events now."""
         return self._debts.refusals
 
     def diverts(self, routing_key: str) -> bool:
-        """Whether events of that key are to be taken here at once, because one of their queues takes none."""
+        """Whether events with this routing key are to be given to `take` at once, since one of their queues takes
+        none.
+        """
         return self._debts.diverts(routing_key)
 
     def take(self, row: OutboxMessage, error: PublishError | None, done: Callable[[bool], None]) -> None:
-        """Owe an event that the exchange did not confirm, or was not given.
+        """Owe an event that the exchange did not confirm, or that was not published to the exchange.
 
-        ``done`` is called once every queue has answered that is not in arrears already: with True if the connection was
-        lost, and the event therefore is not owed any more but as if it was never published.
+        ``done`` is called once every queue that was not in arrears before has answered: with True if the connection was
+        lost; then the event is owed no more and counts as not published.
         """
         route = () if isinstance(error, Unsendable) else self._debts.route(row.message.routing_key)
         self._debts.owe(row.position, route)
         if error is not None:
-            self._listen(self._debts.exchange, row, error)
+            self._await_late_confirm(self._debts.exchange, row, error)
         if error is not None and not route:
             self._refuse(self._debts.exchange, row.position, error)
-        self._hand_over(row, route, done)
+        self._publish_to_queues(row, route, done)
 
     def clear(self) -> None:
-        """Owe nothing more: somebody else publishes."""
+        """Owe nothing any more: another instance publishes."""
         self._debts.clear()
 
     async def run(self, allowed: Callable[[], bool]) -> None:
-        """Try again what is owed, whenever it is due and ``allowed``, until cancelled."""
+        """Retry what is owed, when it is due and ``allowed``, until cancelled."""
         while True:
             await self._wait()
-            self._tell()
+            self._log_refusals()
             await self._publisher.ready()
             if not allowed():
                 await asyncio.sleep(_LOOK_EVERY)
@@ -143,21 +146,21 @@ class Arrears:
                 await self._try(debt)
 
     async def keep_asking(self) -> None:
-        """Have the broker say which queues are bound, at the start and whenever one does not take events."""
+        """Ask the broker which queues are bound, at the start and while a queue does not take events."""
         while True:
             await self._publisher.ready()
-            self._in_need.clear()
+            self._uncertain.clear()
             try:
                 if self._debts.learn(await self._queues.ask()):
                     self._on_forgotten()
             except BindingsUnknown as error:
                 log.info("outbox.queues_unknown", error=str(error))
             await asyncio.sleep(_ASK_EVERY)
-            await self._in_need.wait()
+            await self._uncertain.wait()
 
-    # Handing over for the first time.
+    # The first publish to each queue.
 
-    def _hand_over(self, row: OutboxMessage, route: Iterable[Debt], done: Callable[[bool], None]) -> None:
+    def _publish_to_queues(self, row: OutboxMessage, route: Iterable[Debt], done: Callable[[bool], None]) -> None:
         ready = []
         for debt in route:
             if debt.backlog:
@@ -167,30 +170,30 @@ class Arrears:
         if not ready:
             asyncio.get_running_loop().call_soon(done, False)
             return
-        asked = _Round(len(ready), done)
+        pending = _Round(len(ready), done)
         for debt in ready:
             future = self._publisher.publish(row.message, debt.queue)
-            future.add_done_callback(partial(self._hear_first, debt, row, asked))
+            future.add_done_callback(partial(self._on_first_answer, debt, row, pending))
 
-    def _hear_first(self, debt: Debt, row: OutboxMessage, asked: _Round, future: "Future[None]") -> None:
+    def _on_first_answer(self, debt: Debt, row: OutboxMessage, pending: _Round, future: "Future[None]") -> None:
         match error_of(future):
             case None | Unroutable():
                 self._confirm(debt, row)
             case Disconnected():
-                asked.lost = True
+                pending.lost = True
             case Unpermitted() as error:
                 self._forget_queues(error)
             case error:
-                self._listen(debt, row, error)
+                self._await_late_confirm(debt, row, error)
                 self._refuse(debt, row.position, error)
-        asked.open -= 1
-        if asked.open:
+        pending.open -= 1
+        if pending.open:
             return
-        if asked.lost:
+        if pending.lost:
             self._debts.drop(row.position)
-        asked.done(asked.lost)
+        pending.done(pending.lost)
 
-    # Trying again.
+    # Retries.
 
     async def _wait(self) -> None:
         due = [debt.backlog.due for debt in self._debts.all]
@@ -215,12 +218,12 @@ class Arrears:
         for position in positions:
             if position in rows:
                 future = self._publisher.publish(rows[position].message, debt.queue)
-                future.add_done_callback(partial(self._hear_again, debt, rows[position]))
+                future.add_done_callback(partial(self._on_answer, debt, rows[position]))
             else:
                 self._debts.drop(position)
                 self._settle(debt, position, taken=True)
 
-    def _hear_again(self, debt: Debt, row: OutboxMessage, future: "Future[None]") -> None:
+    def _on_answer(self, debt: Debt, row: OutboxMessage, future: "Future[None]") -> None:
         match error_of(future):
             case None:
                 self._confirm(debt, row)
@@ -233,7 +236,7 @@ class Arrears:
             case Unpermitted() as error:
                 self._forget_queues(error)
             case error:
-                self._listen(debt, row, error)
+                self._await_late_confirm(debt, row, error)
                 self._blame(debt, error)
                 self._settle(debt, row.position, taken=False)
 
@@ -241,7 +244,7 @@ class Arrears:
         debt.backlog.settle(position, self._time(), random.random(), taken=taken)  # noqa: S311  jitter
         self._changed.set()
 
-    # What answers mean.
+    # Answers of the broker.
 
     def _confirm(self, debt: Debt, row: OutboxMessage) -> None:
         if self._debts.confirm(debt, row.position, row.message.routing_key):
@@ -255,17 +258,17 @@ class Arrears:
 
     def _blame(self, debt: Debt, error: PublishError) -> None:
         debt.blame(str(error), silent=isinstance(error, Unanswered), at=self._clock())
-        self._in_need.set()
+        self._uncertain.set()
 
-    def _listen(self, debt: Debt, row: OutboxMessage, error: PublishError) -> None:
-        """Hear of a confirm that comes after all."""
+    def _await_late_confirm(self, debt: Debt, row: OutboxMessage, error: PublishError) -> None:
+        """Settle the event if its confirm arrives after all."""
         if not isinstance(error, Unanswered):
             return
         if debt is self._debts.exchange:
             self._debts.silence(row.message.routing_key)
-        error.late.add_done_callback(partial(self._hear_late, debt, row))
+        error.late.add_done_callback(partial(self._on_late_confirm, debt, row))
 
-    def _hear_late(self, debt: Debt, row: OutboxMessage, late: "Future[None]") -> None:
+    def _on_late_confirm(self, debt: Debt, row: OutboxMessage, late: "Future[None]") -> None:
         if late.cancelled():
             return
         self._confirm(debt, row)
@@ -276,21 +279,21 @@ class Arrears:
             log.error("outbox.queues_unpermitted", error=str(error), remedy="grant write permission on amq.default")
         self._changed.set()
 
-    def _tell(self) -> None:
-        """Once a minute for each queue, however much it refuses."""
+    def _log_refusals(self) -> None:
+        """Log each queue that does not take events, once a minute."""
         now, refusals = self._time(), {refusal.queue: refusal for refusal in self.refusals}
-        for queue in self._in_trouble - refusals.keys():
-            self._in_trouble.discard(queue)
+        for queue in self._refusing - refusals.keys():
+            self._refusing.discard(queue)
             log.info("outbox.recovered", queue=queue)
         for queue, refusal in refusals.items():
-            if now - self._told_at.get(queue, -_TELL_EVERY) >= _TELL_EVERY:
-                self._told_at[queue] = now
-                self._in_trouble.add(queue)
+            if now - self._logged_at.get(queue, -_LOG_EVERY) >= _LOG_EVERY:
+                self._logged_at[queue] = now
+                self._refusing.add(queue)
                 log.error("outbox.publish_failed", queue=queue, events=refusal.events, error=refusal.error)
 
 
 def error_of(future: "Future[None]") -> PublishError | None:
-    """Why a publish failed; None if it did not."""
+    """The error of a publish; None if it succeeded."""
     if future.cancelled():
         return Disconnected("the publisher was closed")
     error = future.exception()

@@ -1,4 +1,4 @@
-"""Messages in flight: one of a payload at a time, and thousands of payloads side by side."""
+"""Messages in flight: one of each payload at a time, of thousands of payloads side by side."""
 
 import asyncio
 from asyncio import Future
@@ -13,10 +13,10 @@ from processor.relay.arrears import Arrears, error_of
 
 
 class Lanes:
-    """Publishes what it is given, each message when the one before it of its payload is done with.
+    """Publishes messages, each when the message before it of the same payload is done.
 
-    That is when the broker has confirmed it, or else every queue that takes messages at the moment: see
-    `processor.relay.arrears`. When the connection is lost, nothing is known: the payload's messages are forgotten.
+    A message is done when the broker, or each queue that takes messages now, has confirmed it: see
+    `processor.relay.arrears`. When the connection is lost, the payload's messages are dropped; the outbox has them.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Lanes:
         on_lost: Callable[[], None],
     ) -> None:
         self.load = 0
-        """Messages in flight, or waiting for an earlier one of their payload."""
+        """Messages in flight or waiting for an earlier one of their payload."""
         self.idle: Final = asyncio.Event()
         """Set while there are none."""
         self.idle.set()
@@ -41,7 +41,7 @@ class Lanes:
         self._lighter = asyncio.Event()
 
     def enter(self, message: OutboxMessage) -> None:
-        """Publish ``message``, or have it wait for those of its payload before it."""
+        """Publish ``message`` once the earlier ones of its payload are done."""
         self.load += 1
         self.idle.clear()
         payload = message.message.payload
@@ -53,7 +53,7 @@ class Lanes:
         self._publish(message)
 
     async def until_at_most(self, load: int) -> None:
-        """Return once there are no more than ``load`` messages here."""
+        """Return once the load is at most ``load``."""
         while self.load > load:
             self._crowded = True
             self._lighter.clear()
@@ -64,9 +64,9 @@ class Lanes:
         if self._arrears.owed and self._arrears.diverts(message.message.routing_key):
             self._arrears.take(message, None, partial(self._go_on, message.message.payload))
             return
-        self._publisher.publish(message.message).add_done_callback(partial(self._settled, message))
+        self._publisher.publish(message.message).add_done_callback(partial(self._on_answer, message))
 
-    def _settled(self, message: OutboxMessage, future: "Future[None]") -> None:
+    def _on_answer(self, message: OutboxMessage, future: "Future[None]") -> None:
         error = error_of(future)
         payload = message.message.payload
         if error is None:

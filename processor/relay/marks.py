@@ -1,4 +1,4 @@
-"""Published positions on their way to the table: marked in batches, a little later."""
+"""Published positions, marked in the outbox in batches."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import structlog
 
 from processor.core.errors import StoreError
 
-_TELL_EVERY: Final = 60.0
+_LOG_EVERY: Final = 60.0
 _TRY_EVERY: Final = 0.25
 
 log = structlog.get_logger()
@@ -24,16 +24,16 @@ class Markable(Protocol):
 
 
 class Marks:
-    """Collects published positions, and marks them every so often. None is lost while the store is away."""
+    """Collects published positions and marks them at intervals. None is lost while the store is unavailable."""
 
     def __init__(self, outbox: Markable, *, every: timedelta) -> None:
         self._outbox = outbox
         self._every = every.total_seconds()
         self._positions: list[int] = []
-        self._told_at = float("-inf")
+        self._logged_at = float("-inf")
         self._marking = asyncio.Lock()
         self.add: Final = self._positions.append
-        """Take a position that was published. Not a method, since it is called for each event."""
+        """Add a published position. It is `list.append`, since it is called for each event."""
 
     async def run(self) -> None:
         """Mark until cancelled."""
@@ -42,14 +42,14 @@ class Marks:
             await self.flush()
 
     async def settle(self) -> None:
-        """Return when all that was added is marked."""
+        """Return when every added position is marked."""
         await self.flush()
         while self._positions:
             await asyncio.sleep(_TRY_EVERY)
             await self.flush()
 
     async def flush(self) -> None:
-        """Mark what was added, if the store takes it, and wait for what is being marked."""
+        """Mark the added positions if the store takes them, after those that are being marked."""
         async with self._marking:
             positions = self._positions.copy()
             self._positions.clear()
@@ -59,11 +59,11 @@ class Marks:
                 await self._outbox.mark_published(positions)
             except StoreError as error:
                 self._positions += positions
-                self._tell(error)
+                self._log_failure(error)
 
-    def _tell(self, error: StoreError) -> None:
-        """Once a minute: it is tried ten times a second."""
+    def _log_failure(self, error: StoreError) -> None:
+        """Log the failure once a minute: marking is tried ten times a second."""
         now = asyncio.get_running_loop().time()
-        if now - self._told_at >= _TELL_EVERY:
-            self._told_at = now
+        if now - self._logged_at >= _LOG_EVERY:
+            self._logged_at = now
             log.error("outbox.unmarkable", positions=len(self._positions), error=str(error))

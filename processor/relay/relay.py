@@ -1,12 +1,12 @@
-"""Committed events out: from the commit to the publisher, in order for each payload, and nothing is ever dropped.
+"""Committed events out to the publisher, in order for each payload. No event is ever dropped.
 
-Two modes. *Live*: messages come straight from the commit and go out at once. *Behind*: after a start, a lost connection
-or an overload, messages are read from the outbox table instead, pass by pass, until a pass finds nothing left; what is
-committed meanwhile is only noted. Where several instances share a store there is only the second mode, for the one
-that holds the lease: reading by position is what keeps one order over all instances.
+The relay has two modes. *Live*: messages come straight from the commit and are published at once. *Behind*: after a
+start, a lost connection or an overload, messages are read from the outbox table, pass by pass, until a pass finds none;
+events that are committed meanwhile are only noted. Where several instances share a store there is only the second mode,
+on the instance that holds the lease: reading by position keeps one order over all instances.
 
-In both modes a payload has one message in flight at most, so a later event overtakes none in a queue that takes both.
-What a queue does not take while others do is no reason to fall behind: it is in arrears, and the rest goes on.
+In both modes a payload has at most one message in flight, so no event overtakes an earlier one in a queue that takes
+both. An event that one queue does not take does not put the relay behind: it is in arrears for that queue.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from processor.relay.lanes import Lanes
 from processor.relay.marks import Marks
 
 _POSITIONS_PER_MESSAGE: Final = 20
-"""How many bare positions are read for the cost of one message, roughly."""
+"""How many positions cost about as much to read as one message."""
 
 log = structlog.get_logger()
 
@@ -65,15 +65,15 @@ class Outbox(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayLimits:
-    """How much at once, and how often."""
+    """How many messages at a time, and how often the store is called."""
 
     window: int = 2_000
-    """Messages in flight, or waiting for an earlier one of their payload. Over that, it falls behind on purpose."""
+    """Most messages in flight or waiting for an earlier one of their payload. Beyond, the relay falls behind."""
     page: int = 500
     mark_every: timedelta = timedelta(milliseconds=100)
-    """How long published positions are collected: a crash publishes them again, under the same ids."""
+    """How long published positions are collected. After a crash they are published again, under the same ids."""
     poll_every: timedelta = timedelta(milliseconds=250)
-    """How often a shared outbox is read when nobody here committed anything."""
+    """How often a shared outbox is read while this instance commits nothing."""
 
 
 class Relay:
@@ -88,7 +88,7 @@ class Relay:
         clock: Callable[[], datetime],
         limits: RelayLimits = RelayLimits(),
     ) -> None:
-        """``queues`` tells where an event is bound for that not every queue takes."""
+        """``queues`` tells which queues are bound to an event's routing key."""
         self._outbox = outbox
         self._publisher = publisher
         self._limits = limits
@@ -96,9 +96,7 @@ class Relay:
         self._lost = False
         self._leading = False
         done = self._marks.add
-        self._arrears = Arrears(
-            outbox, publisher, queues, on_published=done, on_forgotten=self._read_again, clock=clock
-        )
+        self._arrears = Arrears(outbox, publisher, queues, on_published=done, on_forgotten=self._reread, clock=clock)
         self._lanes = Lanes(publisher, self._arrears, on_published=done, on_lost=self._lose)
         self._behind = asyncio.Event()
         self._behind.set()
@@ -108,7 +106,7 @@ class Relay:
 
     @property
     def live(self) -> bool:
-        """Whether events go out straight from the commit, and all queues take them."""
+        """Whether events are published straight from the commit, and every queue takes them."""
         return not self._behind.is_set() and not self._arrears.owed
 
     @property
@@ -120,7 +118,7 @@ class Relay:
         """Take the events of a commit. Called on the event loop, in the order of the commits; never blocks."""
         messages = commit.messages
         if not commit.certain:
-            self._fall_behind("doubtful commit")
+            self._fall_behind("uncertain commit")
         elif not messages:
             return
         if not self._behind.is_set() and self._lanes.load + len(messages) > self._limits.window:
@@ -136,23 +134,24 @@ class Relay:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._marks.run(), name="relay-mark")
             group.create_task(self._keep_catching_up(), name="relay-catch-up")
-            group.create_task(self._arrears.run(self._may_repeat), name="relay-arrears")
+            group.create_task(self._arrears.run(self._may_retry), name="relay-arrears")
             group.create_task(self._arrears.keep_asking(), name="relay-queues")
 
     async def drain(self) -> None:
-        """Return when nothing is in flight and all that was published is marked. For shutdown, after intake stopped.
+        """Return when nothing is in flight and everything published is marked. For shutdown, after the intake has
+        stopped.
 
-        While the broker is there, what waits in the table goes out first, but for what a queue does not take.
+        While the broker is connected, the outbox is published first, except for events in arrears.
         """
         if not self._outbox.shared and await self._is_ready():
             await self._caught_up.wait()
         await self._lanes.idle.wait()
         await self._marks.flush()
 
-    def _may_repeat(self) -> bool:
+    def _may_retry(self) -> bool:
         return self._leading or not self._outbox.shared
 
-    def _read_again(self) -> None:
+    def _reread(self) -> None:
         self._fall_behind("other queues")
 
     def _lose(self) -> None:
@@ -165,10 +164,10 @@ class Relay:
             self._behind.set()
             self._caught_up.clear()
 
-    # Catching up: from the table, pass by pass.
+    # Catching up from the table, pass by pass.
 
     def _note(self, messages: Sequence[OutboxMessage]) -> None:
-        """Keep what is committed while a page is read, so that reading can end while webhooks go on coming."""
+        """Keep the messages committed while a page is read, so that catching up ends under constant traffic."""
         self._noted.set()
         if self._newest is None:
             return
@@ -204,7 +203,7 @@ class Relay:
         return True
 
     async def _pass(self) -> bool:
-        """Publish what the table holds, once through, but for what is in arrears. True if the connection held."""
+        """Publish the outbox once through, except for events in arrears. True if the connection was not lost."""
         self._lost = False
         position, count = 0, 0
         while page := await self._read(position):
@@ -224,12 +223,12 @@ class Relay:
         return not self._lost
 
     async def _read(self, position: int) -> Sequence[OutboxMessage]:
-        position = await self._pass_over(position)
+        position = await self._skip_arrears(position)
         self._newest = []
         return await self._outbox.unpublished(after=position, limit=self._limits.page)
 
-    async def _pass_over(self, position: int) -> int:
-        """The position behind the rows from there on that are in arrears: their messages need not be read."""
+    async def _skip_arrears(self, position: int) -> int:
+        """The position behind the next rows that are in arrears, whose messages need not be read."""
         limit = _POSITIONS_PER_MESSAGE * self._limits.page
         while self._arrears.owed:
             positions = await self._outbox.positions(after=position, limit=limit)
@@ -242,9 +241,9 @@ class Relay:
         return position
 
     def _go_live(self, position: int) -> bool:
-        """Leave the table, which was read to its end at ``position``, and publish what was committed meanwhile.
+        """Go live, after the table was read to its end at ``position``, and publish what was committed meanwhile.
 
-        Nothing may be awaited between the read and this: a commit in between would be noted, and must be seen.
+        Nothing may be awaited between that read and this call: a commit in between would be missed.
         """
         if self._lost or self._newest is None or self._outbox.shared:
             return False
