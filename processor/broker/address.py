@@ -1,4 +1,4 @@
-"""Where a broker is, and who asks: an ``amqp`` or ``amqps`` URL, taken apart."""
+"""Brokers' addresses: ``amqp`` and ``amqps`` URLs, parsed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class Address:
 
 
 def parse_addresses(urls: str | Sequence[str]) -> tuple[Address, ...]:
-    """The brokers in ``urls``, listed or with commas. Raises `ValueError`, which tells no password."""
+    """The brokers in ``urls``, a list or a text with commas. Raises `ValueError` without any password."""
     parts = urls.split(",") if isinstance(urls, str) else urls
     addresses = tuple(_parse(part.strip()) for part in parts if part.strip())
     if not addresses:
@@ -40,7 +40,7 @@ def _parse(url: str) -> Address:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise ValueError("broker URL cannot be read; percent-encode what is special in its password") from None
+        raise ValueError("broker URL cannot be read; percent-encode the special characters of its password") from None
     if parts.scheme not in _PORTS:
         raise ValueError("broker URL must start with amqp:// or amqps://")
     if not host:

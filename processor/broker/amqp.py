@@ -1,7 +1,7 @@
-"""AMQP 0-9-1 without I/O: the broker's bytes to events, wherever the network cuts them.
+"""AMQP 0-9-1 without I/O: parses the broker's bytes into events, in pieces of any size.
 
-What a confirming publisher meets thousands of times a second is coded by hand: publishes (``encoding.py``)
-and confirms. Every other frame goes through pamqp.
+The frames that a publisher handles thousands of times a second are coded by hand: publishes (``encoding.py``) and
+confirms. Every other frame goes through pamqp.
 
 Source: https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf, 2.3 (frames) and 4.2 (grammar).
 """
@@ -35,11 +35,11 @@ _confirm: Final = struct.Struct(">IQB")
 
 
 class ProtocolError(Exception):
-    """What came from the broker is no AMQP 0-9-1, or nothing that a publisher can expect."""
+    """The broker's bytes are no AMQP 0-9-1, or a method that no publisher expects."""
 
 
 class Confirmed(NamedTuple):
-    """The broker answered for one publish, or for all up to it."""
+    """A confirm of one publish, or of all up to it."""
 
     tag: int
     multiple: bool
@@ -49,7 +49,7 @@ class Confirmed(NamedTuple):
 
 
 class Returned(NamedTuple):
-    """The broker gave a mandatory message back; its confirm follows."""
+    """A mandatory message that no queue took; its confirm follows."""
 
     message_id: str | None
     reason: str
@@ -64,20 +64,20 @@ class Method(NamedTuple):
 
 
 Event = Confirmed | Returned | Method
-"""What the broker said. Heartbeats are no events: any byte is a sign of life."""
+"""What the broker sent. Heartbeats are no events: any byte shows that the broker is alive."""
 
 
 class Parser:
-    """Turns pieces of the byte stream into events. The first `ProtocolError` is the end of it."""
+    """Parses the byte stream into events. After a `ProtocolError` the parser is of no use."""
 
     def __init__(self) -> None:
         self.frame_max: int = 131_072
-        """Longest frame to accept, its overhead included; the handshake sets what was agreed."""
+        """Longest frame to accept, with its overhead; the handshake sets the agreed value."""
         self._rest = b""
         self._contents: dict[int, _ReturnedContent] = {}
 
     def feed(self, data: bytes) -> list[Event]:
-        """Everything that ``data`` completes. Raises `ProtocolError`."""
+        """The events that ``data`` completes. Raises `ProtocolError`."""
         if self._rest:
             data = self._rest + data
         events: list[Event] = []
@@ -110,13 +110,13 @@ class Parser:
         content = self._contents.get(channel)
         if content is None:
             raise ProtocolError("content out of place")
-        returned = content.header(_decoded(frame)) if kind == HEADER else content.body(len(frame) - FRAME_OVERHEAD)
+        returned = content.header(_decode(frame)) if kind == HEADER else content.body(len(frame) - FRAME_OVERHEAD)
         if returned is not None:
             del self._contents[channel]
         return returned
 
     def _method(self, channel: int, frame: bytes) -> Method | None:
-        method = _decoded(frame)
+        method = _decode(frame)
         if isinstance(method, Basic.Return):
             if channel in self._contents:
                 raise ProtocolError("basic.return inside another one")
@@ -141,15 +141,15 @@ class _ReturnedContent:
             raise ProtocolError("content header out of place")
         self._message_id = frame.properties.message_id
         self._left = frame.body_size
-        return self._finished()
+        return self._finish()
 
     def body(self, size: int) -> Returned | None:
         if self._left is None or size > self._left:
             raise ProtocolError("content body out of place")
         self._left -= size
-        return self._finished()
+        return self._finish()
 
-    def _finished(self) -> Returned | None:
+    def _finish(self) -> Returned | None:
         return None if self._left else Returned(self._message_id, self._reason, self._channel)
 
 
@@ -158,7 +158,7 @@ def method_bytes(method: Frame, channel: int) -> bytes:
     return codec.marshal(method, channel)
 
 
-def _decoded(frame: bytes) -> object:
+def _decode(frame: bytes) -> object:
     try:
         return codec.unmarshal(frame)[2]
     except (

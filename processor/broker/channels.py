@@ -1,19 +1,19 @@
-"""The channels of one connection: which one a message takes, so that no queue's silence holds up another's messages.
+"""The channels of one connection: which one a message takes, so that a silent queue delays no other queue's messages.
 
-What a queue without a leader does to its publishers (RabbitMQ 3.10 and 4): on a channel that it knows, messages are
-taken and never answered, and after 32 of them the channel no longer gives the connection's reader credit; the reader
-starts with credit for 400 contents on each channel, renewed by 200 at a time, and when it is used up, **reads nothing
-more from the whole connection**. On a channel that it does not know yet, the first message to it stops the channel for
-65 seconds, every other queue of that message and every message behind it included. No answer of the broker tells any
-of this.
+A queue without a leader affects its publishers in two ways (RabbitMQ 3.10 and 4). On a channel that has published to
+it before, messages are accepted and never confirmed, and after 32 of them the channel gives the connection's reader no
+more credit. The reader starts with credit for 400 contents on each channel, renewed by 200 at a time; without credit it
+**reads nothing more from the whole connection**. On a channel that has not published to it before, the first message to
+the queue stops the channel for 65 seconds, with every other queue of that message and every message after it. The
+broker reports none of this.
 
-Hence these rules. A channel takes at most `IN_ORDER` publishes after the first one that was not confirmed (the reader
-has credit for more than that in any case), then another channel is used: so the reader never stops. What got no answer
-for a while although the connection is alive fails with `Unanswered`. A message can be handed to one queue past the
-exchange, on a channel that only this queue's messages take.
+So these are the rules. A channel takes at most `IN_ORDER` publishes after the first unconfirmed one, for which the
+reader always has credit; then another channel is used, so the reader never stops. A publish without a confirm for some
+time, on a connection that is alive, fails with `Unanswered`. A message can be published to one queue past the exchange,
+on a channel that only messages to this queue use.
 
-A connection for each of these would do as well, but takes 5 to 10 ms and a log line of the broker's to open, where a
-channel takes one round trip that nobody has to wait for.
+A connection for each queue would do as well, but costs 5 to 10 ms and a line in the broker's log to open; a channel
+costs one round trip that delays nothing.
 """
 
 from collections import deque
@@ -28,8 +28,8 @@ from processor.broker.confirms import Confirms
 from processor.broker.encoding import PublishEncoder
 from processor.broker.port import IN_ORDER
 
-MOST: Final = 64
-"""Channels of a connection: each costs the broker some 20 KB."""
+MAX_CHANNELS: Final = 64
+"""Most channels of a connection: each costs the broker some 20 KB."""
 _CLOSED: Final = 200
 
 
@@ -42,7 +42,7 @@ class Channel:
         self.encode: Final = encoder.encode
         self.confirms: Final = Confirms()
         self.left = IN_ORDER
-        """Publishes that may follow before `widen` must be asked."""
+        """Publishes that may follow before `widen` must be called."""
         self._marks: deque[tuple[float, int]] = deque()
 
     def widen(self) -> bool:
@@ -51,13 +51,13 @@ class Channel:
         return self.left > 0
 
     def mark(self, now: float, horizon: float) -> None:
-        """Remember what was published until ``now``; forget what is not needed to look back to ``horizon``."""
+        """Remember the last tag published until ``now``; forget marks that are older than ``horizon``."""
         while len(self._marks) > 1 and self._marks[1][0] <= horizon:
             self._marks.popleft()
         self._marks.append((now, self.confirms.last_tag))
 
     def unmark(self) -> None:
-        """Let all waiting count from now on."""
+        """Forget all marks: waiting counts from now on."""
         self._marks.clear()
 
     def published_until(self, instant: float) -> int:
@@ -66,7 +66,7 @@ class Channel:
 
 
 class Channels:
-    """The channels of one open connection. ``send`` takes the frames that open and close them."""
+    """The channels of one open connection. ``send`` sends the frames that open and close them."""
 
     def __init__(self, exchange: str, *, frame_max: int, most: int, send: Callable[[bytes], None]) -> None:
         self._exchange = exchange
@@ -77,11 +77,11 @@ class Channels:
         self._current: dict[str | None, Channel] = {None: self._new(CHANNEL, None)}
 
     def __iter__(self) -> Iterator[Channel]:
-        """All that may have publishes in flight."""
+        """The channels that may have publishes in flight."""
         return iter(self._open.values())
 
     def pick(self, queue: str | None) -> Channel | None:
-        """The channel for the next message to ``queue``, or to the exchange. None: there is none left."""
+        """The channel for the next message to ``queue``, or to the exchange; None if no channel is left."""
         channel = self._current.get(queue)
         if channel is None or (channel.left <= 0 and not channel.widen()):
             channel = self._change(queue)
@@ -94,11 +94,11 @@ class Channels:
         return self._open.get(number)
 
     def reserve(self) -> int | None:
-        """A number for a channel that is not for publishing."""
+        """The number of a channel that is not used for publishing; None if no channel is left."""
         return self._free.popleft() if self._free else None
 
     def remove(self, number: int) -> Channel | None:
-        """Forget a channel that the broker has closed, by itself or as asked."""
+        """Forget a channel that is closed."""
         channel = self._open.pop(number, None)
         if channel is not None and self._current.get(channel.queue) is channel:
             del self._current[channel.queue]
@@ -119,7 +119,7 @@ class Channels:
         return self._current[queue]
 
     def _unused(self) -> list[Channel]:
-        """Channels that all is answered on and that take no more."""
+        """Channels that have no publish in flight and take no more."""
         return [each for each in self._open.values() if each.confirms.oldest is None and each.left <= 0]
 
     def _close(self, channel: Channel) -> None:

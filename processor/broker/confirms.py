@@ -1,10 +1,10 @@
-"""Which publishes are in flight, and what the broker's answers mean for their futures. No I/O."""
+"""The publishes in flight on one channel, and what the broker's confirms mean for their futures. No I/O."""
 
 from asyncio import Future, get_running_loop
 from collections import Counter
 
 from processor.broker.amqp import Confirmed, ProtocolError, Returned
-from processor.broker.port import PublishError, Refused, Unanswered, Unroutable
+from processor.broker.port import Nacked, PublishError, Unanswered, Unroutable
 
 
 class Confirms:
@@ -12,7 +12,7 @@ class Confirms:
 
     def __init__(self) -> None:
         self.last_tag = 0
-        """The latest publish."""
+        """The tag of the latest publish."""
         self._oldest_tag = 1
         self._in_flight: dict[int, tuple[Future[None], str]] = {}
         self._given_up = 0
@@ -22,12 +22,12 @@ class Confirms:
 
     @property
     def oldest(self) -> int | None:
-        """The tag that has waited longest; None if nothing is in flight."""
+        """The oldest tag in flight; None if nothing is."""
         return next(iter(self._in_flight), None)
 
     @property
     def refused(self) -> bool:
-        """Whether the broker ever refused one: another queue may have given no answer at all then."""
+        """Whether the broker ever refused a publish: another queue of it may have given no answer then."""
         return self._first_refused is not None
 
     @property
@@ -45,8 +45,8 @@ class Confirms:
         """Whether any publish up to ``tag`` is in flight and was not given up."""
         return any(self._given_up < each <= tag for each in self._in_flight)
 
-    def confirmed(self, event: Confirmed) -> None:
-        """Settle what the broker answered for. Raises `ProtocolError` for a tag that was never used."""
+    def confirm(self, event: Confirmed) -> None:
+        """Settle the confirmed publishes. Raises `ProtocolError` for a tag that was never used."""
         tag, multiple, stored, _ = event
         if tag > self.last_tag or not (tag or multiple):
             raise ProtocolError(f"confirm of {tag} where {self.last_tag} is the last publish")
@@ -62,15 +62,15 @@ class Confirms:
         if multiple:
             self._oldest_tag = max(self._oldest_tag, last + 1)
 
-    def returned(self, event: Returned) -> None:
-        """Remember a message that came back: its confirm follows, and means nothing good."""
+    def note_return(self, event: Returned) -> None:
+        """Remember a returned message: its publish fails with the confirm that follows."""
         if event.message_id is None:
             raise ProtocolError("a message came back without its id")
         self._reasons[event.message_id] = event.reason
         self._returns[event.message_id] += 1
 
     def give_up(self, tag: int, reason: str) -> None:
-        """Fail everything up to ``tag`` with `Unanswered`; a late confirm is still heard."""
+        """Fail every publish up to ``tag`` with `Unanswered`; a late confirm still settles it."""
         for each, (future, message_id) in self._in_flight.items():
             if self._given_up < each <= tag:
                 late: Future[None] = get_running_loop().create_future()
@@ -79,7 +79,7 @@ class Confirms:
         self._given_up = max(self._given_up, tag)
 
     def fail(self, error: PublishError) -> None:
-        """Fail everything in flight."""
+        """Fail every publish in flight."""
         publishes, self._in_flight = self._in_flight, {}
         for tag, (future, _) in publishes.items():
             if tag <= self._given_up:
@@ -88,7 +88,7 @@ class Confirms:
                 _fail(future, error)
 
     def _settle_stored(self, first: int, last: int) -> None:
-        """`_settle` for what nearly every answer says, without a call for each publish."""
+        """`_settle` for the usual confirm, without a call for each publish."""
         for tag in range(first, last + 1):
             publish = self._in_flight.pop(tag, None)
             if publish is not None and not publish[0].done():
@@ -106,7 +106,7 @@ class Confirms:
         elif tag <= self._given_up:
             future.cancel()
         elif not stored:
-            _fail(future, Refused("the broker refused the message"))
+            _fail(future, Nacked("the broker refused the message"))
         else:
             _fail(future, Unroutable(reason))
 

@@ -23,7 +23,7 @@ from processor.broker.channels import Channels
 from processor.broker.confirms import Confirms
 from processor.broker.handshake import Handshake, is_missing_exchange
 from processor.broker.patience import Patience
-from processor.broker.port import Disconnected, Refused, Unpermitted, Unsendable
+from processor.broker.port import Disconnected, Nacked, Unpermitted, Unsendable
 from processor.core.publishing.message import Message
 
 _WRITE_BUFFER: Final = 1024 * 1024
@@ -34,11 +34,11 @@ _ACCESS_REFUSED: Final = 403
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """When a connection counts as dead, and how much waits in it."""
+class ConnectionLimits:
+    """When a connection counts as dead, and how much it buffers."""
 
     confirm_timeout_seconds: float
-    """Longest silence of a broker that is asked whether it still reads."""
+    """How long the broker may take to answer whether it still reads."""
     patience_seconds: float
     """How long a publish may wait for its confirm while the broker still reads."""
     unsent_bytes: int
@@ -61,8 +61,12 @@ class Connection(asyncio.Protocol):
     done then, and the object of no more use.
     """
 
-    def __init__(self, *, handshake: Handshake, limits: Limits, on_blocked: Callable[[str | None], None]) -> None:
-        """``on_blocked`` hears why the broker stops taking publishes, and None when it takes them again."""
+    def __init__(
+        self, *, handshake: Handshake, limits: ConnectionLimits, on_blocked: Callable[[str | None], None]
+    ) -> None:
+        """``on_blocked`` is called with the reason when the broker blocks publishers, and with None when it unblocks
+        them.
+        """
         self._loop = asyncio.get_running_loop()
         self.opened: Final[asyncio.Future[bool]] = self._loop.create_future()
         self.lost: Final[asyncio.Future[Loss]] = self._loop.create_future()
@@ -100,7 +104,7 @@ class Connection(asyncio.Protocol):
         return timedelta(seconds=(self._lost_at or self._loop.time()) - self._opened_at)
 
     def publish(self, message: Message, future: asyncio.Future[None], queue: str | None = None) -> None:
-        """Put ``message`` in flight; ``future`` hears the broker's answer."""
+        """Publish ``message``; ``future`` gets the broker's answer."""
         if self._loss is not None or self._channels is None:
             future.set_exception(Disconnected(self._loss.reason if self._loss else "the connection is not open"))
             return
@@ -125,7 +129,7 @@ class Connection(asyncio.Protocol):
             self._loop.call_soon(self._flush)
 
     def close(self) -> None:
-        """Fail what is in flight, and say goodbye; ``lost`` resolves when the broker has answered."""
+        """Fail what is in flight and close the connection; ``lost`` resolves when the broker has answered."""
         self._fail_in_flight("the publisher was closed")
         if self._loss is not None or self._transport is None:
             return
@@ -147,15 +151,15 @@ class Connection(asyncio.Protocol):
         self._transport.write(PROTOCOL_HEADER)
 
     def data_received(self, data: bytes) -> None:
-        """Act on what the broker says."""
+        """Handle the broker's frames."""
         self._heard_at = self._loop.time()
         try:
             for event in self._parser.feed(data):
                 match event:
                     case Confirmed():
-                        self._confirms(event.channel).confirmed(event)
+                        self._confirms(event.channel).confirm(event)
                     case Returned():
-                        self._confirms(event.channel).returned(event)
+                        self._confirms(event.channel).note_return(event)
                     case Method():
                         self._method(event)
                     case _:
@@ -180,11 +184,11 @@ class Connection(asyncio.Protocol):
             self.lost.set_result(self._loss)
 
     def pause_writing(self) -> None:
-        """Keep frames here until the broker reads on."""
+        """Buffer frames until the broker reads on."""
         self._paused = True
 
     def resume_writing(self) -> None:
-        """Send what was kept."""
+        """Send the buffered frames."""
         self._paused = False
         self._flush()
 
@@ -231,7 +235,7 @@ class Connection(asyncio.Protocol):
             case commands.Channel.CloseOk():
                 self._channels.remove(event.channel)
             case commands.Basic.QosOk() if self._patience.asks:
-                self._patience.answered(self._loop.time())
+                self._patience.note_answer(self._loop.time())
             case _:
                 raise ProtocolError(f"{method.name} came unasked")
 
@@ -266,7 +270,7 @@ class Connection(asyncio.Protocol):
         self.drop(f"{method.reply_code} {method.reply_text}", "exchange_missing" if missing else "failed")
 
     def _channel_closed(self, number: int, method: commands.Channel.Close) -> None:
-        """What the broker did not let pass to one queue harms no other; all else costs the connection."""
+        """Fail the publishes of a channel of one queue; any other closed channel ends the connection."""
         channel = self._channels.get(number) if self._channels else None
         if self._channels is None or channel is None or channel.queue is None:
             self._reply_and_drop(commands.Channel.CloseOk(), number, method)
@@ -275,7 +279,7 @@ class Connection(asyncio.Protocol):
         self._send(method_bytes(commands.Channel.CloseOk(), number))
         reason = f"{method.reply_code} {method.reply_text}"
         denied = method.reply_code == _ACCESS_REFUSED
-        channel.confirms.fail(Unpermitted(reason) if denied else Refused(reason))
+        channel.confirms.fail(Unpermitted(reason) if denied else Nacked(reason))
 
     def _watch(self, heartbeat_seconds: int) -> None:
         now = self._loop.time()

@@ -1,4 +1,4 @@
-"""The publisher's adapter without a broker: consumers in the same process, for trying things out and for tests."""
+"""The publisher's adapter without a broker: consumers in the same process, for development and tests."""
 
 import asyncio
 from asyncio import Future
@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 
 import structlog
 
-from processor.broker.port import Disconnected, PublishError, Refused, Unanswered, Unroutable
+from processor.broker.port import Disconnected, Nacked, PublishError, Unanswered, Unroutable
 from processor.core.publishing.message import Message
 from processor.core.publishing.topic import topic_matches
 
@@ -47,10 +47,10 @@ class EmbeddedPublisher:
     def __init__(
         self, *, concurrency: int = 64, unrouted_kept: int = 1000, patience: timedelta = timedelta(minutes=1)
     ) -> None:
-        """At most ``concurrency`` messages are waited for at once, each for ``patience``."""
+        """At most ``concurrency`` messages are delivered at a time, each for at most ``patience``."""
         self._patience = patience.total_seconds()
         self.unrouted: Final[deque[Message]] = deque(maxlen=unrouted_kept)
-        """The latest messages that no queue was bound for."""
+        """The latest messages that no queue was bound to."""
         self._queues: dict[str, _Queue] = {}
         self._slots = asyncio.Semaphore(concurrency)
         self._lanes: dict[str, deque[_Publish]] = {}
@@ -94,7 +94,7 @@ class EmbeddedPublisher:
             lane.append(publish)
             return future
         self._lanes[message.payload] = deque((publish,))
-        self._keep(asyncio.create_task(self._empty_lane(message.payload)))
+        self._keep(asyncio.create_task(self._deliver_lane(message.payload)))
         return future
 
     async def ready(self) -> None:
@@ -105,7 +105,7 @@ class EmbeddedPublisher:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _empty_lane(self, payload: str) -> None:
+    async def _deliver_lane(self, payload: str) -> None:
         lane = self._lanes[payload]
         while lane:
             async with self._slots:
@@ -117,7 +117,7 @@ class EmbeddedPublisher:
         queues = [queue for queue in self._queues.values() if _takes(queue, publish)]
         if not queues:
             if publish.queue is not None or not self.unrouted.maxlen:
-                _fail(publish.future, Unroutable("no queue is bound for it"))
+                _fail(publish.future, Unroutable("no queue is bound to its routing key"))
                 return
             self.unrouted.append(publish.message)
         settled = asyncio.gather(*(_settle(queue, publish.message) for queue in queues))
@@ -149,7 +149,7 @@ def _takes(queue: _Queue, publish: _Publish) -> bool:
 def _resolve(future: "Future[None]", queues: Sequence[_Queue], settled: "Future[list[bool]]") -> None:
     unsettled = [queue.name for queue, taken in zip(queues, settled.result(), strict=True) if not taken]
     if unsettled:
-        _fail(future, Refused(f"not settled by {', '.join(unsettled)}"))
+        _fail(future, Nacked(f"not settled by {', '.join(unsettled)}"))
     elif not future.done():
         future.set_result(None)
 

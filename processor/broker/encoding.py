@@ -1,4 +1,4 @@
-"""Messages to bytes: the frames of a publish, coded by hand, since this is done for every event."""
+"""Messages to bytes: the frames of a publish, coded by hand, since every event is encoded."""
 
 import struct
 from typing import Final
@@ -38,7 +38,7 @@ def _short(text: str) -> bytes:
 
 
 class PublishEncoder:
-    """Turns messages for one exchange, or one queue, into the frames of a mandatory, persistent ``basic.publish``."""
+    """Encodes messages for one exchange, or one queue, as mandatory, persistent publishes."""
 
     def __init__(self, *, exchange: str, frame_max: int, channel: int = CHANNEL, queue: str | None = None) -> None:
         """``frame_max`` counts the 8 bytes round a frame's content too. A ``queue`` is reached past the exchange."""
@@ -52,20 +52,20 @@ class PublishEncoder:
         self._routes: dict[tuple[str, str, str], tuple[bytes, bytes]] = {}
 
     def encode(self, message: Message) -> bytes:
-        """All frames of one publish. Raises `Unsendable` if AMQP has no form for the message."""
+        """The frames of one publish. Raises `Unsendable` if AMQP cannot represent the message."""
         try:
             return self._encode(message)
         except (IndexError, ValueError, struct.error):
-            raise Unsendable(_what_is_wrong(message)) from None
+            raise Unsendable(_describe_fault(message)) from None
 
     def _encode(self, message: Message) -> bytes:
         key = (message.routing_key, message.type, message.app)
-        publish, type_and_app = self._routes.get(key) or self._learn(key)
+        publish, type_and_app = self._routes.get(key) or self._encode_route(key)
         payload, identity, body = message.payload.encode(), message.id.encode(), message.body
         flags, lead, trace = _CONTENT_TYPE | _OTHERS, self._content_type, b""
         if message.traceparent is not None:
             flags, trace = flags | _HEADERS, message.traceparent.encode()
-            lead = self._traced.get(len(trace)) or self._learn_traced(len(trace))
+            lead = self._traced.get(len(trace)) or self._encode_traced_lead(len(trace))
         properties = b"".join(
             (
                 lead,
@@ -89,7 +89,7 @@ class PublishEncoder:
             return b"".join((publish, head, properties, _END, body_head, body, _END))
         return b"".join((publish, head, properties, _END, self._split(body)))
 
-    def _learn(self, key: tuple[str, str, str]) -> tuple[bytes, bytes]:
+    def _encode_route(self, key: tuple[str, str, str]) -> tuple[bytes, bytes]:
         routing_key, event_type, app = key
         if len(self._routes) >= _KNOWN_ROUTES:
             self._routes.clear()
@@ -99,7 +99,7 @@ class PublishEncoder:
         self._routes[key] = publish, _short(event_type) + _short(app)
         return self._routes[key]
 
-    def _learn_traced(self, size: int) -> bytes:
+    def _encode_traced_lead(self, size: int) -> bytes:
         """The content type and a table of headers, up to the trace context of that size."""
         _one_byte[size]
         entry = self._header_name + b"S" + _long.pack(size)
@@ -116,7 +116,7 @@ class PublishEncoder:
         return b"".join(frames)
 
 
-def _what_is_wrong(message: Message) -> str:
+def _describe_fault(message: Message) -> str:
     for name in ("id", "type", "app", "payload", "routing_key", "traceparent"):
         text: str | None = getattr(message, name)
         size = len((text or "").encode(errors="surrogatepass"))

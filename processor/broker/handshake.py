@@ -1,4 +1,4 @@
-"""How a publisher's connection opens, as a table: what the broker says, what is answered, what comes next.
+"""The handshake of a publisher's connection, as a table: the broker's method, the reply, the next method.
 
 Pure: frames in, frames out. Source: https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf, 2.2.4 and 4.2,
 and https://www.rabbitmq.com/docs/confirms.
@@ -13,7 +13,7 @@ from pamqp.commands import Basic, Channel, Confirm, Connection, Exchange
 
 from processor.broker.address import Address
 from processor.broker.amqp import CHANNEL, SMALLEST_FRAME_MAX, ProtocolError, method_bytes
-from processor.broker.channels import MOST
+from processor.broker.channels import MAX_CHANNELS
 
 _CAPABILITIES: Final = {
     "publisher_confirms": True,
@@ -22,13 +22,13 @@ _CAPABILITIES: Final = {
     "authentication_failure_close": True,
 }
 _LARGEST_FRAME_MAX: Final = 131_072
-"""RabbitMQ's own default; what it offers is taken up to here."""
+"""RabbitMQ's default, and the largest frame that is accepted of its offer."""
 _NOT_FOUND: Final = 404
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
-    """What both sides agreed on."""
+    """The parameters that both sides agreed on."""
 
     frame_max: int
     heartbeat_seconds: int
@@ -38,7 +38,7 @@ class Tuning:
 class Handshake:
     """The client's half: `answer` each method of the broker until `done`.
 
-    The exchange is looked up on the way, so that a missing one shows here and not with the first publish.
+    The exchange is looked up during the handshake, so that a missing one shows here and not with the first publish.
     """
 
     def __init__(self, *, address: Address, exchange: str, heartbeat_seconds: int, name: str) -> None:
@@ -94,7 +94,7 @@ class Handshake:
         if frame_max < SMALLEST_FRAME_MAX:
             raise ProtocolError(f"the broker offers frames of {frame_max} bytes; {SMALLEST_FRAME_MAX} is the least")
         heartbeat = min(offered.heartbeat or self._heartbeat_seconds, self._heartbeat_seconds)
-        channels = min(offered.channel_max or MOST, MOST)
+        channels = min(offered.channel_max or MAX_CHANNELS, MAX_CHANNELS)
         self._agreed = Tuning(frame_max=frame_max, heartbeat_seconds=heartbeat, channels=channels)
         tuned = Connection.TuneOk(channel_max=channels, frame_max=frame_max, heartbeat=heartbeat)
         opened = Connection.Open(virtual_host=self.address.vhost)

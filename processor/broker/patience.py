@@ -1,4 +1,4 @@
-"""How long a connection waits for confirms, and how it tells one silent queue from a broker that hangs."""
+"""Time-outs of confirms: how a connection tells a silent queue from a broker that hangs."""
 
 from typing import Final
 
@@ -10,10 +10,10 @@ from processor.broker.channels import Channels
 
 
 class Patience:
-    """What waits too long while the broker reads on is given up; a broker that does not read on is given up itself.
+    """Gives up publishes that wait too long while the broker reads on, and a broker that does not read on.
 
-    Whether it does is asked with a method that the broker answers by itself, on a channel without publishes, where no
-    queue can keep it from answering.
+    To find out, it sends a method that the broker answers by itself, on a channel without publishes, where no queue can
+    delay the answer.
     """
 
     def __init__(self, seconds: float, *, hung_after_seconds: float) -> None:
@@ -25,17 +25,17 @@ class Patience:
 
     @property
     def asks(self) -> bool:
-        """Whether an answer is due."""
+        """Whether the broker was asked and has not answered yet."""
         return self._asked_at is not None
 
-    def answered(self, now: float) -> None:
-        """The broker has read all that was sent before the question."""
+    def note_answer(self, now: float) -> None:
+        """Note that the broker has read everything sent before the question."""
         self._asked_at, self._answered_at = None, now
 
     def examine(self, channels: Channels, now: float, *, blocked: bool) -> bool:
-        """Give up what has waited too long; ask if something may have. False: the broker hangs.
+        """Give up publishes that waited too long; ask the broker when one may have. False: the broker hangs.
 
-        Waiting does not count while the broker is ``blocked``: it has said that confirms will wait.
+        Time does not count while the broker is ``blocked``: it has announced that confirms are delayed.
         """
         if blocked:
             self._asked_at = now if self.asks else None

@@ -11,22 +11,22 @@ IN_ORDER: Final = 200
 
 
 class PublishError(Exception):
-    """The broker did not, or not certainly, take a message over. Publishing it again is safe: its id stays the same."""
+    """The broker did not take the message, or not certainly. Publishing it again is safe: its id stays the same."""
 
 
 class Unroutable(PublishError):
-    """The exchange knew no queue for the message, and no alternate exchange took it."""
+    """No queue is bound to the message's routing key, and no alternate exchange took the message."""
 
 
-class Refused(PublishError):
-    """The broker said no (``basic.nack``): one queue is full, or could not store it. The others were handed it."""
+class Nacked(PublishError):
+    """The broker answered ``basic.nack``: one queue is full or could not store the message. The others got it."""
 
 
 class Unanswered(PublishError):
-    """A queue says neither yes nor no, while the broker itself is well: a quorum queue without a leader.
+    """A queue gives no answer while the broker is alive: a quorum queue without a leader.
 
-    Which queues were handed the message is not known. ``late`` resolves if the broker confirms after all, and is
-    cancelled if that cannot be any more.
+    Which queues got the message is not known. ``late`` resolves if the broker confirms later, and is cancelled when
+    that has become impossible.
     """
 
     def __init__(self, reason: str, late: "Future[None]") -> None:
@@ -35,7 +35,7 @@ class Unanswered(PublishError):
 
 
 class Unsendable(PublishError):
-    """The protocol has no form for the message, today and tomorrow."""
+    """The protocol cannot represent the message; a retry does not help."""
 
 
 class Unpermitted(PublishError):
@@ -43,7 +43,7 @@ class Unpermitted(PublishError):
 
 
 class Disconnected(PublishError):
-    """There is no connection that takes the message, or it broke before the broker answered: it may have arrived."""
+    """There is no connection, or it was lost before the broker answered; the message may have arrived."""
 
 
 class Publisher(Protocol):

@@ -14,14 +14,14 @@ from typing import Final, Self, assert_never
 import structlog
 
 from processor.broker.address import Address, parse_addresses
-from processor.broker.connection import Connection, Limits, Loss
+from processor.broker.connection import Connection, ConnectionLimits, Loss
 from processor.broker.handshake import Handshake
 from processor.broker.port import Disconnected
 from processor.core.publishing.message import Message
 from processor.core.retry import CONNECT, Backoff
 from schemas.topology import EXCHANGE
 
-_GOODBYE_SECONDS: Final = 2.0
+_CLOSE_SECONDS: Final = 2.0
 _log = structlog.get_logger()
 
 
@@ -77,14 +77,14 @@ class RabbitPublisher:
         self._chance = chance
         self._ready = asyncio.Event()
         self._connection: Connection | None = None
-        self._why_not = "not connected yet"
-        self._keeper: asyncio.Task[None] | None = None
+        self._unavailable_reason = "not connected yet"
+        self._connecting: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Start connecting; `ready` tells when it is done."""
         if self._tls is None and any(address.tls for address in self._addresses):
             self._tls = await asyncio.to_thread(ssl.create_default_context)
-        self._keeper = asyncio.create_task(self._keep_connected(), name="publisher")
+        self._connecting = asyncio.create_task(self._keep_connected(), name="publisher")
         return self
 
     async def __aexit__(
@@ -92,21 +92,21 @@ class RabbitPublisher:
     ) -> None:
         """Close the connection. What is still in flight fails with `Disconnected`."""
         self._ready.clear()
-        self._why_not = "the publisher was closed"
+        self._unavailable_reason = "the publisher was closed"
         try:
             if self._connection is not None:
                 self._connection.close()
-                await asyncio.wait([self._connection.lost], timeout=_GOODBYE_SECONDS)
+                await asyncio.wait([self._connection.lost], timeout=_CLOSE_SECONDS)
         finally:
-            if self._keeper is not None:
-                self._keeper.cancel()
-                await asyncio.wait([self._keeper])
+            if self._connecting is not None:
+                self._connecting.cancel()
+                await asyncio.wait([self._connecting])
 
     def publish(self, message: Message, queue: str | None = None) -> "Future[None]":
         """Hand ``message`` over; see `Publisher.publish`."""
         future: Future[None] = asyncio.get_running_loop().create_future()
         if self._connection is None:
-            future.set_exception(Disconnected(self._why_not))
+            future.set_exception(Disconnected(self._unavailable_reason))
         else:
             self._connection.publish(message, future, queue)
         return future
@@ -118,22 +118,22 @@ class RabbitPublisher:
     async def _keep_connected(self) -> None:
         failures = 0
         for address in cycle(self._addresses):
-            lived = await self._live(address)
+            lived = await self._serve(address)
             failures = 1 if lived >= self._options.healthy_after else failures + 1
             await asyncio.sleep(self._options.backoff.delay(failures, self._chance()).total_seconds())
 
-    async def _live(self, address: Address) -> timedelta:
+    async def _serve(self, address: Address) -> timedelta:
         """Connect, and stay until the connection is lost. Returns how long it was open."""
         connection = self._new_connection(address)
         try:
-            loss = await self._open(connection, address) or await self._stay(connection, address)
+            loss = await self._open(connection, address) or await self._wait_until_lost(connection, address)
         except Exception as exc:  # noqa: BLE001 - whatever a connection can die of, the next one is tried
             loss = Loss(kind="failed", reason=str(exc) or type(exc).__name__)
         finally:
             self._connection = None
             self._ready.clear()
             connection.drop("the publisher was closed")
-        self._why_not = loss.reason
+        self._unavailable_reason = loss.reason
         self._report(loss, address, opened=connection.age > timedelta())
         return connection.age
 
@@ -145,7 +145,7 @@ class RabbitPublisher:
                 heartbeat_seconds=int(self._options.heartbeat.total_seconds()),
                 name=self._options.name,
             ),
-            limits=Limits(
+            limits=ConnectionLimits(
                 confirm_timeout_seconds=self._options.confirm_timeout.total_seconds(),
                 patience_seconds=self._options.patience.total_seconds(),
                 unsent_bytes=self._options.unsent_bytes,
@@ -165,7 +165,7 @@ class RabbitPublisher:
             return Loss(kind="failed", reason=f"not open after {limit} seconds")
         return None if opened else await connection.lost
 
-    async def _stay(self, connection: Connection, address: Address) -> Loss:
+    async def _wait_until_lost(self, connection: Connection, address: Address) -> Loss:
         self._connection = connection
         if not connection.blocked:
             self._ready.set()

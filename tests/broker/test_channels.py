@@ -14,7 +14,7 @@ import pytest
 from pamqp import commands
 from structlog.testing import capture_logs
 
-from processor.broker.port import IN_ORDER, Disconnected, Refused, Unanswered, Unpermitted
+from processor.broker.port import IN_ORDER, Disconnected, Nacked, Unanswered, Unpermitted
 from processor.broker.rabbitmq import RabbitOptions, RabbitPublisher
 from processor.core.retry import Backoff
 from tests.broker.broker import Peer, confirm_everything, scripted, silence
@@ -155,7 +155,7 @@ async def test_each_queue_has_a_channel_of_its_own() -> None:
     assert [("", "silent"), ("", "sound"), ("events", "shop.sign.opened")] == [each[1:] for each in seen]
 
 
-@pytest.mark.parametrize(("code", "error"), [(403, Unpermitted), (406, Refused)])
+@pytest.mark.parametrize(("code", "error"), [(403, Unpermitted), (406, Nacked)])
 async def test_a_queue_that_is_not_to_be_reached_costs_its_channel_alone(code: int, error: type) -> None:
     """When the broker closes the channel of one queue, what is in flight there fails, and nothing else."""
 

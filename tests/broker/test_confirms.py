@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from processor.broker.amqp import Confirmed, ProtocolError, Returned
 from processor.broker.confirms import Confirms
-from processor.broker.port import Disconnected, Refused, Unroutable
+from processor.broker.port import Disconnected, Nacked, Unroutable
 
 _answers = st.lists(
     st.tuples(st.integers(1, 12), st.booleans(), st.booleans()).map(lambda fields: Confirmed(*fields)), max_size=10
@@ -19,7 +19,7 @@ def _plain(answers: list[Confirmed], publishes: int) -> list[type | str | None]:
     for tag, multiple, stored, _ in answers:
         for each in range(1 if multiple else tag, tag + 1):
             if outcomes[each - 1] == "waiting":
-                outcomes[each - 1] = None if stored else Refused
+                outcomes[each - 1] = None if stored else Nacked
     return outcomes
 
 
@@ -33,7 +33,7 @@ def test_answers_settle_what_they_cover(answers: list[Confirmed]) -> None:
         confirms.expect(future, str(number))
 
     for answer in answers:
-        confirms.confirmed(answer)
+        confirms.confirm(answer)
     outcomes = [_outcome(future) for future in futures]
     loop.close()
 
@@ -53,8 +53,8 @@ async def test_failing_leaves_nothing_in_flight() -> None:
     futures: list[asyncio.Future[None]] = [asyncio.get_running_loop().create_future() for _ in range(3)]
     for future in futures:
         confirms.expect(future, "id")
-    confirms.returned(Returned("id", "312 NO_ROUTE"))
-    confirms.confirmed(Confirmed(1, False, True))
+    confirms.note_return(Returned("id", "312 NO_ROUTE"))
+    confirms.confirm(Confirmed(1, False, True))
 
     confirms.fail(Disconnected("the cable was cut"))
 
@@ -67,4 +67,4 @@ async def test_failing_leaves_nothing_in_flight() -> None:
 def test_an_answer_to_nothing_is_a_protocol_error(tag: int, multiple: bool) -> None:  # noqa: FBT001
     """A tag that no publish had is refused at once, however large."""
     with pytest.raises(ProtocolError):
-        Confirms().confirmed(Confirmed(tag, multiple, True))
+        Confirms().confirm(Confirmed(tag, multiple, True))

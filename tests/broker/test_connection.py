@@ -14,7 +14,7 @@ from pamqp import body, commands, header, heartbeat
 from pamqp import frame as codec
 from structlog.testing import capture_logs
 
-from processor.broker.port import Disconnected, Refused, Unroutable
+from processor.broker.port import Disconnected, Nacked, Unroutable
 from processor.broker.rabbitmq import RabbitOptions, RabbitPublisher
 from processor.core.retry import Backoff
 from tests.broker.broker import Peer, confirm_everything, scripted, silence, speaking
@@ -55,7 +55,7 @@ async def test_confirms_may_come_in_any_order() -> None:
     async with scripted(script) as url, connected(url) as publisher:
         outcomes = await outcomes_of([publisher.publish(a_message(number)) for number in range(7)])
 
-    assert outcomes == [Refused, Refused, None, None, Refused, None, None]
+    assert outcomes == [Nacked, Nacked, None, None, Nacked, None, None]
 
 
 async def test_tag_zero_confirms_all() -> None:

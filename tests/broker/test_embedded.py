@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from processor.broker.embedded import EmbeddedPublisher
-from processor.broker.port import Refused
+from processor.broker.port import Nacked
 from processor.core.publishing.message import Message
 from tests.broker.messages import a_message
 from tests.broker.outcomes import outcomes_of, until
@@ -17,7 +17,7 @@ async def _ignore(message: Message) -> None:
 
 
 async def test_a_consumer_that_raises_fails_the_publish() -> None:
-    """The future fails with `Refused` and names the queue; other queues got the message, and the next one goes on."""
+    """The future fails with `Nacked` and names the queue; other queues got the message, and the next one goes on."""
     got: list[Message] = []
 
     async def raise_at_first(message: Message) -> None:
@@ -34,7 +34,7 @@ async def test_a_consumer_that_raises_fails_the_publish() -> None:
             failed = publisher.publish(a_message(1))
             outcomes = await outcomes_of([failed, publisher.publish(a_message(2))])
 
-    assert outcomes == [Refused, None]
+    assert outcomes == [Nacked, None]
     assert str(failed.exception()) == "not settled by frail"
     assert got == [a_message(1), a_message(2)]
     assert [(entry["event"], entry["queue"]) for entry in logs] == [("publisher.delivery_failed", "frail")]

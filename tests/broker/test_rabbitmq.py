@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from processor.broker.port import Disconnected, Refused, Unanswered, Unpermitted, Unroutable, Unsendable
+from processor.broker.port import Disconnected, Nacked, Unanswered, Unpermitted, Unroutable, Unsendable
 from processor.broker.rabbitmq import RabbitOptions, RabbitPublisher
 from processor.core.publishing.message import Message
 from processor.core.retry import Backoff
@@ -90,7 +90,7 @@ async def test_a_full_queue_refuses(amqp_url: str, channel: aio_pika.abc.Abstrac
         await queue.get(no_ack=True)
         await publisher.publish(a_message(3))
 
-    assert refused == [Refused]
+    assert refused == [Nacked]
 
 
 async def test_a_message_amqp_cannot_carry_fails_alone(amqp_url: str, channel: aio_pika.abc.AbstractChannel) -> None:

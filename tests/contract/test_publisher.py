@@ -12,7 +12,7 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from processor.broker.embedded import EmbeddedPublisher
-from processor.broker.port import IN_ORDER, Disconnected, Publisher, Refused, Unanswered, Unroutable
+from processor.broker.port import IN_ORDER, Disconnected, Nacked, Publisher, Unanswered, Unroutable
 from processor.broker.rabbitmq import RabbitOptions, RabbitPublisher
 from processor.core.publishing.message import Message
 from schemas.topology import HEADER_TRACEPARENT
@@ -350,13 +350,13 @@ async def test_a_message_may_be_for_one_queue(broker: Broker) -> None:
 
 
 async def test_one_queue_refuses_for_itself(broker: Broker) -> None:
-    """A message that one queue refuses fails with `Refused`; the other queues have it, or can be handed it."""
+    """A message that one queue refuses fails with `Nacked`; the other queues have it, or can be handed it."""
     await broker.bind("sound", "#")
     await broker.bind_full("full")
 
     outcomes = await outcomes_of([broker.publisher.publish(a_message(), queue) for queue in (None, "full", "sound")])
 
-    assert outcomes == [Refused, Refused, None]
+    assert outcomes == [Nacked, Nacked, None]
     assert [message.id for message in await broker.received("sound", 2)] == [a_message().id] * 2
 
 

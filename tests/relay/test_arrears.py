@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from processor.broker.port import (
     Disconnected,
+    Nacked,
     PublishError,
-    Refused,
     Unanswered,
     Unpermitted,
     Unroutable,
@@ -45,7 +45,7 @@ async def running(
         await asyncio.wait([task])
 
 
-def refusing(queue: str, error: Callable[[], PublishError] = lambda: Refused("full")) -> ObedientPublisher:
+def refusing(queue: str, error: Callable[[], PublishError] = lambda: Nacked("full")) -> ObedientPublisher:
     """A publisher of which one queue refuses everything, and therefore the exchange too."""
     publisher = ObedientPublisher()
     publisher.verdict = lambda message: error()
@@ -68,7 +68,7 @@ def unanswered() -> Unanswered:
     return Unanswered("no answer", asyncio.get_running_loop().create_future())
 
 
-@pytest.mark.parametrize("error", [lambda: Refused("full"), unanswered], ids=["refused", "unanswered"])
+@pytest.mark.parametrize("error", [lambda: Nacked("full"), unanswered], ids=["refused", "unanswered"])
 async def test_one_queue_delays_no_other(error: Callable[[], PublishError]) -> None:
     """While one queue takes nothing, another gets each event once and in sequence, and nothing counts as published."""
     outbox, publisher = MemoryOutbox(), refusing("full", error)
@@ -183,7 +183,7 @@ async def test_a_right_that_is_missing_is_told_once() -> None:
 async def test_a_queue_that_is_not_there_is_owed_nothing() -> None:
     """A queue of the settings that the broker does not know stands in nobody's way."""
     outbox, publisher = MemoryOutbox(), ObedientPublisher()
-    answers = [Refused("full")]
+    answers = [Nacked("full")]
     publisher.verdict = lambda message: answers.pop() if answers else None
     publisher.judge = lambda queue, message: Unroutable("no such queue") if queue == "full" else None
 
@@ -224,12 +224,12 @@ async def test_a_connection_lost_meanwhile_leaves_it_to_the_table() -> None:
 async def test_what_is_owed_is_not_published_with_what_was_lost() -> None:
     """Reading the table after a lost connection leaves out the events that wait for a queue."""
     outbox, publisher = MemoryOutbox(), refusing("full")
-    publisher.verdict = lambda message: Disconnected("cut") if message.id == "event-1" else Refused("full")
+    publisher.verdict = lambda message: Disconnected("cut") if message.id == "event-1" else Nacked("full")
 
     async with running(outbox, publisher) as relay:
         relay.observe(outbox.commit("a", "b"))
         await until(lambda: publisher.attempts.count((None, "event-1")) > 1)
-        publisher.verdict = lambda message: None if message.id == "event-1" else Refused("full")
+        publisher.verdict = lambda message: None if message.id == "event-1" else Nacked("full")
         await until(lambda: outbox.left == 1)
         tried = publisher.attempts.count((None, "event-2"))
 
@@ -239,8 +239,8 @@ async def test_what_is_owed_is_not_published_with_what_was_lost() -> None:
 async def test_a_shared_outbox_is_read_past_what_is_refused() -> None:
     """Rows that a queue refuses are not published at each pass, and the rows behind them are reached."""
     outbox, publisher = MemoryOutbox(shared=True), ObedientPublisher()
-    publisher.verdict = lambda message: Refused("full") if message.payload == "a" else None
-    publisher.judge = lambda queue, message: Refused("full") if queue == "full" else None
+    publisher.verdict = lambda message: Nacked("full") if message.payload == "a" else None
+    publisher.judge = lambda queue, message: Nacked("full") if queue == "full" else None
 
     async with running(outbox, publisher):
         outbox.commit(*"a" * 30, "b")

@@ -1,7 +1,8 @@
-"""RabbitMQ's exchanges, queues, bindings and policies as code: what there should be, what there is, what to change.
+"""RabbitMQ's exchanges, queues, bindings and policies as code: the desired objects, the actual ones, and the
+differences.
 
-Everything goes through the management API, because policies are to be had nowhere else. Nothing is ever deleted.
-Holds on RabbitMQ 3.10, 4.0 and 4.3.
+Everything goes through the management API, since no other interface sets policies. Nothing is ever deleted. Holds on
+RabbitMQ 3.10, 4.0 and 4.3.
 """
 
 from processor.broker.topology.desired import TopologyOptions, desired

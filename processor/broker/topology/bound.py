@@ -1,4 +1,4 @@
-"""Which queues the exchange of events routes to: as the broker says it, or else the settings."""
+"""The queues that the exchange of events routes to, by the broker or else by the settings."""
 
 import asyncio
 from typing import Final
@@ -13,21 +13,21 @@ _SECONDS: Final = 5.0
 
 
 class BoundQueues:
-    """The queues of events; one for the relay."""
+    """The relay's source of queue bindings."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     @property
     def expected(self) -> Bindings:
-        """Those that `processor topology apply` binds."""
+        """The queues that `processor topology apply` binds."""
         topics = dict(self._settings.queues)
         if self._settings.topology.log:
             topics[LOG] = ("#",)
         return Bindings(topics=topics, complete=False)
 
     async def ask(self) -> Bindings:
-        """Those that are bound now, whoever bound them; without a broker those expected. Raises `BindingsUnknown`."""
+        """The queues that are bound now; without a management URL the expected ones. Raises `BindingsUnknown`."""
         url = self._settings.management_url
         if url is None:
             return self.expected

@@ -1,14 +1,14 @@
-"""The topology that this product wants, as values.
+"""The desired topology, as values.
 
 ::
 
     publisher -> xumm.events (topic) -> push-notifications, app-state, ...   by binding
                         |            -> xumm.log, a stream                   every event
-                        '-> xumm.unrouted                                    what nothing was bound for
-    publisher -> xumm.commands (direct) -> push-devices                  by its name: commands that bear device tokens
+                        '-> xumm.unrouted                                    messages without a bound queue
+    publisher -> xumm.commands (direct) -> push-devices                  by its name: commands with device tokens
     a service -> xumm.watch                                              commands to watch a payload
-    consumer  -> xumm.retry (direct) -> <queue>.retry.<delay>s               back to <queue> when the time is up
-              -> xumm.dead (direct)  -> <queue>.dead                         until somebody redrives it
+    consumer  -> xumm.retry (direct) -> <queue>.retry.<delay>s               back to <queue> after the delay
+              -> xumm.dead (direct)  -> <queue>.dead                         until an operator redrives it
 
 Only a queue's type is an argument. Everything else is policy, one for each object, because a queue obeys a single
 policy and because arguments cannot change without deleting the queue.
@@ -47,8 +47,8 @@ _SAFE_DEAD_LETTERING: Final[Mapping[str, Setting]] = {
     "overflow": "reject-publish",
 }
 _NO_DELIVERY_LIMIT: Final[Mapping[str, Setting]] = {"delivery-limit": 1_000_000_000}
-"""A limit that nobody reaches, the one way to have none that every version obeys: from 4.0 a queue without a limit has
-one of 20, 3.10 refuses -1, and 4.1 does not take it from a policy (https://github.com/rabbitmq/rabbitmq-server/pull/14458).
+"""A limit that is never reached. Only this works on every version: from 4.0 a queue without a limit has one of 20,
+3.10 refuses -1, and 4.1 does not take it from a policy (https://github.com/rabbitmq/rabbitmq-server/pull/14458).
 """
 _DEFAULT_EXCHANGE: Final = ""
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,199}")

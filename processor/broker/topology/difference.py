@@ -1,4 +1,4 @@
-"""What separates the topology that is from the one that should be, as values that read well and turn into JSON."""
+"""The differences between the desired and the actual topology, as values with a text and a JSON form."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -42,17 +42,17 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All differences, in the order in which they are to be mended."""
+    """All differences, in the order in which to apply them."""
 
     changes: tuple[Change, ...]
 
     @property
     def clean(self) -> bool:
-        """Whether everything is as it should be."""
+        """Whether there is no difference."""
         return not self.changes
 
     def as_json(self) -> list[dict[str, Any]]:
-        """The same, for machines."""
+        """The differences as JSON."""
         return [
             {
                 "action": change.action,
@@ -72,7 +72,7 @@ class Plan:
 
 
 def compare(wanted: Topology, actual: Actual) -> Plan:
-    """What must change for ``actual`` to hold everything in ``wanted``; objects of others are left out of it."""
+    """The changes after which ``actual`` has everything in ``wanted``; other objects are ignored."""
     return Plan(
         changes=(
             *_policies(wanted, actual),
@@ -88,15 +88,15 @@ def _policies(wanted: Topology, actual: Actual) -> Iterator[Change]:
     for policy in wanted.policies:
         found = present.get(policy.name)
         if found is None:
-            yield Change(action="create", kind="policy", name=policy.name, details=_shown(policy), target=policy)
+            yield Change(action="create", kind="policy", name=policy.name, details=_details(policy), target=policy)
         elif found != policy:
-            details = _differences(_flat(found), _flat(policy))
+            details = _differences(_flatten(found), _flatten(policy))
             yield Change(action="update", kind="policy", name=policy.name, details=details, target=policy)
         else:
-            yield from _overridden(policy, actual)
+            yield from _find_override(policy, actual)
 
 
-def _overridden(policy: Policy, actual: Actual) -> Iterator[Change]:
+def _find_override(policy: Policy, actual: Actual) -> Iterator[Change]:
     """Our policies bear the names of what they are for."""
     governed = actual.policy_of_queue if policy.apply_to == "queues" else actual.policy_of_exchange
     ruler = governed.get(policy.name) or _ruler(policy, actual)
@@ -124,23 +124,23 @@ def _governs(rival: Policy, policy: Policy) -> bool:
 def _exchanges(wanted: Topology, actual: Actual) -> Iterator[Change]:
     present = {exchange.name: exchange for exchange in actual.topology.exchanges}
     for exchange in wanted.exchanges:
-        yield from _declared("exchange", exchange, present.get(exchange.name))
+        yield from _compare_declared("exchange", exchange, present.get(exchange.name))
 
 
 def _queues(wanted: Topology, actual: Actual) -> Iterator[Change]:
     present = {queue.name: queue for queue in actual.topology.queues}
     for queue in wanted.queues:
-        yield from _declared("queue", queue, present.get(queue.name))
+        yield from _compare_declared("queue", queue, present.get(queue.name))
 
 
-def _declared(
+def _compare_declared(
     kind: Literal["exchange", "queue"], wanted: Exchange | Queue, found: Exchange | Queue | None
 ) -> Iterator[Change]:
     if found is None:
         yield Change(action="create", kind=kind, name=wanted.name, target=wanted)
     elif found != wanted:
         details = (
-            *_differences(_flat(found), _flat(wanted)),
+            *_differences(_flatten(found), _flatten(wanted)),
             f"it cannot be changed in place: move its messages, delete the {kind}, apply again",
         )
         yield Change(action="conflict", kind=kind, name=wanted.name, details=details, target=wanted)
@@ -163,7 +163,7 @@ def _binding_name(binding: Binding) -> str:
     return f"{binding.exchange} -> {binding.queue} by {binding.routing_key!r}"
 
 
-def _flat(thing: Exchange | Queue | Policy) -> dict[str, Setting]:
+def _flatten(thing: Exchange | Queue | Policy) -> dict[str, Setting]:
     """Fields, with arguments and definitions spread among them."""
     fields: dict[str, Any] = asdict(thing)
     return {**fields.pop("arguments", {}), **fields.pop("definition", {}), **fields}
@@ -182,5 +182,5 @@ def _value(settings: Mapping[str, Setting], name: str) -> str:
     return repr(settings[name]) if name in settings else "unset"
 
 
-def _shown(policy: Policy) -> tuple[str, ...]:
+def _details(policy: Policy) -> tuple[str, ...]:
     return tuple(f"{name}: {value!r}" for name, value in sorted(policy.definition.items()))

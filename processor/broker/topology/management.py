@@ -105,7 +105,7 @@ class Management:
         """The queues that ``exchange`` routes to; those behind another exchange are left out."""
         found: dict[str, list[str]] = {}
         complete = True
-        for raw in await self._call("GET", f"exchanges/{self._vhost}/{_quoted(exchange)}/bindings/source"):
+        for raw in await self._call("GET", f"exchanges/{self._vhost}/{_quote(exchange)}/bindings/source"):
             if raw["destination_type"] == "queue":
                 found.setdefault(raw["destination"], []).append(raw["routing_key"])
             else:
@@ -117,16 +117,16 @@ class Management:
         match target:
             case Exchange():
                 body = {"type": target.type, "durable": target.durable, "arguments": dict(target.arguments)}
-                await self._call("PUT", f"exchanges/{self._vhost}/{_quoted(target.name)}", body)
+                await self._call("PUT", f"exchanges/{self._vhost}/{_quote(target.name)}", body)
             case Queue():
                 body = {"durable": target.durable, "auto_delete": False, "arguments": dict(target.arguments)}
-                await self._call("PUT", f"queues/{self._vhost}/{_quoted(target.name)}", body)
+                await self._call("PUT", f"queues/{self._vhost}/{_quote(target.name)}", body)
             case Binding():
                 body = {"routing_key": target.routing_key, "arguments": {}}
-                place = f"e/{_quoted(target.exchange)}/q/{_quoted(target.queue)}"
+                place = f"e/{_quote(target.exchange)}/q/{_quote(target.queue)}"
                 await self._call("POST", f"bindings/{self._vhost}/{place}", body)
             case Policy():
-                await self._call("PUT", f"policies/{self._vhost}/{_quoted(target.name)}", _policy_body(target))
+                await self._call("PUT", f"policies/{self._vhost}/{_quote(target.name)}", _policy_body(target))
             case _:
                 assert_never(target)
 
@@ -157,7 +157,7 @@ async def _reason(response: aiohttp.ClientResponse) -> str:
     return str(said.get("reason", response.reason)) if isinstance(said, dict) else str(response.reason)
 
 
-def _quoted(name: str) -> str:
+def _quote(name: str) -> str:
     return quote(name, safe="")
 
 

@@ -1,4 +1,4 @@
-"""What RabbitMQ is made of, as far as it concerns us. All of it is durable."""
+"""RabbitMQ's objects, as far as the topology uses them. All are durable."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ Setting = str | int | bool | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """Where messages come in."""
+    """An exchange."""
 
     name: str
     type: str
@@ -19,17 +19,17 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
-    """Where messages wait."""
+    """A queue."""
 
     name: str
     arguments: Mapping[str, Setting] = field(default_factory=dict)
-    """What only a declaration can say, so the queue's type; everything that may change is policy."""
+    """Arguments that only a declaration can set, such as the queue's type; everything that may change is a policy."""
     durable: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """What of an exchange goes to a queue."""
+    """A binding of a queue to an exchange."""
 
     exchange: str
     queue: str

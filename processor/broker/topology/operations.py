@@ -1,4 +1,4 @@
-"""What an operator does with a topology."""
+"""`plan`, `apply` and `verify`: what an operator does with a topology."""
 
 import structlog
 
@@ -10,7 +10,7 @@ _log = structlog.get_logger()
 
 
 async def plan(access: ManagementAccess, topology: Topology) -> Plan:
-    """What `apply` would do, and what it could not. Raises `TopologyError`."""
+    """The changes that `apply` would make, and the conflicts. Raises `TopologyError`."""
     async with Management(access) as management:
         return compare(topology, await management.read())
 

@@ -99,7 +99,7 @@ def test_no_queue_drops_what_is_looked_at() -> None:
 
 
 def test_options_become_policies() -> None:
-    """Limits and durations show in the definitions, in the broker's units."""
+    """ConnectionLimits and durations show in the definitions, in the broker's units."""
     options = TopologyOptions(
         queue_max_length=7, delivery_limit=3, dead_ttl=timedelta(hours=1), log_max_age=timedelta(days=2)
     )

@@ -10,7 +10,7 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from processor.broker.port import Refused
+from processor.broker.port import Nacked
 from processor.broker.rabbitmq import RabbitPublisher
 from processor.broker.topology import (
     ManagementAccess,
@@ -162,7 +162,7 @@ async def test_a_full_queue_refuses_instead_of_dropping(
         outcomes = [await _outcome(publisher.publish(a_message(number, routing_key="a.sign.b"))) for number in range(9)]
     first = await _next(channel, "push-notifications")
 
-    assert (outcomes[0], outcomes[-1]) == (None, Refused)
+    assert (outcomes[0], outcomes[-1]) == (None, Nacked)
     assert first.message_id == a_message(0).id
 
 
