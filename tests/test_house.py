@@ -3,6 +3,7 @@
 import ast
 import io
 import re
+import statistics
 import subprocess
 import sys
 import tokenize
@@ -41,6 +42,9 @@ LAYERS: Final = 10
 FLAT_TESTS: Final = 6
 BESIDE_THE_ROOMS: Final = frozenset({"README.md", "__init__.py", "py.typed"})
 FUNCTION_LINES: Final = 40
+MEDIAN_LINES: Final = 6
+MOST_LINES: Final = 16
+"""Of nine functions in ten."""
 MODULE_LINES: Final = 300
 VAGUE: Final = frozenset({"base", "common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"})
 UNSTOPPABLE: Final = frozenset({"BaseException", "BaseExceptionGroup", "CancelledError"})
@@ -328,6 +332,18 @@ def test_every_test_says_what_it_proves() -> None:
 def test_functions_are_short() -> None:
     """No function of the product is longer than a screen."""
     assert [] == everywhere(long_functions, *PACKAGES)
+
+
+def test_most_functions_are_shorter() -> None:
+    """A function is a few lines, and hardly any needs more than a look."""
+    lengths = [
+        (function.end_lineno or 0) - function.lineno + 1
+        for _, source in modules(*PACKAGES)
+        for function in functions(source)
+    ]
+
+    assert statistics.median(lengths) <= MEDIAN_LINES
+    assert statistics.quantiles(lengths, n=10)[-1] <= MOST_LINES
 
 
 def test_modules_are_short() -> None:
