@@ -56,6 +56,30 @@ _variable = re.compile(r"\b(?:PROCESSOR|CONSUMERS)_[A-Z][A-Z0-9_]*")
 every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 
+def mistake_in(words: list[str]) -> str | None:
+    """The first word of a command line that the program does not know."""
+    command: Any = COMMANDS[words[0]]
+    rest = words[1:]
+    while rest and hasattr(command, "commands") and not rest[0].startswith("-"):
+        if rest[0] not in command.commands:
+            return f"no command {rest[0]}"
+        command = command.commands[rest.pop(0)]
+    options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    unknown = [word for word in rest if word.startswith("--") and word not in options]
+    return f"no option {unknown[0]}" if unknown else None
+
+
+def definitions(path: Path) -> Iterator[str]:
+    """Names that a module, or the modules of a folder, define at their top level."""
+    for module in [path] if path.is_file() else path.rglob("*.py"):
+        for node in ast.parse(module.read_text()).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                yield node.name
+            elif isinstance(node, ast.Assign | ast.AnnAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
 @every_page
 def test_links_lead_somewhere(page: Path) -> None:
     """Each relative link is a file of the repository, each anchor a heading."""
@@ -85,19 +109,6 @@ def test_variables_are_settings(page: Path) -> None:
     named = {CHOSEN_NAME.sub("NAME", name) for name in _variable.findall(page.read_text())}
 
     assert named - known - groups - READ_EARLIER == set()
-
-
-def mistake_in(words: list[str]) -> str | None:
-    """The first word of a command line that the program does not know."""
-    command: Any = COMMANDS[words[0]]
-    rest = words[1:]
-    while rest and hasattr(command, "commands") and not rest[0].startswith("-"):
-        if rest[0] not in command.commands:
-            return f"no command {rest[0]}"
-        command = command.commands[rest.pop(0)]
-    options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
-    unknown = [word for word in rest if word.startswith("--") and word not in options]
-    return f"no option {unknown[0]}" if unknown else None
 
 
 def test_commands_exist() -> None:
@@ -159,17 +170,6 @@ def test_first_questions_are_answered_on_a_first_screen(page: str) -> None:
 
     assert page in links("\n".join(front))
     assert "```sh" in screen
-
-
-def definitions(path: Path) -> Iterator[str]:
-    """Names that a module, or the modules of a folder, define at their top level."""
-    for module in [path] if path.is_file() else path.rglob("*.py"):
-        for node in ast.parse(module.read_text()).body:
-            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                yield node.name
-            elif isinstance(node, ast.Assign | ast.AnnAssign):
-                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                yield from (target.id for target in targets if isinstance(target, ast.Name))
 
 
 def test_map_answers_where_things_are() -> None:
