@@ -52,6 +52,10 @@ format: $(INSTALLED) ## Format the code and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+.PHONY: docs
+docs: $(INSTALLED) ## Write the generated tables of the READMEs anew from the code
+	@$(BIN)/python -m tests.readmes
+
 .PHONY: bench
 bench: $(BENCH_INSTALLED) servers ## Measure against other ways to build it; takes minutes
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -3,10 +3,12 @@
 import ast
 import io
 import re
+import statistics
 import subprocess
 import sys
 import tokenize
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -28,7 +30,6 @@ AT_THE_TOP: Final = frozenset(
         "README.md",
         "consumers",
         "deploy",
-        "docs",
         "processor",
         "pyproject.toml",
         "requirements.lock",
@@ -36,7 +37,14 @@ AT_THE_TOP: Final = frozenset(
         "tests",
     }
 )
+ROOMS: Final = 20
+LAYERS: Final = 10
+FLAT_TESTS: Final = 6
+BESIDE_THE_ROOMS: Final = frozenset({"README.md", "__init__.py", "py.typed"})
 FUNCTION_LINES: Final = 40
+MEDIAN_LINES: Final = 6
+MOST_LINES: Final = 16
+"""Of nine functions in ten."""
 MODULE_LINES: Final = 300
 VAGUE: Final = frozenset({"base", "common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"})
 UNSTOPPABLE: Final = frozenset({"BaseException", "BaseExceptionGroup", "CancelledError"})
@@ -44,6 +52,62 @@ CLOCKS_AND_DICE: Final = frozenset({"now", "today", "urandom", "utcnow", "uuid1"
 BESIDE_THE_STANDARD_LIBRARY: Final = {
     "schemas": {"pydantic", "pydantic_core", "schemas", "typing_extensions"}
 }  # pydantic needs the last
+ONE_IDEA_IN_SEVERAL_ROOMS: Final = frozenset(
+    {
+        "Answer",
+        "Application",
+        "Asked",
+        "Asks",
+        "Backlog",
+        "Backoff",
+        "Binding",
+        "Channel",
+        "Claim",
+        "CustomMeta",
+        "Database",
+        "DeadLetter",
+        "Delivery",
+        "House",
+        "Keys",
+        "Ledger",
+        "Limits",
+        "Message",
+        "Owner",
+        "Pace",
+        "Patience",
+        "Payload",
+        "Payloads",
+        "Place",
+        "Policy",
+        "Proof",
+        "Recorder",
+        "Refusal",
+        "Refused",
+        "RequestStore",
+        "Retention",
+        "Row",
+        "Session",
+        "SessionStore",
+        "Sessions",
+        "Settings",
+        "SettingsError",
+        "Signature",
+        "Source",
+        "StatusSockets",
+        "Subscription",
+        "Timing",
+        "Transactions",
+        "UserToken",
+        "UserTokens",
+        "Waiting",
+        "Watched",
+        "_Body",
+        "_Entry",
+        "_Pending",
+        "_Wire",
+    }
+)
+"""The class names that stand more than once."""
 Functions = ast.FunctionDef | ast.AsyncFunctionDef
 
 _suppression = re.compile(r"#\s*(?P<kind>type:\s*ignore|noqa)\b(?P<rest>.*)")
@@ -176,6 +240,19 @@ def loose_patterns(source: str) -> Iterator[str]:
             yield f"{node.lineno} {ast.unparse(node)}"
 
 
+def patches(source: str) -> Iterator[str]:
+    """Calls of pytest's ``setattr`` that put something in the place of a function or class of the product.
+
+    Constants, the search path of a package, names that do not exist, and ``sys`` may be set.
+    """
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("patch.setattr"):
+            target, name = (ast.unparse(argument).strip("'") for argument in node.args[:2])
+            name = target.rpartition(".")[2] if isinstance(node.args[0], ast.Constant) else name
+            may_be_set = name.isupper() or name.startswith("__") or target == "sys" or node.keywords
+            yield from () if may_be_set else (f"{node.lineno} {ast.unparse(node)}",)
+
+
 def imported(source: str) -> Iterator[str]:
     """Top-level packages that are imported from outside the standard library."""
     for node in ast.walk(ast.parse(source)):
@@ -217,6 +294,8 @@ FINDS: Final[list[tuple[Callable[[str], Iterable[str]], str]]] = [
     (loose_patterns, "re.compile(r'^[a-z]+$')"),
     (loose_patterns, "re.match('a', text)"),
     (loose_patterns, "_name.match(text)"),
+    (patches, 'monkeypatch.setattr("processor.xumm.api.decide_request", None)'),
+    (patches, 'monkeypatch.setattr(Intake, "check", broken)'),
     (imported, "import aiohttp.web"),
     (imported, "def f():\n    from structlog import get_logger"),
     (places, "see " + "/work" + "/notes.md"),
@@ -255,6 +334,18 @@ def test_functions_are_short() -> None:
     assert [] == everywhere(long_functions, *PACKAGES)
 
 
+def test_most_functions_are_shorter() -> None:
+    """A function is a few lines, and hardly any needs more than a look."""
+    lengths = [
+        (function.end_lineno or 0) - function.lineno + 1
+        for _, source in modules(*PACKAGES)
+        for function in functions(source)
+    ]
+
+    assert statistics.median(lengths) <= MEDIAN_LINES
+    assert statistics.quantiles(lengths, n=10)[-1] <= MOST_LINES
+
+
 def test_modules_are_short() -> None:
     """No module of the product is longer than a person reads at once."""
     assert [] == everywhere(long_modules, *PACKAGES)
@@ -288,6 +379,43 @@ def test_patterns_match_to_the_end() -> None:
 def test_the_core_has_neither_clock_nor_dice() -> None:
     """Time and chance come to the core as arguments."""
     assert [] == everywhere(clocks_and_dice, "processor/core")
+
+
+def test_the_product_is_never_patched() -> None:
+    """No test puts something in the place of a function or class of the product."""
+    assert [] == everywhere(patches, "tests")
+
+
+def test_class_names_stand_once() -> None:
+    """A class name stands once in the product, unless it is the same idea everywhere."""
+    count = Counter(
+        node.name
+        for _, source in modules(*PACKAGES)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ClassDef)
+    )
+
+    assert set() == {name for name, times in count.items() if times > 1} - ONE_IDEA_IN_SEVERAL_ROOMS
+
+
+def test_the_service_has_few_rooms() -> None:
+    """A stranger finds a room by the listing of the service's folder."""
+    rooms = {Path(path).parts[1] for path in tracked() if path.startswith("processor/")} - BESIDE_THE_ROOMS
+
+    assert len(rooms) <= ROOMS
+
+
+def test_layers_are_few() -> None:
+    """Which room may import which is told in a few lines."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = [each["layers"] for each in contracts if each.get("containers") == ["processor"]]
+
+    assert len(layers) <= LAYERS
+
+
+def test_few_tests_lie_flat() -> None:
+    """The tests mirror the rooms: hardly any is of none."""
+    assert len(list((ROOT / "tests").glob("test_*.py"))) <= FLAT_TESTS
 
 
 @pytest.mark.parametrize("package", BESIDE_THE_STANDARD_LIBRARY)

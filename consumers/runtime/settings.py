@@ -111,6 +111,7 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
     """``auto`` is readable on a terminal and JSON elsewhere."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least level that is logged."""
     push_channel: str = "log"
     """``fcm`` (Firebase Cloud Messaging), ``apns`` (Apple) and ``webpush`` (browsers), several with commas; ``log``
     writes what would be pushed instead."""
@@ -125,6 +126,7 @@ class Settings(BaseSettings):
     fcm_project: str | None = None
     """Firebase project id; by default the one in the key file."""
     fcm_url: HttpUrl = HttpUrl("https://fcm.googleapis.com")
+    """FCM's API."""
     apns_key: Path | None = None
     """Apple's ``.p8`` file with the key for APNs. Needed for ``apns``, with the next three."""
     apns_key_id: Annotated[str, Field(pattern=r"^[A-Z0-9]{10}$")] | None = None

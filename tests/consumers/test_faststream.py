@@ -1,4 +1,4 @@
-"""A consumer on another library, as the README shows it, on the queues that `processor topology apply` makes."""
+"""A consumer on another library, as consumers/README.md shows it, on the queues of `processor topology apply`."""
 
 import asyncio
 import os
@@ -14,8 +14,8 @@ import pytest
 from processor.broker.topology import apply, desired, parse_access
 from tests.consumers.broker import Broker, until
 from tests.consumers.events import event, message, raw_message
+from tests.readmes.page import block
 from tests.servers.rabbitmq import RabbitMQ
-from tests.test_readme import block
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -25,7 +25,7 @@ async def test_faststream_consumes_by_the_lines_of_the_readme(
 ) -> None:
     """Events arrive decoded, what cannot be read is dead-lettered, and nothing of the topology is changed."""
     program = tmp_path / "tell.py"
-    program.write_text(block("python", "faststream"))
+    program.write_text(block("consumers/README.md", "python", "faststream"))
     access = parse_access(rabbitmq.management_url, amqp_url)
     await apply(access, desired())
     validated = event("resolve.validated")

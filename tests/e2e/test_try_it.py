@@ -1,4 +1,4 @@
-"""What the README invites to: ``processor dev``, and a webhook made by hand."""
+"""The demo of the READMEs: ``processor dev``, and a webhook made by hand."""
 
 import re
 import signal
@@ -63,10 +63,10 @@ async def test_dev_tells_its_story_stays_and_ends(demo: Demo) -> None:
     assert demo.output.rstrip().endswith("the databases of this run are gone.")
 
 
-async def test_the_webhook_of_the_readme_is_accepted(demo: Demo) -> None:
-    """The README's openssl and curl, as they stand there, make a webhook that the demo accepts."""
-    blocks = BLOCK.findall((ROOT / "README.md").read_text())
-    assert len(blocks) == 1, "the README should show how to sign a webhook with openssl, once"
+async def test_the_webhook_by_hand_is_accepted(demo: Demo) -> None:
+    """The openssl and curl of the sandbox's README, as they stand there, make a webhook that the demo accepts."""
+    blocks = BLOCK.findall((ROOT / "processor" / "sandbox" / "README.md").read_text())
+    assert len(blocks) == 1, "the page should show how to sign a webhook with openssl, once"
     await demo.start()
 
     done = await run(

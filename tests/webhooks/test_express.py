@@ -8,9 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
-from processor.core.errors import StoreUnavailable
 from tests.support.webhooks import body_of, headers_of, new_payload
 from tests.webhooks.test_intake import Service, running
 
@@ -185,41 +183,6 @@ async def test_sender_that_leaves_early(service: Service) -> None:
     assert status == 200
 
 
-async def test_store_that_fails_on_the_lane(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A commit that fails is answered 503, and the connection goes on."""
-    reader, writer = await connect(service)
-    writer.write(request_of(body_of(new_payload())))
-    await answer(reader)
-    store = service.processor.writer._store
-
-    def fail() -> None:
-        store.rollback()
-        raise StoreUnavailable("the disk is gone")
-
-    monkeypatch.setattr(store, "commit", fail)
-    writer.write(request_of(body_of(new_payload())))
-    head = await reader.readuntil(b"\r\n\r\n")
-    names = [line.split(b":")[0].lower() for line in head.split(b"\r\n")[1:-2]]
-    told = json.loads(await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split()[0])))
-    monkeypatch.undo()
-    writer.write(request_of(body_of(new_payload())))
-    mended, _ = await answer(reader)
-    writer.close()
-
-    assert (told["status"], told["reason"], mended) == (503, "store_unavailable", 200)
-    assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
-    assert set(names) == {
-        b"cache-control",
-        b"content-length",
-        b"content-type",
-        b"date",
-        b"retry-after",
-        b"server",
-        b"x-content-type-options",
-    }
-    assert len(names) == len(set(names))
-
-
 async def test_store_that_takes_longer_than_a_connection_rests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A webhook that waits for the store longer than an idle connection is kept gets its answer all the same."""
     monkeypatch.setattr("processor.web.server.KEEPALIVE_SECONDS", 0.2)
@@ -283,25 +246,6 @@ async def test_refusals_of_the_server_itself(service: Service, line: str, header
 
     assert (status, json.loads(body)["reason"]) == told
     assert b"nonsense" not in body
-
-
-@pytest.mark.parametrize("path", ["/webhooks/shop", "/v1/me", "/healthz"])
-async def test_defect(service: Service, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    """A handler that breaks is answered 500 as a problem, which says nothing of what broke, and the connection ends."""
-
-    async def broken(_request: web.Request) -> web.Response:
-        raise RuntimeError("secret detail")
-
-    monkeypatch.setattr(service.processor._runner.server, "request_handler", broken)
-    reader, writer = await connect(service)
-    writer.write(f"POST {path} HTTP/1.1\r\nhost: x\r\naccept: text/html\r\ncontent-length: 0\r\n\r\n".encode())
-    async with asyncio.timeout(10):
-        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-    writer.close()
-
-    assert (head.split()[1], json.loads(body)["reason"]) == (b"500", "internal_error")
-    assert b"application/problem+json" in head
-    assert b"secret detail" not in body
 
 
 GARBAGE = [b"\x16\x03\x01nonsense\r\n\r\n", b"POST /webhooks/shop HTTP/9.9\r\n\r\n", b"\r\n\x00", b"{}"]

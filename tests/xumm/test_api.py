@@ -17,7 +17,6 @@ from yarl import URL
 
 from processor.core.application import Application
 from processor.core.errors import Denied, LookupFailed, NotFound, Unavailable
-from processor.core.retry import RetryDecision
 from processor.web.client import MAX_BODY, USER_AGENT, Answer
 from processor.xumm.answers import find_error
 from processor.xumm.api import Credentials, Payloads, XummApi
@@ -491,7 +490,7 @@ async def test_cancelling_says_whether_it_stands(reason: str, *, cancelled: bool
 @pytest.mark.parametrize("name", REQUESTS)
 async def test_an_answer_that_lacks_something_is_unavailable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It names the places, and none of the values."""
-    monkeypatch.setattr("processor.xumm.api.decide_request", lambda *_, **__: RetryDecision(delay=None))
+    monkeypatch.setattr("processor.core.retry.REQUEST_ATTEMPTS", 1)
     body = {"uuid": CANARY, "tokens": [{"user_token": CANARY}]}
     async with serving(says(body)) as peer, calling(peer.url) as api:
         with pytest.raises(Unavailable, match="does not validate at") as caught:

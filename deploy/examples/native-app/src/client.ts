@@ -13,7 +13,7 @@ import type {
 } from "./contract";
 import { follow, type Follower, type Listener } from "./events";
 
-/** A refusal of the service. `reason` is made for programs, and stands in the service's README. */
+/** A refusal of the service. `reason` is made for programs, and stands in processor/api/README.md. */
 export class Refused extends Error {
   override readonly name = "Refused";
 

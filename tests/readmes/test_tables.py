@@ -1,0 +1,47 @@
+"""The tables of the pages that are generated from the code, and the one that writes them."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.readmes.page import PAGES, cells, name_of
+from tests.readmes.tables import TABLES, regenerate, tables_in
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_tables_are_as_the_code_says(page: Path) -> None:
+    """Each generated table is equal to the code's; ``make docs`` writes those that are not."""
+    text = page.read_text()
+
+    assert text == regenerate(text)
+
+
+def test_each_table_stands_once() -> None:
+    """Settings, reasons, log events, commands, events, operations and exit codes each stand in one page."""
+    found = [name for page in PAGES for name in tables_in(page.read_text())]
+
+    assert sorted(found) == sorted(TABLES)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_rows_are_whole(name: str) -> None:
+    """Every row of a table has a name of its own, and words in its last cell."""
+    (text,) = [page.read_text() for page in PAGES if name in tables_in(page.read_text())]
+    _, _, begun = text.partition(f"<!-- generated: {name} -->\n")
+    table = [cells(line) for line in begun.partition("<!-- /generated -->")[0].splitlines()[2:]]
+
+    assert len({row[0] for row in table}) == len(table) > 0
+    assert [row[0] for row in table if not row[-1].strip(" |")] == []
+
+
+def test_column_written_by_hand_is_kept() -> None:
+    """The words behind the generated columns stay with their row, and a new row waits for its words."""
+    page = (
+        "<!-- generated: reasons -->\n| reason | status | meaning |\n| --- | --- | --- |\n"
+        "| `not_found` | 200 | there is none |\n| `no_such` | 400 | gone |\n<!-- /generated -->\n"
+    )
+    written = regenerate(page)
+
+    assert "| `not_found` | 404 | there is none |\n" in written
+    assert "| `outbox_full` | 503 |  |\n" in written
+    assert "no_such" not in written
