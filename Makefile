@@ -31,7 +31,7 @@ run: $(INSTALLED) ## Run the whole service here, with a sandbox in place of Xumm
 
 .PHONY: test
 test: servers $(INSTALLED) ## Run all tests; installs RabbitMQ and PostgreSQL on Debian if they are missing
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 2 --dist worksteal $(ARGS)
 
 .PHONY: servers
 servers:

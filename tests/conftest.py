@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 import pytest
+from hypothesis import settings
 
 from tests.servers.child import ServerNotInstalled
 from tests.servers.pgbouncer import PgBouncer
@@ -11,6 +12,9 @@ from tests.servers.postgres import Postgres
 from tests.servers.rabbitmq import RabbitMQ
 
 Server = TypeVar("Server", RabbitMQ, Postgres, PgBouncer)
+
+settings.register_profile("suite", deadline=None)  # how long an example takes depends on what else runs here
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

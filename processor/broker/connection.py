@@ -122,11 +122,7 @@ class Connection(asyncio.Protocol):
             future.set_exception(exc)
             return
         channel.confirms.expect(future, message.id)
-        self._unsent.append(frames)
-        self._unsent_bytes += len(frames)
-        if not self._flush_due:
-            self._flush_due = True
-            self._loop.call_soon(self._flush)
+        self._send(frames)
 
     def close(self) -> None:
         """Fail what is in flight and close the connection; ``lost`` resolves when the broker has answered."""

@@ -1,9 +1,10 @@
-"""What the relay asks of a broker. Every adapter passes the suite in ``tests/contract/test_publisher.py``."""
+"""What the relay asks of a broker. Every publisher passes the suite in ``tests/contract/test_publisher.py``."""
 
 from asyncio import Future
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+from processor.core.publishing.debts import Bindings
 from processor.core.publishing.message import Message
 
 IN_ORDER: Final = 200
@@ -73,3 +74,16 @@ class Publisher(Protocol):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class Queues(Protocol):
+    """The queues that the exchange routes to."""
+
+    @property
+    def expected(self) -> Bindings:
+        """The queues by the settings."""
+        ...
+
+    async def ask(self) -> Bindings:
+        """The queues by the broker. Raises `BindingsUnknown`."""
+        ...

@@ -29,33 +29,20 @@ from processor.broker.port import (
     Disconnected,
     Publisher,
     PublishError,
+    Queues,
     Unanswered,
     Unpermitted,
     Unroutable,
     Unsendable,
 )
 from processor.core.errors import StoreError
-from processor.core.publishing.debts import Bindings, BindingsUnknown, Debt, Debts, Refusal
+from processor.core.publishing.debts import BindingsUnknown, Debt, Debts, Refusal
 from processor.core.publishing.message import OutboxMessage
 
-_LOG_EVERY: Final = 60.0
-_LOOK_EVERY: Final = 1.0
-_ASK_EVERY: Final = 10.0
+_LOG_EVERY, _LOOK_EVERY, _ASK_EVERY = 60.0, 1.0, 10.0
+"""Seconds."""
 
 log = structlog.get_logger()
-
-
-class Queues(Protocol):
-    """The queues that the exchange routes to."""
-
-    @property
-    def expected(self) -> Bindings:
-        """The queues by the settings."""
-        ...
-
-    async def ask(self) -> Bindings:
-        """The queues by the broker. Raises `BindingsUnknown`."""
-        ...
 
 
 class Waiting(Protocol):

@@ -18,13 +18,13 @@ from typing import Final, Protocol
 
 import structlog
 
-from processor.broker.port import Publisher
+from processor.broker.port import Publisher, Queues
 from processor.core.errors import StoreError
 from processor.core.payload.entry import Commit
 from processor.core.publishing.debts import Refusal
 from processor.core.publishing.message import OutboxMessage
 from processor.core.retry import PUBLISH
-from processor.relay.arrears import Arrears, Queues
+from processor.relay.arrears import Arrears
 from processor.relay.lanes import Lanes
 from processor.relay.marks import Marks
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from multidict import CIMultiDictProxy
 
 from processor.app import Processor
 from processor.core.access.digest import digest_of
+from processor.sandbox.ledger import Pace
 from processor.sandbox.limits import Limits
 from processor.sandbox.server import Sandbox, SandboxSettings
 from processor.settings.service import Settings
@@ -111,10 +113,11 @@ def settings_at(folder: Path, sandbox: Sandbox, **changes: Any) -> Settings:
 @asynccontextmanager
 async def standing(folder: Path, *, budget: Callable[[], Budget] = Budget, **changes: Any) -> AsyncIterator[Stand]:
     """A service that serves, until the end of the block."""
-    limits = Limits(calls=10_000, creations=1000)
+    pace = Pace(asks_not_found=0, asks_unvalidated=0, close_time=timedelta(microseconds=1))
+    xumm = SandboxSettings(limits=Limits(calls=10_000, creations=1000), ledger=pace)
     port = free_port()
     shop = replace(SHOP, webhook_url=f"http://127.0.0.1:{port}/webhooks/shop")
-    async with Sandbox([shop, OTHER], SandboxSettings(limits=limits)) as sandbox:
+    async with Sandbox([shop, OTHER], xumm) as sandbox:
         stop = asyncio.Event()
         settings = settings_at(folder, sandbox, http_port=port, **changes)
         async with Processor(settings, budget=budget) as processor, aiohttp.ClientSession() as session:

@@ -4,10 +4,13 @@ To add a subject: one entry in `SUBJECTS`. Values of its ``environment`` may hol
 braces, such as ``{port}``, and ``{exchange}``.
 """
 
+import fcntl
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -156,11 +159,28 @@ def _importable(module: str) -> bool:
 
 
 def node_obstacle(package: Path) -> str | None:
-    """Why the Node package cannot run here, or None. Installs what its lock file names, unless that has been done."""
+    """Why the Node package cannot run here, or None. Installs the packages of its lock file, unless it has them."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         return "no Node.js with npm"
-    if (package / "node_modules").is_dir():
-        return None
-    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=package, capture_output=True, text=True, check=False)
-    return None if done.returncode == 0 else f"npm ci failed in {package.relative_to(ROOT)}"
+    with installing(package):
+        if not is_older(package / "node_modules" / ".package-lock.json", package / "package-lock.json"):
+            return None
+        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        done = subprocess.run(command, cwd=package, capture_output=True, text=True, check=False)
+        return None if done.returncode == 0 else f"npm ci failed in {package.relative_to(ROOT)}"
+
+
+@contextmanager
+def installing(folder: Path) -> Iterator[None]:
+    """Hold the lock of ``folder``: one process at a time installs into it, and the others wait."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_older(installed: Path, lock: Path) -> bool:
+    """Whether an installation, dated by the file that it ends with, is missing or older than its lock file."""
+    return not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime

@@ -26,16 +26,23 @@ ODD_VALUES: Final[st.SearchStrategy[Any]] = st.one_of(
 """JSON values that a careful sender never sends, some of them no JSON at all."""
 
 
+_MOST_EDITS: Final = 6
+_EDIT_BYTES: Final = 12
+_PLAN_BYTES: Final = 1 + _MOST_EDITS * _EDIT_BYTES
+
+
 @st.composite
 def edited_bytes(draw: st.DrawFn, seeds: list[bytes], pieces: list[bytes]) -> bytes:
-    """One of ``seeds`` with up to six slices of it replaced, by any bytes or one of ``pieces``."""
+    """One of ``seeds`` with up to six slices of it replaced, by any bytes or one of ``pieces``.
+
+    All edits are read from one draw: a draw for each part of each edit takes longer than what is tested.
+    """
     data = bytearray(draw(st.sampled_from(seeds)))
-    piece = st.binary(max_size=8) | st.sampled_from(pieces)
-    for place, length, content in draw(
-        st.lists(st.tuples(st.integers(0, 65_535), st.integers(0, 16), piece), max_size=6)
-    ):
-        at = place % (len(data) + 1)
-        data[at : at + length] = content
+    plan = draw(st.binary(min_size=_PLAN_BYTES, max_size=_PLAN_BYTES))
+    for start in range(1, 1 + plan[0] % (_MOST_EDITS + 1) * _EDIT_BYTES, _EDIT_BYTES):
+        edit = plan[start : start + _EDIT_BYTES]
+        at, length, (choice, is_piece) = int.from_bytes(edit[:2]) % (len(data) + 1), edit[2] % 17, divmod(edit[3], 2)
+        data[at : at + length] = pieces[choice % len(pieces)] if is_piece else edit[4 : 4 + choice % 9]
     return bytes(data)
 
 

@@ -386,7 +386,7 @@ TARGETS: Final = {
     "status": Target(inputs=edited_json(_STATUSES), run=_status, examples=4_000),
     "snapshot": Target(inputs=edited_json(_ANSWERS), run=_snapshot, examples=2_800),
     "ledger": Target(inputs=edited_json(_LEDGER_ANSWERS), run=_ledger, examples=4_000),
-    "AMQP frames": Target(inputs=edited_bytes(_FRAMES, _FRAME_PIECES), run=_frames, examples=6_000),
+    "AMQP frames": Target(inputs=edited_bytes(_FRAMES, _FRAME_PIECES), run=_frames, examples=3_000),
     "message frames": Target(
         inputs=edited_bytes(_MESSAGE_FRAMES, [*_FRAME_PIECES, b"\xff\xfe"]), run=_message, examples=4_000
     ),

@@ -14,7 +14,7 @@ import pytest
 from processor.core.sign_request.return_url import fault_of
 from processor.sandbox.views import _filled
 from tests.api.stand import RETURN, Stand, standing
-from tests.bench.subjects import ROOT, node_obstacle
+from tests.bench.subjects import ROOT, installing, node_obstacle
 from tests.native_app.contract import APP, CONTRACT, contract
 from tests.sandbox.world import ALICE
 
@@ -77,8 +77,9 @@ def installed() -> Path:
     lock = (HERE / "package-lock.json").read_bytes()
     place = ROOT / ".pytest_cache" / "d" / f"native-app-{hashlib.sha256(lock).hexdigest()[:12]}"
     place.mkdir(parents=True, exist_ok=True)
-    for name in ("package.json", "package-lock.json", ".npmrc"):
-        shutil.copy(HERE / name, place / name)
+    with installing(place):
+        for name in ("package.json", "package-lock.json", ".npmrc"):
+            shutil.copy2(HERE / name, place / name)
     return place
 
 

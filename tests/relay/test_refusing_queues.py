@@ -70,9 +70,10 @@ class Queues:
     async def fill(self) -> None:
         """Leave no room in the queue ``full``: it notices a message late."""
         exchange = self.channel.default_exchange
-        fillers = (exchange.publish(aio_pika.Message(b"", message_id="filler"), "full") for _ in range(600))
-        outcomes = await asyncio.gather(*fillers, return_exceptions=True)
-        assert isinstance(outcomes[-1], aio_pika.exceptions.DeliveryError)
+        last: object = None
+        while not isinstance(last, aio_pika.exceptions.DeliveryError):
+            fillers = (exchange.publish(aio_pika.Message(b"", message_id="filler"), "full") for _ in range(200))
+            *_, last = await asyncio.gather(*fillers, return_exceptions=True)
 
     async def silence(self) -> None:
         await asyncio.to_thread(self.server.silence, self.url, "leaderless")

@@ -26,7 +26,7 @@ async def test_each_outcome_reaches_a_queue_though_its_webhook_is_lost(
     with Stage(tmp_path, rabbitmq, amqp_url) as stage:
         await stage.apply_topology()
         settings = {"amqp_url": amqp_url, "amqp_management_url": rabbitmq.management_url}
-        async with opened(tmp_path, [APP], **settings) as house:
+        async with opened(tmp_path, [APP], driven_budget=True, **settings) as house:
             house.sandbox.faults.set(Faults(webhook="lost"), house.apps[APP].key)
             created = {
                 name: (await house.create(APP, outcome.request, faults=outcome.faults)).uuid

@@ -24,7 +24,7 @@ APPS: Final = {
 }
 """Application to the sources that get through; a fetch that does not is answered 500 until long after the expiry.
 
-Several share the outcomes of each mixture, since each has a rate limit of its own, which real time passes for.
+Several share the outcomes of each mixture, since each has a rate limit of its own.
 """
 EXPIRES_AT: Final = EXPIRY_MINUTES * 60.0
 API_RETURNS_AT: Final = 300.0
@@ -137,7 +137,7 @@ def wrong(case: Case, events: list[Json], state: PayloadState) -> Iterator[str]:
 
 async def test_every_mixture_of_sources_ends_every_payload_once(tmp_path: Path) -> None:
     """Whatever gets through, each payload has one outcome, the right one, with the right data, and no flag."""
-    async with opened(tmp_path, list(APPS)) as house:
+    async with opened(tmp_path, list(APPS), driven_budget=True) as house:
         table = Table(house)
         await table.create()
         await table.until(ACTS_AT - 1)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench.subjects import ROOT, node_obstacle
+from tests.bench.subjects import ROOT, installing, is_older, node_obstacle
 
 HERE = Path(__file__).parent
 JAVASCRIPT = HERE / "javascript"
@@ -62,17 +61,17 @@ async def walk(kit: Kit, *arguments: str, on_step: Callable[[str, Any], None]) -
 
 
 def install_javascript() -> str | None:
-    """Install the kits for JavaScript, anew where the lock is newer; or why that cannot be."""
-    modules = JAVASCRIPT / "node_modules"
-    if _older(modules / ".package-lock.json", JAVASCRIPT / "package-lock.json"):
-        shutil.rmtree(modules, ignore_errors=True)
+    """Install the kits for JavaScript, or say in a line why that cannot be."""
     return node_obstacle(JAVASCRIPT)
 
 
 def _install_python() -> str | None:
-    ready = VENV / ".installed"
-    if not _older(ready, PYTHON / "requirements.lock"):
-        return None
+    with installing(PYTHON):
+        ready = VENV / ".installed"
+        return _install_into_venv(ready) if is_older(ready, PYTHON / "requirements.lock") else None
+
+
+def _install_into_venv(ready: Path) -> str | None:
     steps = (
         (sys.executable, "-m", "venv", "--clear", str(VENV)),
         (str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
@@ -83,10 +82,6 @@ def _install_python() -> str | None:
             return f"{' '.join(command[1:3])} failed for {PYTHON.relative_to(HERE.parent)}"
     ready.touch()
     return None
-
-
-def _older(installed: Path, lock: Path) -> bool:
-    return not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime
 
 
 KITS = {

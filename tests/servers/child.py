@@ -16,6 +16,9 @@ from random import SystemRandom
 _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="servers")
 _POLL_SECONDS = 0.02
 _LOG_TAIL_LINES = 40
+_PORTS = range(20_000, 32_000)  # below the ephemeral range, where outgoing connections could take one
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 
 
 class ServerError(Exception):
@@ -31,9 +34,9 @@ class ServerFailed(ServerError):
 
 
 def free_port() -> int:
-    """A port nobody listens on, below the ephemeral range, where outgoing connections could take it."""
+    """A port nobody listens on. Each worker of a split test run has ports of its own to choose from."""
     while True:
-        port = SystemRandom().randrange(20_000, 32_000)
+        port = SystemRandom().choice(_PORTS[_WORKER::_WORKERS])
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 continue

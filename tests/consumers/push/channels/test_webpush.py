@@ -304,7 +304,7 @@ def test_subscription_that_is_none_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["p256dh", "auth"])
-@pytest.mark.parametrize("value", ["", "!", "AAAA", "é", encoded(bytes(65)), COMPRESSED])
+@pytest.mark.parametrize("value", ["", "!", "AAAA", "é", encoded(bytes(65)), COMPRESSED], ids=range(6))
 def test_keys_that_encrypt_nothing_are_refused(name: str, value: str) -> None:
     """A key that is no point on the curve never reaches the cipher."""
     found = json.loads(Browser("one").subscription)
