@@ -52,13 +52,10 @@ class Confirms:
             raise ProtocolError(f"confirm of {tag} where {self.last_tag} is the last publish")
         last = tag or self.last_tag
         first = self._oldest_tag if multiple else tag
-        if stored and not self._reasons:
-            self._settle_stored(first, last)
-        else:
-            if not stored and self._first_refused is None:
-                self._first_refused = first
-            for each in range(first, last + 1):
-                self._settle(each, stored=stored)
+        if not stored and self._first_refused is None:
+            self._first_refused = first
+        for each in range(first, last + 1):
+            self._settle(each, stored=stored)
         if multiple:
             self._oldest_tag = max(self._oldest_tag, last + 1)
 
@@ -86,13 +83,6 @@ class Confirms:
                 future.cancel()
             else:
                 _fail(future, error)
-
-    def _settle_stored(self, first: int, last: int) -> None:
-        """`_settle` for the usual confirm, without a call for each publish."""
-        for tag in range(first, last + 1):
-            publish = self._in_flight.pop(tag, None)
-            if publish is not None and not publish[0].done():
-                publish[0].set_result(None)
 
     def _settle(self, tag: int, *, stored: bool) -> None:
         publish = self._in_flight.pop(tag, None)

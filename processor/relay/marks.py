@@ -32,8 +32,10 @@ class Marks:
         self._positions: list[int] = []
         self._logged_at = float("-inf")
         self._marking = asyncio.Lock()
-        self.add: Final = self._positions.append
-        """Add a published position. It is `list.append`, since it is called for each event."""
+
+    def add(self, position: int) -> None:
+        """Take a published position."""
+        self._positions.append(position)
 
     async def run(self) -> None:
         """Mark until cancelled."""
