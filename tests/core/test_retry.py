@@ -4,16 +4,21 @@ from datetime import timedelta
 
 import pytest
 
-from processor.core.errors import Denied, LookupFailed, NormalizeError, NotFound, Unavailable
+from processor.core.errors import Denied, LookupFailed, NormalizeError, NotFound, StoreUnavailable, Unavailable
 from processor.core.retry import (
+    CONNECT,
+    IDEMPOTENT,
     LOOKUP,
     LOOKUP_PATIENCE,
+    PUBLISH,
     REQUEST,
     REQUEST_ATTEMPTS,
+    STORE,
     Backoff,
     decide_lookup,
     decide_request,
 )
+from processor.core.retry import REFUSED as REFUSED_BY_QUEUE
 
 BACKOFF = Backoff(first=timedelta(seconds=0.25), cap=timedelta(seconds=30))
 
@@ -92,3 +97,54 @@ def test_request_is_not_repeated_past_the_patience() -> None:
     decision = decide_request(ASKED, method="GET", attempt=1, left=timedelta(seconds=5), chance=0.0)
 
     assert decision.delay is None
+
+
+@pytest.mark.parametrize(
+    ("backoff", "first", "cap"),
+    [
+        (LOOKUP, 2, 600),
+        (CONNECT, 0.25, 30),
+        (PUBLISH, 0.2, 15),
+        (STORE, 0.25, 5),
+        (REFUSED_BY_QUEUE, 1, 60),
+        (REQUEST, 0.3, 3),
+    ],
+)
+def test_pauses(backoff: Backoff, first: float, cap: float) -> None:
+    """The first and the longest of each kind, in seconds; chance takes half away at most."""
+    pauses = [backoff.delay(attempt, chance).total_seconds() for attempt, chance in ((1, 0), (99, 0), (99, 1))]
+
+    assert [first, cap, cap / 2] == pauses
+
+
+def test_patience() -> None:
+    """A request is tried four times, an outcome is looked up for a day."""
+    assert (4, timedelta(hours=24)) == (REQUEST_ATTEMPTS, LOOKUP_PATIENCE)
+    assert frozenset({"GET", "DELETE"}) == IDEMPOTENT
+
+
+def test_lookup_goes_on_to_the_last_moment() -> None:
+    """A second before its day is over it is tried again; the pause grows and has its chance."""
+    early = decide_lookup(None, attempt=2, age=LOOKUP_PATIENCE - timedelta(seconds=1), chance=0.5)
+    busy = Unavailable("busy", retry_after=timedelta(seconds=1))
+
+    assert timedelta(seconds=3) == early.delay
+    assert timedelta(seconds=3) == decide_lookup(busy, attempt=2, age=timedelta(0), chance=0.5).delay
+
+
+def test_request_is_repeated_within_the_patience() -> None:
+    """The last moment is not enough, the one before is; the pause has its chance."""
+    left = timedelta(seconds=5, milliseconds=1)
+
+    assert timedelta(seconds=5) == decide_request(ASKED, method="POST", attempt=3, left=left, chance=0.0).delay
+    assert REQUEST.first * 0.75 == decide_request(LATER, method="GET", attempt=1, left=left, chance=0.5).delay
+
+
+def test_error_says_what_is_known() -> None:
+    """By default neither when to come again nor that nothing was touched."""
+    assert ("busy", None, False) == (
+        str(Unavailable("busy")),
+        Unavailable("busy").retry_after,
+        Unavailable("x").untouched,
+    )
+    assert ("disk", "failed") == (str(StoreUnavailable("disk")), StoreUnavailable("disk").fault)

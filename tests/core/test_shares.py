@@ -71,3 +71,53 @@ def test_lines_wait_for_their_time() -> None:
         lines.put("shop", item, at)
 
     assert [None, "sooner", "later", None] == [lines.take([], now) for now in (0.5, 2, 2, 2)]
+
+
+def test_own_places_are_kept_for_whoever_has_none() -> None:
+    """Of ten places, two have two each; the other six are lent, in parts, to those who hold the least."""
+    assert {"a": 5, "b": 5} == rooms(10, {"a": 0, "b": 0})
+    assert {"a": 0, "b": 3} == rooms(10, {"a": 7, "b": 0})
+    assert {"a": 0, "b": 2} == rooms(10, {"a": 8, "b": 0})
+    assert {"a": 2, "b": 1, "c": 1} == rooms(7, {"a": 1, "b": 1, "c": 1})
+    assert {"a": 0, "b": 0, "c": 0} == rooms(3, {"a": 5, "b": 5, "c": 5})
+
+
+def test_nothing_waits() -> None:
+    """Nobody gets a place, whoever has one."""
+    lines = Lines[str, str](["a", "b"], places=4)
+
+    assert lines.take(["a"]) is None
+
+
+def test_equal_turns_keep_their_order() -> None:
+    """The first put comes first, though it may be the larger; nothing but the moment is compared."""
+    lines = Lines[str, dict[str, int]](["a"], places=9)
+    for number in (3, 1, 2):
+        lines.put("a", {"number": number})
+
+    assert [{"number": 3}, {"number": 1}, {"number": 2}] == [lines.take([]) for _ in range(3)]
+
+
+def test_turn_comes_at_its_moment() -> None:
+    """Not before."""
+    lines = Lines[str, str](["a"], places=9)
+    lines.put("a", "x", 5.0)
+
+    assert [None, None, "x"] == [lines.take([]), lines.take([], 4.9), lines.take([], 5.0)]
+
+
+def test_who_has_the_fewest_places_is_next() -> None:
+    """Each place that is taken counts."""
+    lines = Lines[str, str](["a", "b", "c"], places=30)
+    for name in ("a", "b", "c"):
+        lines.put(name, name)
+
+    assert ["c", "b", "a"] == [lines.take(["a", "a", "a", "b", "b", "c"]) for _ in range(3)]
+
+
+def test_without_a_place_nobody_is_next() -> None:
+    """Until one is free."""
+    lines = Lines[str, str](["a"], places=1)
+    lines.put("a", "x")
+
+    assert [None, "x"] == [lines.take(["a"]), lines.take([])]

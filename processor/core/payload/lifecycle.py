@@ -117,7 +117,7 @@ def apply(state: PayloadState, report: Report, policy: Policy) -> Transition:
     """The state after ``report``, and what follows from it. Pure: the same arguments give the same transition."""
     learned = learn(state, report)
     told = _unreadable(learned, policy) if state.resolved is None else _belated(state, learned, report)
-    if told & ~learned.flags:
+    if told:
         learned = learned._replace(flags=learned.flags | told)
     step = next_step(learned, policy)
     if isinstance(step, Resolve) and _is_refuted(learned, step):
@@ -164,8 +164,6 @@ def _is_refuted(state: PayloadState, step: Resolve) -> bool:
 
 def _unreadable(learned: PayloadState, policy: Policy) -> Flags:
     """The flag for a signature that is all there is to go by and cannot be read: another look will not help."""
-    if learned.snapshot is None or learned.snapshot.doubt is None or learned.resolved is not None:
-        return 0
     return _SIGNATURE_UNREADABLE if evidence_of(learned, policy) == "unreadable" else 0
 
 

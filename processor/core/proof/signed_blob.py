@@ -201,7 +201,7 @@ def _acting(claim: Claim, transaction: Serialized, signers: list[_Signer]) -> _S
     """Of those who signed the one whom the API names. What it says of accounts and keys must hold."""
     if claim.account != _address(transaction):
         _doubt("response.account", "differs")
-    acting = signers[0] if transaction.field(SIGNERS) is None else _named(claim, signers)
+    acting = _named(claim, signers)
     if claim.signer not in {None, acting.account, acting.key_address}:
         _doubt("response.signer", "differs")
     if claim.multisign_account not in {None, acting.account, claim.account}:

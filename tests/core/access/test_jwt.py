@@ -1,7 +1,7 @@
 import base64
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
@@ -278,3 +278,92 @@ def test_error_says_nothing_of_the_token() -> None:
 
 def _decoded(part: str) -> bytes:
     return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"exp": 2**33 - 1}, None),
+        ({"exp": 2**33}, "malformed"),
+        ({"nbf": 0}, None),
+        ({"nbf": -1}, "malformed"),
+        ({"nbf": 0.5}, None),
+        ({"iat": "now"}, "malformed"),
+        ({"iat": NOW.timestamp() + 30}, None),
+        ({"network_type": 7, "network_id": None}, "network"),
+        ({"network_type": ["MAINNET"]}, "network"),
+        ({"network_id": False}, "network"),
+        ({"network_id": [0]}, "network"),
+        ({"network_id": 0.0}, "network"),
+        ({"network_type": None, "network_id": "0000000000"}, None),
+        ({"network_type": None, "network_id": "00000000000"}, "network"),
+        ({"network_type": None, "network_id": "-0"}, "network"),
+        ({"network_type": None, "network_id": "\u0660"}, "network"),
+        ({"network_type": "null", "network_id": 0}, None),
+    ],
+)
+def test_bounds_of_claims(changes: dict[str, Any], fault: str | None) -> None:
+    """Moments from the epoch on for as long as anybody needs, numbers of at most ten digits, and no other types."""
+    assert fault == fault_of_identity(identity(**changes))
+
+
+@pytest.mark.parametrize(("token", "expected"), [(None, None), (7, None), ("8f5b1d3a", "8f5b1d3a")])
+def test_user_token_comes_along_if_it_is_text(token: Any, expected: str | None) -> None:
+    """The provider may name none."""
+    assert expected == verify_identity(identity(usertoken_uuidv4=token), KEYS, EXPECTED, NOW).user_token
+
+
+@pytest.mark.parametrize("claim", ["aud", "app_uuidv4"])
+def test_xapp_token_may_not_name_another_application(claim: str) -> None:
+    """Wherever it names one."""
+    assert "audience" == fault_of_xapp(xapp(**{claim: OTHER_APPLICATION}))
+
+
+def test_longest_token_that_is_read() -> None:
+    """4,096 characters, and not one more."""
+    short = identity(padding="")
+    padding = (MAX_TOKEN - len(short)) * 3 // 4
+    longest = next(
+        token for more in range(-3, 4) if len(token := identity(padding="x" * (padding + more))) >= MAX_TOKEN - 1
+    )
+    header, payload, signature = longest.split(".")
+    filled = f"{header}.{payload}.{signature}{'A' * (MAX_TOKEN - len(longest))}"
+
+    assert 4096 == MAX_TOKEN == len(filled)
+    assert algorithm_of(filled) == "RS256"
+    assert algorithm_of(f"{filled}A") is None
+
+
+@pytest.mark.parametrize("algorithm", [None, 7, ["RS256"]])
+def test_algorithm_is_told_if_it_is_text(algorithm: Any) -> None:
+    """A header may hold anything."""
+    assert algorithm_of(forged({"alg": algorithm}, claims(), b"x")) is None
+
+
+def test_key_that_is_of_no_use_for_the_algorithm() -> None:
+    """Is an error of the token's kind, whatever the library says of it."""
+    assert "malformed" == fault_of_identity(identity(), keys=["no key"])
+
+
+def test_fault_is_the_message() -> None:
+    """Nothing else stands in it."""
+    assert ("issuer", "issuer") == (str(Unproven("issuer")), Unproven("issuer").fault)
+
+
+@pytest.mark.parametrize("now", [datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)])
+def test_time_is_what_is_told(now: datetime) -> None:
+    """No clock is asked: a token of long ago, or of times to come, is judged by the moment at hand."""
+    moment = int(now.timestamp())
+    token = identity(now=now, nbf=moment, jti=7)
+
+    assert ALICE.address == verify_identity(token, KEYS, EXPECTED, now).account
+    for off, fault in ((timedelta(days=2), "expired"), (timedelta(days=-1), "not_yet_valid")):
+        with pytest.raises(Unproven, match=fault):
+            verify_identity(token, KEYS, EXPECTED, now + off)
+
+
+def test_claims_that_nobody_needs_may_be_anything() -> None:
+    """An identifier that is no text is none of our business."""
+    assert fault_of_identity(identity(jti=7)) is None
+    assert fault_of_xapp(xapp(jti=7)) is None
+    assert claimed_application(identity(jti=7, sub=7, exp=1)) == APPLICATION

@@ -67,3 +67,46 @@ def test_as_many_keys_as_anybody_needs() -> None:
     assert len(numbers(*[jwk()] * MAX_ENTRIES)) == MAX_ENTRIES
     with pytest.raises(NormalizeError):
         numbers(*[jwk()] * (MAX_ENTRIES + 1))
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (None, "keys: not a list of 1 to 16"),
+        ({"keys": []}, "keys: not a list of 1 to 16"),
+        ({"keys": [jwk()] * 17}, "keys: not a list of 1 to 16"),
+        ({"keys": [None]}, "keys: none is an RSA key for RS256 of at least 2048 bits"),
+    ],
+)
+def test_refusal_names_the_limit(document: Any, message: str) -> None:
+    """An operator reads what was wrong."""
+    with pytest.raises(NormalizeError) as caught:
+        keys_of(document)
+
+    assert message == str(caught.value)
+
+
+@pytest.mark.parametrize("bits", [2048, 8192])
+def test_smallest_and_largest_key(bits: int) -> None:
+    """Both bounds are included, and so is the largest exponent."""
+    entry = jwk(n=modulus(bits), e=encoded((2**32 - 1).to_bytes(4)))
+
+    assert [RSAPublicNumbers(2**32 - 1, 2**bits - 1)] == numbers(entry)
+
+
+@pytest.mark.parametrize(("kept", "is_read"), [(1, False), (2, True), (3, True), (4, True)])
+def test_base64url_of_any_length_but_one(kept: int, *, is_read: bool) -> None:
+    """What is one character over a multiple of four is no base64url."""
+    text = modulus(4096)[: 680 + kept]
+
+    assert (2 if is_read else 1) == len(numbers(jwk(n=text[:-1] + "w"), jwk()))
+
+
+def test_longest_number() -> None:
+    """1,400 characters are decoded, leading zeros among them; a longer text is not."""
+    padded = [encoded((2**2048 - 1).to_bytes(length)) for length in (1050, 1051)]
+
+    assert [1400, 1402] == [len(text) for text in padded]
+    assert [2**2048 - 1, public_key().public_numbers().n] == [
+        key.n for key in numbers(jwk(n=padded[0]), jwk(n=padded[1]), jwk())
+    ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from processor.core.access.limits import Allowances, Portions, Rank, Shares
+from processor.core.access.limits import MAX_CALLERS, Allowances, Portions, Rank, Shares
 
 
 def test_bucket() -> None:
@@ -57,3 +57,60 @@ def test_refusal_takes_nothing() -> None:
 
     assert ([0.0] * 12, {5.0}) == (waits[:12], set(waits[12:]))
     assert 7 == sum(not shares.take("shop", "stranger", "another", 0.0) for _ in range(7))
+
+
+def test_portions_and_bounds() -> None:
+    """Two thirds are for users and strangers, one third for strangers, a fifth for one of them; memory is bounded."""
+    assert (67, 33, 20, 10_000) == (Portions().users, Portions().strangers, Portions().caller, MAX_CALLERS)
+
+
+def test_asking_for_the_wait_takes_nothing() -> None:
+    """However often: a whole call is allowed, a part of one is not."""
+    allowances = Allowances(60)
+    waits = [allowances.wait("a", 0.0) for _ in range(100)]
+    taken = [allowances.take("a", 0.0) for _ in range(60)]
+
+    assert ([0.0] * 100, [0.0] * 60) == (waits, taken)
+    assert [1.0, 0.25, 0.0] == [allowances.wait("a", now) for now in (0.0, 0.75, 1.0)]
+
+
+def test_a_clock_that_goes_back_gives_nothing_and_takes_nothing() -> None:
+    """Time that was counted is not counted again."""
+    allowances = Allowances(60)
+    for _ in range(60):
+        allowances.take("a", 10.0)
+
+    assert [1.0, 1.0, 0.0] == [allowances.take("a", now) for now in (5.0, 4.0, 5.0)]
+
+
+def test_who_asked_last_is_remembered() -> None:
+    """Of too many callers the one goes who did not ask for the longest, though it came later than another."""
+    allowances = Allowances(1, callers=2)
+    taken = [allowances.take(caller, 0.0) for caller in ("a", "b", "a", "c", "a")]
+
+    assert [0, 0, 60, 0, 60] == taken
+
+
+def test_smallest_shares() -> None:
+    """Of one call a minute everybody's part is one, for each application."""
+    shares = Shares(1, Portions())
+
+    assert [0.0, 60.0, 0.0] == [shares.take(app, "stranger", caller, 0.0) for app, caller in ("ax", "ay", "bx")]
+
+
+def test_callers_are_told_apart_by_application() -> None:
+    """Who took their part of one application has all of it in another."""
+    shares = Shares(5, Portions())
+
+    assert [0.0, 60.0, 0.0, 0.0] == [shares.take(app, "user", caller, 0.0) for app, caller in ("ax", "ax", "bx", "ay")]
+
+
+def test_shares_are_rounded_down() -> None:
+    """Of 8 calls a minute users have 5, strangers 2, and one of them 1."""
+    shares = [Shares(8, Portions()) for _ in range(3)]
+
+    assert [5, 2, 1] == [
+        taken(shares[0], "user"),
+        taken(shares[1], "stranger"),
+        taken(shares[2], "stranger", 1),
+    ]

@@ -1,5 +1,5 @@
 from processor.core.access.digest import digest_of
-from processor.core.access.service_key import ServiceKey, find_key
+from processor.core.access.service_key import PREFIX, ServiceKey, find_key
 
 KEYS = tuple(
     ServiceKey(name=name, digest=digest_of(f"key of {name}"), scopes=frozenset({"watches"})) for name in ("a", "b")
@@ -26,3 +26,14 @@ def test_nothing_of_a_key_is_shown() -> None:
     """Not even its hash stands in a representation."""
     assert digest_of("key of a").hex() not in repr(KEYS[0])
     assert "digest" not in repr(KEYS[0])
+
+
+def test_key_as_it_is_configured() -> None:
+    """Its hash in hexadecimal, its scopes and its applications; a key in a text is recognised by how it begins."""
+    key = ServiceKey.of("a", digest_of("x").hex().upper(), scopes=["watches", "devices"], apps=["shop"])
+
+    assert (
+        ServiceKey(name="a", digest=digest_of("x"), scopes=frozenset({"watches", "devices"}), apps=frozenset({"shop"}))
+        == key
+    )
+    assert "xwp_" == PREFIX

@@ -1,12 +1,21 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from multidict import CIMultiDict
 
 from processor.core.application import Application, Secret
-from processor.core.delivery.authentication import TOLERANCE, Delivery, Refusal, authenticate
+from processor.core.delivery.authentication import (
+    HEADER_ATTEMPT,
+    HEADER_PAYLOAD,
+    TOLERANCE,
+    Delivery,
+    Refusal,
+    attempt_of,
+    authenticate,
+)
 from processor.core.delivery.signature import HEADER_SIGNATURE, HEADER_TIMESTAMP, key_of, matches, sign
 from tests.core.payloads import NOW, SECRET, SHOP
 
@@ -146,3 +155,71 @@ def test_a_refusal_costs_the_same_for_all(application: Application | None) -> No
 
     assert isinstance(checked, Refusal)
     assert 3 == counted.keys
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        (HEADER_SIGNATURE, "", "signature_malformed"),
+        (HEADER_SIGNATURE, "ab" * 21, "signature_malformed"),
+        (HEADER_TIMESTAMP, "1" * 13, "timestamp_malformed"),
+        (HEADER_TIMESTAMP, "", "timestamp_malformed"),
+    ],
+)
+def test_refusal_is_logged_by_its_reason(name: str, value: str, reason: Any) -> None:
+    """Where the application is known, the log hears what the caller hears."""
+    given = headers()
+    given[name] = value
+
+    assert Refusal(reason=reason, verdict=reason) == authenticate(SHOP, given, BODY, NOW)
+
+
+@pytest.mark.parametrize("name", [HEADER_SIGNATURE, HEADER_TIMESTAMP])
+def test_missing_header_is_one_reason(name: str) -> None:
+    """Whichever of the two it is."""
+    given = headers()
+    del given[name]
+
+    assert Refusal(reason="signature_missing", verdict="signature_missing") == authenticate(SHOP, given, BODY, NOW)
+
+
+def test_timestamp_of_twelve_digits_is_read() -> None:
+    """It is stale and not malformed; a wrong signature over it is told as stale, too, and not as authentic."""
+    expected = Refusal(reason="timestamp_stale", verdict="timestamp_stale", authentic=True)
+
+    assert expected == authenticate(SHOP, headers(timestamp="9" * 12), BODY, NOW)
+    assert replace(expected, authentic=False) == authenticate(
+        SHOP, headers(secret=OLD_SECRET, timestamp="9" * 12), BODY, NOW
+    )
+
+
+@pytest.mark.parametrize(("text", "attempt"), [("1", 1), ("5", 5), ("10", 10), ("99", 99), ("00", 0), (None, None)])
+def test_attempt_that_the_sender_names(text: str | None, attempt: int | None) -> None:
+    """Up to two digits."""
+    assert attempt == attempt_of({} if text is None else {"x-xumm-attempt": text})
+
+
+def test_delivery_shows_what_may_stand_in_a_log() -> None:
+    """Application, size, time and attempt."""
+    shown = repr(Delivery(application=SHOP, body=BODY, received_at=NOW, attempt=3))
+
+    assert f"Delivery(shop, 14 bytes, {NOW}, 3)" == shown
+
+
+def test_authentic_delivery_costs_one_check() -> None:
+    """No decoy is tried once the signature is known to be right."""
+    counted = Counted()
+    authenticate(SHOP, headers(), BODY, NOW, keys=3, matches=counted)
+
+    assert 1 == counted.keys
+
+
+def test_names_of_headers_and_the_tolerance() -> None:
+    """As Xumm sends them, and 300 s either way."""
+    assert ("x-xumm-request-signature", "x-xumm-request-timestamp", "x-xumm-attempt", "x-xumm-payload") == (
+        HEADER_SIGNATURE,
+        HEADER_TIMESTAMP,
+        HEADER_ATTEMPT,
+        HEADER_PAYLOAD,
+    )
+    assert timedelta(seconds=300) == TOLERANCE

@@ -9,7 +9,7 @@ from aiohttp import http_exceptions, http_parser
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from processor.core.delivery.plain_request import MAX_HEAD, read_whole
+from processor.core.delivery.plain_request import MAX_HEAD, START, WholeRequest, read_first, read_whole
 
 PLAIN = [
     b"POST /webhooks/shop HTTP/1.1",
@@ -150,3 +150,114 @@ def test_what_is_read_is_what_a_real_parser_reads(loop: asyncio.AbstractEventLoo
             name: value.strip(" ") for name, value in read.headers.items()
         }
         assert (body, message.should_close) == (read.body, read.closes)
+
+
+def test_whole_request_in_full() -> None:
+    """Application, fields with their values in small letters, body, and nothing behind it."""
+    data = changed(odd=b"X-Odd: A: B  ")
+
+    assert (
+        WholeRequest(
+            "shop",
+            {
+                "host": "example.org",
+                "content-type": "application/json",
+                "x-xumm-attempt": "1",
+                "content-length": "2",
+                "x-odd": "a: b  ",
+            },
+            b"{}",
+            closes=False,
+        )
+        == read_whole(data)
+        == read_first(data)
+    )
+
+
+def test_limits() -> None:
+    """8,190 bytes of head, and how a webhook begins."""
+    assert (8190, b"POST /webhooks/") == (MAX_HEAD, START)
+
+
+@pytest.mark.parametrize(("more", "is_read"), [(0, True), (1, False)])
+def test_longest_head(more: int, *, is_read: bool) -> None:
+    """At the limit, and one byte beyond."""
+    bare = changed(long=b"x-odd: ").partition(b"\r\n\r\n")[0]
+    data = changed(long=b"x-odd: " + b"a" * (MAX_HEAD - len(bare) + more))
+
+    assert is_read == (read_whole(data) is not None)
+
+
+@pytest.mark.parametrize(("app", "is_read"), [(b"a" * 64, True), (b"a" * 65, False), (b"", False), (b"A_-9", True)])
+def test_names_of_applications(app: bytes, *, is_read: bool) -> None:
+    """Up to 64 characters that need no escapes."""
+    read = read_whole(changed(line=b"POST /webhooks/" + app + b" HTTP/1.1"))
+
+    assert (app.decode() if is_read else None) == (None if read is None else read.app)
+
+
+def test_requests_behind_each_other() -> None:
+    """The first is read, and what follows is left."""
+    first, second = raw(*PLAIN), changed(odd=b"x-odd: 1")
+    read = read_first(first + second)
+
+    assert read is not None
+    assert (b"{}", second) == (read.body, read.rest)
+    assert read_whole(read.rest) == read_first(second)
+
+
+@pytest.mark.parametrize(
+    ("length", "body", "expected"),
+    [
+        (b"0", b"", (b"", b"")),
+        (b"0", b"{}", (b"", b"{}")),
+        (b"1", b"{}", (b"{", b"}")),
+        (b"2", b"{}", (b"{}", b"")),
+        (b"3", b"{}", None),
+        (b"999999999", b"{}", None),
+        (b"1000000000", b"{}", None),
+        (b"00", b"{}", None),
+        (b"-1", b"{}", None),
+        (b"x", b"{}", None),
+        (b"", b"{}", None),
+    ],
+)
+def test_length_says_where_the_body_ends(length: bytes, body: bytes, expected: Any) -> None:
+    """What is not there yet, or no plain number, is left to a real parser."""
+    read = read_first(raw(*PLAIN[:4], b"content-length: " + length, body=body))
+
+    assert expected == (None if read is None else (read.body, read.rest))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("content-encoding", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"),
+        "upgrade",
+    ],
+)
+def test_fields_that_change_how_a_request_is_read(name: str) -> None:
+    """Whatever their value."""
+    assert read_first(changed(odd=f"{name.title()}: x".encode())) is None
+
+
+@pytest.mark.parametrize(
+    ("connection", "closes"), [(b"close", True), (b"Keep-Alive", False), (b"close, te", None), (b"", None)]
+)
+def test_connection(connection: bytes, *, closes: bool | None) -> None:
+    """Two words are known."""
+    read = read_first(changed(connection=b"Connection: " + connection))
+
+    assert closes == (None if read is None else read.closes)
+
+
+@pytest.mark.parametrize("missing", [b"Host", b"content-length"])
+def test_needed_fields(missing: bytes) -> None:
+    """Without a host or a length it is no plain request."""
+    assert read_first(raw(*(line for line in PLAIN if not line.startswith(missing)))) is None
+
+
+def test_head_without_fields() -> None:
+    """Is none."""
+    assert read_first(b"POST /webhooks/shop HTTP/1.1\r\n\r\n") is None
+    assert read_first(b"POST /webhooks/shop HTTP/1.1") is None

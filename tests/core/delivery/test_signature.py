@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.core.delivery.signature import key_of, matches, sign
+from processor.core.delivery.signature import HEADER_SIGNATURE, HEADER_TIMESTAMP, HEX_DIGITS, key_of, matches, sign
 from tests.core.payloads import SECRET
 
 GOLDEN_BODY = '{"custom_meta":{"instruction":"Hey ❤️ ..."}}'.encode()
@@ -50,3 +50,21 @@ def test_any_of_several_keys_matches() -> None:
     assert matches([b"new", b"old"], "1", b"body", signature)
     assert not matches([b"new"], "1", b"body", signature)
     assert not matches([], "1", b"body", signature)
+
+
+@pytest.mark.parametrize("length", [0, 1, 63, 64, 65, 200])
+def test_keys_of_any_length(length: int) -> None:
+    """Longer ones than a block are hashed first, as HMAC has it."""
+    key = bytes(range(200))[:length]
+
+    assert hmac.new(key, b"1body", hashlib.sha1).hexdigest() == sign(key, "1", b"body")
+
+
+def test_names_of_headers() -> None:
+    """As Xumm sends them: 40 digits, and a time."""
+    assert ("x-xumm-request-signature", "x-xumm-request-timestamp", 40) == (
+        HEADER_SIGNATURE,
+        HEADER_TIMESTAMP,
+        HEX_DIGITS,
+    )
+    assert HEX_DIGITS == len(GOLDEN_SIGNATURE)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -10,19 +11,25 @@ from processor.core.delivery.authentication import Delivery
 from processor.core.errors import NormalizeError
 from processor.core.payload.events import EncodedEvent, encode
 from processor.core.payload.ids import event_id, user_reference
-from processor.core.payload.lifecycle import apply
+from processor.core.payload.lifecycle import Announcement, apply
+from processor.core.payload.state import PayloadState
 from processor.core.reports.normalize import webhook_report
-from processor.core.reports.report import Report, Token
+from processor.core.reports.report import FlagsReleased, LookupDue, Report, Token
 from schemas.events import MODELS, ResolveFailed, ResolveValidated, parse_event
 from tests.core.payload.test_lifecycle import REPORTS, STORIES
 from tests.core.payloads import (
     ACCOUNT,
     APPLICATION,
+    EXPIRY,
     NOW,
+    OTHER_TXID,
     PAYLOAD,
     POLICY,
     SHOP,
+    TXID,
     UNKNOWN,
+    abandoned,
+    deadline,
     ledger,
     request,
     snapshot,
@@ -169,3 +176,217 @@ def test_deep_metadata_never_makes_an_unreadable_event(depth: int) -> None:
 
     assert event.type == "xumm.sign.signed"
     assert (depth < 190) <= (event.data.custom_meta is not None)
+
+
+WHOLE = UNKNOWN._replace(
+    txid=TXID,
+    user="8f5b1d3a-0000-4000-8000-00000000c001",
+    expires_at=EXPIRY,
+    custom_meta=b'{"identifier":"order-1","blob":{"b":1,"a":[1.5]},"instruction":null}',
+    asked_of=ACCOUNT,
+    asked_by="service:backend",
+)
+COMMON: dict[str, Any] = {
+    "application": APPLICATION,
+    "payload": PAYLOAD,
+    "origin": "webhook",
+    "user": "8f5b1d3a-0000-4000-8000-00000000c001",
+    "asked_of": ACCOUNT,
+    "asked_by": "service:backend",
+    "custom_meta": {"identifier": "order-1", "blob": {"b": 1, "a": [1.5]}, "instruction": None},
+}
+AT, EXPIRES_AT = "2026-01-02T03:04:05Z", "2026-01-02T03:14:05Z"
+
+
+def written(name: Any, report: Report, state: PayloadState = WHOLE, *, family: Any = "sign", reason: Any = None) -> Any:
+    return json.loads(encode(Announcement(family, name, 7, reason), state, report).body)
+
+
+def test_envelope() -> None:
+    """A CloudEvent as it is written: nothing is missing, and nothing is said twice."""
+    event = encode(Announcement("sign", "opened", 7), WHOLE, status("opened"))
+
+    assert {
+        "specversion": "1.0",
+        "id": event_id(APPLICATION, PAYLOAD, "xumm.sign.opened"),
+        "source": "/xumm/shop",
+        "type": "xumm.sign.opened",
+        "subject": PAYLOAD,
+        "time": AT,
+        "sequence": "0000000007",
+        "datacontenttype": "application/json",
+        "dataschema": "urn:xumm-processor:sign.opened:1",
+        "data": COMMON | {"origin": "websocket"},
+    } == json.loads(event.body)
+    assert ("xumm.sign.opened", "shop.sign.opened") == (event.type, event.routing_key)
+
+
+def test_id_of_an_outcome_is_that_of_its_family() -> None:
+    """Whatever the outcome; a sign event's is that of its type."""
+    ids = [
+        written(name, snapshot(), family=family, state=PROVEN)["id"]
+        for family, name in (("resolve", "rejected"), ("resolve", "signed"), ("sign", "signed"))
+    ]
+
+    assert [
+        event_id(APPLICATION, PAYLOAD, fact) for fact in ("xumm.resolve", "xumm.resolve", "xumm.sign.signed")
+    ] == ids
+
+
+@pytest.mark.parametrize(
+    ("report", "origin"),
+    [
+        (webhook(), "webhook"),
+        (status("opened"), "websocket"),
+        (snapshot(), "api"),
+        (ledger(), "ledger"),
+        (request("created"), "request"),
+        (deadline(at=NOW), "deadline"),
+        (abandoned(), "deadline"),
+        (FlagsReleased(app="shop", application=APPLICATION, payload=PAYLOAD, at=NOW), "deadline"),
+        (LookupDue(app="shop", application=APPLICATION, payload=PAYLOAD, at=NOW, because="gap"), "deadline"),
+    ],
+)
+def test_origin(report: Report, origin: str) -> None:
+    """Each source has its word."""
+    assert COMMON | {"origin": origin} == written("opened", report)["data"]
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("created", {"expires_at": EXPIRES_AT}),
+        ("opened", {}),
+        ("pre_signed", {}),
+        ("dispatched", {}),
+        ("signed", {"txid": TXID}),
+        ("rejected", {}),
+        ("expired", {"expires_at": EXPIRES_AT}),
+        ("cancelled", {}),
+        ("token_issued", {}),
+    ],
+)
+def test_data_of_sign_events(name: str, more: dict[str, Any]) -> None:
+    """What all say, and what only this one does."""
+    assert COMMON | more == written(name, webhook())["data"]
+
+
+def test_data_of_an_unknown_payload() -> None:
+    """What is not known is null."""
+    nothing = dict.fromkeys(("user", "asked_of", "asked_by", "custom_meta", "txid"))
+
+    assert COMMON | nothing == written("signed", webhook(), UNKNOWN)["data"]
+
+
+TOKEN = Token(value="0b0e7d4f-1111-4222-8333-944455556666", issued_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("report", "expires_at"),
+    [
+        (webhook(token=TOKEN), "2026-02-01T03:04:05Z"),
+        (webhook(token=TOKEN._replace(expires_at=EXPIRY)), EXPIRES_AT),
+        (replace(snapshot(), token=TOKEN), "2026-02-01T03:04:05Z"),
+    ],
+)
+def test_data_of_a_token(report: Report, expires_at: str) -> None:
+    """When it was issued, and when it expires: 30 days from now, unless it says otherwise."""
+    assert (
+        COMMON
+        | {"origin": written("opened", report)["data"]["origin"]}
+        | {
+            "issued_at": AT,
+            "expires_at": expires_at,
+        }
+        == written("token_issued", report)["data"]
+    )
+
+
+PROVEN = WHOLE._replace(snapshot=snapshot(network="XAHAU", resolved_at=EXPIRY).snapshot)
+ON_LEDGER = PROVEN._replace(
+    ledger=ledger(destination=ACCOUNT, destination_tag=7, amount_unavailable=True, at=EXPIRY).ledger
+)
+FAILED = PROVEN._replace(ledger=ledger(result="tecPATH_DRY").ledger)
+API: dict[str, Any] = {"api": {"fetched_at": AT}}
+SIGNED: dict[str, Any] = {
+    "proof": API | {"signature": {"account": ACCOUNT, "algorithm": "secp256k1"}, "ledger": None},
+    "tx_type": "Payment",
+    "resolved_at": EXPIRES_AT,
+    "account": ACCOUNT,
+    "network": "XAHAU",
+    "txid": TXID,
+}
+UNSIGNED: dict[str, Any] = {
+    "proof": API | {"signature": None, "ledger": None},
+    "tx_type": "Payment",
+    "resolved_at": None,
+}
+
+
+def seen(result: str, at: str) -> dict[str, Any]:
+    shown = {"node": "node.example", "ledger_index": 90_000_000, "result": result, "checked_at": at}
+    return {"proof": SIGNED["proof"] | {"ledger": shown}}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "state", "more"),
+    [
+        ("signed", None, PROVEN, SIGNED),
+        (
+            "validated",
+            None,
+            ON_LEDGER,
+            SIGNED
+            | seen("tesSUCCESS", EXPIRES_AT)
+            | {
+                "delivered_amount": "1000000",
+                "amount_unavailable": True,
+                "destination": ACCOUNT,
+                "destination_tag": 7,
+                "fee": "12",
+            },
+        ),
+        (
+            "failed",
+            "ledger_result",
+            FAILED,
+            SIGNED | seen("tecPATH_DRY", AT) | {"reason": "ledger_result", "result": "tecPATH_DRY"},
+        ),
+        (
+            "failed",
+            "wrong_network",
+            FAILED,
+            SIGNED | seen("tecPATH_DRY", AT) | {"reason": "wrong_network", "result": None},
+        ),
+        (
+            "failed",
+            "never_validated",
+            PROVEN._replace(ledger=ledger("never_validated").ledger),
+            SIGNED | {"reason": "never_validated", "result": None},
+        ),
+        ("failed", "wrong_network", PROVEN, SIGNED | {"reason": "wrong_network", "result": None}),
+        ("signed", None, PROVEN._replace(ledger=ledger("pending").ledger), SIGNED),
+        ("signed", None, PROVEN._replace(ledger=ledger(txid=OTHER_TXID).ledger), SIGNED),
+        *(
+            (name, None, WHOLE._replace(snapshot=snapshot(name).snapshot), UNSIGNED)
+            for name in ("rejected", "cancelled", "expired")
+        ),
+    ],
+)
+def test_data_of_resolve_events(name: str, reason: Any, state: PayloadState, more: dict[str, Any]) -> None:
+    """How it ended, and what was verified of it: a ledger counts if it shows this very transaction as validated."""
+    assert (
+        COMMON | {"origin": "api"} | more == written(name, snapshot(), state, family="resolve", reason=reason)["data"]
+    )
+
+
+def test_broken_promise_names_its_fields() -> None:
+    """All of them, and never a value."""
+    lie = PROVEN._replace(snapshot=snapshot(account="nobody", tx_type=5, network=None).snapshot)
+
+    with pytest.raises(NormalizeError) as caught:
+        written("signed", snapshot(), lie, family="resolve")
+    assert (
+        "xumm.resolve.signed would lack or misstate xumm.resolve.signed.data.tx_type, xumm.resolve.signed.data.account"
+        == (str(caught.value))
+    )

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from processor.core.payload.facts import FACTS
-from processor.core.payload.lifecycle import Task, Transition, apply
+from processor.core.payload.lifecycle import (
+    DEADLINE_SLACK,
+    LONGEST_LOOK,
+    UNTOLD_EXPIRY,
+    WEBHOOK_PATIENCE,
+    Task,
+    Transition,
+    apply,
+)
 from processor.core.payload.settlement import (
     SECOND_LOOK,
     SETTLEMENT,
@@ -24,12 +32,14 @@ from processor.core.payload.settlement import (
 )
 from processor.core.payload.state import ENDED, Fact, Flag, PayloadState
 from processor.core.proof.evidence import Doubt, Signature
-from processor.core.reports.report import Report, Token
+from processor.core.reports.report import FlagsReleased, LookupDue, Report, Token
 from schemas.events import ResolveName, SignName
 from tests.core.payloads import (
+    APPLICATION,
     EXPIRY,
     NOW,
     OTHER_TXID,
+    PAYLOAD,
     POLICY,
     UNKNOWN,
     abandoned,
@@ -281,10 +291,13 @@ def test_repetition_is_no_news(story: str) -> None:
     """Hearing a whole story a second time changes no fact and publishes nothing."""
     reports, expected = STORIES[story]
 
-    state, events, _ = live(*reports, *reports)
+    once, _, _ = live(*reports)
+    state, events, transitions = live(*reports, *reports)
 
     assert expected == events
-    assert live(*reports)[0].facts == state.facts
+    assert once.facts == state.facts
+    assert not once.flags or once.flags == state.flags
+    assert not once.flags or not any(transition.raised for transition in transitions[len(reports) :])
 
 
 @pytest.mark.parametrize(
@@ -470,6 +483,179 @@ def test_settlement_covers_what_can_meet() -> None:
 def test_each_sign_event_has_its_row() -> None:
     """Every sign event of the schemas is announced by exactly one fact."""
     assert sorted(get_args(SignName)) == sorted(row.event for row in FACTS.values())
+
+
+RELEASED = FlagsReleased(app="shop", application=APPLICATION, payload=PAYLOAD, at=NOW)
+
+
+def due(because: Any = "gap", *, at: datetime = NOW) -> LookupDue:
+    return LookupDue(app="shop", application=APPLICATION, payload=PAYLOAD, at=at, because=because)
+
+
+RESOLVED: dict[ResolveName, list[Report]] = {
+    "signed": [sign_in()],
+    "validated": [snapshot(), ledger()],
+    "failed": [snapshot(), ledger("never_validated")],
+    "rejected": [snapshot("rejected")],
+    "cancelled": [snapshot("cancelled"), snapshot("cancelled", at=LOOKED_AGAIN)],
+    "expired": [snapshot("expired", at=EXPIRY)],
+}
+
+
+@pytest.mark.parametrize(
+    ("resolved", "report", "expected"),
+    [
+        ("signed", webhook(txid=None), 0),
+        ("signed", status("signed"), 0),
+        ("signed", webhook(signed=False), Flag.OUTCOMES_DISAGREE),
+        ("signed", snapshot("rejected"), Flag.OUTCOMES_DISAGREE),
+        ("validated", webhook(), 0),
+        ("validated", status("rejected"), Flag.OUTCOMES_DISAGREE),
+        ("validated", request("cancelled"), 0),
+        ("failed", webhook(), 0),
+        ("failed", webhook(signed=False), Flag.OUTCOMES_DISAGREE),
+        ("rejected", webhook(signed=False), 0),
+        ("rejected", webhook(), Flag.LATE_OUTCOME),
+        ("rejected", snapshot(), Flag.LATE_OUTCOME),
+        ("rejected", status("signed"), Flag.OUTCOMES_DISAGREE),
+        ("cancelled", webhook(), Flag.LATE_OUTCOME),
+        ("cancelled", webhook(signed=False), Flag.LATE_OUTCOME),
+        ("cancelled", status("expired"), 0),
+        ("expired", webhook(), Flag.LATE_OUTCOME),
+        ("expired", snapshot(), Flag.LATE_OUTCOME),
+        ("expired", snapshot("rejected"), Flag.LATE_OUTCOME),
+        ("expired", status("signed"), Flag.OUTCOMES_DISAGREE),
+        ("expired", status("opened"), 0),
+        ("expired", status("alive"), 0),
+        ("expired", request("created"), 0),
+        ("expired", request("cancelled"), 0),
+        ("expired", snapshot("expired", at=LATER), 0),
+        ("expired", snapshot("open", opened=True, at=LATER), 0),
+        ("expired", snapshot("cancelled", at=LATER), 0),
+        ("expired", ledger(), 0),
+        ("expired", deadline(), 0),
+        ("expired", due(), 0),
+        ("expired", abandoned(), Flag.ABANDONED),
+    ],
+)
+def test_answer_that_is_told_after_another_end(resolved: ResolveName, report: Report, expected: Flag | int) -> None:
+    """It is late where nobody had answered, and else a contradiction, as a socket's word always is."""
+    before, _, _ = live(*RESOLVED[resolved])
+    told = apply(before, report, POLICY)
+
+    assert (resolved, 0) == (before.resolved, before.flags)
+    assert (expected, (), ()) == (
+        told.raised,
+        told.tasks,
+        tuple(a for a in told.announcements if a.family == "resolve"),
+    )
+
+
+def test_repeated_word_raises_no_flag_again() -> None:
+    """A human released it; the socket only repeats what it had said, but a webhook is news."""
+    before, _, _ = live(status("signed"), snapshot("expired", opened=True, at=LATER), RELEASED)
+
+    assert ("expired", 0) == (before.resolved, before.flags)
+    assert [0, Flag.LATE_OUTCOME] == [apply(before, report, POLICY).raised for report in (status("signed"), webhook())]
+
+
+def test_times() -> None:
+    """Xumm's clock may be half a minute late, its webhook 23 minutes; untold, a payload expires after four hours."""
+    assert (30, 23 * 60, 4 * 3600, 3600) == (
+        DEADLINE_SLACK.total_seconds(),
+        WEBHOOK_PATIENCE.total_seconds(),
+        UNTOLD_EXPIRY.total_seconds(),
+        LONGEST_LOOK.total_seconds(),
+    )
+
+
+def test_task_is_due_at_once_unless_it_says_otherwise() -> None:
+    """Nothing waits without a reason."""
+    assert timedelta(0) == Task(kind="fetch").due
+
+
+@pytest.mark.parametrize(
+    ("reports", "expected"),
+    [
+        ([webhook()], True),
+        ([webhook(), webhook()], False),
+        ([status("opened")], True),
+        ([status("pre_signed"), status("opened")], False),
+        ([webhook(), status("opened")], False),
+        ([webhook(), abandoned()], True),
+        ([due()], True),
+        ([due(), due()], False),
+        ([snapshot("rejected"), webhook(signed=False)], False),
+    ],
+)
+def test_news(reports: list[Report], *, expected: bool) -> None:
+    """An event, a task or a flag is news; a fact that nobody is told of is none."""
+    assert expected == live(*reports)[2][-1].news
+
+
+def test_nothing_is_raised_by_default() -> None:
+    """A transition says what it changed, and nothing more."""
+    assert ((), (), 0) == Transition(UNKNOWN, Rest())[2:]
+
+
+FETCH, POLL, CHECK = ((Task(kind=kind),) for kind in ("fetch", "poll", "check"))
+
+
+@pytest.mark.parametrize(
+    ("reports", "expected"),
+    [
+        ([webhook(), abandoned(), RELEASED], FETCH),
+        ([status("opened"), RELEASED], FETCH),
+        ([*RESOLVED["expired"], RELEASED], ()),
+        ([status("expired")], POLL),
+        ([status("expired"), due()], POLL),
+        ([status("expired"), due(), due()], ()),
+        ([webhook(), due()], ()),
+        ([webhook(), snapshot(), due()], ()),
+        ([webhook(), snapshot(), status("pre_signed")], ()),
+        ([webhook(), snapshot(), status("alive", expires_at=EXPIRY)], ()),
+        ([webhook(), snapshot(), ledger("pending")], ()),
+        ([webhook(), snapshot(), snapshot()], ()),
+        ([webhook(), snapshot(), deadline()], FETCH),
+        ([status("expired"), deadline()], POLL),
+        ([status("opened"), snapshot("expired", opened=True, at=EXPIRY), status("pre_signed")], ()),
+        ([snapshot("open", expires_at=None)], (Task(kind="deadline", due=timedelta(hours=4)),)),
+        ([status("alive")], ()),
+        ([status("alive", expires_at=EXPIRY)], (Task(kind="deadline", due=EXPIRY - NOW + timedelta(seconds=30)),)),
+        ([status("alive", expires_at=EXPIRY), status("alive", expires_at=EXPIRY)], ()),
+        (
+            [status("pre_signed", expires_at=EXPIRY)],
+            (
+                Task(kind="deadline", due=EXPIRY - NOW + timedelta(seconds=30)),
+                Task(kind="deadline", due=timedelta(minutes=23)),
+            ),
+        ),
+        ([snapshot("open"), status("dispatched")], (Task(kind="deadline", due=timedelta(minutes=23)),)),
+        ([snapshot("open"), status("opened")], ()),
+        ([snapshot("open", at=EXPIRY + timedelta(seconds=10))], (Task(kind="deadline", due=timedelta(seconds=30)),)),
+        ([status("signed"), snapshot("open"), webhook()], FETCH),
+        ([status("signed"), snapshot("open"), status("signed")], ()),
+        ([status("signed"), snapshot("open"), status("rejected")], FETCH),
+        ([status("signed"), snapshot("open"), status("pre_signed")], ()),
+        ([snapshot("open"), status("signed", at=NOW + timedelta(seconds=1)), webhook()], ()),
+        ([status("expired"), webhook()], FETCH),
+        ([status("expired"), snapshot("open")], ()),
+    ],
+)
+def test_what_is_looked_up_next(reports: list[Report], expected: tuple[Task, ...]) -> None:
+    """By what is at hand, and by what the last report adds to it."""
+    assert expected == live(*reports)[2][-1].tasks
+
+
+def test_end_that_is_still_reversible_is_waited_for_again() -> None:
+    """Each answer that is not final yet asks to be told when it will be."""
+    _, _, (*_, first, second) = live(
+        status("opened"), snapshot("cancelled", opened=True), snapshot("cancelled", opened=True, at=LOOKED_AGAIN)
+    )
+
+    assert [EXPIRY + POLICY.grace - at + timedelta(seconds=30) for at in (NOW, LOOKED_AGAIN)] == [
+        task.due for task in (*first.tasks, *second.tasks)
+    ]
 
 
 SIGN_INS = [sign_in(), sign_in(signature=FOREIGN)]

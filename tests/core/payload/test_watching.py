@@ -1,3 +1,4 @@
+import json
 from datetime import timedelta
 from itertools import pairwise
 
@@ -10,12 +11,17 @@ from processor.core.payload.lifecycle import WEBHOOK_PATIENCE, Task, apply
 from processor.core.payload.settlement import UNVERIFIED_PATIENCE
 from processor.core.payload.state import Fact, Flag, PayloadState
 from processor.core.payload.watching import (
+    ABSENT_LIMIT,
     EXPIRY_SLACK,
+    KEEPALIVE,
+    LATE_AFTER,
     RECONNECT,
+    SILENCE,
     STEADY_AFTER,
     begins,
     failures_after,
     is_idle,
+    is_late,
     is_news,
     is_over,
     is_present,
@@ -25,6 +31,7 @@ from processor.core.payload.watching import (
 )
 from processor.core.reports.normalize import status_report
 from processor.core.reports.report import LookupDue, Report
+from schemas.status import Status
 from tests.core.payloads import (
     APPLICATION,
     EXPIRY,
@@ -258,3 +265,94 @@ def test_short_connections_do_not_reset_the_backoff(lives: list[int], chance: fl
     assert delays == sorted(delays)
     assert delays[-1] <= RECONNECT.cap
     assert failures_after(failures, STEADY_AFTER) == 1
+
+
+def test_times() -> None:
+    """A socket that is silent for 45 s counts as dead; it is steady after 30 s, and late after 10."""
+    seconds = (KEEPALIVE, SILENCE, STEADY_AFTER, LATE_AFTER, EXPIRY_SLACK, RECONNECT.first, RECONNECT.cap)
+
+    assert [15, 45, 30, 10, 60, 1, 300] == [each.total_seconds() for each in seconds]
+    assert 5 == ABSENT_LIMIT
+
+
+def test_late_socket() -> None:
+    """Ten seconds after the payload became known, and not before."""
+    assert [False, True] == [is_late(NOW, NOW + LATE_AFTER - left) for left in (SECOND, timedelta(0))]
+
+
+def test_watch_is_over_at_its_last_moment() -> None:
+    """Not a second before; without an expiry never, unless it is resolved, answered or flagged."""
+    unopened = after(snapshot("open"))
+
+    assert [False, True] == [is_over(unopened, POLICY, EXPIRY + EXPIRY_SLACK - left) for left in (SECOND, timedelta(0))]
+    assert not is_over(UNKNOWN, POLICY, NOW + timedelta(days=999))
+    assert is_over(UNKNOWN._replace(resolved="cancelled"), POLICY, NOW)
+    assert is_over(UNKNOWN._replace(facts=int(Fact.REJECTED)), POLICY, NOW)
+
+
+def test_answered_payload_is_not_watched() -> None:
+    """However it is known; one that was known to be opened is no news."""
+    opened = after(status("opened"))
+
+    assert not begins(opened, after(status("opened"), webhook()))
+    assert not begins(None, after(webhook(signed=False)))
+    assert not begins(opened, opened)
+    assert begins(None, UNKNOWN)
+
+
+def test_message_is_news_if_its_fact_or_its_expiry_is() -> None:
+    """A repetition is none."""
+    assert not is_news(UNKNOWN, status("alive"))
+    assert not is_news(UNKNOWN._replace(expires_at=EXPIRY), status("alive", expires_at=NOW))
+    assert is_news(UNKNOWN._replace(expires_at=EXPIRY), status("expired"))
+
+
+@pytest.mark.parametrize(
+    ("message", "present"),
+    [
+        (b'{"opened":true}', True),
+        ('{"message":"Right back at you! x"}', True),
+        ('{"message":"welcome"}', False),
+        ('{"message":"You said Welcome"}', False),
+        ('{"message":7}', True),
+        ('"Welcome"', False),
+        ("null", False),
+    ],
+)
+def test_presence_by_any_message(message: str | bytes, *, present: bool) -> None:
+    """A greeting begins with its word; an object that greets nobody is a status."""
+    assert present == is_present(message)
+
+
+@pytest.mark.parametrize(
+    ("message", "idle"),
+    [
+        ('{"expires_in_seconds":999999999}', True),
+        ('{"expires_in_seconds":1000000000}', False),
+        ('{"expires_in_seconds":-0}', False),
+        (b'{"expires_in_seconds":54}', False),
+    ],
+)
+def test_bounds_of_keepalives(message: str | bytes, *, idle: bool) -> None:
+    """Nine digits of text."""
+    assert idle == is_idle(UNKNOWN._replace(expires_at=EXPIRY), message)
+
+
+def test_known_keys_are_not_strange() -> None:
+    """Those of a status, and those that Xumm is known to send besides."""
+    known = ("ping", "reference_call_uuidv4", "user_token", "return_url", "opened_by_deeplink")
+    message = dict.fromkeys((*known, *Status.model_fields), 1)
+
+    assert [] == strange_keys(json.dumps(message))
+    assert ["x" * 40] == strange_keys(json.dumps({"x" * 41: 1}))
+
+
+@pytest.mark.parametrize(("failures", "seconds"), [(0, 1), (1, 1), (2, 2), (3, 4), (9, 256), (10, 300), (99, 300)])
+def test_pauses_between_connections(failures: int, seconds: int) -> None:
+    """They double from one second to five minutes, less up to a half by chance."""
+    assert [seconds * SECOND, seconds * SECOND * 0.75] == [retry_delay(failures, chance) for chance in (0.0, 0.5)]
+
+
+def test_connection_that_lasted_ends_a_run_of_failures() -> None:
+    """Thirty seconds are enough."""
+    assert (4, 1) == (failures_after(3, STEADY_AFTER - SECOND), failures_after(3, STEADY_AFTER))

@@ -1,7 +1,9 @@
 import hashlib
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256K1, derive_private_key
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from xrpl.constants import CryptoAlgorithm
@@ -93,9 +95,10 @@ def _padded(der: bytes) -> bytes:
         lambda _der: encode_dss_signature(0, 1),
         lambda _der: encode_dss_signature(1, 0),
         lambda _der: encode_dss_signature(ORDER, 1),
+        lambda _der: bytes.fromhex("30060201FF020101"),
+        lambda _der: bytes.fromhex("30060201010201FF"),
         lambda _der: b"\x30\x84\xff\xff\xff\xff",
     ],
-    ids=["long-form", "padded", "trailing", "cut", "empty", "r-0", "s-0", "r-order", "huge-length"],
 )
 def test_only_the_strict_encoding_counts(change: object) -> None:
     """Another spelling of the same numbers is no signature."""
@@ -128,3 +131,24 @@ def test_a_key_tells_its_algorithm() -> None:
     keys = [bytes.fromhex(wallet.public_key) for wallet in (ALICE, BOB)]
 
     assert ["secp256k1", "ed25519", None, None] == [algorithm_of(key) for key in (*keys, b"", b"\xed")]
+
+
+@pytest.mark.parametrize(("above", "expected"), [(-1, True), (0, True), (1, False), (2, False)])
+def test_the_largest_s_that_counts(above: int, *, expected: bool) -> None:
+    """Half of the order, rounded down: a key is made for each signature, so that all of them are valid."""
+    s, digest = ORDER // 2 + above, int.from_bytes(hashlib.sha512(MESSAGE).digest()[:32])
+    r = derive_private_key(12345, SECP256K1()).public_key().public_numbers().x
+    secret = (s * 12345 - digest) * pow(r, -1, ORDER) % ORDER
+    key = derive_private_key(secret, SECP256K1()).public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+    signature = encode_dss_signature(r, s)
+
+    assert reference(MESSAGE, signature, key.hex().upper())
+    assert expected == is_signed(MESSAGE, signature, key)
+
+
+def test_order_is_that_of_the_standard() -> None:
+    """As the library has it."""
+    least = derive_private_key(ORDER - 1, SECP256K1()).public_key().public_numbers()
+    first = derive_private_key(1, SECP256K1()).public_key().public_numbers()
+
+    assert least.x == first.x

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from xrpl.core import binarycodec
 
+from processor.core.access.digest import digest_of
 from processor.core.proof.definitions import all_fields, all_types, definitions_of
 from processor.core.proof.evidence import Doubt
 from processor.core.proof.signed_blob import Claim, SignedTransaction, prove, transaction_id
@@ -185,3 +186,39 @@ def test_one_name_for_each_number() -> None:
 def _doubled(values: Any) -> list[Any]:
     seen = list(values)
     return [value for value in set(seen) if seen.count(value) > 1]
+
+
+def test_chain_of_a_network() -> None:
+    """No network is the XRP Ledger; of an unknown network only what all chains share is known."""
+    xrpl, xahau, common = (definitions_of(network) for network in ("MAINNET", "XAHAU", "CUSTOM"))
+
+    assert [xrpl, xrpl, xrpl, xahau, xahau] == [
+        definitions_of(network) for network in (None, "TESTNET", "DEVNET", "XAHAUTESTNET", "JSHOOKS")
+    ]
+    assert dict(xrpl.types.items() & xahau.types.items()) == common.types
+    assert dict(xrpl.fields.items() & xahau.fields.items()) == common.fields
+    assert "Batch" in xrpl.types.keys() - common.types.keys()
+    assert "URITokenMint" in xahau.types.keys() - common.types.keys()
+
+
+def test_definitions_of_the_ledger_are_the_library_s() -> None:
+    """Every type and every field that a transaction can have."""
+    known = binarycodec.definitions.definitions.load_definitions()
+    types = {name: number for name, number in known["TRANSACTION_TYPES"].items() if number >= 0}
+    names = {name for name, field in known["FIELDS"].items() if field["isSerialized"] and field["nth"] > 0}
+
+    assert types == definitions_of("MAINNET").types
+    assert names == definitions_of("MAINNET").fields.keys()
+    assert types.keys() | definitions_of("XAHAU").types.keys() == all_types()
+    assert names | definitions_of("XAHAU").fields.keys() == all_fields().keys()
+    assert definitions_of("MAINNET").fields["Account"] == all_fields()["Account"]
+
+
+def test_definitions_of_the_other_chain_stay_what_they_are() -> None:
+    """They are copied from its own, by hand: what an edit changes is noticed."""
+    xahau = definitions_of("XAHAU")
+    types = sorted(xahau.types.items())
+    fields = sorted((name, *shape.id, shape.kind) for name, shape in xahau.fields.items())
+
+    assert "8492d7900e67a696" == digest_of(repr(types)).hex()[:16]
+    assert "8684d1edb1ea6e07" == digest_of(repr(fields)).hex()[:16]

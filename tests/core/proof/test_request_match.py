@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from xrpl.core import binarycodec
+from xrpl.core.addresscodec import classic_address_to_xaddress
 from xrpl.core.keypairs import sign
 
 from processor.core.proof.evidence import Doubt
+from processor.core.proof.request_match import MAX_ASKED
 from processor.core.proof.signed_blob import Claim, SignedTransaction, prove, transaction_id
 from processor.core.sign_request.template import faults_in
 from tests.core.transactions import least_of
@@ -269,3 +271,210 @@ def test_whatever_was_asked_is_judged(request: Json, *, force_account: bool) -> 
     result = prove(claim(BATCH_BLOB, whole, force_account=force_account))
 
     assert isinstance(result, SignedTransaction | Doubt)
+
+
+def test_a_request_of_as_many_fields_as_can_be_compared() -> None:
+    """64 are, one more is not."""
+    blob = signed(payment())
+    fields = payment() | {f"F{number}": 1 for number in range(64 - len(payment()))}
+
+    assert 64 == MAX_ASKED == len(fields)
+    assert verdict(blob, fields) is None
+    assert ("payload.request_json", "unreadable") == verdict(blob, fields | {"F": 1})
+
+
+SIGNER_LIST = {
+    "TransactionType": "SignerListSet",
+    "SignerQuorum": 1,
+    "SignerEntries": [{"SignerEntry": {"Account": BOB.address, "SignerWeight": 1}}],
+}
+SIGNER_LIST_BLOB = signed(SIGNER_LIST | {"Account": ALICE.address, "Fee": "12", "Sequence": 5})
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [],
+        {},
+        "SignerEntry",
+        ["SignerEntry"],
+        [None],
+        [{}],
+        [{"SignerEntry": {"Account": BOB.address, "SignerWeight": 1}, "Memo": {}}],
+        [{"SignerEntry": {"Account": BOB.address}}],
+        [{"SignerEntry": {"Account": BOB.address, "SignerWeight": 2}}],
+        [{"SignerEntry": {"Account": BOB.address, "SignerWeight": 1, "WalletLocator": "AB" * 32}}],
+        [{"SignerEntry": [BOB.address]}],
+        [{"Memo": {"Account": BOB.address, "SignerWeight": 1}}],
+        [{"Unheard": {"Account": BOB.address, "SignerWeight": 1}}],
+        [{"SignerEntry": {"Account": BOB.address, "SignerWeight": 1}}] * 2,
+    ],
+    ids=str,
+)
+def test_an_array_must_be_as_asked(entries: Any) -> None:
+    """Element by element, each an object of one name with what was asked and no more."""
+    assert verdict(SIGNER_LIST_BLOB, SIGNER_LIST) is None
+    assert ("SignerEntries", "differs") == verdict(SIGNER_LIST_BLOB, SIGNER_LIST | {"SignerEntries": entries})
+
+
+def test_nothing_is_asked_of_an_element_by_saying_nothing() -> None:
+    """Null and empty text ask for nothing, also within an array; what is no field of the ledger is not missed."""
+    entry = {"Account": BOB.address, "SignerWeight": 1, "WalletLocator": None, "unheard": 1}
+
+    assert verdict(SIGNER_LIST_BLOB, SIGNER_LIST | {"SignerEntries": [{"SignerEntry": entry}]}) is None
+
+
+def test_an_unreadable_value_within_an_array() -> None:
+    """Proves nothing, and is named by its own field."""
+    entry = {"Account": BOB.address, "SignerWeight": 2**40}
+
+    assert ("SignerWeight", "unreadable") == verdict(
+        SIGNER_LIST_BLOB, SIGNER_LIST | {"SignerEntries": [{"SignerEntry": entry}]}
+    )
+
+
+def test_a_type_that_was_not_asked_by_name() -> None:
+    """The type that the API names is held against the signed one, though the request names none."""
+    request = {"Destination": SHOP, "Amount": "1000000"}
+    blob = signed(payment())
+
+    assert verdict(blob, request, tx_type="Payment") is None
+    assert ("TransactionType", "differs") == verdict(blob, request, tx_type="TrustSet")
+    assert ("TransactionType", "unreadable") == verdict(blob, request, tx_type="Unheard")
+    assert ("TransactionType", "differs") == verdict(
+        signed(payment(TransactionType="TicketCreate")), request, tx_type="Payment"
+    )
+
+
+def test_a_signature_that_no_signature_covers() -> None:
+    """A field ``Signature`` can be put into a blob by anybody: it counts only if it was asked for."""
+    blob = signed(payment())
+    at = blob.index("8114")
+    whole = f"{blob[:at]}7602ABCD{blob[at:]}"
+    request = {"TransactionType": "Payment", "Amount": "1000000"}
+
+    assert ("Signature", "differs") == verdict(whole, request)
+    assert ("Signature", "differs") == verdict(whole, request | {"Signature": ""})
+    assert ("Signature", "differs") == verdict(whole, request | {"Signature": "ABCE"})
+    assert verdict(whole, request | {"Signature": "ABCD"}) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "signed_flags", "expected"),
+    [
+        (1, 1, None),
+        (1, 3, None),
+        (3, 1, ("Flags", "differs")),
+        (1, None, ("Flags", "differs")),
+        (0, None, None),
+        (True, 0, None),
+        ("1", 0, None),
+    ],
+)
+def test_flags_that_were_asked_by_number(asked: Any, signed_flags: int | None, expected: Any) -> None:
+    """Each must be set; more may be, and what is no number asks for none."""
+    blob = signed(payment(Flags=signed_flags))
+
+    assert expected == verdict(blob, {"TransactionType": "Payment", "Flags": asked})
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [({"DestinationTag": True}, "DestinationTag"), ({"DestinationTag": 1}, None), ({"DestinationTag": "1"}, None)],
+)
+def test_a_truth_is_no_number(asked: Json, expected: str | None) -> None:
+    """Where a number was signed, true is none."""
+    blob = signed(payment(DestinationTag=1))
+    found = verdict(blob, {"TransactionType": "Payment"} | asked)
+
+    assert (None if expected is None else (expected, "unreadable")) == found
+
+
+def test_an_x_address_without_a_tag() -> None:
+    """Asks for the address alone."""
+    bare = classic_address_to_xaddress(SHOP, None, is_test_network=False)
+
+    assert verdict(signed(payment()), {"TransactionType": "Payment", "Destination": bare}) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Account", BOB.address),
+        ("Fee", "1"),
+        ("Sequence", 1),
+        ("TicketSequence", 1),
+        ("LastLedgerSequence", 1),
+        ("NetworkID", 1),
+        ("SigningPubKey", "AB"),
+        ("TxnSignature", "AB"),
+        ("Signers", [BATCH_SIGNER]),
+        ("BatchSigners", [BATCH_SIGNER]),
+        ("CounterpartySignature", {}),
+        ("SponsorSignature", {}),
+        ("Paths", [[{"account": BOB.address}]]),
+        ("SendMax", "1"),
+        ("DeliverMin", "1"),
+        ("Memos", [{"Memo": {"MemoData": "AB"}}]),
+        ("Flags", "tfPartialPayment"),
+    ],
+)
+def test_each_field_that_is_left_to_the_wallet(name: str, value: Any) -> None:
+    """It may be another, or not be there at all."""
+    whole, bare = signed(payment()), signed(payment(LastLedgerSequence=None, Flags=None))
+
+    assert [None, None] == [verdict(blob, {"TransactionType": "Payment", name: value}) for blob in (whole, bare)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"Fee": "5"}, None),
+        ({"Sequence": 99}, None),
+        ({"TicketSequence": 99}, None),
+        ({"NetworkID": 99}, None),
+        ({"SigningPubKey": "AB"}, None),
+        ({"Flags": 0}, None),
+        ({"Flags": "none"}, None),
+        ({"Destination": None}, None),
+        ({"SourceTag": 1}, ("RawTransactions", "differs")),
+        ({"SourceTag": None}, None),
+        ({"Memos": [{"Memo": {"MemoData": "AB"}}]}, ("RawTransactions", "differs")),
+        ({"Amount": 1.5}, ("Amount", "unreadable")),
+    ],
+)
+def test_each_field_that_is_left_in_a_part(changes: Json, expected: Any) -> None:
+    """Fewer than in a whole transaction: a batch is signed as it was put together."""
+    parts = [part(ALICE.address, Sequence=6), part(CAROL.address, Amount="7")]
+    parts[1] = {"RawTransaction": parts[1]["RawTransaction"] | changes}
+
+    assert expected == verdict(BATCH_BLOB, BATCH | {"RawTransactions": parts})
+
+
+@pytest.mark.parametrize("field", ["Fee", "Sequence", "SigningPubKey", "Flags"])
+def test_part_that_was_asked_without_what_is_filled_in(field: str) -> None:
+    """The wallet completes it."""
+    bare = [
+        {"RawTransaction": {k: v for k, v in each["RawTransaction"].items() if k != field}}
+        for each in (part(ALICE.address, Sequence=6), part(CAROL.address, Amount="7"))
+    ]
+
+    assert verdict(BATCH_BLOB, BATCH | {"RawTransactions": bare}) is None
+
+
+@pytest.mark.parametrize("field", ["TicketSequence", "NetworkID"])
+def test_part_that_was_signed_with_more_that_is_filled_in(field: str) -> None:
+    """Likewise."""
+    parts = [part(ALICE.address, Sequence=6, **{field: 4711}), part(CAROL.address, Amount="7")]
+
+    assert verdict(signed(SIGNED_BATCH | {"RawTransactions": parts}), BATCH) is None
+
+
+def test_part_without_flags_has_none() -> None:
+    """What was asked must be set there, too."""
+    parts = [part(ALICE.address, Sequence=6), part(CAROL.address, Amount="7")]
+    bare = [{"RawTransaction": {k: v for k, v in each["RawTransaction"].items() if k != "Flags"}} for each in parts]
+    blob = signed(SIGNED_BATCH | {"RawTransactions": bare})
+
+    assert ("Flags", "differs") == verdict(blob, BATCH)
+    assert verdict(blob, BATCH | {"RawTransactions": bare}) is None

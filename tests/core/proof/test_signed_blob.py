@@ -2,6 +2,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from xrpl.core import binarycodec
@@ -9,7 +10,7 @@ from xrpl.core.addresscodec import classic_address_to_xaddress
 from xrpl.core.keypairs import is_valid_message
 from xrpl.wallet import Wallet
 
-from processor.core.proof.codec import MAX_BLOB_DIGITS, prepare
+from processor.core.proof.codec import MAX_BLOB_DIGITS, address_of, prepare
 from processor.core.proof.evidence import Doubt
 from processor.core.proof.request_match import MAX_ASKED
 from processor.core.proof.signed_blob import MAX_SIGNERS, Claim, SignedTransaction, prove, transaction_id
@@ -402,3 +403,130 @@ def test_the_codec_can_be_loaded_early() -> None:
     prepare()
 
     assert KNOWN_ACCOUNT == proven(SIGN_IN).account
+
+
+def test_as_many_signers_as_there_may_be() -> None:
+    """32; a list of 33 is none."""
+    accounts = [Wallet.from_entropy(f"{number:032x}").address for number in range(MAX_SIGNERS)]
+    blob = cosigned(payment(), *[BOB] * MAX_SIGNERS, accounts=tuple(accounts))
+
+    assert 32 == MAX_SIGNERS
+    assert accounts[-1] == proven(claim(blob, multisign_account=accounts[-1])).account
+
+
+def _remembering(digits: int) -> tuple[str, str]:
+    """The account and the blob of a payment with a long memo, written and signed by hand: xrpl-py takes minutes."""
+    secret = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    key = f"ED{secret.public_key().public_bytes_raw().hex().upper()}"
+    account = address_of(bytes.fromhex(key))
+    length = (0xF10000 + digits // 2 - 12481).to_bytes(3).hex()
+    plain = binarycodec.encode(payment(Account=account, SigningPubKey=key))
+    unsigned = f"{plain}F9EA7D{length}{'AB' * (digits // 2)}E1F1".upper()
+    signature = secret.sign(b"STX\x00" + bytes.fromhex(unsigned)).hex().upper()
+    return account, unsigned.replace(f"7321{key}", f"7321{key}7440{signature}", 1)
+
+
+def test_longest_blob_that_is_read() -> None:
+    """256 K hexadecimal digits, and not two more."""
+    spare = MAX_BLOB_DIGITS - len(_remembering(100_000)[1])
+    (account, longest), (_, longer) = _remembering(100_000 + spare), _remembering(100_002 + spare)
+
+    assert 262_144 == MAX_BLOB_DIGITS == len(longest)
+    assert account == proven(claim(longest, account=account)).account
+    assert ("response.hex", "unreadable") == doubt(claim(longer, account=account))
+
+
+def with_field(blob: str, field: str, *, before: str) -> str:
+    """``blob`` with another field in its place."""
+    at = blob.index(before)
+    return blob[:at] + field + blob[at:]
+
+
+def test_a_second_signature_that_nothing_covers() -> None:
+    """A field that no transaction has, and that the signature does not cover, was put in by somebody else."""
+    assert ("response.hex", "forged") == doubt(claim(with_field(str(TRUE.blob), "701202ABCD", before="8114")))
+
+
+@pytest.mark.parametrize("signers", [(), (BOB,)])
+def test_transaction_of_nobody(signers: tuple[Wallet, ...]) -> None:
+    """Is told before its signatures are looked at."""
+    nobody = payment(Account=None)
+    blob = cosigned(nobody, *signers) if signers else binarycodec.encode(nobody)
+
+    assert ("Account", "missing") == doubt(claim(blob))
+
+
+def _signers_of(change: Any) -> str:
+    decoded = binarycodec.decode(cosigned(payment(), BOB))
+    return binarycodec.encode(decoded | {"Signers": [change(decoded["Signers"][0])]})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda signer: {"SignerEntry": signer["Signer"]},
+        lambda signer: {"Signer": signer["Signer"] | {"SignerWeight": 1}},
+        lambda signer: {"Signer": {k: v for k, v in signer["Signer"].items() if k != "Account"}},
+        lambda signer: {"Signer": {k: v for k, v in signer["Signer"].items() if k != "SigningPubKey"}},
+        lambda signer: {"Signer": {k: v for k, v in signer["Signer"].items() if k != "TxnSignature"}},
+    ],
+    ids=["name", "more", "account", "key", "signature"],
+)
+def test_cosigner_of_another_form(change: Any) -> None:
+    """Account, key and signature, and nothing else."""
+    assert ("Signers", "forged") == doubt(claim(_signers_of(change)))
+
+
+def test_cosigner_without_an_account() -> None:
+    """An empty one is missing, whatever it signed."""
+    blob = cosigned(payment(), BOB)
+    at = blob.index("8114", blob.index("F3E010"))
+
+    assert ("Signers", "missing") == doubt(claim(f"{blob[:at]}8100{blob[at + 44 :]}"))
+
+
+def test_cosigned_transaction_with_a_key_of_its_own() -> None:
+    """Has either one signature or several."""
+    decoded = binarycodec.decode(cosigned(payment(), BOB))
+
+    assert ("Signers", "forged") == doubt(claim(binarycodec.encode(decoded | {"SigningPubKey": ALICE.public_key})))
+    assert ("Signers", "forged") == doubt(
+        claim(binarycodec.encode({k: v for k, v in decoded.items() if k != "SigningPubKey"}))
+    )
+
+
+def test_only_one_of_several_signers_cosigns() -> None:
+    """A wallet submits what one signature suffices for."""
+    assert [False, True] == [proven(each).cosigned for each in (TRUE, claim(cosigned(payment(), BOB)))]
+
+
+@pytest.mark.parametrize(
+    ("network_id", "network", "expected"),
+    [
+        (None, "MAINNET", None),
+        (21337, "MAINNET", 21337),
+        (None, None, None),
+    ],
+)
+def test_network_that_was_signed_for(network_id: int | None, network: str | None, expected: int | None) -> None:
+    """A transaction may name it, and says nothing otherwise."""
+    assert expected == proven(claim(signed(payment(NetworkID=network_id)), network=network)).network_id
+
+
+def test_last_ledger_may_be_open() -> None:
+    """A transaction need not name one."""
+    assert proven(claim(signed(payment(LastLedgerSequence=None)))).last_ledger_sequence is None
+
+
+def test_a_claim_says_nothing_by_default() -> None:
+    """What the API does not tell is not made up."""
+    bare = Claim(blob=None, txid=None, account=None, tx_type="Payment")
+
+    assert (None, None, None, None, False, None) == (
+        bare.signer,
+        bare.signer_pubkey,
+        bare.multisign_account,
+        bare.request,
+        bare.force_account,
+        bare.network,
+    )

@@ -1,6 +1,6 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from processor.core.publishing.debts import Bindings, Debts
+from processor.core.publishing.debts import Bindings, Debt, Debts
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 TOPICS = {"signs": ("*.sign.#",), "all": ("#",), "other": ("other.#",)}
@@ -127,3 +127,146 @@ def test_other_queues_are_learned_once() -> None:
     assert [1] == list(debts.owed)
     assert debts.learn(Bindings(topics={"new": ("#",)}, complete=True))
     assert ({}, ["new"]) == (debts.owed, [debt.queue for debt in debts.route("shop.sign.opened")])
+
+
+KEY = "shop.sign.opened"
+
+
+def test_each_debt_has_a_bit() -> None:
+    """The exchange, which is owed everything, has the first."""
+    debts = _owing(7)
+
+    assert [2, 4, 8, 1] == [debt.bit for debt in debts.all]
+    assert ({7: 7}, [1, 1, 0, 0]) == (debts.owed, [debt.events for debt in debts.all])
+
+
+def test_nothing_is_due_of_what_is_not_owed() -> None:
+    """Neither to a queue nor to the exchange, nor to a queue that is not bound for it."""
+    debts = _owing(7)
+
+    assert [False] * 4 == [debts.is_due(debt, 8) for debt in debts.all]
+    assert [True, True, False, False] == [debts.is_due(debt, 7) for debt in debts.all]
+
+
+def test_exchange_has_its_turn_after_the_last_queue() -> None:
+    """Then the event waits in its backlog, once, and counts as owed to it."""
+    debts = _owing(7)
+    signs, everything, _, exchange = debts.all
+    counts = []
+    for debt in (signs, signs, everything, everything):
+        debts.confirm(debt, 7, KEY)
+        counts.append((signs.events, everything.events, exchange.events))
+
+    assert [(0, 1, 0), (0, 1, 0), (0, 0, 1), (0, 0, 1)] == counts
+    assert [7] == exchange.backlog.take(0.0, lambda position: debts.is_due(exchange, position))
+    assert debts.confirm(exchange, 7, KEY)
+    assert 0 == exchange.events
+
+
+def test_event_that_no_queue_is_bound_for_is_the_exchange_s() -> None:
+    """At once."""
+    debts = Debts(Bindings(topics={}, complete=False))
+    debts.owe(1, debts.route(KEY))
+
+    assert ((), True, 1) == (debts.route(KEY), debts.is_due(debts.exchange, 1), debts.exchange.events)
+
+
+def test_confirm_of_what_is_not_owed_changes_nothing() -> None:
+    """A late answer for an event that was dropped."""
+    debts = _owing(7)
+    debts.drop(7)
+    changed = [debts.confirm(debt, 7, KEY) for debt in debts.all]
+
+    assert ([False] * 4, {}, [0] * 4) == (changed, debts.owed, [debt.events for debt in debts.all])
+
+
+def test_dropped_event_is_owed_to_nobody() -> None:
+    """What was confirmed of it before is not taken off twice."""
+    debts = _owing(1, 2)
+    signs, everything, *_ = debts.all
+    debts.confirm(signs, 1, KEY)
+    debts.drop(1)
+    before = [debt.events for debt in debts.all]
+    for debt in (signs, everything):
+        debts.confirm(debt, 2, KEY)
+    debts.drop(2)
+
+    assert ([1, 1, 0, 0], [0, 0, 0, 0]) == (before, [debt.events for debt in debts.all])
+    assert {} == debts.owed
+
+
+def test_silence_of_the_exchange_ends_with_the_last_event() -> None:
+    """As long as something is owed, events of that key go past it; when nothing is, the next one tries it again."""
+    debts = _owing(1, 2)
+    debts.silence(KEY)
+    found = []
+    for position in (1, 2):
+        debts.drop(position)
+        found.append(debts.diverts(KEY))
+
+    assert [True, False] == found
+
+
+def test_clearing_forgets_whom_to_blame() -> None:
+    """Nothing is owed, nobody is silent, and no backlog is left."""
+    debts = _owing(1)
+    signs = debts.all[0]
+    signs.backlog.refuse(1, 0.0, 0.0)
+    signs.blame("no answer", silent=True, at=NOW)
+    debts.silence(KEY)
+    debts.clear()
+
+    assert (False, False, {}, ()) == (debts.diverts(KEY), bool(signs.backlog), debts.owed, debts.refusals)
+    assert (0, None, False) == (signs.events, signs.since, signs.silent)
+
+
+def test_blame_keeps_the_first_moment_and_the_last_error() -> None:
+    """Until everything was taken."""
+    debts = _owing(1)
+    signs = debts.all[0]
+    signs.blame("full", silent=True, at=NOW)
+    signs.blame("gone", silent=False, at=NOW + timedelta(seconds=1))
+
+    assert (NOW, False, "gone") == (signs.since, signs.silent, signs.error)
+    signs.blame("no answer", silent=True, at=NOW)
+    signs.reduce()
+    assert (0, None, False) == (signs.events, signs.since, signs.silent)
+
+
+def test_fresh_debt_blames_nobody() -> None:
+    """Nothing is owed."""
+    debt = Debt(None, 1)
+
+    assert (0, None, False, "", False) == (debt.events, debt.since, debt.silent, debt.error, bool(debt.backlog))
+
+
+def test_bindings_of_the_same_topics_are_learned_without_a_loss() -> None:
+    """Whether the exchange knows of more queues is news; what is owed stays."""
+    debts = _owing(1)
+    debts.all[0].backlog.refuse(1, 0.0, 0.0)
+    before = debts.diverts(KEY)
+    changed = debts.learn(Bindings(topics=TOPICS, complete=True))
+
+    assert (False, False, True) == (before, changed, debts.diverts(KEY))
+    assert not debts.learn(Bindings(topics=TOPICS, complete=True))
+    assert [1] == list(debts.owed)
+
+
+def test_other_queues_without_a_debt_are_no_loss() -> None:
+    """They are known from now on."""
+    debts = Debts(BINDINGS)
+
+    assert not debts.learn(Bindings(topics={"new": ("#",)}, complete=True))
+    assert ["new"] == [debt.queue for debt in debts.route(KEY)]
+
+
+def test_queues_out_of_reach_are_learned_no_more() -> None:
+    """Everything is owed to the exchange, in order, and counts there."""
+    debts = _owing(2, 1)
+    debts.silence(KEY)
+    debts.forget_queues()
+
+    assert not debts.learn(Bindings(topics={"new": ("#",)}, complete=True))
+    assert (2, {1: 1, 2: 1}, ()) == (debts.exchange.events, debts.owed, debts.route(KEY))
+    assert [None] == [debt.queue for debt in debts.all]
+    assert [1, 2] == debts.exchange.backlog.take(0.0, lambda position: True)

@@ -14,7 +14,7 @@ from processor.core.errors import NormalizeError
 from processor.core.payload.events import encode
 from processor.core.payload.lifecycle import apply
 from processor.core.payload.watching import is_present, strange_keys
-from processor.core.reports.custom_meta import SAFE_INTEGER, carry
+from processor.core.reports.custom_meta import SAFE_INTEGER, carried, carry, is_carried
 from processor.core.reports.normalize import named_payload, snapshot_report, status_report, webhook_report
 from processor.core.reports.report import Report
 from schemas.events import parse_event
@@ -193,3 +193,67 @@ def test_body_full_of_quotes_is_refused_in_one_pass() -> None:
 def test_nothing_attached_is_nothing() -> None:
     """Null is no object that lost its parts."""
     assert carry(None) is None
+
+
+@pytest.mark.parametrize("brackets", ["[]", "{}"])
+def test_as_deep_as_everybody_reads(brackets: str) -> None:
+    """A text that only looks deep is carried; a deep one up to what a reader takes within an event."""
+    flat = "[" + ",".join([brackets] * 500) + "]"
+    opening = '{"a":' if brackets == "{}" else "["
+    nested = opening * 180 + "1" + brackets[1] * 180
+    deep = opening * 220 + "1" + brackets[1] * 220
+
+    assert [True, True, False] == [is_carried(text.encode()) for text in (flat, nested, deep)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"9007199254740991", True),
+        (b"-9007199254740991", True),
+        (b"9007199254740992", False),
+        (b"-9007199254740992", False),
+        (b'["9007199254740992"]', True),
+        (b"[9007199254740991,true,null,1.5]", True),
+        (b'{"a":[0.12345678901234567890]}', True),
+        (b'{"a":[1,9007199254740992]}', False),
+        (b'{"Infinity":"NaN"}', True),
+        (b'{"Infinity":[true,false,null,"x",1,1.5]}', True),
+        (b"[NaN]", False),
+        (b"[Infinity]", False),
+        (b"[-Infinity]", False),
+    ],
+)
+def test_numbers_that_everybody_reads(text: bytes, *, expected: bool) -> None:
+    """Integers that a double holds, and no infinity; in a text, anything."""
+    assert expected == is_carried(text)
+
+
+@pytest.mark.parametrize(
+    ("attached", "expected"),
+    [
+        (None, None),
+        ("text", {"identifier": None, "blob": None, "instruction": None, "dropped": ["custom_meta"]}),
+        ([], {"identifier": None, "blob": None, "instruction": None, "dropped": ["custom_meta"]}),
+        ({}, {"identifier": None, "blob": None, "instruction": None}),
+        ({"identifier": "a", "other": 1}, {"identifier": "a", "blob": None, "instruction": None}),
+        (
+            {"identifier": 1, "instruction": ["x"], "blob": 2},
+            {"identifier": None, "blob": 2, "instruction": None, "dropped": ["identifier", "instruction"]},
+        ),
+        (
+            {"identifier": "a", "instruction": "b", "blob": 2**60},
+            {"identifier": "a", "blob": None, "instruction": "b", "dropped": ["blob"]},
+        ),
+    ],
+)
+def test_what_was_attached_is_carried_by_name(attached: Any, expected: Any) -> None:
+    """Three members, the texts as texts; what cannot be carried is named."""
+    found = carry(attached)
+
+    assert expected == (None if found is None else json.loads(found))
+
+
+def test_nothing_that_was_kept_is_null() -> None:
+    """Whatever an earlier version kept of nothing."""
+    assert b"null" == carried(b"null")

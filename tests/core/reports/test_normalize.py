@@ -1,5 +1,5 @@
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -9,9 +9,16 @@ from hypothesis import strategies as st
 
 from processor.core.delivery.authentication import Delivery
 from processor.core.errors import NormalizeError
-from processor.core.proof.evidence import Doubt
+from processor.core.proof.evidence import Doubt, Ledger, Snapshot
 from processor.core.proof.signed_blob import transaction_id
-from processor.core.reports.normalize import ledger_report, snapshot_report, status_report, webhook_report
+from processor.core.reports.normalize import (
+    ledger_report,
+    named_payload,
+    snapshot_report,
+    status_report,
+    webhook_report,
+)
+from processor.core.reports.report import LedgerReport, SnapshotReport, StatusReport, Token
 from tests.core.payloads import ACCOUNT, APPLICATION, NOW, PAYLOAD, SHOP, TXID
 from tests.support.wallets import (
     ALICE,
@@ -539,3 +546,267 @@ def test_any_answer_of_a_node_is_read_or_refused(changes: dict[str, Any], meta: 
     assert ledger.status == "pending" or ledger.result == "tesSUCCESS" or ledger.result.startswith("tec")
     assert isinstance(ledger.delivered_amount, str | dict | None)
     assert not isinstance(ledger.delivered_amount, str) or ledger.delivered_amount.isdigit()
+
+
+NAMES_OF_A_WEBHOOK = ("meta.application_uuidv4", "meta.payload_uuidv4", "payloadResponse.payload_uuidv4")
+
+
+def refusal(read: Any, *arguments: Any, **named: Any) -> str:
+    with pytest.raises(NormalizeError) as caught:
+        read(*arguments, **named)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"meta__uuid": OTHER}, "meta.uuid is not the payload that was asked for, or it does not exist"),
+        ({"response__account": None}, "response.account is missing from a signed payload"),
+        ({"meta__resolved": False}, "meta.signed contradicts meta.resolved"),
+        (
+            UNRESOLVED | {"meta__expired": True, "payload__expires_at": None},
+            "payload.expires_at is missing from an expired payload",
+        ),
+        ({"response__txid": "AB"}, "response.txid (string_pattern_mismatch)"),
+    ],
+)
+def test_refusal_of_an_answer_says_why(changes: dict[str, Any], message: str) -> None:
+    """One sentence, or the field with the kind of its fault."""
+    assert message == refusal(snapshot_of, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hash": "CD" * 32}, "hash is not the transaction that was asked for"),
+        ({"meta": None}, "meta or ledger_index is missing from a validated transaction"),
+        ({"ledger_index": None}, "meta or ledger_index is missing from a validated transaction"),
+        (
+            {"meta": {"TransactionResult": "tefPAST_SEQ"}},
+            "meta.TransactionResult is none that a validated transaction can have",
+        ),
+        ({"meta": {"TransactionResult": "tesSUCCESS"}}, "meta.delivered_amount is missing from a payment"),
+        (
+            {"meta": {"TransactionResult": "tesSUCCESS", "delivered_amount": 5}},
+            "meta.delivered_amount is neither drops as text nor an issued amount",
+        ),
+        (
+            {"meta": {"TransactionResult": "tesSUCCESS", "delivered_amount": "1.5"}},
+            "meta.delivered_amount is not a whole number of drops",
+        ),
+        ({"TransactionType": 5}, "TransactionType (string_type)"),
+    ],
+)
+def test_refusal_of_a_node_s_answer_says_why(changes: dict[str, Any], message: str) -> None:
+    """One sentence, or the field with the kind of its fault."""
+    assert message == refusal(ledger_of, tx_answer(**changes))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "body (json_invalid)"),
+        (b"[]", "body (dict_type)"),
+        (b"{}", "meta (missing); payloadResponse (missing)"),
+        (
+            webhook_body(meta={"application_uuidv4": OTHER, "payload_uuidv4": PAYLOAD}),
+            "meta.application_uuidv4 is not the application that the webhook was posted for",
+        ),
+        (
+            webhook_body(meta={"application_uuidv4": APPLICATION, "payload_uuidv4": OTHER}),
+            "meta.payload_uuidv4 and payloadResponse.payload_uuidv4 differ",
+        ),
+        (
+            webhook_body(meta={}, payloadResponse={"payload_uuidv4": PAYLOAD}),
+            "meta.application_uuidv4 (missing); meta.payload_uuidv4 (missing); payloadResponse.signed (missing)",
+        ),
+        (
+            webhook_body(meta={}, payloadResponse={}),
+            "; ".join(f"{name} (missing)" for name in NAMES_OF_A_WEBHOOK) + "; and 1 more",
+        ),
+    ],
+)
+def test_refusal_of_a_webhook_says_why(body: Any, message: str) -> None:
+    """The first three faults, and how many more there are."""
+    assert message == refusal(webhook_report, delivery(body))
+
+
+def test_refusal_of_another_application_s_body() -> None:
+    """Also where nothing else is read."""
+    body = json.dumps(webhook_body(meta={"application_uuidv4": OTHER, "payload_uuidv4": PAYLOAD})).encode()
+
+    assert "meta.application_uuidv4 is not the application that the webhook was posted for" == refusal(
+        named_payload, SHOP, body
+    )
+
+
+def test_refusal_of_a_message_about_another_payload() -> None:
+    """A socket speaks of one."""
+    message = json.dumps({"payload_uuidv4": OTHER, "signed": True})
+
+    assert "payload_uuidv4 is not the payload that is watched" == refusal(status_report, SHOP, PAYLOAD, message, NOW)
+
+
+def test_whole_webhook() -> None:
+    """Every field of the report."""
+    token = Token(
+        value=OTHER,
+        issued_at=datetime.fromtimestamp(1635000000, UTC),
+        expires_at=datetime(2021, 11, 21, 12, 26, 40, tzinfo=UTC),
+    )
+    report = webhook_report(delivery(webhook_body()))
+
+    assert ("shop", APPLICATION, PAYLOAD, NOW, True, TXID, token) == report[:7]
+
+
+def test_whole_status() -> None:
+    """Every field of the report; the expiry is counted from now."""
+    message = {"payload_uuidv4": PAYLOAD, "signed": True, "txid": TXID, "expires_in_seconds": 54}
+    message |= {"custom_meta": {"identifier": "order-1"}}
+    report = status_report(SHOP, PAYLOAD, json.dumps(message), NOW)
+
+    assert (
+        StatusReport(
+            app="shop",
+            application=APPLICATION,
+            payload=PAYLOAD,
+            at=NOW,
+            kind="signed",
+            txid=TXID,
+            expires_at=NOW + timedelta(seconds=54),
+            custom_meta=b'{"identifier":"order-1","blob":null,"instruction":null}',
+        )
+        == report
+    )
+
+
+@pytest.mark.parametrize(("seconds", "days"), [(-(10**18), -366), (-(366 * 86400), -366), (366 * 86400 + 1, 366)])
+def test_status_expiry_is_bounded_both_ways(seconds: int, days: int) -> None:
+    """By a leap year."""
+    report = status_report(SHOP, PAYLOAD, json.dumps({"expires_in_seconds": seconds}), NOW)
+
+    assert report is not None
+    assert NOW + timedelta(days=days) == report.expires_at
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ({"payload_uuidv4": PAYLOAD, "signed": True, "expired": True, "opened": True}, "signed"),
+        ({"payload_uuidv4": PAYLOAD, "signed": False, "expired": True}, "rejected"),
+        ({"signed": True, "expired": True, "dispatched": True}, "expired"),
+        ({"dispatched": True, "pre_signed": True}, "dispatched"),
+        ({"pre_signed": True, "opened": True}, "pre_signed"),
+        ({"opened": True, "expires_in_seconds": 54}, "opened"),
+        ({"expired": False, "expires_in_seconds": 54}, "alive"),
+    ],
+)
+def test_message_that_says_several_things(message: dict[str, Any], kind: str) -> None:
+    """The one that says the most counts."""
+    report = status_report(SHOP, PAYLOAD, json.dumps(message), NOW)
+
+    assert report is not None
+    assert kind == report.kind
+
+
+def test_whole_snapshot() -> None:
+    """Every field of the report, of a payload that nobody signed, and the token that came with it."""
+    answer = api_answer(
+        **UNRESOLVED,
+        meta__expired=True,
+        meta__app_opened=False,
+        application__issued_user_token=OTHER,
+        response__resolved_at=None,
+        response__txid=None,
+        response__account=None,
+        custom_meta__identifier="order-1",
+    )
+
+    assert SnapshotReport(
+        app="shop",
+        application=APPLICATION,
+        payload=PAYLOAD,
+        at=NOW,
+        snapshot=Snapshot(
+            application=APPLICATION,
+            fetched_at=NOW,
+            outcome="expired",
+            opened=False,
+            tx_type="Payment",
+            submit=True,
+            network="MAINNET",
+            expires_at=datetime(2026, 1, 2, 4, 4, 5, tzinfo=UTC),
+        ),
+        token=Token(value=OTHER),
+        custom_meta=b'{"identifier":"order-1","blob":null,"instruction":null}',
+    ) == snapshot_report(SHOP, PAYLOAD, json.dumps(answer).encode(), NOW)
+    assert snapshot_report(SHOP, PAYLOAD, json.dumps(api_answer()).encode(), NOW).token is None
+
+
+def test_snapshot_of_a_signed_payload() -> None:
+    """When it was resolved, by whom, and that it was opened."""
+    snapshot = snapshot_of(**SIGNED)
+
+    assert (datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), ALICE.address, transaction_id(BLOB), True) == (
+        snapshot.resolved_at,
+        snapshot.account,
+        snapshot.txid,
+        snapshot.opened,
+    )
+
+
+def test_rejected_payload_is_not_proven() -> None:
+    """Whatever else the answer holds of a signature."""
+    snapshot = snapshot_of(**SIGNED, meta__signed=False)
+
+    assert ("rejected", None, None) == (snapshot.outcome, snapshot.signature, snapshot.doubt)
+
+
+def test_whole_ledger_report() -> None:
+    """Every field, of a transaction that was validated, and of one that was not."""
+    common: dict[str, Any] = {"app": "shop", "application": APPLICATION, "payload": PAYLOAD, "at": NOW}
+    validated = Ledger(
+        checked_at=NOW,
+        node="node.example",
+        status="validated",
+        txid=TXID,
+        ledger_index=90_000_000,
+        result="tesSUCCESS",
+        delivered_amount="1000000",
+        destination=ACCOUNT,
+        destination_tag=7,
+        fee="12",
+    )
+    reports = [
+        ledger_report(SHOP, PAYLOAD, TXID, tx_answer(validated=known), node="node.example", at=NOW)
+        for known in (True, False)
+    ]
+
+    assert [
+        LedgerReport(**common, ledger=validated),
+        LedgerReport(**common, ledger=Ledger(checked_at=NOW, node="node.example", status="pending", txid=TXID)),
+    ] == reports
+
+
+@pytest.mark.parametrize("result", ["tec" + "A" * 60, "tecA", "tecPATH_DRY_2"])
+def test_results_that_a_validated_transaction_can_have(result: str) -> None:
+    """Success, and claimed costs of up to sixty more letters."""
+    assert result == ledger_of(tx_answer(meta={"TransactionResult": result})).result
+
+
+@pytest.mark.parametrize("result", ["tec" + "A" * 61, "tec", "tesSUCCESSFUL", "xtesSUCCESS"])
+def test_results_that_it_cannot_have(result: str) -> None:
+    """Nothing else."""
+    meta = {"TransactionResult": result, "delivered_amount": "1"}
+
+    assert "meta.TransactionResult is none that a validated transaction can have" == refusal(
+        ledger_of, tx_answer(meta=meta)
+    )
+
+
+def test_other_transactions_may_deliver() -> None:
+    """A check that is cashed delivers what it says, and one that says nothing is none the worse."""
+    meta = {"TransactionResult": "tesSUCCESS", "delivered_amount": "5"}
+
+    assert "5" == ledger_of(tx_answer(TransactionType="CheckCash", meta=meta)).delivered_amount
+    assert ledger_of(tx_answer(TransactionType="Payment", meta=meta)).amount_unavailable is False

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.core.sign_request.return_url import STATE_BYTES, built, fault_of, is_registered
+from processor.core.sign_request.return_url import (
+    MAX_LINK,
+    MAX_URL,
+    STATE_BYTES,
+    TAGS,
+    built,
+    fault_of,
+    is_registered,
+    link_fault_of,
+)
 
 REGISTERED = ("shopapp://signed", "https://app.example.com/signed")
 
@@ -87,3 +96,124 @@ def test_xumm_takes_what_is_registered(length: int) -> None:
 def test_built() -> None:
     """The state comes along, and the tags that Xumm replaces."""
     assert built("shopapp://signed", "S") == "shopapp://signed?state=S&id={id}&cid={cid}&txid={txid}"
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://app.example.com",
+        "https://app.example.com/",
+        "https://app.example.com:8443/in?a=b&c=d",
+        "https://app.example.com?a=b",
+        "https://App_1.example/in",
+        "shopapp://signed-in",
+        "shopapp://host:1/a.b_c~d/?=&%+:,;-",
+        "com.example.app:/in",
+        "com.example.app:/.well/in?x",
+        "http://localhost:3000/in",
+        "http://127.0.0.1/in",
+        "a://" + "b" * 508,
+    ],
+)
+def test_links_that_users_may_be_sent_back_to(link: str) -> None:
+    """A host, an app, or this machine; a query may be in it."""
+    assert link_fault_of(link) is None
+
+
+FORM = "must be a link such as https://host/path, yourapp://in or com.example.app:/in, without user or fragment"
+HOST = "must name a host"
+HTTPS = "must be https: the code for a session travels with it"
+
+
+@pytest.mark.parametrize(
+    ("link", "fault"),
+    [
+        ("", FORM),
+        ("shopapp", FORM),
+        ("shopapp:", FORM),
+        ("shopapp://", FORM),
+        ("Shopapp://x", FORM),
+        ("1shop://x", FORM),
+        ("shopapp:///x", FORM),
+        ("https://user@host/", FORM),
+        ("https://host/#fragment", FORM),
+        ("https://host:123456/", FORM),
+        ("https://host:\u0661/", FORM),
+        ("https://host/\n", FORM),
+        ("https://h\u00e4st/", FORM),
+        ("javascript://x", FORM),
+        ("data:/x", FORM),
+        ("ftp://host/x", FORM),
+        ("intent://x", FORM),
+        ("a://" + "b" * 509, FORM),
+        ("https:/host", HOST),
+        ("http:/localhost", HOST),
+        ("http://app.example.com/in", HTTPS),
+        ("http://localhost.example.com/in", HTTPS),
+    ],
+)
+def test_links_that_nobody_is_sent_back_to(link: str, fault: str) -> None:
+    """Each says why."""
+    assert fault == link_fault_of(link)
+
+
+PLAIN = "must be a plain address of at most 170 ASCII characters, without query or fragment"
+BEGIN = "must begin with a scheme in small letters and :// or :/, and name a place"
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("", PLAIN),
+        ("shopapp://x?y", PLAIN),
+        ("shopapp://" + "x" * 161, PLAIN),
+        ("shopapp", BEGIN),
+        ("s://x", BEGIN),
+        ("Shop://x", BEGIN),
+        ("a" * 65 + "://x", BEGIN),
+        ("shopapp://", BEGIN),
+        ("shopapp:///x", BEGIN),
+        ("shopapp://a@b", "must not name a user"),
+        ("https:/host.example", "must name a host in small letters, such as https://app.example.com/signed"),
+        ("https://host", "must name a host in small letters, such as https://app.example.com/signed"),
+        ("https://-a.example", "must name a host in small letters, such as https://app.example.com/signed"),
+        ("https://a-.example", "must name a host in small letters, such as https://app.example.com/signed"),
+        (
+            "https://" + "a" * 64 + ".example",
+            "must name a host in small letters, such as https://app.example.com/signed",
+        ),
+    ],
+)
+def test_operator_hears_why(url: str, fault: str) -> None:
+    """One sentence for each rule."""
+    assert fault == fault_of(url)
+
+
+FOREIGN = {
+    *("javascript", "data", "vbscript", "file", "blob", "about", "http", "ftp", "ws", "wss", "intent", "content"),
+    *("mailto", "tel", "sms", "market", "itms-apps", "view-source", "xumm", "xaman", "chrome", "jar", "filesystem"),
+}
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    sorted(FOREIGN),
+)
+def test_schemes_of_others(scheme: str) -> None:
+    """None of them leads to the application."""
+    assert f"must not be {scheme}: use a scheme of your own, or https" == fault_of(f"{scheme}://x")
+    assert (scheme == "http") == (link_fault_of(f"{scheme}://localhost") is None)
+
+
+@pytest.mark.parametrize(
+    "url", ["ab://x", "a" * 64 + "://x", "https://a.b", "https://1.2", "https://" + "a" * 63 + ".b"]
+)
+def test_shortest_and_longest_names(url: str) -> None:
+    """Of schemes and of labels."""
+    assert fault_of(url) is None
+
+
+def test_limits() -> None:
+    """Xumm takes 250 characters; a state has 32 bytes of chance, and Xumm replaces three tags."""
+    assert (250, 512, 32) == (MAX_URL, MAX_LINK, STATE_BYTES)
+    assert {"id": "{id}", "cid": "{cid}", "txid": "{txid}"} == TAGS

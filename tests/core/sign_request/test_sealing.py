@@ -1,13 +1,15 @@
 """User tokens at rest."""
 
+import hashlib
 from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.core.errors import SealBroken, SealingError, UnknownSealingKey
-from processor.core.sign_request.sealing import NONCE_BYTES, Binding, Keyring, Sealed, SealingKey
+from processor.core.sign_request.sealing import KEY_BYTES, NONCE_BYTES, Binding, Keyring, Sealed, SealingKey
 
 OLD = SealingKey.of(b"o" * 32)
 NEW = SealingKey.of(b"n" * 32)
@@ -92,3 +94,34 @@ def test_keys_have_32_bytes(length: int) -> None:
 
     assert "nnnn" not in repr(NEW)
     assert "nnnn" not in repr(Keyring([NEW]))
+
+
+def test_messages_name_the_key() -> None:
+    """An operator learns which key is missing, or that a token was changed, and nothing else."""
+    sealed = Keyring([OLD]).seal(TOKEN, MINE, NONCE)
+
+    with pytest.raises(UnknownSealingKey) as unknown:
+        Keyring([NEW]).open(sealed, MINE)
+    with pytest.raises(SealBroken) as broken:
+        Keyring([OLD]).open(sealed, MINE._replace(user="other"))
+    assert f"no sealing key {OLD.id} is configured" == str(unknown.value)
+    assert f"a token sealed with key {OLD.id} was changed, or is somebody else's" == str(broken.value)
+
+
+def test_keyring_shows_ids() -> None:
+    """Those alone."""
+    assert f"Keyring({NEW.id}, {OLD.id})" == repr(Keyring([NEW, OLD]))
+
+
+def test_tokens_of_other_versions_open() -> None:
+    """Id, nonce, ciphertext and what it is bound to are written in one way alone."""
+    key_id = hashlib.sha256(b"xumm-processor/user-token/1" + b"n" * 32).hexdigest()[:12]
+    bound = [
+        f"xumm-processor/user-token/1\x1f{key_id}\x1fapp\x1fuser\x1f{account}".encode() for account in ("account", "")
+    ]
+    boxes = [NONCE + AESGCM(b"n" * 32).encrypt(NONCE, TOKEN.encode(), each) for each in bound]
+
+    assert (32, 12, key_id) == (KEY_BYTES, NONCE_BYTES, NEW.id)
+    assert [Sealed(key_id, box) for box in boxes] == [
+        Keyring([NEW]).seal(TOKEN, binding, NONCE) for binding in (MINE, Binding("app", "user"))
+    ]
