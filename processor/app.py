@@ -18,11 +18,11 @@ from aiohttp import web
 from yarl import URL
 
 from processor import __version__
-from processor.api.feed import Feed
-from processor.api.routes import Interface, Parts
-from processor.api.sign_in.users import Users, users_of
-from processor.api.sign_requests.service import SignRequests
-from processor.api.sign_requests.user_tokens import UserTokens, tell_unopened
+from processor.api.event_streams import EventNotifier
+from processor.api.routes import Interface
+from processor.api.sign_in.provider import IdentityProvider, open_provider
+from processor.api.sign_requests.creation import SignRequests
+from processor.api.sign_requests.user_tokens import UserTokens, log_unopened
 from processor.broker.embedded import EmbeddedPublisher
 from processor.broker.port import Publisher
 from processor.broker.rabbitmq import RabbitOptions, RabbitPublisher
@@ -107,7 +107,7 @@ class Processor:
         self._task_store = StoredTasks(self.writer, instance=instance, clock=clock)
         self._watch_store = StoredWatches(self.writer, instance=instance, clock=clock)
         self.readiness = Readiness(self.writer, instance=instance, clock=clock)
-        self.feed = Feed()
+        self.notifier = EventNotifier()
         self.sessions = StoredSessions(self.writer, clock=clock)
         self._apis: dict[str, XummApi] = {}
         self._stack = AsyncExitStack()
@@ -176,7 +176,7 @@ class Processor:
     def _committed(self, messages: Sequence[OutboxMessage]) -> None:
         self.relay.offer(messages)
         self.watcher.hear(messages)
-        self.feed.hear(messages)
+        self.notifier.notify(messages)
 
     def _wake(self) -> None:
         self.tasks.wake()
@@ -221,13 +221,13 @@ class Processor:
             on_task=self.tasks.wake,
             on_look=self.looks.wake,
         )
-        users = await stack.enter_async_context(
-            users_of(settings, clock=self._clock, sessions=self.sessions, spent=StoredSpent(self.writer))
+        provider = await stack.enter_async_context(
+            open_provider(settings, clock=self._clock, sessions=self.sessions, spent=StoredSpent(self.writer))
         )
-        interface = self._interface(bodies, users)
+        interface = self._interface(bodies, provider)
         self.streams = interface.streams
         app = web_application(
-            intake.handle, self.health, self._routes(interface.routes()), body_bytes=settings.max_body_bytes
+            intake.handle, self.health, self._routes(interface.build_routes()), body_bytes=settings.max_body_bytes
         )
         runner = runner_of(app, partial(ExpressRunner, intake=intake), shutdown=settings.shutdown_timeout * INTAKE)
         stack.push_async_callback(runner.cleanup)
@@ -235,27 +235,26 @@ class Processor:
         await web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024).start()
         return runner
 
-    def _interface(self, bodies: Bodies, users: Users) -> Interface:
+    def _interface(self, bodies: Bodies, provider: IdentityProvider) -> Interface:
         store = StoredRequests(self.writer, clock=self._clock)
-        parts = Parts(
+        return Interface(
             requests=self._sign_requests(store),
             store=store,
             sessions=self.sessions,
             registry=self.registry,
-            feed=self.feed,
+            notifier=self.notifier,
             applications=self.applications,
             settings=self.settings,
             bodies=bodies,
             commands=self.commands,
             clock=self._clock,
             time=time.monotonic,
-            authenticators=users.authenticators,
-            sign_ins=users.sign_ins,
+            authenticators=provider.authenticators,
+            oauth2=provider.flow,
         )
-        return Interface(parts)
 
     def _sign_requests(self, store: StoredRequests) -> SignRequests:
-        tokens = StoredTokens(self.writer, clock=self._clock, on_unopened=tell_unopened)
+        tokens = StoredTokens(self.writer, clock=self._clock, on_unopened=log_unopened)
         user_tokens = UserTokens(tokens, self._apis, kept=bool(self.settings.token_keys), clock=self._clock)
         return SignRequests(
             self.applications,

@@ -35,7 +35,12 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "delivery.unnoted": LogEvent(
         "warning", "A webhook with a right signature that is stale or makes no sense did not make a payload looked up."
     ),
-    "device.asked": LogEvent("info", "An app registered or removed a push device; the broker holds the command."),
+    "device.command_published": LogEvent(
+        "info", "An app registered or removed a push device; the broker confirmed the command."
+    ),
+    "device.command_unconfirmed": LogEvent(
+        "error", "The broker did not confirm a command for a push device; the app was answered 503."
+    ),
     "device.doubted": LogEvent(
         "warning",
         "A provider does not take a device's token; the same for a day while it takes others removes the device.",
@@ -45,7 +50,6 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "device.refused": LogEvent("warning", "A device that an app registered cannot be pushed to; the reason says why."),
     "device.registered": LogEvent("info", "A device is pushed to for an account from now on; `evicted` others went."),
     "device.removed": LogEvent("info", "The push provider knows a device no more, so it left the registry."),
-    "device.unasked": LogEvent("error", "The broker did not take a command for a push device; its app was told 503."),
     "devices.disowned": LogEvent(
         "error", "A provider disowns a device and has taken none since the start: look at the channel's settings."
     ),

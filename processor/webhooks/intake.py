@@ -29,7 +29,7 @@ from processor.core.reports.normalize import named_payload, webhook_report
 from processor.core.reports.report import Because, LookupDue, WebhookReport
 from processor.observability.logs import GatheredLog, sampled_log
 from processor.web.bodies import Bodies
-from processor.web.problem import Problem, Reason, problem_response
+from processor.web.problem import Problem, ProblemReason, problem_response
 from schemas.text import is_uuid
 
 _LOGGED_APP_LENGTH: Final = 64
@@ -246,7 +246,7 @@ class Admitted(NamedTuple):
 
 
 def _deferred(app: str, error: StoreError) -> Problem:
-    reason: Reason = "outbox_full" if isinstance(error, StoreFull) else "store_unavailable"
+    reason: ProblemReason = "outbox_full" if isinstance(error, StoreFull) else "store_unavailable"
     log.error("delivery.deferred", app=app, reason=reason, error=str(error))
     return Problem(reason)
 

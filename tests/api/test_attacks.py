@@ -21,11 +21,10 @@ from aiohttp.test_utils import make_mocked_request
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from structlog.testing import capture_logs
 
-from processor.api.callers import Callers
-from processor.api.endpoint import Gate
+from processor.api.callers import RequestAuthenticator
 from processor.api.operations import OPERATIONS
-from processor.api.sign_in.identities import Identities
-from processor.api.sign_in.identity_tokens import XummJwtAuthenticator
+from processor.api.rate_limits import RateLimits
+from processor.api.sign_in.identity_tokens import IdentityVerifier, XummJwtAuthenticator
 from processor.core.access import service_key
 from processor.core.access.digest import digest_of
 from processor.core.access.limits import Allowances, Portions, Shares
@@ -273,11 +272,11 @@ async def test_ten_thousand_wrong_tokens() -> None:
         secret = ApiSecret(text=SHOP.secret)
         client = Client(app="shop", api_key=SHOP.key, secrets=(secret,), network="MAINNET", provider=issuer)
         async with KeySet(provider.url / "certs", connections, ttl=timedelta(hours=1), time=lambda: 0.0) as keys:
-            identities = Identities({issuer: keys}, clock=lambda: datetime.now(UTC))
-            gate = Gate(
+            verifier = IdentityVerifier({issuer: keys}, clock=lambda: datetime.now(UTC))
+            limits = RateLimits(
                 callers=Allowances(60), services=Allowances(60), requests=Shares(1, Portions()), time=lambda: 0.0
             )
-            callers = Callers([], NoSessions(), gate, [XummJwtAuthenticator({"shop": client}, identities)])
+            callers = RequestAuthenticator([], NoSessions(), limits, [XummJwtAuthenticator({"shop": client}, verifier)])
             wrong = identity(
                 key="thief", now=datetime.now(UTC), aud=SHOP.key, client_id=SHOP.key, app_uuidv4=SHOP.key, iss=issuer
             )
@@ -286,15 +285,15 @@ async def test_ten_thousand_wrong_tokens() -> None:
 
     assert (found.count("key_invalid"), found.count("rate_limited")) == (60, 9_940)
     assert len(provider.asked) == 1
-    assert len(gate.callers._buckets) == 1
+    assert len(limits.callers._buckets) == 1
 
 
 REQUEST = make_mocked_request("GET", "/v1/me")
 
 
-async def refused(callers: Callers, bearer: str) -> str:
+async def refused(callers: RequestAuthenticator, bearer: str) -> str:
     try:
-        await callers.of(REQUEST.clone(headers={"Authorization": f"Bearer {bearer}"}))
+        await callers.identify(REQUEST.clone(headers={"Authorization": f"Bearer {bearer}"}))
     except Problem as problem:
         return problem.reason
     return "let in"

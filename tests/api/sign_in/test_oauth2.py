@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 from yarl import URL
 
-from processor.api.sign_in.identities import Identities
-from processor.api.sign_in.oauth2 import SignInRefused, SignIns
+from processor.api.sign_in.identity_tokens import IdentityVerifier
+from processor.api.sign_in.oauth2_flow import OAuth2Flow
 from processor.core.access.oauth2 import ApiSecret, Client
 from processor.core.access.ticket import NONCE_BYTES, seal, unseal
 from processor.core.payload.ids import user_reference
@@ -18,6 +18,7 @@ from processor.sandbox.faults import Faults
 from processor.sandbox.server import Sandbox
 from processor.sandbox.wallet import ALICE
 from processor.web.client import Connections
+from processor.web.problem import Problem
 from processor.xumm.provider_keys import KeySet
 from tests.sandbox.clock import FakeClock
 from tests.support.signing_in import (
@@ -40,7 +41,7 @@ OLD_SECRET = "99999999-90ab-4cde-8f01-234567890abc"
 class Stand:
     """The service's half, and the sandbox as the other."""
 
-    sign_ins: SignIns
+    sign_ins: OAuth2Flow
     sandbox: Sandbox
     clock: FakeClock
     sessions: SessionsInMemory
@@ -76,10 +77,10 @@ async def stand() -> AsyncIterator[Stand]:
         }
         certs = URL(f"{sandbox.base_url}/certs")
         async with KeySet(certs, connections, ttl=timedelta(hours=1), time=lambda: clock().timestamp()) as keys:
-            sign_ins = SignIns(
+            sign_ins = OAuth2Flow(
                 clients,
                 redirect_uri=CALLBACK,
-                identities=Identities({sandbox.base_url: keys}, clock=clock),
+                verifier=IdentityVerifier({sandbox.base_url: keys}, clock=clock),
                 provider=connections,
                 sessions=sessions,
                 spent=SpentInMemory(clock=clock),
@@ -117,8 +118,8 @@ async def test_request_to_the_provider_is_complete(stand: Stand) -> None:
     assert URL(stand.start(pair)).query["nonce"] != query["nonce"]
 
 
-def refusal(caught: pytest.ExceptionInfo[SignInRefused]) -> str:
-    return caught.value.refusal
+def refusal(caught: pytest.ExceptionInfo[Problem]) -> str:
+    return caught.value.reason
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def refusal(caught: pytest.ExceptionInfo[SignInRefused]) -> str:
 )
 async def test_start_is_refused(stand: Stand, app: str, link: str, challenge: str, why: str) -> None:
     """Without an application, a way back that it registered, and a challenge there is nothing to begin."""
-    with pytest.raises(SignInRefused) as caught:
+    with pytest.raises(Problem) as caught:
         stand.sign_ins.start(app, link, challenge)
 
     assert refusal(caught) == why
@@ -151,7 +152,7 @@ async def test_state_counts_once(stand: Stand) -> None:
     await stand.finish(answers[0])
 
     for answer in answers:
-        with pytest.raises(SignInRefused) as caught:
+        with pytest.raises(Problem) as caught:
             await stand.finish(answer)
         assert refusal(caught) == "state_invalid"
 
@@ -162,7 +163,7 @@ async def test_state_has_ten_minutes(stand: Stand) -> None:
     stand.clock.advance(seconds=599)
     assert "code" in await stand.finish(answers[0])
     stand.clock.advance(seconds=1)
-    with pytest.raises(SignInRefused) as caught:
+    with pytest.raises(Problem) as caught:
         await stand.finish(answers[1])
 
     assert refusal(caught) == "state_invalid"
@@ -174,7 +175,7 @@ async def test_state_of_another_application_is_refused(stand: Stand) -> None:
     code = approved(stand.sandbox, stand.start(Pair(), "bar://signin", "bar"))["code"]
     renamed = "bar." + state.partition(".")[2]
 
-    with pytest.raises(SignInRefused) as caught:
+    with pytest.raises(Problem) as caught:
         await stand.finish({"state": renamed, "code": code})
     assert refusal(caught) == "state_invalid"
     assert await stand.finish({"state": state, "code": code}) == {"error": "access_denied"}
@@ -185,7 +186,7 @@ async def test_state_of_another_application_is_refused(stand: Stand) -> None:
 )
 async def test_state_that_is_none_of_ours_is_refused(stand: Stand, state: str) -> None:
     """It leads nowhere: not even an error goes anywhere."""
-    with pytest.raises(SignInRefused) as caught:
+    with pytest.raises(Problem) as caught:
         await stand.finish({"state": state, "error": "access_denied"})
 
     assert refusal(caught) == "state_invalid"
@@ -195,10 +196,10 @@ async def test_ticket_of_one_purpose_is_none_of_another(stand: Stand) -> None:
     """A state is no code, and a code is no state."""
     pair = Pair()
     answer = approved(stand.sandbox, stand.start(pair))
-    with pytest.raises(SignInRefused):
+    with pytest.raises(Problem):
         await stand.sign_ins.redeem(answer["state"], pair.verifier)
     code = (await stand.finish(answer))["code"]
-    with pytest.raises(SignInRefused):
+    with pytest.raises(Problem):
         await stand.finish({"state": code, "code": "x"})
 
     assert (await stand.sign_ins.redeem(code, pair.verifier)).account == ALICE.address
@@ -209,7 +210,7 @@ async def test_link_that_is_allowed_no_more_is_left_alone(stand: Stand) -> None:
     answer = approved(stand.sandbox, stand.start(Pair()))
     stand.clients["shop"] = replace(stand.clients["shop"], deep_links=frozenset({WEB_LINK}))
 
-    with pytest.raises(SignInRefused):
+    with pytest.raises(Problem):
         await stand.finish(answer)
 
 
@@ -222,7 +223,7 @@ async def test_sign_in_survives_a_new_secret(stand: Stand) -> None:
     assert await stand.finish({"state": answers[0]["state"], "error": "access_denied"}) == {"error": "access_denied"}
     stand.clock.advance(minutes=5)
 
-    with pytest.raises(SignInRefused):
+    with pytest.raises(Problem):
         await stand.finish(answers[1])
 
 
@@ -232,7 +233,7 @@ async def test_code_needs_its_verifier(stand: Stand, verifier: str) -> None:
     pair = Pair()
     code = (await stand.finish(approved(stand.sandbox, stand.start(pair))))["code"]
     for guess in (pair.challenge if verifier == "challenge" else verifier, pair.verifier):
-        with pytest.raises(SignInRefused) as caught:
+        with pytest.raises(Problem) as caught:
             await stand.sign_ins.redeem(code, guess)
         assert refusal(caught) == "code_invalid"
 
@@ -244,10 +245,10 @@ async def test_code_counts_once_and_for_a_minute(stand: Stand) -> None:
     first, second = Pair(), Pair()
     codes = [(await stand.finish(approved(stand.sandbox, stand.start(pair))))["code"] for pair in (first, second)]
     await stand.sign_ins.redeem(codes[0], first.verifier)
-    with pytest.raises(SignInRefused):
+    with pytest.raises(Problem):
         await stand.sign_ins.redeem(codes[0], first.verifier)
     stand.clock.advance(seconds=60)
-    with pytest.raises(SignInRefused):
+    with pytest.raises(Problem):
         await stand.sign_ins.redeem(codes[1], second.verifier)
 
     assert len(stand.sessions.held) == 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from processor.api.way_back import way_back
+from processor.api.sign_in.oauth2_handlers import return_to_app
 from processor.sandbox.faults import Faults
 from processor.store import vault
 from tests.api.stand import RETURN, WEB_RETURN, Stand, standing
@@ -490,6 +490,6 @@ async def test_link_with_one_slash(tmp_path: Path) -> None:
 
 def test_page_that_leads_to_a_link_with_one_slash() -> None:
     """It goes there as it does to any scheme of an app's own."""
-    page = way_back("com.example.app:/oauth2redirect?code=x", signed_in=True)
+    page = return_to_app("com.example.app:/oauth2redirect?code=x", signed_in=True)
 
     assert (200, "0; url=com.example.app:/oauth2redirect?code=x") == (page.status, page.headers["Refresh"])

@@ -1,8 +1,8 @@
-"""Sign requests made through this service: never two payloads of one request, and each is followed to its end.
+"""Sign requests are created at Xumm, once each, and can be cancelled.
 
-The order is what makes a crash harmless. The request is reserved under its identifier, then Xumm is asked, then the
-payload is reported as created (from there on it is watched), and then the answer is kept. Whoever repeats a request
-that broke off after the first step looks for the payload with that identifier before making one.
+The order of the steps makes a crash harmless. A request is reserved under its identifier, the payload is created at
+Xumm, it is reported as created, from which on it is watched, and the response is stored. A repetition of a request that
+broke off after the first step looks for the payload with that identifier before it creates one.
 """
 
 import secrets
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, Protocol, Self, TypeVar
+from typing import Any, Final, Literal, Protocol, Self
 
 import structlog
 from pydantic import BaseModel
@@ -26,40 +26,44 @@ from processor.core.payload.entry import Recorded, Reported
 from processor.core.reports.custom_meta import carry
 from processor.core.reports.report import RequestReport
 from processor.core.sign_request.order import Asked, adopted, body_of, identifier_at_xumm, rank_of
-from processor.core.sign_request.request import Draft, Kind, Reservation, StoredRequest
-from processor.core.sign_request.return_url import STATE_BYTES, Target, built
+from processor.core.sign_request.request import Draft, Kind, Outcome, Reservation, StoredRequest
+from processor.core.sign_request.return_url import STATE_BYTES, built
 from processor.observability.logs import sampled_log
-from processor.web.problem import Problem
+from processor.web.problem import Problem, ProblemReason
 from schemas.payload import Payload
 from schemas.platform import Cancelled, Created
 
 HOLD: Final = timedelta(seconds=90)
-"""Longer than asking Xumm can take: about the token, for the payload, and for what was made; 20 s each."""
+"""How long a reservation lasts: more than three calls of Xumm, of 20 s each, for token, creation and lookup."""
 UNSURE: Final = timedelta(seconds=30)
-"""How long nobody tries again what Xumm may have done, while it may still be at it."""
+"""How long a request is held that Xumm may still be carrying out."""
 _IDENTIFIER_BYTES: Final = 16
-Made = TypeVar("Made", bound=BaseModel)
+_CANCEL_PROBLEMS: Final[Mapping[str, ProblemReason]] = {
+    "ALREADY_RESOLVED": "already_resolved",
+    "ALREADY_OPENED": "already_opened",
+    "ALREADY_EXPIRED": "already_expired",
+}
 
 log = structlog.get_logger()
 
 
-class Platform(Protocol):
-    """Xumm's API of one application. All of it raises `LookupFailed`."""
+class PayloadApi(Protocol):
+    """Xumm's API of one application. Its coroutines raise `LookupFailed`."""
 
     def calling_for(self, rank: Rank) -> Self:
         """The same, whose calls wait where those of this rank do."""
         ...
 
     async def create(self, body: Mapping[str, Any]) -> Created:
-        """A new payload. After `Unavailable` without ``untouched`` nobody knows whether it stands."""
+        """Create a payload. After `Unavailable` without ``untouched`` it is unknown whether the payload exists."""
         ...
 
     async def payload_named(self, identifier: str) -> Payload:
-        """The payload with the application's own identifier."""
+        """Fetch the payload with this custom identifier of the application."""
         ...
 
     async def cancel(self, uuid: str) -> Cancelled:
-        """Withdraw a payload, or learn why not."""
+        """Cancel a payload. Returns the reason if Xumm does not."""
         ...
 
 
@@ -88,8 +92,8 @@ class RequestStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """Who asks for what, and how it would be repeated."""
+class NewSignRequest:
+    """A sign request to create, and for whom."""
 
     asked: Asked
     owner: str
@@ -99,8 +103,8 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """A payload that stands at Xumm, for the answer to be made of."""
+class CreatedPayload:
+    """A payload that exists at Xumm, to build the response from."""
 
     created: Created
     identifier: str
@@ -109,12 +113,12 @@ class Standing:
 
 
 class SignRequests:
-    """Makes and cancels sign requests. Raises `Problem` for what a caller can be told, and `StoreError`."""
+    """Creates and cancels sign requests. Raises `Problem` for the caller, and `StoreError`."""
 
     def __init__(  # noqa: PLR0913  its four neighbours, clock and bell
         self,
         applications: Mapping[str, Application],
-        apis: Mapping[str, Platform],
+        apis: Mapping[str, PayloadApi],
         store: RequestStore,
         tokens: UserTokens,
         *,
@@ -122,7 +126,7 @@ class SignRequests:
         clock: Callable[[], datetime],
         on_created: Callable[[], None] = lambda: None,
     ) -> None:
-        """``links``: where universal links begin, ``https://xumm.app``; ``on_created``: there is one more to watch."""
+        """Universal links begin with ``links``: ``https://xumm.app``. ``on_created``: there is a payload to watch."""
         self._on_created = on_created
         self._applications = applications
         self._apis = apis
@@ -133,40 +137,45 @@ class SignRequests:
 
     @property
     def keeps_tokens(self) -> bool:
-        """Whether user tokens are kept, so that requests can be pushed."""
+        """Whether user tokens are stored, so that requests can be pushed."""
         return self._tokens.kept
 
     @property
     def now(self) -> datetime:
-        """By the clock of the service."""
+        """The time by the service's clock."""
         return self._clock()
 
-    async def create(self, wish: Wish, answer: Callable[[Standing], BaseModel]) -> tuple[bytes, bool]:
-        """Make it once. The answer as JSON, and whether it was made now and not before."""
-        state = secrets.token_urlsafe(STATE_BYTES) if wish.asked.return_urls else None
-        reservation = await self._store.reserve(self._draft(wish, state), HOLD)
-        request = reservation.request
-        if reservation.outcome == "done" and request is not None and request.answer is not None:
+    async def create(self, new: NewSignRequest, describe: Callable[[CreatedPayload], BaseModel]) -> tuple[bytes, bool]:
+        """Create a payload, unless the same request did. Returns the response as JSON, and whether it was created now.
+
+        ``describe`` builds the response, which is stored for repetitions.
+        """
+        asked, state = new.asked, secrets.token_urlsafe(STATE_BYTES) if new.asked.return_urls else None
+        outcome, request = await self._store.reserve(self._draft(new, state), HOLD)
+        if outcome == "done" and request is not None and request.answer is not None:
             return request.answer, False
-        _raise_for(reservation.outcome)
-        assert request is not None  # noqa: S101  it is the caller's to make
-        created = await self._found(request) if reservation.outcome == "taken_over" else None
-        if created is None:
-            if reservation.outcome == "taken_over":
+        _check_outcome(outcome)
+        assert request is not None  # noqa: S101  new and taken_over have one
+        created = None
+        if outcome == "taken_over":
+            created = await self._find_earlier(request)
+            if created is None:
                 await self._store.renew_state(request, None if state is None else digest_of(state))
-            created = await self._made(wish.asked, request, state)
-        named = wish.asked.identifier or request.identifier
-        told = to_json(answer(Standing(created=created, identifier=named, expires_at=request.expires_at)))
-        await self._keep(wish.asked, request, created, told)
-        return told, True
+        if created is None:
+            created = await self._create_payload(asked, request, state)
+        identifier = asked.identifier or request.identifier
+        payload = CreatedPayload(created=created, identifier=identifier, expires_at=request.expires_at)
+        response = to_json(describe(payload))
+        await self._complete(asked, request, created, response)
+        return response, True
 
     async def cancel(self, request: StoredRequest) -> Literal["OK", "ALREADY_CANCELLED"]:
-        """Withdraw it, unless somebody opened it."""
-        assert request.payload is not None  # noqa: S101  nobody can name one that has none
+        """Cancel a payload, unless somebody opened it."""
+        assert request.payload is not None  # noqa: S101  only a payload's uuid leads to a request
         try:
-            answer = await self._api(request).cancel(request.payload)
+            answer = await self._api_for(request).cancel(request.payload)
         except LookupFailed as error:
-            raise _problem_of(error) from error
+            raise _convert_error(error) from error
         reason = answer.result.reason
         if reason != "OK" and reason != "ALREADY_CANCELLED":  # noqa: PLR1714  what narrows the type
             raise Problem(_CANCEL_PROBLEMS[reason])
@@ -174,54 +183,52 @@ class SignRequests:
         log.info("request.cancelled", app=request.app, payload=request.payload)
         return reason
 
-    def _draft(self, wish: Wish, state: str | None) -> Draft:
-        asked = wish.asked
+    def _draft(self, new: NewSignRequest, state: str | None) -> Draft:
+        asked = new.asked
         return Draft(
             app=asked.app,
-            owner=wish.owner,
-            kind=wish.kind,
-            identifier=identifier_at_xumm(wish.owner, asked.identifier, secrets.token_hex(_IDENTIFIER_BYTES)),
+            owner=new.owner,
+            kind=new.kind,
+            identifier=identifier_at_xumm(new.owner, asked.identifier, secrets.token_hex(_IDENTIFIER_BYTES)),
             request_digest=asked.digest,
             tx_type=asked.tx_type,
             submit=asked.submit,
             expires_at=self._clock() + asked.expire,
             account=asked.account,
-            key_digest=None if wish.idempotency_key is None else digest_of(wish.idempotency_key),
+            key_digest=None if new.idempotency_key is None else digest_of(new.idempotency_key),
             state_digest=None if state is None else digest_of(state),
-            exchange_digest=wish.exchange_digest,
+            exchange_digest=new.exchange_digest,
         )
 
-    async def _made(self, asked: Asked, request: StoredRequest, state: str | None) -> Created:
-        """A new payload. If nobody knows whether it stands, a look tells; if not even that does, it is held."""
-        token = await self._tokens.usable(asked.app, asked.account)
-        urls: dict[Target, str] = (
-            {} if state is None else {target: built(url, state) for target, url in asked.return_urls.items()}
-        )
+    async def _create_payload(self, asked: Asked, request: StoredRequest, state: str | None) -> Created:
+        """Create a payload. If Xumm does not answer, look for it; if that fails too, hold the request for a while."""
+        token = await self._tokens.find_usable(asked.app, asked.account)
+        urls = {} if state is None else {target: built(url, state) for target, url in asked.return_urls.items()}
         value = None if token is None else token.value
         body = body_of(asked, request.identifier, user_token=value, return_urls=urls)
         try:
-            created = await self._api(request).create(body)
+            created = await self._api_for(request).create(body)
         except Unavailable as error:
-            found = None if error.untouched else await self._looked_for(request)
+            found = None if error.untouched else await self._look_for(request)
             if found is None:
                 await self._store.release(request, None if error.untouched else UNSURE)
-                raise _problem_of(error) from error
+                raise _convert_error(error) from error
             return found
         except LookupFailed as error:
             await self._store.release(request, None)
-            raise (Problem("xumm_refused") if isinstance(error, NotFound) else _problem_of(error)) from error
-        await self._tokens.used(token, pushed=created.pushed)
+            raise (Problem("xumm_refused") if isinstance(error, NotFound) else _convert_error(error)) from error
+        await self._tokens.note_use(token, pushed=created.pushed)
         return created
 
-    async def _found(self, request: StoredRequest) -> Created | None:
-        """The payload that an earlier attempt made, None if it made none. Raises `Problem` if Xumm does not say."""
+    async def _find_earlier(self, request: StoredRequest) -> Created | None:
+        """Return the payload that an earlier attempt created, None if there is none. Raises `Problem` if unknown."""
         try:
-            payload = await self._api(request).payload_named(request.identifier)
+            payload = await self._api_for(request).payload_named(request.identifier)
         except NotFound:
             return None
         except LookupFailed as error:
             await self._store.release(request, timedelta(0))
-            raise _problem_of(error) from error
+            raise _convert_error(error) from error
         found = adopted(payload, self._links, request.reserved_at)
         if found is None:
             await self._store.release(request, None)
@@ -229,31 +236,30 @@ class SignRequests:
         log.warning("request.adopted", app=request.app, payload=found.uuid)
         return found
 
-    async def _looked_for(self, request: StoredRequest) -> Created | None:
+    async def _look_for(self, request: StoredRequest) -> Created | None:
         with suppress(LookupFailed):
-            payload = await self._api(request).payload_named(request.identifier)
+            payload = await self._api_for(request).payload_named(request.identifier)
             return adopted(payload, self._links, request.reserved_at)
         return None
 
-    def _api(self, request: StoredRequest) -> Platform:
+    def _api_for(self, request: StoredRequest) -> PayloadApi:
         return self._apis[request.app].calling_for(rank_of(request.owner))
 
-    async def _keep(self, asked: Asked, request: StoredRequest, created: Created, told: bytes) -> None:
-        """It is watched first, then remembered: what breaks off in between is found by its identifier."""
+    async def _complete(self, asked: Asked, request: StoredRequest, created: Created, response: bytes) -> None:
+        """Report the payload, so that it is watched, then store the response; see the module's docstring."""
         meta = carry({"identifier": request.identifier, "blob": asked.blob, "instruction": asked.instruction})
-        standing = replace(request, payload=created.uuid)
-        recorded = await self._report(standing, "created", meta)
+        recorded = await self._report(replace(request, payload=created.uuid), "created", meta)
         self._on_created()
         transition = recorded.transition
         late = transition is not None and transition.state.sequence > len(transition.announcements)
-        await self._store.complete(request, created.uuid, told, late=late)
+        await self._store.complete(request, created.uuid, response, late=late)
         log.info("request.created", app=request.app, payload=created.uuid, pushed=created.pushed, kind=request.kind)
 
     async def _report(
         self, request: StoredRequest, kind: Literal["created", "cancelled"], custom_meta: bytes | None = None
     ) -> Recorded:
         application = self._applications[request.app]
-        assert request.payload is not None  # noqa: S101  what is reported stands
+        assert request.payload is not None  # noqa: S101  the payload exists
         report = RequestReport(
             app=request.app,
             application=application.uuid,
@@ -268,14 +274,7 @@ class SignRequests:
         return await self._store.record(Reported(report=report, policy=application.policy))
 
 
-_CANCEL_PROBLEMS: Final[dict[str, Literal["already_resolved", "already_opened", "already_expired"]]] = {
-    "ALREADY_RESOLVED": "already_resolved",
-    "ALREADY_OPENED": "already_opened",
-    "ALREADY_EXPIRED": "already_expired",
-}
-
-
-def _raise_for(outcome: str) -> None:
+def _check_outcome(outcome: Outcome) -> None:
     match outcome:
         case "conflict":
             raise Problem("idempotency_key_reused")
@@ -284,11 +283,10 @@ def _raise_for(outcome: str) -> None:
         case "identifier_taken":
             raise Problem("identifier_taken", errors=[("identifier", "taken")])
         case "done":
-            raise StoreError("a sign request that stands has no answer")
+            raise StoreError("a completed sign request has no response")
 
 
-def _problem_of(error: LookupFailed) -> Problem:
-    """What a caller may know of it: whether to try again."""
+def _convert_error(error: LookupFailed) -> Problem:
     sampled_log.warning("request.unanswered", error=str(error))
     match error:
         case Denied():

@@ -1,7 +1,7 @@
-"""Signing in through Xumm's OAuth2 provider, step by step: start, callback, code for session.
+"""Signing in through Xumm's OAuth2 provider: start, callback, and the exchange of a code for a session.
 
-Nothing is kept of a sign-in that was started: its state travels with it, sealed. That each state and each code counts
-once is kept, until their time is over.
+A sign-in that was started is not stored: it is sealed into its ``state``. The store remembers which states and codes
+were used, until they expire.
 """
 
 import secrets
@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 from urllib.parse import urlencode
 
 import structlog
 from yarl import URL
 
-from processor.core.access.jwt import Proof, Unproven
+from processor.api.sign_in.identity_tokens import IdentityVerifier
+from processor.core.access.jwt import Unproven
 from processor.core.access.oauth2 import (
     CODE_TTL,
     STATE_TTL,
@@ -34,21 +35,13 @@ from processor.core.access.ticket import NONCE_BYTES, Purpose, application_of, s
 from processor.core.errors import Denied, LookupFailed, Unavailable
 from processor.core.payload.ids import user_reference
 from processor.observability.logs import sampled_log
-from processor.web.client import Answer
+from processor.web.client import Connections
+from processor.web.problem import Problem
 
-Refusal = Literal["application_forbidden", "return_forbidden", "challenge_invalid", "state_invalid", "code_invalid"]
 _TOKENS: Final = ("id_token", "access_token")
-"""Either is a token of the same kind; OpenID Connect promises the nonce in the first."""
+"""Both are tokens of the same kind; OpenID Connect promises the nonce in the first."""
 
 log = structlog.get_logger()
-
-
-class SignInRefused(Exception):
-    """There is nowhere to send the user to, or no session to give."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal)
-        self.refusal = refusal
 
 
 class Sessions(Protocol):
@@ -56,22 +49,6 @@ class Sessions(Protocol):
 
     async def create(self, app: str, account: str, user: str | None, ttl: timedelta) -> str:
         """Begin a session; its token. Durable on return. Raises `StoreError`."""
-        ...
-
-
-class Identifies(Protocol):
-    """Verifies tokens, as `processor.api.sign_in.identities.Identities` does."""
-
-    async def verify(self, client: Client, token: str, *, nonce: str | None = None) -> Proof:
-        """What a token proves. Raises `Unproven` or `Unavailable`."""
-        ...
-
-
-class Asks(Protocol):
-    """Makes calls, as `processor.web.client.Connections` does."""
-
-    async def ask(self, method: str, url: URL, *, form: Mapping[str, str]) -> Answer:
-        """Call once, with a form. Raises `Unavailable`."""
         ...
 
 
@@ -84,8 +61,8 @@ class Spent(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """What the app gets for its code."""
+class RedeemedSession:
+    """The session that an app gets for its code."""
 
     token: str = field(repr=False)
     app: str
@@ -93,16 +70,19 @@ class Session:
     ttl: timedelta
 
 
-class SignIns:
-    """All sign-ins through the provider. ``redirect_uri`` is where it sends users back to this service."""
+class OAuth2Flow:
+    """The authorization code flow (RFC 6749, section 4.1) of all applications. Its methods raise `Problem`.
+
+    The provider sends browsers back to ``redirect_uri``, which is a path of this service.
+    """
 
     def __init__(  # noqa: PLR0913  its ports
         self,
         clients: Mapping[str, Client],
         *,
         redirect_uri: str,
-        identities: Identifies,
-        provider: Asks,
+        verifier: IdentityVerifier,
+        provider: Connections,
         sessions: Sessions,
         spent: Spent,
         clock: Callable[[], datetime],
@@ -110,7 +90,7 @@ class SignIns:
     ) -> None:
         self._clients = clients
         self._redirect_uri = redirect_uri
-        self._identities = identities
+        self._verifier = verifier
         self._provider = provider
         self._sessions = sessions
         self._spent = spent
@@ -118,66 +98,68 @@ class SignIns:
         self._session_ttl = session_ttl
 
     def start(self, app: str, return_url: str, challenge: str) -> str:
-        """Where the browser goes to sign in. Raises `SignInRefused`."""
+        """Begin a sign-in. Returns the provider's URL for the browser."""
         client = self._clients.get(app)
         if client is None:
-            raise SignInRefused("application_forbidden")
+            raise Problem("application_forbidden")
         if return_url not in client.deep_links:
-            raise SignInRefused("return_forbidden")
+            raise Problem("return_forbidden")
         if not is_challenge(challenge):
-            raise SignInRefused("challenge_invalid")
+            raise Problem("challenge_invalid")
         begun = Begun(
             id=secrets.token_urlsafe(16),
             return_url=return_url,
             challenge=challenge,
             verifier=secrets.token_urlsafe(32),
             nonce=secrets.token_urlsafe(16),
-            expires_at=self._until(STATE_TTL),
+            expires_at=self._expire_in(STATE_TTL),
         )
-        query = authorization(client, begun, self._sealed(client, "state", begun), self._redirect_uri)
+        query = authorization(client, begun, self._seal(client, "state", begun), self._redirect_uri)
         return f"{client.provider}/auth?{urlencode(query)}"
 
     async def finish(self, state: str, *, code: str | None, error: str | None) -> str:
-        """Where the browser goes back to, with a code or an error. Raises `SignInRefused` if that is nowhere."""
-        client, begun = self._begun(state)
-        if not await self._spent.first(f"state {begun.id}", _moment(begun.expires_at, self._clock())):
-            raise SignInRefused("state_invalid")
-        granted = await self._granted(client, begun, code, error)
+        """Take what the provider sent. Returns the app's link, with ``code`` or ``error`` in its query."""
+        client, begun = self._unseal_state(state)
+        if not await self._spent.first(f"state {begun.id}", _to_datetime(begun.expires_at, self._clock())):
+            raise Problem("state_invalid")
+        granted = await self._verify_grant(client, begun, code, error)
         if isinstance(granted, Granted):
             log.info("sign_in.granted", app=client.app, account=granted.account)
-            return _back_to(begun, code=self._sealed(client, "code", granted))
+            return _build_link(begun, code=self._seal(client, "code", granted))
         sampled_log.warning("sign_in.failed", app=client.app, reason=granted)
-        return _back_to(begun, error=granted)
+        return _build_link(begun, error=granted)
 
-    async def redeem(self, code: str, verifier: str) -> Session:
-        """The session that a code is for. Raises `SignInRefused` or `StoreError`. Trying uses the code up."""
-        client = self._client_of(code)
-        content = client and unseal(code, client.app, "code", self._secrets(client))
+    async def redeem(self, code: str, verifier: str) -> RedeemedSession:
+        """Exchange a code for a session. An attempt uses the code up. Raises `StoreError` too."""
+        client = self._find_client(code)
+        content = client and unseal(code, client.app, "code", self._secrets_of(client))
         granted = Granted.of(content, self._clock()) if content else None
         if client is None or granted is None:
-            raise SignInRefused("code_invalid")
-        first = await self._spent.first(f"code {granted.id}", _moment(granted.expires_at, self._clock()))
+            raise Problem("code_invalid")
+        first = await self._spent.first(f"code {granted.id}", _to_datetime(granted.expires_at, self._clock()))
         if not first or not answers(verifier, granted.challenge):
-            raise SignInRefused("code_invalid")
+            raise Problem("code_invalid")
         token = await self._sessions.create(client.app, granted.account, granted.user, self._session_ttl)
-        return Session(token=token, app=client.app, account=granted.account, ttl=self._session_ttl)
+        return RedeemedSession(token=token, app=client.app, account=granted.account, ttl=self._session_ttl)
 
-    def _begun(self, state: str) -> tuple[Client, Begun]:
-        client = self._client_of(state)
-        content = client and unseal(state, client.app, "state", self._secrets(client))
+    def _unseal_state(self, state: str) -> tuple[Client, Begun]:
+        client = self._find_client(state)
+        content = client and unseal(state, client.app, "state", self._secrets_of(client))
         begun = Begun.of(content, client, self._clock()) if client and content else None
         if client is None or begun is None:
-            raise SignInRefused("state_invalid")
+            raise Problem("state_invalid")
         return client, begun
 
-    async def _granted(self, client: Client, begun: Begun, code: str | None, error: str | None) -> Granted | Failure:
+    async def _verify_grant(
+        self, client: Client, begun: Begun, code: str | None, error: str | None
+    ) -> Granted | Failure:
         if error is not None:
             return told(error)
         if code is None or not is_code(code):
             return "invalid_request"
         try:
-            token = await self._token(client, redemption(client, begun, code, self._redirect_uri))
-            proof = await self._identities.verify(client, token, nonce=begun.nonce)
+            token = await self._fetch_token(client, redemption(client, begun, code, self._redirect_uri))
+            proof = await self._verifier.verify(client, token, nonce=begun.nonce)
         except Unproven as unproven:
             sampled_log.warning("identity.refused", app=client.app, reason=unproven.fault)
             return "access_denied"
@@ -189,11 +171,11 @@ class SignIns:
             account=proof.account,
             user=user_reference(client.api_key, proof.user_token) if proof.user_token else None,
             challenge=begun.challenge,
-            expires_at=self._until(CODE_TTL),
+            expires_at=self._expire_in(CODE_TTL),
         )
 
-    async def _token(self, client: Client, form: Mapping[str, str]) -> str:
-        """What the provider gives for its code. Raises `Unavailable` or `Denied`, and never asks twice."""
+    async def _fetch_token(self, client: Client, form: Mapping[str, str]) -> str:
+        """Exchange the provider's code for its token, with one call. Raises `Unavailable` or `Denied`."""
         answer = await self._provider.ask("POST", URL(f"{client.provider}/token"), form=form)
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status == HTTPStatus.TOO_MANY_REQUESTS:
             raise Unavailable(f"{answer.host} answered {answer.status}")
@@ -203,24 +185,24 @@ class SignIns:
             raise Denied(f"{answer.host} answered {answer.status} without a token")
         return str(token)
 
-    def _client_of(self, ticket: str) -> Client | None:
+    def _find_client(self, ticket: str) -> Client | None:
         return self._clients.get(application_of(ticket) or "")
 
-    def _secrets(self, client: Client) -> list[bytes]:
+    def _secrets_of(self, client: Client) -> list[bytes]:
         return [secret.encode() for secret in client.secrets_at(self._clock())]
 
-    def _sealed(self, client: Client, purpose: Purpose, content: Begun | Granted) -> str:
+    def _seal(self, client: Client, purpose: Purpose, content: Begun | Granted) -> str:
         nonce = secrets.token_bytes(NONCE_BYTES)
         return seal(client.app, purpose, client.secret.encode(), content.content(), nonce)
 
-    def _until(self, ttl: timedelta) -> int:
+    def _expire_in(self, ttl: timedelta) -> int:
         return int((self._clock() + ttl).timestamp())
 
 
-def _back_to(begun: Begun, **answer: str) -> str:
-    """The app's deep link, which has no fragment, with the answer on it."""
+def _build_link(begun: Begun, **answer: str) -> str:
+    """Add ``answer`` to the query of the app's deep link, which has no fragment."""
     return f"{begun.return_url}{'&' if '?' in begun.return_url else '?'}{urlencode(answer)}"
 
 
-def _moment(seconds: int, now: datetime) -> datetime:
+def _to_datetime(seconds: int, now: datetime) -> datetime:
     return datetime.fromtimestamp(seconds, now.tzinfo)
