@@ -146,8 +146,7 @@ class Interface:
             sessions=self.sessions,
             streams=self.streams,
             limits=limits,
-            applications=self.applications,
-            return_urls=self._return_urls,
+            applications=self.settings.applications,
             bodies=self.bodies,
             session_ttl=self.settings.api.session_ttl,
         )
@@ -159,8 +158,7 @@ class Interface:
             authenticator=authenticator,
             streams=self.streams,
             limits=limits,
-            applications=self.applications,
-            return_urls=self._return_urls,
+            applications=self.settings.applications,
             bodies=self.bodies,
         )
 
@@ -169,10 +167,6 @@ class Interface:
             return {}
         handlers = OAuth2Handlers(flow=self.oauth2, limits=limits, bodies=self.bodies)
         return {"startOAuth2": handlers.start, "finishOAuth2": handlers.finish, "redeemOAuth2": handlers.redeem}
-
-    @property
-    def _return_urls(self) -> Mapping[str, Sequence[str]]:
-        return {name: each.return_urls for name, each in self.settings.applications.items()}
 
 
 async def _get_openapi(_request: web.Request) -> web.StreamResponse:

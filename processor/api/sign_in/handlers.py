@@ -25,11 +25,11 @@ from processor.api.sign_requests.handlers import check_return_urls
 from processor.api.sign_requests.responses import describe_created, describe_status
 from processor.core.access.digest import digest_of
 from processor.core.access.session import Session
-from processor.core.application import Application
 from processor.core.payload.progress import progress, sign_in
 from processor.core.payload.state import PayloadState
 from processor.core.sign_request.order import Asked
 from processor.core.sign_request.request import StoredRequest
+from processor.settings.applications import ApplicationSettings
 from processor.web.bodies import Bodies
 from processor.web.problem import Problem
 from schemas.api import SessionCreated, SignInCommand, SignInCreated
@@ -74,9 +74,7 @@ class SignInHandlers:
     sessions: SessionStore
     streams: EventStreams
     limits: RateLimits
-    applications: Mapping[str, Application]
-    return_urls: Mapping[str, Sequence[str]]
-    """Registered, by the application's name."""
+    applications: Mapping[str, ApplicationSettings]
     bodies: Bodies
     session_ttl: timedelta
 
@@ -87,7 +85,7 @@ class SignInHandlers:
         application = self.applications.get(command.app)
         if application is None:
             raise Problem("application_forbidden")
-        urls = check_return_urls(command.return_url, self.return_urls.get(command.app, ()))
+        urls = check_return_urls(command.return_url, application.return_urls)
         self.limits.count_request(command.app, "stranger", self.limits.address_of(request))
         secret = PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
         asked = Asked(
@@ -95,11 +93,11 @@ class SignInHandlers:
             template=_TEMPLATE,
             submit=False,
             expire=EXPIRE,
-            network=application.policy.network,
+            network=application.network,
             return_urls=urls,
         )
         new = NewSignRequest(asked=asked, owner=OWNER, kind="sign_in", exchange_digest=digest_of(secret))
-        body, _ = await self.requests.create(new, self._describe)
+        body, _ = await self.requests.create(new, _describe)
         created = SignInCreated.model_validate_json(body).model_copy(update={"exchange_secret": secret})
         return json_response(created, HTTPStatus.CREATED)
 
@@ -145,15 +143,13 @@ class SignInHandlers:
         (state,) = await self.store.states([(stored.app, stored.payload or "")])
         return stored, state
 
-    def _describe(self, payload: CreatedPayload) -> BaseModel:
-        """Build the response that is stored: it has no exchange secret."""
-        uuid = payload.created.uuid
-        return SignInCreated.model_validate(
-            describe_created(payload, keeps_tokens=self.requests.keeps_tokens)
-            | {
-                "status_url": build_path("getSignIn", id=uuid),
-                "events_url": build_path("followSignIn", id=uuid),
-                "session_url": build_path("takeSession", id=uuid),
-                "exchange_secret": "",
-            }
-        )
+
+def _describe(payload: CreatedPayload) -> BaseModel:
+    """Build the response that is stored: it has no exchange secret."""
+    uuid = payload.created.uuid
+    urls = {
+        "status_url": build_path("getSignIn", id=uuid),
+        "events_url": build_path("followSignIn", id=uuid),
+        "session_url": build_path("takeSession", id=uuid),
+    }
+    return SignInCreated.model_validate(describe_created(payload) | urls | {"exchange_secret": ""})

@@ -110,6 +110,8 @@ class CreatedPayload:
     identifier: str
     """As the caller named it."""
     expires_at: datetime
+    tokens_kept: bool
+    """Whether user tokens are stored, so that sign requests can be pushed."""
 
 
 class SignRequests:
@@ -136,11 +138,6 @@ class SignRequests:
         self._clock = clock
 
     @property
-    def keeps_tokens(self) -> bool:
-        """Whether user tokens are stored, so that requests can be pushed."""
-        return self._tokens.kept
-
-    @property
     def now(self) -> datetime:
         """The time by the service's clock."""
         return self._clock()
@@ -163,8 +160,12 @@ class SignRequests:
                 await self._store.renew_state(request, None if state is None else digest_of(state))
         if created is None:
             created = await self._create_payload(asked, request, state)
-        identifier = asked.identifier or request.identifier
-        payload = CreatedPayload(created=created, identifier=identifier, expires_at=request.expires_at)
+        payload = CreatedPayload(
+            created=created,
+            identifier=asked.identifier or request.identifier,
+            expires_at=request.expires_at,
+            tokens_kept=self._tokens.kept,
+        )
         response = to_json(describe(payload))
         await self._complete(asked, request, created, response)
         return response, True

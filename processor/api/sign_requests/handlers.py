@@ -18,12 +18,12 @@ from processor.api.rate_limits import RateLimits
 from processor.api.sign_requests.creation import CreatedPayload, NewSignRequest, SignRequests
 from processor.api.sign_requests.responses import describe_created, describe_status
 from processor.core.access.caller import Caller, ServiceCaller, UserCaller
-from processor.core.application import Application
 from processor.core.payload.state import PayloadState
 from processor.core.sign_request.order import Asked, is_key, may_see, owner_of, rank_of
 from processor.core.sign_request.request import StoredRequest
 from processor.core.sign_request.return_url import Target, is_registered
 from processor.core.sign_request.template import faults_in, faults_in_blob, faults_in_instruction
+from processor.settings.applications import ApplicationSettings
 from processor.web.bodies import Bodies
 from processor.web.problem import Problem
 from schemas.api import Return, SignRequestCancelled, SignRequestCommand, SignRequestCreated, SignRequestPage
@@ -63,9 +63,7 @@ class SignRequestHandlers:
     authenticator: RequestAuthenticator
     streams: EventStreams
     limits: RateLimits
-    applications: Mapping[str, Application]
-    return_urls: Mapping[str, Sequence[str]]
-    """Registered, by the application's name."""
+    applications: Mapping[str, ApplicationSettings]
     bodies: Bodies
 
     async def create(self, request: web.Request) -> web.StreamResponse:
@@ -79,7 +77,7 @@ class SignRequestHandlers:
         asked = self._check_command(command, caller)
         self._count_request(command.app, caller)
         new = NewSignRequest(asked=asked, owner=owner_of(caller), idempotency_key=key)
-        body, created = await self.requests.create(new, self._describe)
+        body, created = await self.requests.create(new, _describe)
         return web.Response(
             body=body,
             status=HTTPStatus.CREATED if created else HTTPStatus.OK,
@@ -134,7 +132,7 @@ class SignRequestHandlers:
         application = self.applications.get(command.app)
         if application is None:
             raise Problem("application_forbidden")
-        faults = _find_faults(command, caller, application.policy.network)
+        faults = _find_faults(command, caller, application.network)
         if faults:
             raise Problem("template_invalid", errors=faults)
         return Asked(
@@ -142,23 +140,22 @@ class SignRequestHandlers:
             template=command.txjson,
             submit=command.submit,
             expire=timedelta(minutes=command.expire),
-            network=application.policy.network,
+            network=application.network,
             identifier=command.identifier,
             instruction=command.instruction,
             blob=command.blob,
             account=caller.account if isinstance(caller, UserCaller) else command.account,
-            return_urls=check_return_urls(command.return_url, self.return_urls.get(command.app, ())),
+            return_urls=check_return_urls(command.return_url, application.return_urls),
         )
 
-    def _describe(self, payload: CreatedPayload) -> BaseModel:
-        uuid = payload.created.uuid
-        return SignRequestCreated.model_validate(
-            describe_created(payload, keeps_tokens=self.requests.keeps_tokens)
-            | {
-                "status_url": build_path("getSignRequest", id=uuid),
-                "events_url": build_path("followSignRequest", id=uuid),
-            }
-        )
+
+def _describe(payload: CreatedPayload) -> BaseModel:
+    uuid = payload.created.uuid
+    urls = {
+        "status_url": build_path("getSignRequest", id=uuid),
+        "events_url": build_path("followSignRequest", id=uuid),
+    }
+    return SignRequestCreated.model_validate(describe_created(payload) | urls)
 
 
 def _find_faults(command: SignRequestCommand, caller: Caller, network: str) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from schemas.platform import Created
 _QR_SCALE: Final = 6
 
 
-def describe_created(payload: CreatedPayload, *, keeps_tokens: bool) -> dict[str, object]:
+def describe_created(payload: CreatedPayload) -> dict[str, object]:
     """Build the fields that the responses to every creation have, of sign requests and of sign-ins."""
     created = payload.created
     return {
@@ -25,7 +25,7 @@ def describe_created(payload: CreatedPayload, *, keeps_tokens: bool) -> dict[str
         "link": created.next.always,
         "qr": _draw_qr(created),
         "delivery": "push" if created.pushed else "link",
-        "tokens_kept": keeps_tokens,
+        "tokens_kept": payload.tokens_kept,
         "expires_at": payload.expires_at,
     }
 
