@@ -103,9 +103,9 @@ class DeviceHandlers:
                 await self.publisher.publish(message)
         except (PublishError, TimeoutError) as error:
             reason = str(error) or type(error).__name__
-            log.error("device.command_unconfirmed", command=command.type, reason=reason)
+            log.error("device.request_failed", command=command.type, reason=reason)
             raise Problem("broker_unavailable") from None
-        log.info("device.command_published", command=command.type, command_id=command.id, device=command.subject)
+        log.info("device.requested", command=command.type, command_id=command.id, device=command.subject)
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
 

@@ -234,7 +234,7 @@ class SignRequests:
         if found is None:
             await self._store.release(request, None)
             raise Problem("identifier_taken")
-        log.warning("request.adopted", app=request.app, payload=found.uuid)
+        log.warning("request.recovered", app=request.app, payload=found.uuid)
         return found
 
     async def _look_for(self, request: StoredRequest) -> Created | None:
@@ -288,7 +288,7 @@ def _check_outcome(outcome: Outcome) -> None:
 
 
 def _convert_error(error: LookupFailed) -> Problem:
-    sampled_log.warning("request.unanswered", error=str(error))
+    sampled_log.warning("request.xumm_failed", error=str(error))
     match error:
         case Denied():
             return Problem("xumm_refused")

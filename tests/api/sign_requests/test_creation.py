@@ -250,7 +250,7 @@ async def test_payload_of_an_earlier_attempt_is_adopted(service: Service) -> Non
         answer, created = await service.create()
 
     assert (created, answer.id, len(service.xumm.payloads)) == (True, service.xumm.payloads["order-1"].uuid, 1)
-    assert [line["event"] for line in lines] == ["request.adopted", "request.created"]
+    assert [line["event"] for line in lines] == ["request.recovered", "request.created"]
     assert await service.events(answer) == ["xumm.sign.created"]
     assert await service.store.take_state(digest_of(service.state())) is not None
 

@@ -125,7 +125,7 @@ async def test_token_that_cannot_be_checked_is_tried(
     checked = await find(tokens)
 
     assert (unchecked, checked) == (TOKEN, None)
-    assert [(line["event"], line["error"]) for line in lines] == [("token.unchecked", type(error).__name__)]
+    assert [(line["event"], line["error"]) for line in lines] == [("token.check_failed", type(error).__name__)]
 
 
 @pytest.mark.parametrize(("pushed", "calls"), [(True, []), (False, ["token_states"])])
@@ -167,5 +167,5 @@ def test_token_that_does_not_open_is_logged() -> None:
         log_unopened("no key 0123")
 
     assert [(line["event"], line["log_level"], line["error"]) for line in lines] == [
-        ("token.unopened", "error", "no key 0123")
+        ("token.unseal_failed", "error", "no key 0123")
     ]
