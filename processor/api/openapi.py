@@ -45,7 +45,7 @@ _HEADERS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
 _WITH_RETRY_AFTER: Final[tuple[ProblemReason, ...]] = ("rate_limited", "too_many_streams", "idempotency_in_progress")
 """Reasons that are raised with a ``Retry-After`` of their own."""
 _ANYWHERE: Final[tuple[ProblemReason, ...]] = ("expectation_failed", "internal_error")
-"""Reasons of every operation whose status no other reason of an operation has."""
+"""Reasons of every operation. No other reason of an operation has their status, so each is a component."""
 _BODY_REASONS: Final[frozenset[ProblemReason]] = frozenset(
     {
         "body_invalid",

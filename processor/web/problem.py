@@ -58,40 +58,22 @@ ProblemReason = (
 PROBLEMS: Final[Mapping[ProblemReason, tuple[int, str]]] = {
     "signature_missing": (401, "one of the two signature headers is missing"),
     "signature_malformed": (401, "the signature is not 40 hexadecimal digits"),
-    "signature_invalid": (
-        401,
-        "the webhook is not signed with a secret of this application, or there is no such application",
-    ),
+    "signature_invalid": (401, "not signed with a secret of this application, or there is no such application"),
     "timestamp_malformed": (401, "the timestamp is not in Unix seconds"),
     "timestamp_stale": (401, "the timestamp is more than 300 s from now, either way"),
     "key_missing": (401, "there is neither a service key nor a user's token in `Authorization: Bearer`"),
-    "key_invalid": (
-        401,
-        "no service has this key; or the user's token has expired, is of another application, or is no token",
-    ),
+    "key_invalid": (401, "no service has this key; or the token has expired, is of another application, or is none"),
     "scope_missing": (403, "the key or token does not allow this operation"),
     "application_forbidden": (403, "there is no such application, or the caller may not act for it"),
-    "request_malformed": (
-        400,
-        "this is no HTTP/1.1, its first line or a header is longer than 8190 bytes, or its head than 32 KiB",
-    ),
+    "request_malformed": (400, "no HTTP/1.1, or a first line or header over 8190 bytes, or a head over 32 KiB"),
     "expectation_failed": (417, "the `Expect` header asks for more than `100-continue`"),
     "internal_error": (500, "a defect, which the log describes; Xumm tries a webhook again"),
     "body_invalid": (400, "the body is not what the operation takes; `errors` names the fields"),
-    "template_invalid": (
-        422,
-        "the transaction's template, or what goes with it, must not be sent; `errors` names the fields",
-    ),
-    "return_url_forbidden": (
-        422,
-        "the return URL is not, character by character, one that is registered for the application",
-    ),
+    "template_invalid": (422, "the template, or what goes with it, must not be sent; `errors` names the fields"),
+    "return_url_forbidden": (422, "the return URL is not, character by character, one of the application's"),
     "idempotency_key_invalid": (400, "the `Idempotency-Key` is not 1 to 255 visible ASCII characters"),
     "idempotency_key_reused": (409, "the key was used for another request"),
-    "idempotency_in_progress": (
-        409,
-        "the same request is being made, or it is not clear yet whether it was; `Retry-After`",
-    ),
+    "idempotency_in_progress": (409, "the same request is under way, or its outcome is not known yet; `Retry-After`"),
     "identifier_taken": (409, "another sign request has this identifier"),
     "already_resolved": (409, "too late to cancel: the sign request was signed or rejected"),
     "already_opened": (409, "too late to cancel: somebody has opened the sign request"),
@@ -105,10 +87,7 @@ PROBLEMS: Final[Mapping[ProblemReason, tuple[int, str]]] = {
     "xumm_unavailable": (503, "Xumm's API did not answer in time; `Retry-After: 10`"),
     "xumm_refused": (502, "Xumm's API refused the call"),
     "broker_unavailable": (503, "the broker did not confirm in time; repeating does no harm; `Retry-After: 10`"),
-    "identity_unavailable": (
-        503,
-        "the keys of Xumm's provider cannot be fetched; the token may be valid; `Retry-After: 10`",
-    ),
+    "identity_unavailable": (503, "the keys of Xumm's provider cannot be fetched; `Retry-After: 10`"),
     "parameter_invalid": (400, "a parameter is missing, repeated, too long or unreadable"),
     "return_forbidden": (403, "`return` is none of the application's `deep_links`"),
     "challenge_invalid": (400, "`code_challenge` is not a SHA-256 in base64url, or the method is not `S256`"),
@@ -122,12 +101,12 @@ PROBLEMS: Final[Mapping[ProblemReason, tuple[int, str]]] = {
     "media_type_not_supported": (415, "the `Content-Type` is not `application/json`"),
     "origin_forbidden": (
         403,
-        "a browser asks for a page of another site that `PROCESSOR_API__ALLOWED_ORIGINS` does not name",
+        "a browser asks for a page of a site that `PROCESSOR_API__ALLOWED_ORIGINS` does not name",
     ),
     "store_unavailable": (503, "the database did not commit within 10 s, or cannot; `Retry-After: 10`"),
     "overloaded": (
         503,
-        "too many connections, or too much in bodies that come in pieces, and this was the oldest; `Retry-After: 10`",
+        "too many connections, or too many bytes of unfinished bodies; the oldest goes; `Retry-After: 10`",
     ),
     "outbox_full": (503, "the broker has been unreachable for too long; `Retry-After: 10`"),
 }

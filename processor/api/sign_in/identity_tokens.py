@@ -110,6 +110,11 @@ def _build_caller(client: Client, proof: Proof, proven_by: Literal["xumm_jwt", "
         app=client.app,
         account=proof.account,
         proven_by=proven_by,
-        user=user_reference(client.api_key, proof.user_token) if proof.user_token else None,
+        user=build_user_reference(client, proof),
         expires_at=proof.expires_at,
     )
+
+
+def build_user_reference(client: Client, proof: Proof) -> str | None:
+    """Build the opaque reference by which events name the user; None if the token names no user token."""
+    return user_reference(client.api_key, proof.user_token) if proof.user_token else None

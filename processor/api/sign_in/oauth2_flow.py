@@ -7,15 +7,15 @@ were used, until they expire.
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlencode
 
 import structlog
 from yarl import URL
 
-from processor.api.sign_in.identity_tokens import IdentityVerifier
+from processor.api.sign_in.identity_tokens import IdentityVerifier, build_user_reference
 from processor.core.access.jwt import Unproven
 from processor.core.access.oauth2 import (
     CODE_TTL,
@@ -33,13 +33,13 @@ from processor.core.access.oauth2 import (
 )
 from processor.core.access.ticket import NONCE_BYTES, Purpose, application_of, seal, unseal
 from processor.core.errors import Denied, LookupFailed, Unavailable
-from processor.core.payload.ids import user_reference
 from processor.observability.logs import sampled_log
 from processor.web.client import Connections
-from processor.web.problem import Problem
+from processor.web.problem import Problem, ProblemReason
 
 _TOKENS: Final = ("id_token", "access_token")
 """Both are tokens of the same kind; OpenID Connect promises the nonce in the first."""
+_INVALID: Final[Mapping[Purpose, ProblemReason]] = {"state": "state_invalid", "code": "code_invalid"}
 
 log = structlog.get_logger()
 
@@ -119,8 +119,9 @@ class OAuth2Flow:
 
     async def finish(self, state: str, *, code: str | None, error: str | None) -> str:
         """Take what the provider sent. Returns the app's link, with ``code`` or ``error`` in its query."""
-        client, begun = self._unseal_state(state)
-        if not await self._spent.first(f"state {begun.id}", _to_datetime(begun.expires_at, self._clock())):
+        client, content = self._unseal(state, "state")
+        begun = Begun.of(content, client, self._clock())
+        if begun is None or not await self._use_up("state", begun):
             raise Problem("state_invalid")
         granted = await self._verify_grant(client, begun, code, error)
         if isinstance(granted, Granted):
@@ -131,24 +132,12 @@ class OAuth2Flow:
 
     async def redeem(self, code: str, verifier: str) -> RedeemedSession:
         """Exchange a code for a session. An attempt uses the code up. Raises `StoreError` too."""
-        client = self._find_client(code)
-        content = client and unseal(code, client.app, "code", self._secrets_of(client))
-        granted = Granted.of(content, self._clock()) if content else None
-        if client is None or granted is None:
-            raise Problem("code_invalid")
-        first = await self._spent.first(f"code {granted.id}", _to_datetime(granted.expires_at, self._clock()))
-        if not first or not answers(verifier, granted.challenge):
+        client, content = self._unseal(code, "code")
+        granted = Granted.of(content, self._clock())
+        if granted is None or not await self._use_up("code", granted) or not answers(verifier, granted.challenge):
             raise Problem("code_invalid")
         token = await self._sessions.create(client.app, granted.account, granted.user, self._session_ttl)
         return RedeemedSession(token=token, app=client.app, account=granted.account, ttl=self._session_ttl)
-
-    def _unseal_state(self, state: str) -> tuple[Client, Begun]:
-        client = self._find_client(state)
-        content = client and unseal(state, client.app, "state", self._secrets_of(client))
-        begun = Begun.of(content, client, self._clock()) if client and content else None
-        if client is None or begun is None:
-            raise Problem("state_invalid")
-        return client, begun
 
     async def _verify_grant(
         self, client: Client, begun: Begun, code: str | None, error: str | None
@@ -169,7 +158,7 @@ class OAuth2Flow:
         return Granted(
             id=secrets.token_urlsafe(16),
             account=proof.account,
-            user=user_reference(client.api_key, proof.user_token) if proof.user_token else None,
+            user=build_user_reference(client, proof),
             challenge=begun.challenge,
             expires_at=self._expire_in(CODE_TTL),
         )
@@ -185,11 +174,18 @@ class OAuth2Flow:
             raise Denied(f"{answer.host} answered {answer.status} without a token")
         return str(token)
 
-    def _find_client(self, ticket: str) -> Client | None:
-        return self._clients.get(application_of(ticket) or "")
+    def _unseal(self, ticket: str, purpose: Purpose) -> tuple[Client, Mapping[str, Any]]:
+        client = self._clients.get(application_of(ticket) or "")
+        keys = () if client is None else [secret.encode() for secret in client.secrets_at(self._clock())]
+        content = client and unseal(ticket, client.app, purpose, keys)
+        if client is None or not content:
+            raise Problem(_INVALID[purpose])
+        return client, content
 
-    def _secrets_of(self, client: Client) -> list[bytes]:
-        return [secret.encode() for secret in client.secrets_at(self._clock())]
+    async def _use_up(self, purpose: Purpose, content: Begun | Granted) -> bool:
+        """Mark a ticket as used. Returns whether it was unused."""
+        expires_at = datetime.fromtimestamp(content.expires_at, UTC)
+        return await self._spent.first(f"{purpose} {content.id}", expires_at)
 
     def _seal(self, client: Client, purpose: Purpose, content: Begun | Granted) -> str:
         nonce = secrets.token_bytes(NONCE_BYTES)
@@ -202,7 +198,3 @@ class OAuth2Flow:
 def _build_link(begun: Begun, **answer: str) -> str:
     """Add ``answer`` to the query of the app's deep link, which has no fragment."""
     return f"{begun.return_url}{'&' if '?' in begun.return_url else '?'}{urlencode(answer)}"
-
-
-def _to_datetime(seconds: int, now: datetime) -> datetime:
-    return datetime.fromtimestamp(seconds, now.tzinfo)

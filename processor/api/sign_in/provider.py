@@ -1,4 +1,4 @@
-"""Xumm's OAuth2 provider as the settings name it: who is verified by it, and how users sign in through it."""
+"""Xumm's OAuth2 provider as configured: its clients, the verification of its tokens, and signing in through it."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
