@@ -255,12 +255,12 @@ class Processor:
 
     def _sign_requests(self, store: StoredRequests) -> SignRequests:
         tokens = StoredTokens(self.writer, clock=self._clock, on_unopened=log_unopened)
-        user_tokens = UserTokens(tokens, self._apis, kept=bool(self.settings.token_keys), clock=self._clock)
+        user_tokens = UserTokens(store=tokens, apis=self._apis, kept=bool(self.settings.token_keys), clock=self._clock)
         return SignRequests(
-            self.applications,
-            self._apis,
-            store,
-            user_tokens,
+            applications=self.applications,
+            apis=self._apis,
+            store=store,
+            tokens=user_tokens,
             links=self.settings.xumm_url.rstrip("/"),
             clock=self._clock,
             on_created=self.watcher.wake,

@@ -70,36 +70,24 @@ class RedeemedSession:
     ttl: timedelta
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OAuth2Flow:
-    """The authorization code flow (RFC 6749, section 4.1) of all applications. Its methods raise `Problem`.
+    """The authorization code flow (RFC 6749, section 4.1) of all applications. Its methods raise `Problem`."""
 
-    The provider sends browsers back to ``redirect_uri``, which is a path of this service.
-    """
-
-    def __init__(  # noqa: PLR0913  its ports
-        self,
-        clients: Mapping[str, Client],
-        *,
-        redirect_uri: str,
-        verifier: IdentityVerifier,
-        provider: Connections,
-        sessions: Sessions,
-        spent: Spent,
-        clock: Callable[[], datetime],
-        session_ttl: timedelta,
-    ) -> None:
-        self._clients = clients
-        self._redirect_uri = redirect_uri
-        self._verifier = verifier
-        self._provider = provider
-        self._sessions = sessions
-        self._spent = spent
-        self._clock = clock
-        self._session_ttl = session_ttl
+    clients: Mapping[str, Client]
+    """By the application's name."""
+    redirect_uri: str
+    """Where the provider sends browsers back to: a path of this service."""
+    verifier: IdentityVerifier
+    provider: Connections
+    sessions: Sessions
+    spent: Spent
+    clock: Callable[[], datetime]
+    session_ttl: timedelta
 
     def start(self, app: str, return_url: str, challenge: str) -> str:
         """Begin a sign-in. Returns the provider's URL for the browser."""
-        client = self._clients.get(app)
+        client = self.clients.get(app)
         if client is None:
             raise Problem("application_forbidden")
         if return_url not in client.deep_links:
@@ -114,13 +102,13 @@ class OAuth2Flow:
             nonce=secrets.token_urlsafe(16),
             expires_at=self._expire_in(STATE_TTL),
         )
-        query = authorization(client, begun, self._seal(client, "state", begun), self._redirect_uri)
+        query = authorization(client, begun, self._seal(client, "state", begun), self.redirect_uri)
         return f"{client.provider}/auth?{urlencode(query)}"
 
     async def finish(self, state: str, *, code: str | None, error: str | None) -> str:
         """Take what the provider sent. Returns the app's link, with ``code`` or ``error`` in its query."""
         client, content = self._unseal(state, "state")
-        begun = Begun.of(content, client, self._clock())
+        begun = Begun.of(content, client, self.clock())
         if begun is None or not await self._use_up("state", begun):
             raise Problem("state_invalid")
         granted = await self._verify_grant(client, begun, code, error)
@@ -133,11 +121,11 @@ class OAuth2Flow:
     async def redeem(self, code: str, verifier: str) -> RedeemedSession:
         """Exchange a code for a session. An attempt uses the code up. Raises `StoreError` too."""
         client, content = self._unseal(code, "code")
-        granted = Granted.of(content, self._clock())
+        granted = Granted.of(content, self.clock())
         if granted is None or not await self._use_up("code", granted) or not answers(verifier, granted.challenge):
             raise Problem("code_invalid")
-        token = await self._sessions.create(client.app, granted.account, granted.user, self._session_ttl)
-        return RedeemedSession(token=token, app=client.app, account=granted.account, ttl=self._session_ttl)
+        token = await self.sessions.create(client.app, granted.account, granted.user, self.session_ttl)
+        return RedeemedSession(token=token, app=client.app, account=granted.account, ttl=self.session_ttl)
 
     async def _verify_grant(
         self, client: Client, begun: Begun, code: str | None, error: str | None
@@ -147,8 +135,8 @@ class OAuth2Flow:
         if code is None or not is_code(code):
             return "invalid_request"
         try:
-            token = await self._fetch_token(client, redemption(client, begun, code, self._redirect_uri))
-            proof = await self._verifier.verify(client, token, nonce=begun.nonce)
+            token = await self._fetch_token(client, redemption(client, begun, code, self.redirect_uri))
+            proof = await self.verifier.verify(client, token, nonce=begun.nonce)
         except Unproven as unproven:
             sampled_log.warning("identity.refused", app=client.app, reason=unproven.fault)
             return "access_denied"
@@ -165,7 +153,7 @@ class OAuth2Flow:
 
     async def _fetch_token(self, client: Client, form: Mapping[str, str]) -> str:
         """Exchange the provider's code for its token, with one call. Raises `Unavailable` or `Denied`."""
-        answer = await self._provider.ask("POST", URL(f"{client.provider}/token"), form=form)
+        answer = await self.provider.ask("POST", URL(f"{client.provider}/token"), form=form)
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status == HTTPStatus.TOO_MANY_REQUESTS:
             raise Unavailable(f"{answer.host} answered {answer.status}")
         tokens = answer.json_object() or {} if answer.status == HTTPStatus.OK else {}
@@ -175,8 +163,8 @@ class OAuth2Flow:
         return str(token)
 
     def _unseal(self, ticket: str, purpose: Purpose) -> tuple[Client, Mapping[str, Any]]:
-        client = self._clients.get(application_of(ticket) or "")
-        keys = () if client is None else [secret.encode() for secret in client.secrets_at(self._clock())]
+        client = self.clients.get(application_of(ticket) or "")
+        keys = () if client is None else [secret.encode() for secret in client.secrets_at(self.clock())]
         content = client and unseal(ticket, client.app, purpose, keys)
         if client is None or not content:
             raise Problem(_INVALID[purpose])
@@ -185,14 +173,14 @@ class OAuth2Flow:
     async def _use_up(self, purpose: Purpose, content: Begun | Granted) -> bool:
         """Mark a ticket as used. Returns whether it was unused."""
         expires_at = datetime.fromtimestamp(content.expires_at, UTC)
-        return await self._spent.first(f"{purpose} {content.id}", expires_at)
+        return await self.spent.first(f"{purpose} {content.id}", expires_at)
 
     def _seal(self, client: Client, purpose: Purpose, content: Begun | Granted) -> str:
         nonce = secrets.token_bytes(NONCE_BYTES)
         return seal(client.app, purpose, client.secret.encode(), content.content(), nonce)
 
     def _expire_in(self, ttl: timedelta) -> int:
-        return int((self._clock() + ttl).timestamp())
+        return int((self.clock() + ttl).timestamp())
 
 
 def _build_link(begun: Begun, **answer: str) -> str:

@@ -52,7 +52,7 @@ async def open_provider(
         flow = None
         if settings.public_url is not None:
             flow = OAuth2Flow(
-                clients,
+                clients=clients,
                 redirect_uri=settings.public_url + build_path("finishOAuth2"),
                 verifier=verifier,
                 provider=connections,

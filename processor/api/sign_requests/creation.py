@@ -114,33 +114,25 @@ class CreatedPayload:
     """Whether user tokens are stored, so that sign requests can be pushed."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SignRequests:
     """Creates and cancels sign requests. Raises `Problem` for the caller, and `StoreError`."""
 
-    def __init__(  # noqa: PLR0913  its four neighbours, clock and bell
-        self,
-        applications: Mapping[str, Application],
-        apis: Mapping[str, PayloadApi],
-        store: RequestStore,
-        tokens: UserTokens,
-        *,
-        links: str,
-        clock: Callable[[], datetime],
-        on_created: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Universal links begin with ``links``: ``https://xumm.app``. ``on_created``: there is a payload to watch."""
-        self._on_created = on_created
-        self._applications = applications
-        self._apis = apis
-        self._store = store
-        self._tokens = tokens
-        self._links = links
-        self._clock = clock
+    applications: Mapping[str, Application]
+    apis: Mapping[str, PayloadApi]
+    """By the application's name."""
+    store: RequestStore
+    tokens: UserTokens
+    links: str
+    """Where universal links begin, as in ``https://xumm.app``."""
+    clock: Callable[[], datetime]
+    on_created: Callable[[], None]
+    """Is called when there is a new payload to watch."""
 
     @property
     def now(self) -> datetime:
         """The time by the service's clock."""
-        return self._clock()
+        return self.clock()
 
     async def create(self, new: NewSignRequest, describe: Callable[[CreatedPayload], BaseModel]) -> tuple[bytes, bool]:
         """Create a payload, unless the same request did. Returns the response as JSON, and whether it was created now.
@@ -148,7 +140,7 @@ class SignRequests:
         ``describe`` builds the response, which is stored for repetitions.
         """
         asked, state = new.asked, secrets.token_urlsafe(STATE_BYTES) if new.asked.return_urls else None
-        outcome, request = await self._store.reserve(self._draft(new, state), HOLD)
+        outcome, request = await self.store.reserve(self._draft(new, state), HOLD)
         if outcome == "done" and request is not None and request.answer is not None:
             return request.answer, False
         _check_outcome(outcome)
@@ -157,14 +149,14 @@ class SignRequests:
         if outcome == "taken_over":
             created = await self._find_earlier(request)
             if created is None:
-                await self._store.renew_state(request, None if state is None else digest_of(state))
+                await self.store.renew_state(request, None if state is None else digest_of(state))
         if created is None:
             created = await self._create_payload(asked, request, state)
         payload = CreatedPayload(
             created=created,
             identifier=asked.identifier or request.identifier,
             expires_at=request.expires_at,
-            tokens_kept=self._tokens.kept,
+            tokens_kept=self.tokens.kept,
         )
         response = to_json(describe(payload))
         await self._complete(asked, request, created, response)
@@ -194,7 +186,7 @@ class SignRequests:
             request_digest=asked.digest,
             tx_type=asked.tx_type,
             submit=asked.submit,
-            expires_at=self._clock() + asked.expire,
+            expires_at=self.clock() + asked.expire,
             account=asked.account,
             key_digest=None if new.idempotency_key is None else digest_of(new.idempotency_key),
             state_digest=None if state is None else digest_of(state),
@@ -203,7 +195,7 @@ class SignRequests:
 
     async def _create_payload(self, asked: Asked, request: StoredRequest, state: str | None) -> Created:
         """Create a payload. If Xumm does not answer, look for it; if that fails too, hold the request for a while."""
-        token = await self._tokens.find_usable(asked.app, asked.account)
+        token = await self.tokens.find_usable(asked.app, asked.account)
         urls = {} if state is None else {target: built(url, state) for target, url in asked.return_urls.items()}
         value = None if token is None else token.value
         body = body_of(asked, request.identifier, user_token=value, return_urls=urls)
@@ -212,13 +204,13 @@ class SignRequests:
         except Unavailable as error:
             found = None if error.untouched else await self._look_for(request)
             if found is None:
-                await self._store.release(request, None if error.untouched else UNSURE)
+                await self.store.release(request, None if error.untouched else UNSURE)
                 raise _convert_error(error) from error
             return found
         except LookupFailed as error:
-            await self._store.release(request, None)
+            await self.store.release(request, None)
             raise (Problem("xumm_refused") if isinstance(error, NotFound) else _convert_error(error)) from error
-        await self._tokens.note_use(token, pushed=created.pushed)
+        await self.tokens.note_use(token, pushed=created.pushed)
         return created
 
     async def _find_earlier(self, request: StoredRequest) -> Created | None:
@@ -228,11 +220,11 @@ class SignRequests:
         except NotFound:
             return None
         except LookupFailed as error:
-            await self._store.release(request, timedelta(0))
+            await self.store.release(request, timedelta(0))
             raise _convert_error(error) from error
-        found = adopted(payload, self._links, request.reserved_at)
+        found = adopted(payload, self.links, request.reserved_at)
         if found is None:
-            await self._store.release(request, None)
+            await self.store.release(request, None)
             raise Problem("identifier_taken")
         log.warning("request.recovered", app=request.app, payload=found.uuid)
         return found
@@ -240,39 +232,39 @@ class SignRequests:
     async def _look_for(self, request: StoredRequest) -> Created | None:
         with suppress(LookupFailed):
             payload = await self._api_for(request).payload_named(request.identifier)
-            return adopted(payload, self._links, request.reserved_at)
+            return adopted(payload, self.links, request.reserved_at)
         return None
 
     def _api_for(self, request: StoredRequest) -> PayloadApi:
-        return self._apis[request.app].calling_for(rank_of(request.owner))
+        return self.apis[request.app].calling_for(rank_of(request.owner))
 
     async def _complete(self, asked: Asked, request: StoredRequest, created: Created, response: bytes) -> None:
         """Report the payload, so that it is watched, then store the response; see the module's docstring."""
         meta = carry({"identifier": request.identifier, "blob": asked.blob, "instruction": asked.instruction})
         recorded = await self._report(replace(request, payload=created.uuid), "created", meta)
-        self._on_created()
+        self.on_created()
         transition = recorded.transition
         late = transition is not None and transition.state.sequence > len(transition.announcements)
-        await self._store.complete(request, created.uuid, response, late=late)
+        await self.store.complete(request, created.uuid, response, late=late)
         log.info("request.created", app=request.app, payload=created.uuid, pushed=created.pushed, kind=request.kind)
 
     async def _report(
         self, request: StoredRequest, kind: Literal["created", "cancelled"], custom_meta: bytes | None = None
     ) -> Recorded:
-        application = self._applications[request.app]
+        application = self.applications[request.app]
         assert request.payload is not None  # noqa: S101  the payload exists
         report = RequestReport(
             app=request.app,
             application=application.uuid,
             payload=request.payload,
-            at=self._clock(),
+            at=self.clock(),
             kind=kind,
             expires_at=request.expires_at,
             custom_meta=custom_meta,
             asked_of=request.account,
             asked_by=request.owner,
         )
-        return await self._store.record(Reported(report=report, policy=application.policy))
+        return await self.store.record(Reported(report=report, policy=application.policy))
 
 
 def _check_outcome(outcome: Outcome) -> None:

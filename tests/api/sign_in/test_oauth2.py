@@ -78,7 +78,7 @@ async def stand() -> AsyncIterator[Stand]:
         certs = URL(f"{sandbox.base_url}/certs")
         async with KeySet(certs, connections, ttl=timedelta(hours=1), time=lambda: clock().timestamp()) as keys:
             sign_ins = OAuth2Flow(
-                clients,
+                clients=clients,
                 redirect_uri=CALLBACK,
                 verifier=IdentityVerifier({sandbox.base_url: keys}, clock=clock),
                 provider=connections,

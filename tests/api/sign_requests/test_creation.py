@@ -102,10 +102,10 @@ def build(writer: Writer, xumm: XummInMemory, clock: FakeClock, wrap: Callable[[
     store = StoredRequests(writer, clock=clock)
     tokens = StoredTokens(writer, clock=clock, on_unopened=log_unopened)
     requests = SignRequests(
-        {APP: Application(name=APP, uuid=APPLICATION, secrets=())},
-        {APP: xumm},
-        wrap(store),
-        UserTokens(tokens, {APP: xumm}, kept=True, clock=clock),
+        applications={APP: Application(name=APP, uuid=APPLICATION, secrets=())},
+        apis={APP: xumm},
+        store=wrap(store),
+        tokens=UserTokens(store=tokens, apis={APP: xumm}, kept=True, clock=clock),
         links="https://xumm.app",
         clock=clock,
         on_created=lambda: watched.append("payload"),

@@ -23,7 +23,7 @@ def store(writer: Writer, clock: FakeClock) -> StoredTokens:
 
 @pytest.fixture
 def tokens(store: StoredTokens, xumm: XummInMemory, clock: FakeClock) -> UserTokens:
-    return UserTokens(store, {APP: xumm}, kept=True, clock=clock)
+    return UserTokens(store=store, apis={APP: xumm}, kept=True, clock=clock)
 
 
 async def sign(writer: Writer, clock: FakeClock) -> None:
@@ -64,8 +64,8 @@ class NoTokens:
 
 async def test_store_without_keys_is_not_asked(xumm: XummInMemory, clock: FakeClock) -> None:
     """Where no tokens are stored, none is found; and where they are, a store that fails is no missing token."""
-    off = UserTokens(NoTokens(), {APP: xumm}, kept=False, clock=clock)  # type: ignore[arg-type]  one method
-    on = UserTokens(NoTokens(), {APP: xumm}, kept=True, clock=clock)  # type: ignore[arg-type]  one method
+    off = UserTokens(store=NoTokens(), apis={APP: xumm}, kept=False, clock=clock)  # type: ignore[arg-type]  one method
+    on = UserTokens(store=NoTokens(), apis={APP: xumm}, kept=True, clock=clock)  # type: ignore[arg-type]  one method
 
     assert await find(off) is None
     with pytest.raises(StoreError):
