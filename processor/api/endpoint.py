@@ -30,7 +30,7 @@ _PREFLIGHT_SECONDS: Final = "600"
 _SAFE: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 _OWN_SITE: Final = frozenset({"same-origin", "none"})
 """Values of ``Sec-Fetch-Site`` for a page of this host, and for what the user does in the browser itself."""
-_Body = TypeVar("_Body", bound=BaseModel)
+_BodyModel = TypeVar("_BodyModel", bound=BaseModel)
 
 
 def build_endpoint(path: str, methods: Mapping[str, Handler], origins: Collection[str]) -> Handler:
@@ -107,7 +107,7 @@ def _preflight_headers(allowed: str) -> dict[str, str]:
     }
 
 
-async def parse_body(request: web.Request, model: type[_Body], bodies: Bodies) -> _Body:
+async def parse_body(request: web.Request, model: type[_BodyModel], bodies: Bodies) -> _BodyModel:
     """Read the body as ``model``. Raises `Problem`."""
     if request.content_type != _JSON:  # any page may send other types without a preflight request
         raise Problem("media_type_not_supported")
