@@ -117,7 +117,7 @@ class SignInHandlers:
         account = progress(state).account
         if sign_in(state) != "signed" or account is None or state is None:
             raise Problem("not_signed", errors=[("outcome", progress(state).outcome or "pending")])
-        expires_at = self.requests.now + self.session_ttl
+        expires_at = self.requests.clock() + self.session_ttl
         session = Session(app=stored.app, account=account, user=state.user, expires_at=expires_at)
         token = await self.sessions.exchange(stored.payload or "", digest_of(read_bearer(request)), session)
         if token is None:

@@ -129,11 +129,6 @@ class SignRequests:
     on_created: Callable[[], None]
     """Is called when there is a new payload to watch."""
 
-    @property
-    def now(self) -> datetime:
-        """The time by the service's clock."""
-        return self.clock()
-
     async def create(self, new: NewSignRequest, describe: Callable[[CreatedPayload], BaseModel]) -> tuple[bytes, bool]:
         """Create a payload, unless the same request did. Returns the response as JSON, and whether it was created now.
 
@@ -145,11 +140,7 @@ class SignRequests:
             return request.answer, False
         _check_outcome(outcome)
         assert request is not None  # noqa: S101  new and taken_over have one
-        created = None
-        if outcome == "taken_over":
-            created = await self._find_earlier(request)
-            if created is None:
-                await self.store.renew_state(request, None if state is None else digest_of(state))
+        created = await self._find_earlier(request, state) if outcome == "taken_over" else None
         if created is None:
             created = await self._create_payload(asked, request, state)
         payload = CreatedPayload(
@@ -213,11 +204,12 @@ class SignRequests:
         await self.tokens.note_use(token, pushed=created.pushed)
         return created
 
-    async def _find_earlier(self, request: StoredRequest) -> Created | None:
-        """Return the payload that an earlier attempt created, None if there is none. Raises `Problem` if unknown."""
+    async def _find_earlier(self, request: StoredRequest, state: str | None) -> Created | None:
+        """Return the payload that an earlier attempt created. If it created none, the next one gets ``state``."""
         try:
             payload = await self._api_for(request).payload_named(request.identifier)
         except NotFound:
+            await self.store.renew_state(request, None if state is None else digest_of(state))
             return None
         except LookupFailed as error:
             await self.store.release(request, timedelta(0))
