@@ -18,11 +18,11 @@ from aiohttp import web
 from yarl import URL
 
 from processor import __version__
-from processor.api.feed import Feed
-from processor.api.routes import Interface, Parts
-from processor.api.sign_in.users import Users, users_of
-from processor.api.sign_requests.service import SignRequests
-from processor.api.sign_requests.user_tokens import UserTokens, tell_unopened
+from processor.api.event_streams import EventNotifier
+from processor.api.routes import Interface
+from processor.api.sign_in.provider import IdentityProvider, open_provider
+from processor.api.sign_requests.creation import SignRequests
+from processor.api.sign_requests.user_tokens import UserTokens, log_unopened
 from processor.broker.embedded import EmbeddedPublisher
 from processor.broker.port import Publisher
 from processor.broker.rabbitmq import RabbitOptions, RabbitPublisher
@@ -107,7 +107,7 @@ class Processor:
         self._task_store = StoredTasks(self.writer, instance=instance, clock=clock)
         self._watch_store = StoredWatches(self.writer, instance=instance, clock=clock)
         self.readiness = Readiness(self.writer, instance=instance, clock=clock)
-        self.feed = Feed()
+        self.notifier = EventNotifier()
         self.sessions = StoredSessions(self.writer, clock=clock)
         self._apis: dict[str, XummApi] = {}
         self._stack = AsyncExitStack()
@@ -135,7 +135,7 @@ class Processor:
             self.writer.commits.subscribe(
                 self.relay.observe,
                 self.watcher.observe,
-                self.feed.observe,
+                self.notifier.observe,
                 self.tasks.observe,
                 self.looks.observe,
                 CommitLog().observe,
@@ -210,13 +210,13 @@ class Processor:
             )
         )
         intake = Intake(self.applications, self.writer, clock=self._clock, bodies=bodies)
-        users = await stack.enter_async_context(
-            users_of(settings, clock=self._clock, sessions=self.sessions, spent=StoredSpent(self.writer))
+        provider = await stack.enter_async_context(
+            open_provider(settings, clock=self._clock, sessions=self.sessions, spent=StoredSpent(self.writer))
         )
-        interface = self._interface(bodies, users)
+        interface = self._interface(bodies, provider)
         self.streams = interface.streams
         app = web_application(
-            intake.handle, self.health, self._routes(interface.routes()), body_bytes=settings.max_body_bytes
+            intake.handle, self.health, self._routes(interface.build_routes()), body_bytes=settings.max_body_bytes
         )
         runner = runner_of(app, partial(ExpressRunner, intake=intake), shutdown=settings.shutdown_timeout * INTAKE)
         stack.push_async_callback(runner.cleanup)
@@ -224,33 +224,32 @@ class Processor:
         await web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024).start()
         return runner
 
-    def _interface(self, bodies: Bodies, users: Users) -> Interface:
+    def _interface(self, bodies: Bodies, provider: IdentityProvider) -> Interface:
         store = StoredRequests(self.writer, clock=self._clock)
-        parts = Parts(
+        return Interface(
             requests=self._sign_requests(store),
             store=store,
             sessions=self.sessions,
-            registry=self.watch_requests,
-            feed=self.feed,
+            watch_requests=self.watch_requests,
+            notifier=self.notifier,
             applications=self.applications,
             settings=self.settings,
             bodies=bodies,
             commands=self.commands,
             clock=self._clock,
             time=time.monotonic,
-            authenticators=users.authenticators,
-            sign_ins=users.sign_ins,
+            authenticators=provider.authenticators,
+            oauth2=provider.flow,
         )
-        return Interface(parts)
 
     def _sign_requests(self, store: StoredRequests) -> SignRequests:
-        tokens = StoredTokens(self.writer, clock=self._clock, on_unopened=tell_unopened)
-        user_tokens = UserTokens(tokens, self._apis, kept=bool(self.settings.token_keys), clock=self._clock)
+        tokens = StoredTokens(self.writer, clock=self._clock, on_unopened=log_unopened)
+        user_tokens = UserTokens(store=tokens, apis=self._apis, kept=bool(self.settings.token_keys), clock=self._clock)
         return SignRequests(
-            self.applications,
-            self._apis,
-            store,
-            user_tokens,
+            applications=self.applications,
+            apis=self._apis,
+            store=store,
+            tokens=user_tokens,
             links=self.settings.xumm_url.rstrip("/"),
             clock=self._clock,
         )

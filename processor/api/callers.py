@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 from aiohttp import hdrs, web
 
-from processor.api.endpoint import Gate
+from processor.api.rate_limits import RateLimits
 from processor.core.access.caller import Caller, ServiceCaller, UserCaller
 from processor.core.access.service_key import PREFIX, Scope, ServiceKey, find_key
 from processor.core.access.session import Session
@@ -19,11 +19,14 @@ _BEARER: Final = "bearer"
 _GUESSED: Final = frozenset({"key_missing", "key_invalid"})
 
 
-class Authenticator(Protocol):
-    """Another way to prove who one is."""
+class TokenAuthenticator(Protocol):
+    """Verifies one kind of tokens that Xumm issued."""
 
-    async def user(self, app_hint: str | None, bearer: str) -> UserCaller | None:
-        """Who presents ``bearer``; None if it is not for this to say, or not true. Raises `Problem` if unsure."""
+    async def authenticate(self, app_hint: str | None, bearer: str) -> UserCaller | None:
+        """Return the user whom ``bearer`` proves; None if it is of another kind or proves nothing.
+
+        Raises `Problem` if it cannot be verified now.
+        """
         ...
 
 
@@ -35,42 +38,49 @@ class Sessions(Protocol):
         ...
 
 
-class Callers:
-    """Tells who calls. Asks each ``authenticator`` in turn about what is neither a service key nor a session."""
+class RequestAuthenticator:
+    """Identifies the caller of a request by its bearer token: a session, a service key, or a token of Xumm's.
+
+    Every method raises `Problem` and `StoreError`, and reads no byte of the body.
+    """
 
     def __init__(
-        self, keys: Sequence[ServiceKey], sessions: Sessions, gate: Gate, authenticators: Sequence[Authenticator] = ()
+        self,
+        keys: Sequence[ServiceKey],
+        sessions: Sessions,
+        limits: RateLimits,
+        authenticators: Sequence[TokenAuthenticator] = (),
     ) -> None:
         self._keys = keys
         self._sessions = sessions
-        self._gate = gate
+        self._limits = limits
         self._authenticators = tuple(authenticators)
 
-    async def admitted(self, request: web.Request) -> Caller:
-        """Who calls, and may call once more. Raises `Problem`, and `StoreError`; no byte of the body is read."""
-        caller = await self.of(request)
-        if isinstance(caller, ServiceCaller):
-            self._gate.admit_service(caller.key.name)
-        else:
-            self._gate.admit(f"{caller.app}/{owner_of(caller)}")
-        return caller
-
-    async def permitted(self, request: web.Request, scope: Scope) -> Caller:
-        """Who calls, admitted and permitted. Raises `Problem`, and `StoreError`; no byte of the body is read."""
-        caller = await self.admitted(request)
-        permitted(caller, scope)
-        return caller
-
-    async def of(self, request: web.Request) -> Caller:
-        """Who calls. Raises `Problem`, and `StoreError`. Who keeps guessing is told to wait; who is right never is."""
+    async def identify(self, request: web.Request) -> Caller:
+        """Return the caller. Wrong tokens are counted by the client's address; right ones never are."""
         try:
-            return await self._proven(bearer_of(request), request.query.get("app"))
+            return await self._verify(read_bearer(request), request.query.get("app"))
         except Problem as problem:
             if problem.reason in _GUESSED:
-                self._gate.admit_address(request)
+                self._limits.count_address(request)
             raise
 
-    async def _proven(self, bearer: str, app_hint: str | None) -> Caller:
+    async def admit(self, request: web.Request) -> Caller:
+        """Identify the caller and count the call."""
+        caller = await self.identify(request)
+        if isinstance(caller, ServiceCaller):
+            self._limits.count_service(caller.key.name)
+        else:
+            self._limits.count_caller(f"{caller.app}/{owner_of(caller)}")
+        return caller
+
+    async def authorize(self, request: web.Request, scope: Scope) -> Caller:
+        """Identify the caller, count the call, and check the scope of a service's key."""
+        caller = await self.admit(request)
+        check_permission(caller, scope)
+        return caller
+
+    async def _verify(self, bearer: str, app_hint: str | None) -> Caller:
         if bearer.startswith(SESSION_PREFIX):
             session = await self._sessions.find(bearer)
             if session is None:
@@ -87,14 +97,14 @@ class Callers:
             return ServiceCaller(key=key)
         if not bearer.startswith(PREFIX):
             for authenticator in self._authenticators:
-                user = await authenticator.user(app_hint, bearer)
+                user = await authenticator.authenticate(app_hint, bearer)
                 if user is not None:
                     return user
         raise Problem("key_invalid")
 
 
-def bearer_of(request: web.Request) -> str:
-    """The bearer token (RFC 6750). Raises `Problem` if there is none."""
+def read_bearer(request: web.Request) -> str:
+    """Return the bearer token (RFC 6750). Raises `Problem` if there is none."""
     scheme, _, bearer = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     bearer = bearer.strip()
     if scheme.lower() != _BEARER or not bearer:
@@ -104,8 +114,8 @@ def bearer_of(request: web.Request) -> str:
     return bearer
 
 
-def permitted(caller: Caller, scope: Scope, app: str | None = None) -> None:
-    """Let a user through for their own application, a service for what its key says. Raises `Problem`."""
+def check_permission(caller: Caller, scope: Scope, app: str | None = None) -> None:
+    """Check that a user acts within their own application, and a service within its key. Raises `Problem`."""
     match caller:
         case UserCaller(app=own):
             if app not in {None, own}:

@@ -1,7 +1,7 @@
-"""``/v1/devices/{token}``: which devices a user is pushed to.
+"""``/v1/devices/{token}``: register and remove the devices to which a user's notifications are pushed.
 
-The registry is the push consumer's. What is asked here becomes a command on its queue, and is answered once the broker
-holds it; so asking again is harmless, and the last one asked for wins.
+The push consumer owns the registry of devices. A request becomes a command on its queue, and is answered once the
+broker has confirmed the command. Repeating a request is harmless; the last command counts.
 """
 
 import asyncio
@@ -12,12 +12,11 @@ from http import HTTPStatus
 from typing import Final
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
-from processor.api.callers import Callers, permitted
-from processor.api.endpoint import Handler
-from processor.api.request import said
+from processor.api.callers import RequestAuthenticator, check_permission
+from processor.api.endpoint import parse_body
 from processor.broker.port import Publisher, PublishError
 from processor.core.access.caller import UserCaller
 from processor.core.access.service_key import Scope
@@ -25,15 +24,14 @@ from processor.core.application import Application
 from processor.core.publishing.message import Message
 from processor.core.sign_request.device import BadDevice, Owner, registration, removal
 from processor.web.bodies import Bodies
-from processor.web.problem import Problem
+from processor.web.problem import Problem, ProblemReason
 from schemas.api import DeviceRegistration
 from schemas.commands import AnyDeviceCommand
 from schemas.text import Account
 from schemas.topology import PUSH_DEVICES
 
-PATH: Final = "/v1/devices/{token}"
 PATIENCE: Final = timedelta(seconds=5)
-"""How long the broker may take to confirm."""
+"""How long the broker may take to confirm a command."""
 SCOPE: Final[Scope] = "devices"
 _account: Final[TypeAdapter[str]] = TypeAdapter(Account)
 
@@ -41,47 +39,41 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceDesk:
+class DeviceHandlers:
     """The handlers."""
 
-    callers: Callers
+    authenticator: RequestAuthenticator
     publisher: Publisher
-    """The way to `schemas.topology.COMMANDS`."""
+    """Publishes to the exchange `schemas.topology.COMMANDS`."""
     applications: Mapping[str, Application]
     bodies: Bodies
     clock: Callable[[], datetime]
     patience: timedelta = PATIENCE
 
-    @property
-    def routes(self) -> Mapping[str, Mapping[str, Handler]]:
-        """The methods of the path."""
-        return {PATH: {hdrs.METH_PUT: self.register, hdrs.METH_DELETE: self.remove}}
-
     async def register(self, request: web.Request) -> web.StreamResponse:
-        """204 once the broker holds the registration."""
-        owner = await self._owner(request)
-        asked = await said(request, DeviceRegistration, self.bodies)
+        """204 once the broker has confirmed the registration."""
+        owner = await self._identify_owner(request)
+        device = await parse_body(request, DeviceRegistration, self.bodies)
         try:
-            command = registration(owner, request.match_info["token"], asked)
+            command = registration(owner, request.match_info["token"], device)
         except BadDevice as error:
-            reason = "parameter_invalid" if error.field == "token" else "body_invalid"
-            raise Problem(reason, errors=[(error.field, error.reason)]) from None  # type: ignore[arg-type]  # two literals
-        return await self._ask(command)
+            raise _convert_error(error) from None
+        return await self._publish(command)
 
     async def remove(self, request: web.Request) -> web.StreamResponse:
-        """204 once the broker holds the removal, whether there is such a device or not."""
-        owner = await self._owner(request)
+        """204 once the broker has confirmed the removal, whether there is such a device or not."""
+        owner = await self._identify_owner(request)
         try:
             command = removal(owner, request.match_info["token"])
         except BadDevice as error:
-            raise Problem("parameter_invalid", errors=[(error.field, error.reason)]) from None
-        return await self._ask(command)
+            raise _convert_error(error) from None
+        return await self._publish(command)
 
-    async def _owner(self, request: web.Request) -> Owner:
-        """A user for themselves; a service for the account that its query names. Raises `Problem`."""
-        caller = await self.callers.permitted(request, SCOPE)
+    async def _identify_owner(self, request: web.Request) -> Owner:
+        """Return the caller if it is a user, or the account that a service names in the query. Raises `Problem`."""
+        caller = await self.authenticator.authorize(request, SCOPE)
         app, account, user = request.query.get("app"), request.query.get("account"), None
-        permitted(caller, SCOPE, app)
+        check_permission(caller, SCOPE, app)
         if isinstance(caller, UserCaller):
             if account not in {None, caller.account}:
                 raise Problem("parameter_invalid", errors=[("account", "not_the_users")])
@@ -90,13 +82,13 @@ class DeviceDesk:
         if application is None:
             raise Problem("application_forbidden")
         try:
-            proven = _account.validate_python(account)
+            address = _account.validate_python(account)
         except ValidationError:
             raise Problem("parameter_invalid", errors=[("account", "no_account")]) from None
-        return Owner(application=application, account=proven, at=self.clock(), user=user)
+        return Owner(application=application, account=address, at=self.clock(), user=user)
 
-    async def _ask(self, command: AnyDeviceCommand) -> web.StreamResponse:
-        """Hand ``command`` over. Raises `Problem` unless the broker certainly holds it."""
+    async def _publish(self, command: AnyDeviceCommand) -> web.StreamResponse:
+        """Publish ``command``. Raises `Problem` unless the broker confirms it."""
         message = Message(
             id=command.id,
             type=command.type,
@@ -110,7 +102,13 @@ class DeviceDesk:
             async with asyncio.timeout(self.patience.total_seconds()):
                 await self.publisher.publish(message)
         except (PublishError, TimeoutError) as error:
-            log.error("device.unasked", command=command.type, reason=str(error) or type(error).__name__)
+            reason = str(error) or type(error).__name__
+            log.error("device.request_failed", command=command.type, reason=reason)
             raise Problem("broker_unavailable") from None
-        log.info("device.asked", command=command.type, command_id=command.id, device=command.subject)
+        log.info("device.requested", command=command.type, command_id=command.id, device=command.subject)
         return web.Response(status=HTTPStatus.NO_CONTENT)
+
+
+def _convert_error(error: BadDevice) -> Problem:
+    reason: ProblemReason = "parameter_invalid" if error.field == "token" else "body_invalid"
+    return Problem(reason, errors=[(error.field, error.reason)])

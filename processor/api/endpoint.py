@@ -1,94 +1,63 @@
-"""What all endpoints for apps have in common: methods, refusals, limits, and which web pages may call."""
+"""The part that all endpoints share: methods, problems, bodies in JSON, and which web pages may call."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
-from math import ceil
-from typing import Final
+from typing import Final, TypeVar
 
 from aiohttp import hdrs, web
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from processor.api.way_back import PRIVATE
-from processor.core.access.client_address import Network, client_of
-from processor.core.access.limits import Allowances, Rank, Shares
 from processor.core.errors import StoreError, StoreFull
 from processor.observability.logs import sampled_log
-from processor.web.problem import Problem, problem_response
+from processor.web.bodies import Bodies
+from processor.web.problem import COMMON_HEADERS, Problem, problem_response
+from processor.web.server import Handler
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+PRIVATE_HEADERS: Final = COMMON_HEADERS | {
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+}
+"""Headers of every response of the interface, since its address or its text may hold a secret."""
+_JSON: Final = "application/json"
+_MAX_BYTES: Final = 16 * 1024
+_MAX_ERRORS: Final = 10
+_MAX_FIELD: Final = 100
 _ALLOWED_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
 _EXPOSED_HEADERS: Final = "Idempotency-Replayed, Retry-After, WWW-Authenticate"
-"""What a page may read of an answer, beside its body."""
+"""Headers of a response that the script of a page may read."""
 _PREFLIGHT_SECONDS: Final = "600"
 _SAFE: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 _OWN_SITE: Final = frozenset({"same-origin", "none"})
-"""What browsers say of their user's own doing, and of a page of this host."""
+"""Values of ``Sec-Fetch-Site`` for a page of this host, and for what the user does in the browser itself."""
+_BodyModel = TypeVar("_BodyModel", bound=BaseModel)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
-    """The bounds that hold for all endpoints of one service."""
+def build_endpoint(path: str, methods: Mapping[str, Handler], origins: Collection[str]) -> Handler:
+    """Build the handler of a path. It calls that of the method, and answers with a problem where that raises one.
 
-    callers: Allowances
-    services: Allowances
-    requests: Shares
-    """Of each application."""
-    time: Callable[[], float]
-    """Monotonic, in seconds."""
-    origins: Collection[str] = field(default_factory=frozenset)
-    proxies: Collection[Network] = ()
-    """Who is believed for whom they ask."""
-
-    def admit(self, caller: str) -> None:
-        """Let a caller ask once. Raises `Problem`."""
-        _heed(self.callers.take(caller, self.time()))
-
-    def admit_service(self, key: str) -> None:
-        """Let ask once who holds the service key of this name. Raises `Problem`."""
-        _heed(self.services.take(key, self.time()))
-
-    def admit_address(self, request: web.Request) -> None:
-        """Let ask once who has not proven who they are, by address. Raises `Problem`."""
-        self.admit(f"address/{self.address_of(request)}")
-
-    def address_of(self, request: web.Request) -> str:
-        """Under which address to count whoever has not proven who they are."""
-        forwarded = ",".join(request.headers.getall("X-Forwarded-For", []))
-        return client_of(request.remote, forwarded, self.proxies)
-
-    def stream_headers(self, request: web.Request) -> dict[str, str]:
-        """For an answer that is begun before it is known how it ends."""
-        return PRIVATE | _sharing(request.headers.get(hdrs.ORIGIN), self.origins)
-
-    def admit_request(self, app: str, rank: Rank, caller: str) -> None:
-        """Let a caller make or withdraw one more sign request of an application. Raises `Problem`."""
-        _heed(self.requests.take(app, rank, caller, self.time()))
-
-
-def endpoint(gate: Gate, path: str, methods: Mapping[str, Handler]) -> Handler:
-    """Answers with the handler of the method, and whatever goes wrong as a problem. No request is logged."""
+    Pages of ``origins`` may call. No request is logged; a refusal is, by ``path``.
+    """
     allowed = ", ".join(methods)
 
     async def refuse(_request: web.Request) -> web.StreamResponse:
         raise Problem("method_not_allowed", headers={hdrs.ALLOW: allowed})
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        origin = request.headers.get(hdrs.ORIGIN)
-        if request.method == hdrs.METH_OPTIONS and origin in gate.origins:
-            return web.Response(status=204, headers=_sharing(origin, gate.origins) | _preflight(allowed))
-        response = await _attempted(gate, path, methods.get(request.method, refuse), request)
+        sharing = sharing_headers(request, origins)
+        if request.method == hdrs.METH_OPTIONS and request.headers.get(hdrs.ORIGIN) in origins:
+            return web.Response(status=204, headers=sharing | _preflight_headers(allowed))
+        response = await _respond(path, methods.get(request.method, refuse), request, origins)
         if not response.prepared:
-            response.headers.update(PRIVATE | _sharing(origin, gate.origins))
+            response.headers.update(PRIVATE_HEADERS | sharing)
         return response
 
     return handle
 
 
-async def _attempted(gate: Gate, path: str, handler: Handler, request: web.Request) -> web.StreamResponse:
-    """What the handler answers, or why not."""
+async def _respond(path: str, handler: Handler, request: web.Request, origins: Collection[str]) -> web.StreamResponse:
     try:
-        _admit_origin(gate, request)
+        _check_origin(request, origins)
         return await handler(request)
     except Problem as problem:
         sampled_log.warning("request.refused", path=path, status=problem.status.value, reason=problem.reason)
@@ -96,43 +65,31 @@ async def _attempted(gate: Gate, path: str, handler: Handler, request: web.Reque
     except StoreFull:
         return problem_response(Problem("outbox_full"))
     except StoreError as error:
-        sampled_log.error("request.unstored", path=path, error=str(error))
+        sampled_log.error("request.store_failed", path=path, error=str(error))
         return problem_response(Problem("store_unavailable"))
 
 
-def _admit_origin(gate: Gate, request: web.Request) -> None:
-    """Let change nothing what a browser sends for a page of another site. Raises `Problem`.
+def _check_origin(request: web.Request, origins: Collection[str]) -> None:
+    """Refuse a change that a page of another site asks for. Raises `Problem`.
 
-    What the browser says of the site counts; an older one says nothing, and then the host must be that of the page.
+    The browser says in ``Sec-Fetch-Site`` whose page asks. An older one does not send it; then the host of ``Origin``
+    must be this one.
 
     Source: https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header
     """
     origin, site = request.headers.get(hdrs.ORIGIN), request.headers.get("Sec-Fetch-Site")
-    if request.method in _SAFE or origin in gate.origins:
+    if request.method in _SAFE or origin in origins:
         return
     same_host = origin is None or origin.partition("://")[2] == request.headers.get(hdrs.HOST)
     if not (same_host if site is None else site in _OWN_SITE):
         raise Problem("origin_forbidden")
 
 
-def answered(model: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
-    """The answer, as JSON."""
-    return web.Response(body=model.model_dump_json().encode(), status=status, content_type="application/json")
-
-
-async def nowhere(_request: web.Request) -> web.StreamResponse:
-    """Where no path leads. Raises `Problem`."""
-    raise Problem("not_found")
-
-
-def _heed(wait: float) -> None:
-    if wait:
-        raise Problem("rate_limited", headers={hdrs.RETRY_AFTER: str(ceil(wait))})
-
-
-def _sharing(origin: str | None, origins: Collection[str]) -> dict[str, str]:
+def sharing_headers(request: web.Request, origins: Collection[str]) -> dict[str, str]:
+    """Build the headers that let the page of an allowed origin read the response."""
     if not origins:
         return {}
+    origin = request.headers.get(hdrs.ORIGIN)
     if origin is None or origin not in origins:
         return {hdrs.VARY: hdrs.ORIGIN}
     return {
@@ -142,9 +99,35 @@ def _sharing(origin: str | None, origins: Collection[str]) -> dict[str, str]:
     }
 
 
-def _preflight(allowed: str) -> dict[str, str]:
+def _preflight_headers(allowed: str) -> dict[str, str]:
     return {
         hdrs.ACCESS_CONTROL_ALLOW_METHODS: allowed,
         hdrs.ACCESS_CONTROL_ALLOW_HEADERS: _ALLOWED_HEADERS,
         hdrs.ACCESS_CONTROL_MAX_AGE: _PREFLIGHT_SECONDS,
     }
+
+
+async def parse_body(request: web.Request, model: type[_BodyModel], bodies: Bodies) -> _BodyModel:
+    """Read the body as ``model``. Raises `Problem`."""
+    if request.content_type != _JSON:  # any page may send other types without a preflight request
+        raise Problem("media_type_not_supported")
+    body = await bodies.read(request, _MAX_BYTES)
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise Problem("body_invalid", errors=_field_errors(error)) from None
+
+
+def _field_errors(error: ValidationError) -> list[tuple[str, str]]:
+    """List fields and faults, without values. A field's name may be the caller's own text: it is cut and cleaned."""
+    details = error.errors(include_url=False, include_context=False, include_input=False)[:_MAX_ERRORS]
+    return [(_printable(".".join(map(str, detail["loc"]))) or "body", detail["type"]) for detail in details]
+
+
+def _printable(name: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in name[:_MAX_FIELD])
+
+
+def json_response(model: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    """Build a response with the model as JSON."""
+    return web.Response(body=model.model_dump_json().encode(), status=status, content_type=_JSON)

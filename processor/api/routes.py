@@ -1,41 +1,41 @@
-"""Which path leads to which handler."""
+"""The interface put together: the handler of each operation, and the path that leads to it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 
 from aiohttp import hdrs, web
 
-from processor.api.callers import Authenticator, Callers, Sessions
-from processor.api.devices import DeviceDesk
-from processor.api.endpoint import Gate, Handler, endpoint, nowhere
-from processor.api.events import EventStore, Streams
-from processor.api.feed import Feed
-from processor.api.me import MeDesk
+from processor.api.callers import RequestAuthenticator, Sessions, TokenAuthenticator
+from processor.api.devices import DeviceHandlers
+from processor.api.endpoint import build_endpoint
+from processor.api.event_streams import EventNotifier, EventStore, EventStreams
+from processor.api.me import MeHandlers
 from processor.api.me import SessionStore as Ended
-from processor.api.openapi import PATH as OPENAPI_PATH
-from processor.api.openapi import document
+from processor.api.operations import OPERATIONS, openapi_document
+from processor.api.rate_limits import RateLimits
 from processor.api.sign_in.handlers import RequestStore as SignInStore
 from processor.api.sign_in.handlers import SessionStore as Exchange
-from processor.api.sign_in.handlers import SignInDesk
-from processor.api.sign_in.oauth2 import SignIns
-from processor.api.sign_in.oauth2_handlers import OAuth2Desk
+from processor.api.sign_in.handlers import SignInHandlers
+from processor.api.sign_in.oauth2_flow import OAuth2Flow
+from processor.api.sign_in.oauth2_handlers import OAuth2Handlers
+from processor.api.sign_requests.app_links import AppLinkHandlers
+from processor.api.sign_requests.app_links import RequestStore as ReturnStore
+from processor.api.sign_requests.creation import SignRequests
 from processor.api.sign_requests.handlers import RequestStore as SignRequestStore
-from processor.api.sign_requests.handlers import SignRequestDesk
-from processor.api.sign_requests.returns import RequestStore as ReturnStore
-from processor.api.sign_requests.returns import ReturnDesk
-from processor.api.sign_requests.service import SignRequests
-from processor.api.watches import WatchDesk
+from processor.api.sign_requests.handlers import SignRequestHandlers
+from processor.api.watches import WatchHandlers
 from processor.broker.port import Publisher
 from processor.core.access.limits import Allowances, Portions, Shares
 from processor.core.application import Application
 from processor.settings.service import Settings, service_keys_of
 from processor.watching.watch_requests import WatchRequests
 from processor.web.bodies import Bodies
+from processor.web.problem import Problem
+from processor.web.server import Handler
 
-REST: Final = "/v1/{rest:(?s:.*)}"
-"""Whatever is no path of the interface."""
+_UNKNOWN_PATH: Final = "/v1/{rest:(?s:.*)}"
 
 
 class RequestStore(SignRequestStore, SignInStore, ReturnStore, EventStore, Protocol):
@@ -46,109 +46,132 @@ class SessionStore(Sessions, Exchange, Ended, Protocol):
     """Where sessions are kept."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What the interface is made of."""
+@dataclass(slots=True, kw_only=True)
+class Interface:
+    """The HTTP interface for apps and services."""
 
     requests: SignRequests
     store: RequestStore
     sessions: SessionStore
-    registry: WatchRequests
-    feed: Feed
+    watch_requests: WatchRequests
+    notifier: EventNotifier
     applications: Mapping[str, Application]
     settings: Settings
     bodies: Bodies
     commands: Publisher
-    """The way to `schemas.topology.COMMANDS`."""
+    """Publishes to the exchange `schemas.topology.COMMANDS`."""
     clock: Callable[[], datetime]
     time: Callable[[], float]
     """Monotonic, in seconds."""
-    authenticators: Sequence[Authenticator] = ()
-    sign_ins: SignIns | None = None
-    """Through Xumm's OAuth2 provider."""
+    authenticators: Sequence[TokenAuthenticator] = ()
+    oauth2: OAuth2Flow | None = None
+    """None: the operations of OAuth2 are not served."""
+    streams: EventStreams = field(init=False)
 
-
-class Interface:
-    """All handlers for apps and services."""
-
-    def __init__(self, parts: Parts) -> None:
-        bounds = parts.settings.api
-        portions = Portions(
-            users=bounds.share_of_users, strangers=bounds.share_of_strangers, caller=bounds.share_of_one
-        )
-        self._parts = parts
-        self._gate = Gate(
-            callers=Allowances(bounds.calls_per_minute),
-            services=Allowances(bounds.service_calls_per_minute),
-            requests=Shares(bounds.requests_per_minute, portions),
-            time=parts.time,
-            origins=frozenset(bounds.allowed_origins),
-            proxies=bounds.trusted_proxies,
-        )
-        self._return_urls = {name: each.return_urls for name, each in parts.settings.applications.items()}
-        self.callers = Callers(service_keys_of(parts.settings), parts.sessions, self._gate, parts.authenticators)
-        self.streams = Streams(
-            parts.store,
-            parts.feed,
-            self._gate,
-            limit=bounds.streams,
-            in_all=max(1, parts.settings.max_connections // 2),
+    def __post_init__(self) -> None:
+        """Build the event streams, which outlive requests."""
+        self.streams = EventStreams(
+            self.store,
+            self.notifier,
+            origins=frozenset(self.settings.api.allowed_origins),
+            limit=self.settings.api.streams,
+            in_all=max(1, self.settings.max_connections // 2),
         )
 
-    def routes(self) -> Mapping[str, Handler]:
-        """Each path's handler."""
-        parts = self._parts
+    def build_routes(self) -> Mapping[str, Handler]:
+        """Build the handler of each path of `OPERATIONS`, and of the paths below ``/v1`` that are unknown."""
+        handlers = self._build_handlers()
+        methods: dict[str, dict[str, Handler]] = {}
+        for operation in OPERATIONS:
+            if operation.name in handlers:
+                methods.setdefault(operation.path, {})[operation.method] = handlers[operation.name]
+        methods[_UNKNOWN_PATH] = dict.fromkeys(hdrs.METH_ALL, _refuse_unknown_path)
+        origins = frozenset(self.settings.api.allowed_origins)
+        return {path: build_endpoint(path, each, origins) for path, each in methods.items()}
 
-        async def openapi(_request: web.Request) -> web.StreamResponse:
-            return web.Response(body=document(), content_type="application/json")
-
-        methods: dict[str, Mapping[str, Handler]] = {
-            OPENAPI_PATH: {hdrs.METH_GET: openapi},
-            **self._sign_in().routes,
-            **self._requests().routes,
-            **self._devices().routes,
-            **ReturnDesk(parts.store, self._gate, parts.settings.applications).routes,
-            **MeDesk(self.callers.admitted, parts.sessions).routes,
-            **WatchDesk(parts.registry, self.callers, parts.bodies).routes,
+    def _build_handlers(self) -> Mapping[str, Handler]:
+        """Build the handlers, by the names of their operations."""
+        limits = self._build_limits()
+        authenticator = RequestAuthenticator(service_keys_of(self.settings), self.sessions, limits, self.authenticators)
+        sign_in = self._build_sign_in(limits)
+        requests = self._build_sign_requests(authenticator, limits)
+        devices = DeviceHandlers(
+            authenticator=authenticator,
+            publisher=self.commands,
+            applications=self.applications,
+            bodies=self.bodies,
+            clock=self.clock,
+        )
+        me = MeHandlers(admit=authenticator.admit, sessions=self.sessions)
+        links = AppLinkHandlers(store=self.store, limits=limits, applications=self.settings.applications)
+        watches = WatchHandlers(watch_requests=self.watch_requests, authenticator=authenticator, bodies=self.bodies)
+        return self._build_oauth2(limits) | {
+            "beginSignIn": sign_in.begin,
+            "getSignIn": sign_in.get_status,
+            "followSignIn": sign_in.follow,
+            "takeSession": sign_in.take_session,
+            "signOut": me.sign_out,
+            "getMe": me.get_me,
+            "createSignRequest": requests.create,
+            "listSignRequests": requests.list_page,
+            "getSignRequest": requests.get_status,
+            "cancelSignRequest": requests.cancel,
+            "followSignRequest": requests.follow,
+            "registerDevice": devices.register,
+            "removeDevice": devices.remove,
+            "getReturn": links.get_return,
+            "watch": watches.watch,
+            "getOpenApi": _get_openapi,
+            "getAppleApps": links.get_apple_apps,
+            "getAndroidApps": links.get_android_apps,
         }
-        if parts.sign_ins is not None:
-            methods |= OAuth2Desk(parts.sign_ins, self._gate, parts.bodies).routes
-        rest = dict.fromkeys(hdrs.METH_ALL, nowhere)
-        return {path: endpoint(self._gate, path, each) for path, each in (methods | {REST: rest}).items()}
 
-    def _requests(self) -> SignRequestDesk:
-        parts = self._parts
-        return SignRequestDesk(
-            parts.requests,
-            parts.store,
-            self.callers,
-            self.streams,
-            self._gate,
-            applications=parts.applications,
-            return_urls=self._return_urls,
-            bodies=parts.bodies,
+    def _build_limits(self) -> RateLimits:
+        settings = self.settings.api
+        portions = Portions(
+            users=settings.share_of_users, strangers=settings.share_of_strangers, caller=settings.share_of_one
+        )
+        return RateLimits(
+            callers=Allowances(settings.calls_per_minute),
+            services=Allowances(settings.service_calls_per_minute),
+            requests=Shares(settings.requests_per_minute, portions),
+            time=self.time,
+            proxies=settings.trusted_proxies,
         )
 
-    def _devices(self) -> DeviceDesk:
-        parts = self._parts
-        return DeviceDesk(
-            callers=self.callers,
-            publisher=parts.commands,
-            applications=parts.applications,
-            bodies=parts.bodies,
-            clock=parts.clock,
+    def _build_sign_in(self, limits: RateLimits) -> SignInHandlers:
+        return SignInHandlers(
+            requests=self.requests,
+            store=self.store,
+            sessions=self.sessions,
+            streams=self.streams,
+            limits=limits,
+            applications=self.settings.applications,
+            bodies=self.bodies,
+            session_ttl=self.settings.api.session_ttl,
         )
 
-    def _sign_in(self) -> SignInDesk:
-        parts = self._parts
-        return SignInDesk(
-            parts.requests,
-            parts.store,
-            parts.sessions,
-            self.streams,
-            self._gate,
-            applications=parts.applications,
-            return_urls=self._return_urls,
-            bodies=parts.bodies,
-            session_ttl=parts.settings.api.session_ttl,
+    def _build_sign_requests(self, authenticator: RequestAuthenticator, limits: RateLimits) -> SignRequestHandlers:
+        return SignRequestHandlers(
+            requests=self.requests,
+            store=self.store,
+            authenticator=authenticator,
+            streams=self.streams,
+            limits=limits,
+            applications=self.settings.applications,
+            bodies=self.bodies,
         )
+
+    def _build_oauth2(self, limits: RateLimits) -> dict[str, Handler]:
+        if self.oauth2 is None:
+            return {}
+        handlers = OAuth2Handlers(flow=self.oauth2, limits=limits, bodies=self.bodies)
+        return {"startOAuth2": handlers.start, "finishOAuth2": handlers.finish, "redeemOAuth2": handlers.redeem}
+
+
+async def _get_openapi(_request: web.Request) -> web.StreamResponse:
+    return web.Response(body=openapi_document(), content_type="application/json")
+
+
+async def _refuse_unknown_path(_request: web.Request) -> web.StreamResponse:
+    raise Problem("not_found")

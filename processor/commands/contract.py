@@ -30,10 +30,11 @@ def schema(
 
       processor schema --check
     """
-    from processor.api import openapi
+    from processor.api.openapi import NAME
+    from processor.api.operations import openapi_document
     from schemas import documents
 
-    interface = {openapi.NAME: openapi.document().decode()}
+    interface = {NAME: openapi_document().decode()}
     if sum((check, write, release)) > 1:
         raise CommandError("give one of --check, --write and --release", Code.USAGE)
     if write:
@@ -45,7 +46,7 @@ def schema(
         _tell({"stale": stale, "breaking": breaking}, as_json=as_json)
         answer(yes=not stale and not breaking)
     else:
-        say((interface[openapi.NAME] if http else documents.documents()["asyncapi.json"]).rstrip())
+        say((interface[NAME] if http else documents.documents()["asyncapi.json"]).rstrip())
 
 
 def _released() -> list[str]:

@@ -60,10 +60,12 @@ def add(
 
       XUMM_SERVICE_KEY=xwp_... processor watches add shop 12345678-90ab-4cde-8f01-234567890abc
     """
+    from processor.api.operations import build_path
+
     loaded = settings()
     if not key:
         raise CommandError(f"no key: set {KEY_VARIABLE} (`processor keys create` makes one)", Code.USAGE)
-    url = webhook_url(loaded, app).removesuffix(f"/webhooks/{app}") + "/v1/watches"
+    url = webhook_url(loaded, app).removesuffix(f"/webhooks/{app}") + build_path("watch")
     status, said = asyncio.run(_post(url, {"app": app, "payload": payload}, key))
     say(f"{url} answered {status} {said}".rstrip())
     if status >= 300:  # noqa: PLR2004  anything but success

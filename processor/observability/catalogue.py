@@ -35,7 +35,6 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "delivery.unnoted": LogEvent(
         "warning", "A webhook with a right signature that is stale or makes no sense did not make a payload looked up."
     ),
-    "device.asked": LogEvent("info", "An app registered or removed a push device; the broker holds the command."),
     "device.doubted": LogEvent(
         "warning",
         "A provider does not take a device's token; the same for a day while it takes others removes the device.",
@@ -45,7 +44,10 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "device.refused": LogEvent("warning", "A device that an app registered cannot be pushed to; the reason says why."),
     "device.registered": LogEvent("info", "A device is pushed to for an account from now on; `evicted` others went."),
     "device.removed": LogEvent("info", "The push provider knows a device no more, so it left the registry."),
-    "device.unasked": LogEvent("error", "The broker did not take a command for a push device; its app was told 503."),
+    "device.request_failed": LogEvent(
+        "error", "The broker did not take a command for a push device; the app was answered 503."
+    ),
+    "device.requested": LogEvent("info", "An app registered or removed a push device; the broker holds the command."),
     "devices.disowned": LogEvent(
         "error", "A provider disowns a device and has taken none since the start: look at the channel's settings."
     ),
@@ -120,15 +122,15 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "registrations.returned": LogEvent(
         "warning", "Commands that the store has not taken for long went back to the queue as new ones."
     ),
-    "request.adopted": LogEvent("warning", "A sign request that had broken off was found at Xumm, and is followed."),
     "request.cancelled": LogEvent("info", "A sign request was withdrawn before anybody opened it."),
     "request.created": LogEvent("info", "A sign request stands at Xumm, and is followed to its end."),
     "request.failed": LogEvent("error", "A defect: a request was answered 500; `places` says where it broke."),
     "request.lane_failed": LogEvent("error", "A defect on the way that webhooks take together: each goes by itself."),
     "request.malformed": LogEvent("warning", "Somebody sent what is no HTTP request, or one with over-long parts."),
+    "request.recovered": LogEvent("warning", "A sign request that was interrupted was found at Xumm, and is watched."),
     "request.refused": LogEvent("warning", "A request of another service was refused."),
-    "request.unanswered": LogEvent("warning", "Xumm's API did not do what a caller asked for."),
-    "request.unstored": LogEvent("error", "A request of a caller could not be stored and was answered 503."),
+    "request.store_failed": LogEvent("error", "A caller's request could not be stored and was answered 503."),
+    "request.xumm_failed": LogEvent("warning", "Xumm's API did not do what a caller asked for."),
     "sandbox.webhook_sent": LogEvent("info", "The development sandbox made an attempt to deliver a webhook."),
     "service.drain_cut": LogEvent("warning", "Shutdown took too long; unpublished events go out after the next start."),
     "service.files_limited": LogEvent(
@@ -146,7 +148,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     ),
     "sign_in.failed": LogEvent("warning", "A sign-in through Xumm ended in an error, which the app was told."),
     "sign_in.granted": LogEvent("info", "A user signed in through Xumm; the app gets a code for a session."),
-    "sign_in.unredeemed": LogEvent("warning", "Xumm's provider gave no token for its own code."),
+    "sign_in.token_refused": LogEvent("warning", "Xumm's provider exchanged its own code for no token."),
     "signature.doubted": LogEvent(
         "warning", "A payload's signature is not proven: `field` says where, `reason` why; disproven ones are flagged."
     ),
@@ -168,11 +170,13 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "task.orphaned": LogEvent("error", "A lookup waits for an application that is no longer configured."),
     "task.unclaimable": LogEvent("error", "The table of due lookups could not be read."),
     "task.unrecorded": LogEvent("error", "What a lookup found could not be stored; it is done again."),
-    "token.revoked": LogEvent("info", "A user revoked a token; it is deleted."),
-    "token.unchecked": LogEvent(
-        "warning", "Xumm's API did not say whether a user token is alive; it is tried all the same."
+    "token.check_failed": LogEvent(
+        "warning", "Xumm's API did not say whether a user token is valid; the token is used all the same."
     ),
-    "token.unopened": LogEvent("error", "A sealed user token does not open: its key is missing, or it was changed."),
+    "token.revoked": LogEvent("info", "A user revoked a token; it is deleted."),
+    "token.unseal_failed": LogEvent(
+        "error", "A sealed user token cannot be opened: its key is missing, or the token was changed."
+    ),
     "topology.changed": LogEvent("info", "An object of the broker's topology was created or updated."),
     "topology.differed": LogEvent(
         "warning", "An object of the broker's topology differs, and only an operator can mend it."

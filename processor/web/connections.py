@@ -13,7 +13,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from processor.observability.logs import sampled_log
 from processor.observability.redaction import frames_of
-from processor.web.problem import EVERYWHERE, Problem, problem_of, problem_response
+from processor.web.problem import COMMON_HEADERS, Problem, convert_error, problem_response
 
 SERVER: Final = "xumm-webhook-processor"
 MAX_HEAD: Final = 32 * 1024
@@ -117,9 +117,9 @@ class BoundedConnection(RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Turn what aiohttp refuses by itself, such as an unknown ``Expect``, into a problem document."""
-        answer = problem_response(problem_of(resp)) if isinstance(resp, web.HTTPError) else resp
+        answer = problem_response(convert_error(resp)) if isinstance(resp, web.HTTPError) else resp
         if not answer.prepared:
-            answer.headers.update({hdrs.SERVER: SERVER, **EVERYWHERE})
+            answer.headers.update({hdrs.SERVER: SERVER, **COMMON_HEADERS})
         try:
             return await super().finish_response(request, answer, start_time)
         finally:
@@ -138,7 +138,7 @@ class BoundedConnection(RequestHandler):
 
 def raw_answer(status: HTTPStatus, headers: Mapping[str, str], body: bytes) -> bytes:
     """An answer as bytes, for where aiohttp makes none."""
-    fields = {**headers, **EVERYWHERE, hdrs.CONTENT_LENGTH: str(len(body)), hdrs.SERVER: SERVER}
+    fields = {**headers, **COMMON_HEADERS, hdrs.CONTENT_LENGTH: str(len(body)), hdrs.SERVER: SERVER}
     lines = (f"{name}: {value}" for name, value in fields.items())
     return "\r\n".join([f"HTTP/1.1 {status.value} {status.phrase}", *lines, "", ""]).encode() + body
 

@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import hdrs, http_parser, web
 
 from processor.web.connections import SERVER
-from processor.web.problem import EVERYWHERE
+from processor.web.problem import COMMON_HEADERS
 
 KEEPALIVE_SECONDS: Final = 15.0
 """Also the time after which a client whose headers never end is cut off."""
@@ -66,7 +66,7 @@ def runner_of(
 
 
 async def _add_common_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update({hdrs.SERVER: SERVER, **EVERYWHERE})
+    response.headers.update({hdrs.SERVER: SERVER, **COMMON_HEADERS})
 
 
 async def _healthz(_request: web.Request) -> web.Response:

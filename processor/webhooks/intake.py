@@ -28,7 +28,7 @@ from processor.core.reports.normalize import named_payload, webhook_report
 from processor.core.reports.report import Because, LookupDue, WebhookReport
 from processor.observability.logs import sampled_log
 from processor.web.bodies import Bodies
-from processor.web.problem import Problem, Reason, problem_response
+from processor.web.problem import Problem, ProblemReason, problem_response
 from schemas.text import is_uuid
 
 _LOGGED_APP_LENGTH: Final = 64
@@ -215,7 +215,7 @@ def result_of(recorded: Recorded) -> Result:
 
 def defer(app: str, error: StoreError) -> Problem:
     """What the sender is told of a delivery that could not be recorded. Logs it."""
-    reason: Reason = "outbox_full" if isinstance(error, StoreFull) else "store_unavailable"
+    reason: ProblemReason = "outbox_full" if isinstance(error, StoreFull) else "store_unavailable"
     log.error("delivery.deferred", app=app, reason=reason, error=str(error))
     return Problem(reason)
 

@@ -34,7 +34,7 @@ class Asks(Protocol):
         ...
 
 
-class ProviderKeys:
+class KeyCache:
     """An async context manager: the keys that an address publishes, kept for ``ttl``.
 
     While the provider is down or answers with an invalid document, the known keys stay in force.

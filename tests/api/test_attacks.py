@@ -3,7 +3,7 @@
 What is tried on the parts alone stands with them: whatever can be wrong with a token in
 `tests/core/access/test_jwt.py`, with return URLs in `tests/core/sign_request/test_return_url.py`, with templates in
 `tests/core/sign_request/test_template.py`; replayed states and codes, open redirects and PKCE in
-`tests/api/sign_in/test_oauth2_handlers.py` and `tests/api/sign_in/test_oauth2.py`, replays across instances in
+`tests/api/sign_in/test_oauth2_handlers.py` and `tests/api/sign_in/test_oauth2_flow.py`, replays across instances in
  `tests/contract/test_spent.py`.
 """
 
@@ -21,11 +21,10 @@ from aiohttp.test_utils import make_mocked_request
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from structlog.testing import capture_logs
 
-from processor.api.callers import Callers
-from processor.api.endpoint import Gate
+from processor.api.callers import RequestAuthenticator
 from processor.api.operations import OPERATIONS
-from processor.api.sign_in.identities import Identities
-from processor.api.sign_in.identity_tokens import XummJwtAuthenticator
+from processor.api.rate_limits import RateLimits
+from processor.api.sign_in.identity_tokens import IdentityVerifier, XummJwtAuthenticator
 from processor.core.access import service_key
 from processor.core.access.digest import digest_of
 from processor.core.access.limits import Allowances, Portions, Shares
@@ -33,7 +32,7 @@ from processor.core.access.oauth2 import ApiSecret, Client
 from processor.core.access.service_key import ServiceKey, find_key
 from processor.web.client import Connections
 from processor.web.problem import Problem
-from processor.xumm.provider_keys import ProviderKeys
+from processor.xumm.provider_keys import KeyCache
 from tests.api.stand import RETURN, Answer, Stand, standing
 from tests.sandbox.world import ALICE, BOB, OTHER, SHOP
 from tests.support.peer import Peer, says, serving
@@ -272,12 +271,12 @@ async def test_ten_thousand_wrong_tokens() -> None:
         issuer = str(provider.url).rstrip("/")
         secret = ApiSecret(text=SHOP.secret)
         client = Client(app="shop", api_key=SHOP.key, secrets=(secret,), network="MAINNET", provider=issuer)
-        async with ProviderKeys(provider.url / "certs", connections, ttl=timedelta(hours=1), time=lambda: 0.0) as keys:
-            identities = Identities({issuer: keys}, clock=lambda: datetime.now(UTC))
-            gate = Gate(
+        async with KeyCache(provider.url / "certs", connections, ttl=timedelta(hours=1), time=lambda: 0.0) as keys:
+            verifier = IdentityVerifier({issuer: keys}, clock=lambda: datetime.now(UTC))
+            limits = RateLimits(
                 callers=Allowances(60), services=Allowances(60), requests=Shares(1, Portions()), time=lambda: 0.0
             )
-            callers = Callers([], NoSessions(), gate, [XummJwtAuthenticator({"shop": client}, identities)])
+            callers = RequestAuthenticator([], NoSessions(), limits, [XummJwtAuthenticator({"shop": client}, verifier)])
             wrong = identity(
                 key="thief", now=datetime.now(UTC), aud=SHOP.key, client_id=SHOP.key, app_uuidv4=SHOP.key, iss=issuer
             )
@@ -286,15 +285,15 @@ async def test_ten_thousand_wrong_tokens() -> None:
 
     assert (found.count("key_invalid"), found.count("rate_limited")) == (60, 9_940)
     assert len(provider.asked) == 1
-    assert len(gate.callers._buckets) == 1
+    assert len(limits.callers._buckets) == 1
 
 
 REQUEST = make_mocked_request("GET", "/v1/me")
 
 
-async def refused(callers: Callers, bearer: str) -> str:
+async def refused(callers: RequestAuthenticator, bearer: str) -> str:
     try:
-        await callers.of(REQUEST.clone(headers={"Authorization": f"Bearer {bearer}"}))
+        await callers.identify(REQUEST.clone(headers={"Authorization": f"Bearer {bearer}"}))
     except Problem as problem:
         return problem.reason
     return "let in"

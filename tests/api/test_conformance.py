@@ -27,8 +27,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from processor.api.openapi import document
 from processor.api.operations import OPERATIONS as TABLE
+from processor.api.operations import openapi_document
 from processor.core.access.digest import digest_of
 from tests.api.stand import RETURN, Stand, standing
 from tests.sandbox.world import ALICE, BOB
@@ -56,7 +56,7 @@ EVENT: Final = {
 
 def described() -> Any:
     """The document as the tool reads it."""
-    whole = json.loads(document())
+    whole = json.loads(openapi_document())
     for operation in ("sign-in", "sign-requests"):
         answer = whole["paths"][f"/v1/{operation}/{{id}}/events"]["get"]["responses"]["200"]
         answer["content"]["text/event-stream"]["schema"] = EVENT

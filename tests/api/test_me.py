@@ -13,14 +13,11 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from processor.api.endpoint import Gate as Bounds
-from processor.api.endpoint import endpoint
-from processor.api.me import MeDesk
-from processor.api.sign_in.identities import Identities
-from processor.api.sign_in.identity_tokens import XAppJwtAuthenticator, XummJwtAuthenticator
+from processor.api.endpoint import build_endpoint
+from processor.api.me import MeHandlers
+from processor.api.sign_in.identity_tokens import IdentityVerifier, XAppJwtAuthenticator, XummJwtAuthenticator
 from processor.app import Processor
 from processor.core.access.caller import UserCaller
-from processor.core.access.limits import Allowances, Portions, Shares
 from processor.core.access.oauth2 import ApiSecret, Client
 from processor.core.errors import StoreUnavailable
 from processor.core.payload.ids import user_reference
@@ -140,10 +137,9 @@ async def test_store_that_is_gone_is_told() -> None:
     async def identify(_request: web.Request) -> UserCaller:
         raise StoreUnavailable("gone")
 
-    gate = Bounds(callers=Allowances(1), services=Allowances(1), requests=Shares(1, Portions()), time=lambda: 0.0)
-
+    handlers = MeHandlers(admit=identify, sessions=NoSessions())
     async with (
-        serving(endpoint(gate, "/v1/me", {"GET": MeDesk(identify, NoSessions()).told})) as peer,
+        serving(build_endpoint("/v1/me", {"GET": handlers.get_me}, ())) as peer,
         aiohttp.ClientSession() as session,
         session.get(peer.url / "v1/me") as response,
     ):
@@ -173,7 +169,7 @@ async def gate() -> AsyncIterator[Gate]:
         async with ProviderKeys(provider.url / "certs", connections, ttl=timedelta(hours=1), time=time) as keys:
             found = Gate(
                 provider=provider,
-                xumm=XummJwtAuthenticator(clients, Identities({ISSUER: keys}, clock=lambda: NOW)),
+                xumm=XummJwtAuthenticator(clients, IdentityVerifier({ISSUER: keys}, clock=lambda: NOW)),
                 xapps=XAppJwtAuthenticator(clients, clock=lambda: NOW),
             )
             yield found
@@ -183,22 +179,22 @@ async def test_ten_thousand_wrong_tokens_cost_one_fetch(gate: Gate) -> None:
     """Whoever sends them cannot make this service call the provider in their stead."""
     wrong = identity(key="thief")
     with capture_logs():
-        found = await asyncio.gather(*(gate.xumm.user(None, wrong) for _ in range(10_000)))
+        found = await asyncio.gather(*(gate.xumm.authenticate(None, wrong) for _ in range(10_000)))
     assert (set(found), len(gate.provider.asked)) == ({None}, 1)
 
     gate.seconds += 60
     with capture_logs():
-        await asyncio.gather(*(gate.xumm.user(None, wrong) for _ in range(100)))
+        await asyncio.gather(*(gate.xumm.authenticate(None, wrong) for _ in range(100)))
     assert len(gate.provider.asked) == 2
 
 
 async def test_new_key_of_the_provider_is_found(gate: Gate) -> None:
     """Once a minute at most; until then its tokens have to wait."""
-    assert await gate.xumm.user(None, identity()) is not None
+    assert await gate.xumm.authenticate(None, identity()) is not None
     gate.provider.reply = says({"keys": [jwk(public_key("new"))]})
-    assert await gate.xumm.user(None, identity(key="new")) is None
+    assert await gate.xumm.authenticate(None, identity(key="new")) is None
     gate.seconds += 60
-    found = await gate.xumm.user(None, identity(key="new"))
+    found = await gate.xumm.authenticate(None, identity(key="new"))
 
     assert found is not None
     assert found.account == ALICE.address
@@ -207,21 +203,23 @@ async def test_new_key_of_the_provider_is_found(gate: Gate) -> None:
 async def test_unsigned_nonsense_costs_no_fetch(gate: Gate) -> None:
     """What is for no application of ours, or of another kind, asks nobody."""
     for token in ("x", xapp(), identity(aud="other", client_id="other"), "a.b.c", "x" * 10_000):
-        assert await gate.xumm.user(None, token) is None
+        assert await gate.xumm.authenticate(None, token) is None
 
     assert gate.provider.asked == []
 
 
 async def test_hint_decides_the_application(gate: Gate) -> None:
     """A token of another application than the request is for proves nothing."""
-    assert await gate.xumm.user("shop", identity()) is not None
-    assert await gate.xumm.user("bar", identity()) is None
-    assert await gate.xumm.user("shop", identity(aud=BAR["api_key"], client_id=BAR["api_key"])) is None
+    assert await gate.xumm.authenticate("shop", identity()) is not None
+    assert await gate.xumm.authenticate("bar", identity()) is None
+    assert await gate.xumm.authenticate("shop", identity(aud=BAR["api_key"], client_id=BAR["api_key"])) is None
 
 
 async def test_caller_is_known_by_the_reference_of_the_events(gate: Gate) -> None:
     """It is made of the user token that Xumm's own token names; one that names none leaves it open."""
-    named, unnamed = [await gate.xumm.user("shop", identity(usertoken_uuidv4=each)) for each in (USER_TOKEN, None)]
+    named, unnamed = [
+        await gate.xumm.authenticate("shop", identity(usertoken_uuidv4=each)) for each in (USER_TOKEN, None)
+    ]
 
     assert named is not None
     assert unnamed is not None
@@ -230,12 +228,12 @@ async def test_caller_is_known_by_the_reference_of_the_events(gate: Gate) -> Non
 
 async def test_xapp_token_needs_the_switch(gate: Gate) -> None:
     """Off unless the operator says so."""
-    assert await gate.xapps.user(None, xapp()) is None
-    assert await gate.xapps.user("shop", xapp()) is None
+    assert await gate.xapps.authenticate(None, xapp()) is None
+    assert await gate.xapps.authenticate("shop", xapp()) is None
 
 
 async def test_unavailable_provider_is_a_problem(gate: Gate) -> None:
     """Not a wrong token."""
     gate.provider.reply = says({}, status=500)
     with pytest.raises(Problem, match="identity_unavailable"):
-        await gate.xumm.user(None, identity())
+        await gate.xumm.authenticate(None, identity())

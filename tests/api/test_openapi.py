@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from processor.api.openapi import NAME, PATH, document
-from processor.api.operations import OPERATIONS
-from processor.web.problem import STATUS
+from processor.api.openapi import NAME
+from processor.api.operations import OPERATIONS, build_path, openapi_document
+from processor.web.problem import PROBLEMS
 from schemas.documents import ROOT, stale
 from tests.api.stand import standing
 
-WHOLE: Any = json.loads(document())
+WHOLE: Any = json.loads(openapi_document())
 SERVED: dict[str, set[str]] = {path: {each.upper() for each in methods} for path, methods in WHOLE["paths"].items()}
 PROBES = {"/healthz", "/readyz", "/v1/{rest}"}
 
@@ -26,7 +26,7 @@ async def test_it_tells_of_every_operation(tmp_path: Path) -> None:
         paths = {route.resource.canonical for route in routes if route.resource} - PROBES
         ours = {path for path in paths if not path.startswith("/webhooks")}
         allowed = {path: (await stand.call("PATCH", _filled(path), bearer=None)).headers["Allow"] for path in ours}
-        served = await stand.call("GET", PATH, bearer=None)
+        served = await stand.call("GET", build_path("getOpenApi"), bearer=None)
 
     assert served.json == WHOLE
     assert {path: set(methods.split(", ")) for path, methods in allowed.items()} == SERVED
@@ -52,7 +52,7 @@ def test_it_is_openapi() -> None:
 
 def test_the_validator_sees() -> None:
     """What is no OpenAPI is found."""
-    broken = json.loads(document())
+    broken = json.loads(openapi_document())
     del broken["paths"]["/v1/sign-requests/{id}"]["get"]["parameters"][0]["in"]
 
     assert not OpenAPIV31SpecValidator(broken).is_valid()
@@ -60,7 +60,7 @@ def test_the_validator_sees() -> None:
 
 def test_it_is_committed() -> None:
     """The file is what the code says; ``processor schema --write`` brings it there."""
-    assert stale(others={NAME: document().decode()}) == []
+    assert stale(others={NAME: openapi_document().decode()}) == []
     assert stale(others={NAME: "{}"}) == [NAME]
     assert (ROOT / NAME).is_file()
 
@@ -82,7 +82,7 @@ def test_every_refusal_is_one_that_exists() -> None:
         for status, each in operation["responses"].items()
     ]
 
-    assert {reason for operation in OPERATIONS for reason in operation.problems} <= set(STATUS)
+    assert {reason for operation in OPERATIONS for reason in operation.reasons} <= set(PROBLEMS)
     assert {status for status, headers in told if "Retry-After" in headers} == {"409", "429", "503"}
     assert all("Retry-After" in headers for status, headers in told if status in {"429", "503"})
     assert all("WWW-Authenticate" in headers for status, headers in told if status == "401")

@@ -11,7 +11,7 @@ import pytest
 
 from processor.app import Processor
 from processor.core.access.digest import digest_of
-from processor.web.problem import STATUS
+from processor.web.problem import PROBLEMS
 from tests.core.payloads import PAYLOAD
 from tests.support.settings import settings_for
 from tests.support.watching import says, serving, until
@@ -99,7 +99,7 @@ async def test_refusals(caller: Caller, request_: dict[str, Any], reason: Any) -
     """Each is a problem with its reason, and nothing is stored; an unknown application is as one that is not yours."""
     status, answer = await caller.post(**request_)
 
-    assert (STATUS[reason].value, reason) == (status, answer["reason"])
+    assert (PROBLEMS[reason][0], reason) == (status, answer["reason"])
     assert caller.headers["Content-Type"].startswith("application/problem+json")
     assert ("WWW-Authenticate" in caller.headers) == (status == 401)
     assert await caller.processor.writer.run(lambda store: store.watches()) == []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from processor.api.sign_in.oauth2 import Spent
+from processor.api.sign_in.oauth2_flow import Spent
 from processor.store.desk import StoredSpent
 from processor.store.retention import Retention
 from processor.store.store import Store

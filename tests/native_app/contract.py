@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from processor.api.openapi import document
+from processor.api.operations import openapi_document
 from schemas.events import MODELS
 
 APP = Path(__file__).parents[2] / "deploy" / "examples" / "native-app"
@@ -16,7 +16,7 @@ _PLAIN = {"string": "string", "integer": "number", "number": "number", "boolean"
 
 def contract() -> str:
     """All of it, as the file has it."""
-    schemas: dict[str, Any] = json.loads(document())["components"]["schemas"]
+    schemas: dict[str, Any] = json.loads(openapi_document())["components"]["schemas"]
     blocks = [_declared(name, schema) for name, schema in sorted(schemas.items())]
     types = _union(json.dumps(name) for name in sorted(MODELS))
     blocks.append(

@@ -1,7 +1,6 @@
 """The tables of the pages that are generated from the code: ``make docs`` writes them, a test compares them.
 
-A table stands between ``<!-- generated: NAME -->`` and ``<!-- /generated -->``. Columns that the code has no words for
-come last and are written by hand: they are kept for each row, known by its first cell.
+A table stands between ``<!-- generated: NAME -->`` and ``<!-- /generated -->``.
 """
 
 import ast
@@ -19,9 +18,9 @@ from processor.api.operations import OPERATIONS
 from processor.commands import terminal
 from processor.observability.catalogue import LOG_EVENTS
 from processor.settings.service import Settings
-from processor.web.problem import STATUS
+from processor.web.problem import PROBLEMS
 from schemas.events import MODELS
-from tests.readmes.page import COMMANDS, cells
+from tests.readmes.page import COMMANDS
 
 Row = tuple[str, ...]
 EXAMPLES: Final = {"applications": "SHOP", "service_keys": "BACKEND"}
@@ -35,7 +34,7 @@ CALLERS: Final = {
 LONGEST_DEFAULT: Final = 60
 """Longer defaults are left to ``processor config --example``."""
 
-_generated = re.compile(r"(<!-- generated: (\S+) -->\n)(.*?)(<!-- /generated -->)", re.DOTALL)
+_generated = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 
 
 def settings() -> Iterator[Row]:
@@ -49,8 +48,8 @@ def consumer_settings() -> Iterator[Row]:
 
 
 def reasons() -> Iterator[Row]:
-    """Every reason of a refusal, with its status."""
-    yield from ((f"`{reason}`", str(status.value)) for reason, status in sorted(STATUS.items()))
+    """Every reason of a refusal: reason, status, meaning."""
+    yield from ((f"`{reason}`", str(status), meaning) for reason, (status, meaning) in sorted(PROBLEMS.items()))
 
 
 def log_events() -> Iterator[Row]:
@@ -114,21 +113,16 @@ TABLES: Final = {
 
 def regenerate(text: str) -> str:
     """The text of a page with each of its generated tables as the code has it now."""
-    return _generated.sub(lambda match: f"{match[1]}{_table(TABLES[match[2]], match[3])}{match[4]}", text)
+    return _generated.sub(lambda match: f"{match[1]}{_table(TABLES[match[2]])}{match[3]}", text)
 
 
 def tables_in(text: str) -> list[str]:
     """The names of the generated tables of a page."""
-    return [name for _, name, _, _ in _generated.findall(text)]
+    return [name for _, name, _ in _generated.findall(text)]
 
 
-def _table(table: Table, old: str) -> str:
-    kept = {row[0]: row for row in map(cells, old.splitlines()) if row}
-    lines = [table.headings, ("---",) * len(table.headings)]
-    for row in table.rows():
-        by_hand = kept.get(row[0], [])[len(row) :]
-        missing = len(table.headings) - len(row) - len(by_hand)
-        lines.append((*row, *by_hand, *("",) * missing))
+def _table(table: Table) -> str:
+    lines = [table.headings, ("---",) * len(table.headings), *table.rows()]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

@@ -32,16 +32,3 @@ def test_rows_are_whole(name: str) -> None:
 
     assert len({row[0] for row in table}) == len(table) > 0
     assert [row[0] for row in table if not row[-1].strip(" |")] == []
-
-
-def test_column_written_by_hand_is_kept() -> None:
-    """The words behind the generated columns stay with their row, and a new row waits for its words."""
-    page = (
-        "<!-- generated: reasons -->\n| reason | status | meaning |\n| --- | --- | --- |\n"
-        "| `not_found` | 200 | there is none |\n| `no_such` | 400 | gone |\n<!-- /generated -->\n"
-    )
-    written = regenerate(page)
-
-    assert "| `not_found` | 404 | there is none |\n" in written
-    assert "| `outbox_full` | 503 |  |\n" in written
-    assert "no_such" not in written

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from processor.api.sign_in.clients import clients_of
+from processor.api.sign_in.provider import build_client
 from processor.core.delivery.signature import key_of
 from processor.core.errors import SettingsError
 from processor.settings.loading import Configuration, load
@@ -93,7 +93,7 @@ def test_makes_a_client_of_the_provider(tmp_path: Path) -> None:
     more = {"PREVIOUS_SECRETS": previous, "OAUTH2_URL": "https://oauth2.xumm.app/"}
     changes = {f"PROCESSOR_APPLICATIONS__SHOP__{name}": value for name, value in more.items()}
 
-    shop = clients_of(load(SHOP | changes, tmp_path).settings)["shop"]
+    shop = build_client("shop", load(SHOP | changes, tmp_path).settings.applications["shop"])
 
     assert (shop.app, shop.api_key, shop.provider) == ("shop", KEY, "https://oauth2.xumm.app")
     assert (shop.deep_links, shop.xapp_tokens) == (frozenset(), False)

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from processor.core.errors import Unavailable
 from processor.web.client import Connections
-from processor.xumm.provider_keys import MAX_BYTES, ProviderKeys
+from processor.xumm.provider_keys import MAX_BYTES, KeyCache
 from tests.support.peer import Peer, Reply, says, serving
 from tests.support.tokens import jwk, public_key
 
@@ -33,7 +33,7 @@ class Stand:
     """A provider and the keys that are taken from it."""
 
     peer: Peer
-    keys: ProviderKeys
+    keys: KeyCache
     time: Stopwatch = field(default_factory=Stopwatch)
 
     @property
@@ -47,7 +47,7 @@ async def standing(reply: Reply) -> AsyncIterator[Stand]:
     async with (
         serving(reply) as peer,
         Connections(timeout=timedelta(seconds=5)) as connections,
-        ProviderKeys(peer.url / "certs", connections, ttl=TTL, time=time) as keys,
+        KeyCache(peer.url / "certs", connections, ttl=TTL, time=time) as keys,
     ):
         yield Stand(peer=peer, keys=keys, time=time)
 

@@ -1,44 +1,46 @@
 """``/v1/sign-in``: prove to hold an account by signing, and get a session for it.
 
-Whoever begins a sign-in gets an exchange secret with it. Only with that can the session be had, and only once: who sees
-the link or the code, or guesses the id, gets nothing by it.
+The client that begins a sign-in gets an exchange secret. The session is given once, and only to the holder of that
+secret: the link, the QR code and the id are of no use to anybody else.
 """
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Final, Protocol
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import web
 from pydantic import BaseModel
 
-from processor.api.callers import bearer_of
-from processor.api.endpoint import Gate, Handler, answered
-from processor.api.events import Streams
-from processor.api.request import said
-from processor.api.sign_requests.handlers import registered, shown, status_of
-from processor.api.sign_requests.service import SignRequests, Standing, Wish
+from processor.api.callers import read_bearer
+from processor.api.endpoint import json_response, parse_body
+from processor.api.event_streams import EventStreams
+from processor.api.operations import build_path
+from processor.api.rate_limits import RateLimits
+from processor.api.sign_requests.creation import CreatedPayload, NewSignRequest, SignRequests
+from processor.api.sign_requests.handlers import check_return_urls
+from processor.api.sign_requests.responses import describe_created, describe_status
 from processor.core.access.digest import digest_of
 from processor.core.access.session import Session
-from processor.core.application import Application
 from processor.core.payload.progress import progress, sign_in
 from processor.core.payload.state import PayloadState
 from processor.core.sign_request.order import Order
 from processor.core.sign_request.request import StoredRequest
+from processor.settings.applications import ApplicationSettings
 from processor.web.bodies import Bodies
 from processor.web.problem import Problem
 from schemas.api import SessionCreated, SignInCommand, SignInCreated
 from schemas.text import is_uuid
 
-PATH: Final = "/v1/sign-in"
 OWNER: Final = "sign-in"
 PREFIX: Final = "xwe_"
 EXPIRE: Final = timedelta(minutes=15)
-"""How long a sign-in can be opened: somebody sits before it."""
+"""How long a sign-in can be opened; its user waits for it."""
 _TEMPLATE: Final = {"TransactionType": "SignIn"}
-_ENTROPY: Final = 32
+_SECRET_BYTES: Final = 32
 
 log = structlog.get_logger()
 
@@ -63,113 +65,91 @@ class SessionStore(Protocol):
         ...
 
 
-class SignInDesk:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInHandlers:
     """The handlers."""
 
-    def __init__(  # noqa: PLR0913  its neighbours
-        self,
-        requests: SignRequests,
-        store: RequestStore,
-        sessions: SessionStore,
-        streams: Streams,
-        gate: Gate,
-        *,
-        applications: Mapping[str, Application],
-        return_urls: Mapping[str, Sequence[str]],
-        bodies: Bodies,
-        session_ttl: timedelta,
-    ) -> None:
-        self._requests = requests
-        self._store = store
-        self._sessions = sessions
-        self._streams = streams
-        self._gate = gate
-        self._applications = applications
-        self._return_urls = return_urls
-        self._bodies = bodies
-        self._session_ttl = session_ttl
-
-    @property
-    def routes(self) -> Mapping[str, Mapping[str, Handler]]:
-        """The methods of each path."""
-        return {
-            PATH: {hdrs.METH_POST: self.begin},
-            PATH + "/{id}": {hdrs.METH_GET: self.status},
-            PATH + "/{id}/events": {hdrs.METH_GET: self.events},
-            PATH + "/{id}/session": {hdrs.METH_POST: self.session},
-        }
+    requests: SignRequests
+    store: RequestStore
+    sessions: SessionStore
+    streams: EventStreams
+    limits: RateLimits
+    applications: Mapping[str, ApplicationSettings]
+    bodies: Bodies
+    session_ttl: timedelta
 
     async def begin(self, request: web.Request) -> web.StreamResponse:
-        """201 with a SignIn payload and its exchange secret. Anybody may begin one; nothing is gained by that alone."""
-        self._gate.admit_address(request)
-        command = await said(request, SignInCommand, self._bodies)
-        application = self._applications.get(command.app)
+        """201 with a SignIn payload and its exchange secret. Anybody may begin a sign-in."""
+        self.limits.count_address(request)
+        command = await parse_body(request, SignInCommand, self.bodies)
+        application = self.applications.get(command.app)
         if application is None:
             raise Problem("application_forbidden")
-        urls = registered(command.return_url, self._return_urls.get(command.app, ()))
-        self._gate.admit_request(command.app, "stranger", self._gate.address_of(request))
-        secret = PREFIX + secrets.token_urlsafe(_ENTROPY)
+        urls = check_return_urls(command.return_url, application.return_urls)
+        self.limits.count_request(command.app, "stranger", self.limits.address_of(request))
+        secret = PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
         order = Order(
             app=command.app,
             template=_TEMPLATE,
             submit=False,
             expire=EXPIRE,
-            network=application.policy.network,
+            network=application.network,
             return_urls=urls,
         )
-        wish = Wish(order=order, owner=OWNER, kind="sign_in", exchange_digest=digest_of(secret))
-        told, _ = await self._requests.create(wish, self._told)
-        full = SignInCreated.model_validate_json(told).model_copy(update={"exchange_secret": secret})
-        return answered(full, HTTPStatus.CREATED)
+        new = NewSignRequest(order=order, owner=OWNER, kind="sign_in", exchange_digest=digest_of(secret))
+        body, _ = await self.requests.create(new, _describe)
+        created = SignInCreated.model_validate_json(body).model_copy(update={"exchange_secret": secret})
+        return json_response(created, HTTPStatus.CREATED)
 
-    async def status(self, request: web.Request) -> web.StreamResponse:
-        """How far it is."""
-        found = await self._own(request)
-        (state,) = await self._store.states([(found.app, found.payload or "")])
-        return answered(status_of(found, state))
+    async def get_status(self, request: web.Request) -> web.StreamResponse:
+        """200; 404 without the exchange secret."""
+        stored, state = await self._load(request)
+        return json_response(describe_status(stored, state))
 
-    async def events(self, request: web.Request) -> web.StreamResponse:
-        """What happens to it, as it happens."""
-        found = await self._own(request)
-        return await self._streams.serve(request, found, f"{OWNER}/{found.payload}")
+    async def follow(self, request: web.Request) -> web.StreamResponse:
+        """200 with the payload's events, as they are committed."""
+        stored = await self._find(request)
+        return await self.streams.serve(request, stored, f"{OWNER}/{stored.payload}")
 
-    async def session(self, request: web.Request) -> web.StreamResponse:
-        """201 with the session's token, once it is signed and that is proven."""
-        found = await self._own(request)
-        (state,) = await self._store.states([(found.app, found.payload or "")])
+    async def take_session(self, request: web.Request) -> web.StreamResponse:
+        """201 with the session's token, once the sign-in is signed and the signature is proven."""
+        stored, state = await self._load(request)
         account = progress(state).account
         if sign_in(state) != "signed" or account is None or state is None:
             raise Problem("not_signed", errors=[("outcome", progress(state).outcome or "pending")])
-        expires_at = self._requests.now + self._session_ttl
-        session = Session(app=found.app, account=account, user=state.user, expires_at=expires_at)
-        token = await self._sessions.exchange(found.payload or "", digest_of(bearer_of(request)), session)
+        expires_at = self.requests.clock() + self.session_ttl
+        session = Session(app=stored.app, account=account, user=state.user, expires_at=expires_at)
+        token = await self.sessions.exchange(stored.payload or "", digest_of(read_bearer(request)), session)
         if token is None:
             raise Problem("session_taken")
-        log.info("session.created", app=found.app, payload=found.payload)
-        seconds = round(self._session_ttl.total_seconds())
-        return answered(
-            SessionCreated(token=token, expires_in=seconds, app=found.app, account=account), HTTPStatus.CREATED
+        log.info("session.created", app=stored.app, payload=stored.payload)
+        seconds = round(self.session_ttl.total_seconds())
+        return json_response(
+            SessionCreated(token=token, expires_in=seconds, app=stored.app, account=account), HTTPStatus.CREATED
         )
 
-    async def _own(self, request: web.Request) -> StoredRequest:
-        """The sign-in in the path, for whoever began it. Raises `Problem`, the same for a wrong secret and for none."""
-        secret, named = bearer_of(request), request.match_info["id"]
-        found = await self._store.holds_exchange(named if is_uuid(named) else "", digest_of(secret))
-        if found is None or found.kind != "sign_in":
-            self._gate.admit_address(request)
+    async def _find(self, request: web.Request) -> StoredRequest:
+        """Return the sign-in that the path names. Raises the same `Problem` for a wrong secret as for none."""
+        secret, uuid = read_bearer(request), request.match_info["id"]
+        stored = await self.store.holds_exchange(uuid if is_uuid(uuid) else "", digest_of(secret))
+        if stored is None or stored.kind != "sign_in":
+            self.limits.count_address(request)
             raise Problem("not_found")
-        self._gate.admit(f"{OWNER}/{found.payload}")
-        return found
+        self.limits.count_caller(f"{OWNER}/{stored.payload}")
+        return stored
 
-    def _told(self, standing: Standing) -> BaseModel:
-        """Kept in the store, so without the secret."""
-        path = f"{PATH}/{standing.created.uuid}"
-        return SignInCreated.model_validate(
-            shown(standing, keeps_tokens=self._requests.keeps_tokens)
-            | {
-                "status_url": path,
-                "events_url": f"{path}/events",
-                "session_url": f"{path}/session",
-                "exchange_secret": "",
-            }
-        )
+    async def _load(self, request: web.Request) -> tuple[StoredRequest, PayloadState | None]:
+        stored = await self._find(request)
+        (state,) = await self.store.states([(stored.app, stored.payload or "")])
+        return stored, state
+
+
+def _describe(payload: CreatedPayload) -> BaseModel:
+    """Build the response that is stored: it has no exchange secret."""
+    uuid = payload.created.uuid
+    urls = {
+        "status_url": build_path("getSignIn", id=uuid),
+        "events_url": build_path("followSignIn", id=uuid),
+        "session_url": build_path("takeSession", id=uuid),
+    }
+    return SignInCreated.model_validate(describe_created(payload) | urls | {"exchange_secret": ""})

@@ -1,12 +1,13 @@
-"""Tokens that Xumm itself gave to a user, as proof of who calls. Each kind is verified in its own way alone."""
+"""Tokens that Xumm issued to a user, as proof of who calls. Each kind is verified with its own kind of key alone."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Protocol
 
-from processor.api.sign_in.identities import Identities
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
 from processor.core.access.caller import UserCaller
-from processor.core.access.jwt import Proof, Unproven, algorithm_of, claimed_application, verify_xapp
+from processor.core.access.jwt import Proof, Unproven, algorithm_of, claimed_application, verify_identity, verify_xapp
 from processor.core.access.oauth2 import Client
 from processor.core.errors import Unavailable
 from processor.core.payload.ids import user_reference
@@ -14,38 +15,75 @@ from processor.observability.logs import sampled_log
 from processor.web.problem import Problem
 
 
+class ProviderKeys(Protocol):
+    """The public keys of one OAuth2 provider."""
+
+    async def keys(self) -> tuple[RSAPublicKey, ...]:
+        """Those in force. Raises `Unavailable` if there are none yet."""
+        ...
+
+    async def renew(self) -> tuple[RSAPublicKey, ...]:
+        """Those that the provider has now, as far as it may be asked. Raises `Unavailable` if there are none yet."""
+        ...
+
+
+class IdentityVerifier:
+    """Verifies tokens of OAuth2 providers; ``keys`` are by the provider's address."""
+
+    def __init__(self, keys: Mapping[str, ProviderKeys], *, clock: Callable[[], datetime]) -> None:
+        self._keys = keys
+        self._clock = clock
+
+    async def verify(self, client: Client, token: str, *, nonce: str | None = None) -> Proof:
+        """Return what the token proves. Raises `Unproven`, or `Unavailable` if the provider's keys cannot be fetched.
+
+        If no known key fits the signature, the keys are fetched again, at most as often as the key set allows.
+        """
+        provider = self._keys[client.provider]
+        keys = await provider.keys()
+        try:
+            return verify_identity(token, keys, client.expected, self._clock(), nonce=nonce)
+        except Unproven as unproven:
+            if unproven.fault != "signature":
+                raise
+        renewed = await provider.renew()
+        if renewed == keys:
+            raise Unproven("signature")
+        return verify_identity(token, renewed, client.expected, self._clock(), nonce=nonce)
+
+
 class XummJwtAuthenticator:
-    """By the access token of Xumm's OAuth2 provider, RS256."""
+    """A `TokenAuthenticator` for access tokens of Xumm's OAuth2 provider (RS256)."""
 
-    def __init__(self, clients: Mapping[str, Client], identities: Identities) -> None:
-        self._clients = _Clients(clients)
-        self._identities = identities
+    def __init__(self, clients: Mapping[str, Client], verifier: IdentityVerifier) -> None:
+        self._clients = clients
+        self._verifier = verifier
 
-    async def user(self, app_hint: str | None, bearer: str) -> UserCaller | None:
-        """As `Authenticator.user`: a problem if the provider's keys cannot be had."""
-        client = self._clients.of(app_hint, bearer, "RS256")
+    async def authenticate(self, app_hint: str | None, bearer: str) -> UserCaller | None:
+        """As `TokenAuthenticator.authenticate`. Raises `Problem` if the provider's keys cannot be fetched."""
+        client = _find_client(self._clients, app_hint, bearer, "RS256")
         if client is None:
             return None
         try:
-            proof = await self._identities.verify(client, bearer)
+            proof = await self._verifier.verify(client, bearer)
         except Unproven as unproven:
             sampled_log.warning("identity.refused", app=client.app, reason=unproven.fault)
             return None
         except Unavailable:
             raise Problem("identity_unavailable") from None
-        return _caller(client, proof, "xumm_jwt")
+        return _build_caller(client, proof, "xumm_jwt")
 
 
 class XAppJwtAuthenticator:
-    """By an xApp's token, HS256 with the API secret, for applications whose operator switched that on."""
+    """A `TokenAuthenticator` for xApps' tokens (HS256, with the API secret), of applications that allow them."""
 
     def __init__(self, clients: Mapping[str, Client], *, clock: Callable[[], datetime]) -> None:
-        self._clients = _Clients({name: client for name, client in clients.items() if client.xapp_tokens})
+        self._clients = {name: client for name, client in clients.items() if client.xapp_tokens}
         self._clock = clock
 
-    async def user(self, app_hint: str | None, bearer: str) -> UserCaller | None:
-        """As `Authenticator.user`."""
-        client = self._clients.of(app_hint, bearer, "HS256")
+    async def authenticate(self, app_hint: str | None, bearer: str) -> UserCaller | None:
+        """As `TokenAuthenticator.authenticate`."""
+        client = _find_client(self._clients, app_hint, bearer, "HS256")
         if client is None:
             return None
         now = self._clock()
@@ -54,29 +92,29 @@ class XAppJwtAuthenticator:
         except Unproven as unproven:
             sampled_log.warning("identity.refused", app=client.app, reason=unproven.fault)
             return None
-        return _caller(client, proof, "xapp_jwt")
+        return _build_caller(client, proof, "xapp_jwt")
 
 
-def _caller(client: Client, proof: Proof, proven_by: Literal["xumm_jwt", "xapp_jwt"]) -> UserCaller:
+def _find_client(clients: Mapping[str, Client], app_hint: str | None, token: str, algorithm: str) -> Client | None:
+    """Return the client to verify the token for: that of ``app_hint``, else the one that the token names."""
+    if algorithm_of(token) != algorithm:
+        return None
+    if app_hint is not None:
+        return clients.get(app_hint)
+    api_key = claimed_application(token)
+    return next((client for client in clients.values() if client.api_key == api_key), None)
+
+
+def _build_caller(client: Client, proof: Proof, proven_by: Literal["xumm_jwt", "xapp_jwt"]) -> UserCaller:
     return UserCaller(
         app=client.app,
         account=proof.account,
         proven_by=proven_by,
-        user=user_reference(client.api_key, proof.user_token) if proof.user_token else None,
+        user=build_user_reference(client, proof),
         expires_at=proof.expires_at,
     )
 
 
-class _Clients:
-    """Against which application a token is to be verified."""
-
-    def __init__(self, clients: Mapping[str, Client]) -> None:
-        self._by_name = clients
-        self._by_key = {client.api_key: client for client in clients.values()}
-
-    def of(self, app_hint: str | None, token: str, algorithm: str) -> Client | None:
-        if algorithm_of(token) != algorithm:
-            return None
-        if app_hint is not None:
-            return self._by_name.get(app_hint)
-        return self._by_key.get(claimed_application(token) or "")
+def build_user_reference(client: Client, proof: Proof) -> str | None:
+    """Build the opaque reference by which events name the user; None if the token names no user token."""
+    return user_reference(client.api_key, proof.user_token) if proof.user_token else None

@@ -1,1 +1,1 @@
-"""Sign requests: make, show, cancel; the user tokens they need; the way back."""
+"""Sign requests: create, show and cancel them; the user tokens to push them with; the links back to the app."""

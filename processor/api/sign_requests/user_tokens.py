@@ -1,6 +1,7 @@
-"""Whether a sign request can be pushed to its user: with a user token that is kept, and alive."""
+"""The user tokens with which sign requests are pushed."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -37,45 +38,44 @@ class TokenChecks(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UserTokens:
-    """Finds the token to push with. Nothing here tells a token to anybody but Xumm."""
+    """Finds the user token to push a sign request with. A token is sent to Xumm alone, and never logged."""
 
-    def __init__(
-        self, store: TokenStore, apis: Mapping[str, TokenChecks], *, kept: bool, clock: Callable[[], datetime]
-    ) -> None:
-        """``apis`` by the application's name; ``kept``: whether there is a key to keep tokens with."""
-        self._store = store
-        self._apis = apis
-        self._clock = clock
-        self.kept = kept
+    store: TokenStore
+    apis: Mapping[str, TokenChecks]
+    """By the application's name."""
+    kept: bool
+    """Whether tokens are stored, which needs a key."""
+    clock: Callable[[], datetime]
 
-    async def usable(self, app: str, account: str | None) -> KeptToken | None:
-        """The account's token if it is alive, as far as is known. One in doubt is checked first."""
-        token = None if account is None or not self.kept else await self._store.of_account(app, account)
-        now = self._clock()
+    async def find_usable(self, app: str, account: str | None) -> KeptToken | None:
+        """Return the account's token unless it is known to be inactive. A doubtful one is checked with Xumm first."""
+        token = None if account is None or not self.kept else await self.store.of_account(app, account)
+        now = self.clock()
         if token is None or not is_usable(token.facts, now):
             return None
         return token if not is_doubtful(token.facts, now) or await self._is_active(app, token) else None
 
-    async def used(self, token: KeptToken | None, *, pushed: bool) -> None:
-        """A sign request was made with ``token``. If it was not pushed, the token is in doubt from now on."""
+    async def note_use(self, token: KeptToken | None, *, pushed: bool) -> None:
+        """Note that a sign request was created with ``token``. If Xumm did not push it, the token becomes doubtful."""
         if token is not None and not pushed:
-            await self._store.suspect(token)
+            await self.store.suspect(token)
 
     async def _is_active(self, app: str, token: KeptToken) -> bool:
-        """What Xumm says; if it says nothing, the token is worth a try: Xumm ignores one that is dead."""
+        """Ask Xumm. If it does not answer, the token counts as active, because Xumm ignores an inactive one."""
         try:
-            answer = await self._apis[app].token_states([token.value])
+            answer = await self.apis[app].token_states([token.value])
         except LookupFailed as error:
-            log.warning("token.unchecked", app=app, user=token.facts.user, error=type(error).__name__)
+            log.warning("token.check_failed", app=app, user=token.facts.user, error=type(error).__name__)
             return True
         active = any(state.user_token == token.value and state.active for state in answer.tokens)
-        await self._store.checked(token, active=active)
+        await self.store.checked(token, active=active)
         if not active:
             log.info("token.revoked", app=app, user=token.facts.user)
         return active
 
 
-def tell_unopened(error: str) -> None:
-    """Log that a sealed token cannot be read. ``error`` names the key, never the token."""
-    log.error("token.unopened", error=error, hint="a sealing key is missing, or somebody changed the table")
+def log_unopened(error: str) -> None:
+    """Log that a sealed token cannot be opened. ``error`` names the key, never the token."""
+    log.error("token.unseal_failed", error=error, hint="a sealing key is missing, or somebody changed the table")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from processor.api.way_back import way_back
+from processor.api.sign_in.oauth2_handlers import return_to_app
 from processor.sandbox.faults import Faults
 from processor.store import vault
 from tests.api.stand import RETURN, WEB_RETURN, Stand, standing
@@ -112,11 +112,11 @@ async def test_rejected_sign_in_gives_no_session(stand: Stand) -> None:
 
 
 async def test_payment(stand: Stand) -> None:
-    """What was asked reaches Xumm, and its end the caller: proven, with account and transaction."""
-    asked = await made(stand, identifier="order-1", blob={"a": [1]}, instruction="Hey ❤️", expire=5)
-    request = stand.sandbox.payloads.get(asked["id"]).request
-    stand.sandbox.sign(asked["id"], account=ALICE)
-    told = await stand.outcome(asked["status_url"], "backend's key")
+    """What was order reaches Xumm, and its end the caller: proven, with account and transaction."""
+    order = await made(stand, identifier="order-1", blob={"a": [1]}, instruction="Hey ❤️", expire=5)
+    request = stand.sandbox.payloads.get(order["id"]).request
+    stand.sandbox.sign(order["id"], account=ALICE)
+    told = await stand.outcome(order["status_url"], "backend's key")
 
     assert (request.custom_meta.identifier, request.custom_meta.blob) == ("order-1", {"a": [1]})
     assert request.expire.total_seconds() == 300
@@ -126,15 +126,15 @@ async def test_payment(stand: Stand) -> None:
 
 async def test_events(stand: Stand) -> None:
     """All that happens comes in order as it is committed, and again from any point; after the outcome it ends."""
-    asked = await made(stand, account=BOB)
-    live = asyncio.create_task(events(stand, asked["events_url"], "backend's key"))
+    order = await made(stand, account=BOB)
+    live = asyncio.create_task(events(stand, order["events_url"], "backend's key"))
     await asyncio.sleep(0)
-    stand.sandbox.sign(asked["id"])
+    stand.sandbox.sign(order["id"])
     seen = await live
-    again = await events(stand, asked["events_url"], "backend's key", Last_Event_ID=str(seen[0][0]))
+    again = await events(stand, order["events_url"], "backend's key", Last_Event_ID=str(seen[0][0]))
 
     assert [seen[0][1], seen[-1][1]] == ["xumm.sign.created", "xumm.resolve.validated"]
-    assert {(body["subject"], body["data"]["asked_of"]) for _, _, body in seen} == {(asked["id"], BOB)}
+    assert {(body["subject"], body["data"]["asked_of"]) for _, _, body in seen} == {(order["id"], BOB)}
     assert "xumm.sign.signed" in [kind for _, kind, _ in seen]
     assert again == seen[1:]
 
@@ -143,13 +143,13 @@ async def test_streams_are_bounded(tmp_path: Path) -> None:
     """A caller who has as many streams as it may is told so, and may have another when one has ended."""
     api = {"streams": 1, "service_calls_per_minute": 1000, "requests_per_minute": 1000}
     async with standing(tmp_path, api=api) as stand:
-        asked = await made(stand)
-        live = asyncio.create_task(events(stand, asked["events_url"], "backend's key"))
+        order = await made(stand)
+        live = asyncio.create_task(events(stand, order["events_url"], "backend's key"))
         await until(lambda: stand.processor.streams._open)
-        refused = await stand.call("GET", asked["events_url"])
-        stand.sandbox.reject(asked["id"])
+        refused = await stand.call("GET", order["events_url"])
+        stand.sandbox.reject(order["id"])
         await live
-        seen = await events(stand, asked["events_url"], "backend's key")
+        seen = await events(stand, order["events_url"], "backend's key")
 
     assert (refused.status, refused.json["reason"]) == (429, "too_many_streams")
     assert seen[-1][1] == "xumm.resolve.rejected"
@@ -158,11 +158,11 @@ async def test_streams_are_bounded(tmp_path: Path) -> None:
 async def test_streams_are_bounded_in_all(tmp_path: Path) -> None:
     """Whoever they are for, they leave half of the connections to others."""
     async with standing(tmp_path, max_connections=2) as stand:
-        asked = await made(stand)
-        live = asyncio.create_task(events(stand, asked["events_url"], "backend's key"))
+        order = await made(stand)
+        live = asyncio.create_task(events(stand, order["events_url"], "backend's key"))
         await until(lambda: stand.processor.streams._open)
-        refused = await stand.call("GET", asked["events_url"], bearer="reader's key")
-        stand.sandbox.reject(asked["id"])
+        refused = await stand.call("GET", order["events_url"], bearer="reader's key")
+        stand.sandbox.reject(order["id"])
         await live
 
     assert (refused.status, refused.json["reason"]) == (429, "too_many_streams")
@@ -284,15 +284,15 @@ async def test_without_keys_no_token_is_kept(tmp_path: Path) -> None:
     """Then nothing is pushed, and the answers say that tokens are not kept."""
     async with standing(tmp_path, token_keys=[]) as stand:
         _, token = await stand.sign_in(account=ALICE)
-        asked = await made(stand, token)
+        order = await made(stand, token)
 
-        assert (asked["delivery"], asked["tokens_kept"]) == ("link", False)
+        assert (order["delivery"], order["tokens_kept"]) == ("link", False)
 
 
 async def test_return(stand: Stand) -> None:
     """Who comes back is told what is known, once, whatever else the address claims."""
-    asked = await made(stand, return_url={"app": RETURN, "web": WEB_RETURN})
-    request = stand.sandbox.payloads.get(asked["id"]).request
+    order = await made(stand, return_url={"app": RETURN, "web": WEB_RETURN})
+    request = stand.sandbox.payloads.get(order["id"]).request
     url = request.return_url_app
     assert url is not None
     query = url.removeprefix(f"{RETURN}?").replace("{id}", FOREIGN).replace("{txid}", "A" * 64)
@@ -300,7 +300,7 @@ async def test_return(stand: Stand) -> None:
 
     assert url.startswith(f"{RETURN}?state=")
     assert url.endswith("&id={id}&cid={cid}&txid={txid}")
-    assert (first.status, first.json["id"], first.json["outcome"], first.json["txid"]) == (200, asked["id"], None, None)
+    assert (first.status, first.json["id"], first.json["outcome"], first.json["txid"]) == (200, order["id"], None, None)
     assert (second.status, second.json["reason"]) == (404, "not_found")
 
 
@@ -338,20 +338,20 @@ async def test_other_users_see_nothing(stand: Stand) -> None:
     """Another user, another application's key and nobody get the same answer as for what does not exist."""
     _, alice = await stand.sign_in(account=ALICE)
     _, bob = await stand.sign_in(account=BOB)
-    asked = await made(stand, alice)
+    order = await made(stand, alice)
     bodies = set()
     for method, path in [("GET", ""), ("DELETE", ""), ("GET", "/events")]:
         for bearer in (bob, "stranger's key"):
-            for named in (asked["id"], FOREIGN, "nonsense", asked["id"].upper()):
+            for named in (order["id"], FOREIGN, "nonsense", order["id"].upper()):
                 answer = await stand.call(method, f"{PATH}/{named}{path}", bearer=bearer)
                 assert answer.status == 404
                 bodies.add(json.dumps(answer.json))
     own = await stand.call("GET", PATH, bearer=alice)
 
     assert len(bodies) == 1
-    assert [each["id"] for each in own.json["items"]] == [asked["id"]]
+    assert [each["id"] for each in own.json["items"]] == [order["id"]]
     assert (await stand.call("GET", PATH, bearer=bob)).json["items"] == []
-    assert (await stand.call("GET", f"{PATH}/{asked['id']}", bearer="reader's key")).status == 200
+    assert (await stand.call("GET", f"{PATH}/{order['id']}", bearer="reader's key")).status == 200
 
 
 @pytest.mark.parametrize(
@@ -459,14 +459,14 @@ async def test_sign_ins_leave_streams_to_others(tmp_path: Path) -> None:
     """Whoever follows sign-ins of nobody keeps no service from following its payment."""
     async with standing(tmp_path, max_connections=4) as stand:
         begun = [(await stand.call("POST", "/v1/sign-in", {"app": "shop"}, bearer=None)).json for _ in range(2)]
-        asked = await made(stand)
+        order = await made(stand)
         live = [asyncio.create_task(events(stand, begun[0]["events_url"], begun[0]["exchange_secret"]))]
         await until(lambda: stand.processor.streams._open)
         refused = await stand.call("GET", begun[1]["events_url"], bearer=begun[1]["exchange_secret"])
-        live.append(asyncio.create_task(events(stand, asked["events_url"], "backend's key")))
+        live.append(asyncio.create_task(events(stand, order["events_url"], "backend's key")))
         await until(lambda: len(stand.processor.streams._open) == 2)
         stand.sandbox.reject(begun[0]["id"])
-        stand.sandbox.reject(asked["id"])
+        stand.sandbox.reject(order["id"])
         await asyncio.gather(*live)
 
     assert (refused.status, refused.json["reason"]) == (429, "too_many_streams")
@@ -477,19 +477,19 @@ async def test_link_with_one_slash(tmp_path: Path) -> None:
     link = "com.example.app:/oauth2redirect"
     shop = {"return_urls": [link], "deep_links": [link]}
     async with standing(tmp_path, shop=shop, public_url="https://service.example") as stand:
-        asked = await made(stand, return_url={"app": link})
+        order = await made(stand, return_url={"app": link})
         query = {"app": "shop", "return": link, "code_challenge": "A" * 43}
         async with stand.session.get(
             f"{stand.processor.url}/v1/oauth2/start", params=query, allow_redirects=False
         ) as started:
             status = started.status
 
-    back = stand.sandbox.payloads.get(asked["id"]).request.return_url_app
+    back = stand.sandbox.payloads.get(order["id"]).request.return_url_app
     assert (303, True) == (status, str(back).startswith(f"{link}?state="))
 
 
 def test_page_that_leads_to_a_link_with_one_slash() -> None:
     """It goes there as it does to any scheme of an app's own."""
-    page = way_back("com.example.app:/oauth2redirect?code=x", signed_in=True)
+    page = return_to_app("com.example.app:/oauth2redirect?code=x", signed_in=True)
 
     assert (200, "0; url=com.example.app:/oauth2redirect?code=x") == (page.status, page.headers["Refresh"])

@@ -250,7 +250,7 @@ def test_no_text_breaks_the_verification(text: str) -> None:
 
 @given(st.integers(min_value=0), st.integers(min_value=1, max_value=63))
 def test_any_change_is_noticed(place: int, by: int) -> None:
-    """Whichever character is replaced, the token proves nothing, unless its signature is the same bytes as before."""
+    """A token with another character proves nothing, unless its signature is the same bytes as before."""
     token = identity()
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     at = place % len(token)
@@ -261,7 +261,7 @@ def test_any_change_is_noticed(place: int, by: int) -> None:
 
     (signed, _, signature), (intact, _, original) = changed.rpartition("."), token.rpartition(".")
     same = signed == intact and _decoded(signature) == _decoded(original)
-    assert (fault_of_identity(changed) is None) == same
+    assert same or fault_of_identity(changed) is not None
 
 
 def test_error_says_nothing_of_the_token() -> None:

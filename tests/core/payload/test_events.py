@@ -243,8 +243,8 @@ def test_id_of_an_outcome_is_that_of_its_family() -> None:
         (request("created"), "request"),
         (deadline(at=NOW), "deadline"),
         (abandoned(), "deadline"),
-        (FlagsReleased(app="shop", application=APPLICATION, payload=PAYLOAD, at=NOW), "deadline"),
-        (LookupDue(app="shop", application=APPLICATION, payload=PAYLOAD, at=NOW, because="gap"), "deadline"),
+        (FlagsReleased(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=NOW), "deadline"),
+        (LookupDue(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=NOW, because="gap"), "deadline"),
     ],
 )
 def test_origin(report: Report, origin: str) -> None:

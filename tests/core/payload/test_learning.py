@@ -50,10 +50,10 @@ def known(*reports: Report, state: PayloadState = UNKNOWN) -> PayloadState:
 
 
 def due(because: Any, at: datetime = NOW) -> LookupDue:
-    return LookupDue(app="shop", application=APPLICATION, payload=PAYLOAD, at=at, because=because)
+    return LookupDue(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=at, because=because)
 
 
-RELEASED = FlagsReleased(app="shop", application=APPLICATION, payload=PAYLOAD, at=NOW)
+RELEASED = FlagsReleased(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=NOW)
 
 
 def with_(report: Report, **changes: Any) -> Report:

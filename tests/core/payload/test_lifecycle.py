@@ -485,11 +485,11 @@ def test_each_sign_event_has_its_row() -> None:
     assert sorted(get_args(SignName)) == sorted(row.event for row in FACTS.values())
 
 
-RELEASED = FlagsReleased(app="shop", application=APPLICATION, payload=PAYLOAD, at=NOW)
+RELEASED = FlagsReleased(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=NOW)
 
 
 def due(because: Any = "gap", *, at: datetime = NOW) -> LookupDue:
-    return LookupDue(app="shop", application=APPLICATION, payload=PAYLOAD, at=at, because=because)
+    return LookupDue(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=at, because=because)
 
 
 RESOLVED: dict[ResolveName, list[Report]] = {

@@ -42,7 +42,7 @@ def known(account: str | None = None, *, signed_at: datetime = NOW, expires_at: 
 def facts(**changes: Any) -> TokenFacts:
     values: dict[str, Any] = {
         "app": "shop",
-        "application": APPLICATION,
+        "application_uuid": APPLICATION,
         "user": USER,
         "account": ACCOUNT,
         "key_id": "key",

@@ -668,7 +668,7 @@ def test_whole_status() -> None:
     assert (
         StatusReport(
             app="shop",
-            application=APPLICATION,
+            application_uuid=APPLICATION,
             payload=PAYLOAD,
             at=NOW,
             kind="signed",
@@ -724,7 +724,7 @@ def test_whole_snapshot() -> None:
 
     assert SnapshotReport(
         app="shop",
-        application=APPLICATION,
+        application_uuid=APPLICATION,
         payload=PAYLOAD,
         at=NOW,
         snapshot=Snapshot(
@@ -764,7 +764,7 @@ def test_rejected_payload_is_not_proven() -> None:
 
 def test_whole_ledger_report() -> None:
     """Every field, of a transaction that was validated, and of one that was not."""
-    common: dict[str, Any] = {"app": "shop", "application": APPLICATION, "payload": PAYLOAD, "at": NOW}
+    common: dict[str, Any] = {"app": "shop", "application_uuid": APPLICATION, "payload": PAYLOAD, "at": NOW}
     validated = Ledger(
         checked_at=NOW,
         node="node.example",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.core.sign_request.order import Asked, adopted, body_of, identifier_at_xumm, is_key
+from processor.core.sign_request.order import Order, body_of, identifier_at_xumm, is_key, recover_answer
 from schemas.api import MAX_IDENTIFIER
 from schemas.payload import Payload
 from tests.core.payloads import PAYLOAD
@@ -39,7 +39,7 @@ def test_request_without_a_name_gets_one() -> None:
     assert f"xwp-{NONCE}" == identifier_at_xumm(f"user:{ALICE}", None, NONCE)
 
 
-ASKED = Asked(
+ASKED = Order(
     app="shop",
     template={"TransactionType": "Payment", "Amount": "5"},
     submit=True,
@@ -120,7 +120,7 @@ RESERVED_AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
         (None, False),
     ],
 )
-def test_payload_whose_answer_never_came_is_adopted(created_at: str | None, *, is_ours: bool) -> None:
+def test_payload_whose_answer_never_came_is_recover_answer(created_at: str | None, *, is_ours: bool) -> None:
     """One that was made since the request was reserved, as far as clocks agree, is ours; its links are known."""
     payload = Payload.model_validate(api_answer(payload__created_at=created_at))
     link = f"https://xumm.example/sign/{PAYLOAD}"
@@ -134,14 +134,14 @@ def test_payload_whose_answer_never_came_is_adopted(created_at: str | None, *, i
         },
         "pushed": False,
     }
-    found = adopted(payload, "https://xumm.example", RESERVED_AT)
+    found = recover_answer(payload, "https://xumm.example", RESERVED_AT)
 
     assert (expected if is_ours else None) == (None if found is None else found.model_dump())
 
 
 def test_only_the_scheme_of_a_socket_differs() -> None:
     """A host that is called like a scheme is left alone."""
-    found = adopted(
+    found = recover_answer(
         Payload.model_validate(api_answer(payload__created_at="2026-01-02T03:04:05Z")), "http://http", RESERVED_AT
     )
 

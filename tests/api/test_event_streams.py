@@ -12,10 +12,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from processor.api.endpoint import Gate, endpoint
-from processor.api.events import BATCH, Streams
-from processor.api.feed import Feed
-from processor.core.access.limits import Allowances, Portions, Shares
+from processor.api.endpoint import build_endpoint
+from processor.api.event_streams import BATCH, EventNotifier, EventStreams
 from processor.core.publishing.message import Message, OutboxMessage
 from processor.core.sign_request.request import StoredRequest
 from processor.store.desk import StoredRequests
@@ -66,8 +64,8 @@ class Events:
 class Served:
     """Streams of one payload behind real HTTP."""
 
-    streams: Streams
-    feed: Feed
+    streams: EventStreams
+    notifier: EventNotifier
     url: str
     session: aiohttp.ClientSession
 
@@ -77,22 +75,15 @@ class Served:
 
 @asynccontextmanager
 async def served(store: Any, *, heartbeat: timedelta = SHORT) -> AsyncIterator[Served]:
-    feed = Feed()
+    notifier = EventNotifier()
     origins = {"https://shop.example"}
-    gate = Gate(
-        callers=Allowances(9),
-        services=Allowances(9),
-        requests=Shares(9, Portions()),
-        time=lambda: 0.0,
-        origins=origins,
-    )
-    streams = Streams(store, feed, gate, limit=1, heartbeat=heartbeat)
+    streams = EventStreams(store, notifier, origins=origins, limit=1, heartbeat=heartbeat)
 
     async def serve(request: web.Request) -> web.StreamResponse:
         return await streams.serve(request, OPEN, "somebody")
 
-    async with serving(endpoint(gate, "/events", {"GET": serve})) as peer, aiohttp.ClientSession() as session:
-        yield Served(streams=streams, feed=feed, url=str(peer.url / "events"), session=session)
+    async with serving(build_endpoint("/events", {"GET": serve}, origins)) as peer, aiohttp.ClientSession() as session:
+        yield Served(streams=streams, notifier=notifier, url=str(peer.url / "events"), session=session)
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -168,7 +159,7 @@ async def test_client_that_is_gone() -> None:
             await until(lambda: not it.streams._open)
         await until(lambda: len(asyncio.all_tasks()) <= before)
 
-        assert it.feed._waiting == {}
+        assert it.notifier._subscribers == {}
 
 
 async def test_what_a_page_may_read() -> None:

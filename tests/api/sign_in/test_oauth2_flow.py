@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 from yarl import URL
 
-from processor.api.sign_in.identities import Identities
-from processor.api.sign_in.oauth2 import SignInRefused, SignIns
+from processor.api.sign_in.identity_tokens import IdentityVerifier
+from processor.api.sign_in.oauth2_flow import OAuth2Flow
 from processor.core.access.oauth2 import ApiSecret, Client
 from processor.core.access.ticket import NONCE_BYTES, seal, unseal
 from processor.core.payload.ids import user_reference
@@ -18,7 +18,8 @@ from processor.sandbox.faults import Faults
 from processor.sandbox.server import Sandbox
 from processor.sandbox.wallet import ALICE
 from processor.web.client import Connections
-from processor.xumm.provider_keys import ProviderKeys
+from processor.web.problem import Problem
+from processor.xumm.provider_keys import KeyCache
 from tests.sandbox.clock import FakeClock
 from tests.support.signing_in import (
     APP_LINK,
@@ -33,7 +34,6 @@ from tests.support.signing_in import (
     declined,
 )
 
-CHALLENGE = "x" * 43
 OLD_SECRET = "99999999-90ab-4cde-8f01-234567890abc"
 
 
@@ -41,7 +41,7 @@ OLD_SECRET = "99999999-90ab-4cde-8f01-234567890abc"
 class Stand:
     """The service's half, and the sandbox as the other."""
 
-    sign_ins: SignIns
+    sign_ins: OAuth2Flow
     sandbox: Sandbox
     clock: FakeClock
     sessions: SessionsInMemory
@@ -76,11 +76,11 @@ async def stand() -> AsyncIterator[Stand]:
             for name, application in (("shop", SHOP), ("bar", BAR))
         }
         certs = URL(f"{sandbox.base_url}/certs")
-        async with ProviderKeys(certs, connections, ttl=timedelta(hours=1), time=lambda: clock().timestamp()) as keys:
-            sign_ins = SignIns(
-                clients,
+        async with KeyCache(certs, connections, ttl=timedelta(hours=1), time=lambda: clock().timestamp()) as keys:
+            sign_ins = OAuth2Flow(
+                clients=clients,
                 redirect_uri=CALLBACK,
-                identities=Identities({sandbox.base_url: keys}, clock=clock),
+                verifier=IdentityVerifier({sandbox.base_url: keys}, clock=clock),
                 provider=connections,
                 sessions=sessions,
                 spent=SpentInMemory(clock=clock),
@@ -118,18 +118,18 @@ async def test_request_to_the_provider_is_complete(stand: Stand) -> None:
     assert URL(stand.start(pair)).query["nonce"] != query["nonce"]
 
 
-def refusal(caught: pytest.ExceptionInfo[SignInRefused]) -> str:
-    return caught.value.refusal
+def refusal(caught: pytest.ExceptionInfo[Problem]) -> str:
+    return caught.value.reason
 
 
 @pytest.mark.parametrize(
     ("app", "link", "challenge", "why"),
     [
-        ("nobody", APP_LINK, CHALLENGE, "application_forbidden"),
-        ("", APP_LINK, CHALLENGE, "application_forbidden"),
-        ("bar", APP_LINK, CHALLENGE, "return_forbidden"),
-        ("shop", "bar://signin", CHALLENGE, "return_forbidden"),
-        ("shop", APP_LINK + "/", CHALLENGE, "return_forbidden"),
+        ("nobody", APP_LINK, Pair().challenge, "application_forbidden"),
+        ("", APP_LINK, Pair().challenge, "application_forbidden"),
+        ("bar", APP_LINK, Pair().challenge, "return_forbidden"),
+        ("shop", "bar://signin", Pair().challenge, "return_forbidden"),
+        ("shop", APP_LINK + "/", Pair().challenge, "return_forbidden"),
         ("shop", APP_LINK, "", "challenge_invalid"),
         ("shop", APP_LINK, "x" * 42, "challenge_invalid"),
         ("shop", APP_LINK, "x" * 44, "challenge_invalid"),
@@ -139,7 +139,7 @@ def refusal(caught: pytest.ExceptionInfo[SignInRefused]) -> str:
 )
 async def test_start_is_refused(stand: Stand, app: str, link: str, challenge: str, why: str) -> None:
     """Without an application, a way back that it registered, and a challenge there is nothing to begin."""
-    with pytest.raises(SignInRefused) as caught:
+    with pytest.raises(Problem) as caught:
         stand.sign_ins.start(app, link, challenge)
 
     assert refusal(caught) == why
@@ -152,7 +152,7 @@ async def test_state_counts_once(stand: Stand) -> None:
     await stand.finish(answers[0])
 
     for answer in answers:
-        with pytest.raises(SignInRefused) as caught:
+        with pytest.raises(Problem) as caught:
             await stand.finish(answer)
         assert refusal(caught) == "state_invalid"
 
@@ -163,7 +163,7 @@ async def test_state_has_ten_minutes(stand: Stand) -> None:
     stand.clock.advance(seconds=599)
     assert "code" in await stand.finish(answers[0])
     stand.clock.advance(seconds=1)
-    with pytest.raises(SignInRefused) as caught:
+    with pytest.raises(Problem) as caught:
         await stand.finish(answers[1])
 
     assert refusal(caught) == "state_invalid"
@@ -175,7 +175,7 @@ async def test_state_of_another_application_is_refused(stand: Stand) -> None:
     code = approved(stand.sandbox, stand.start(Pair(), "bar://signin", "bar"))["code"]
     renamed = "bar." + state.partition(".")[2]
 
-    with pytest.raises(SignInRefused) as caught:
+    with pytest.raises(Problem) as caught:
         await stand.finish({"state": renamed, "code": code})
     assert refusal(caught) == "state_invalid"
     assert await stand.finish({"state": state, "code": code}) == {"error": "access_denied"}
@@ -186,7 +186,7 @@ async def test_state_of_another_application_is_refused(stand: Stand) -> None:
 )
 async def test_state_that_is_none_of_ours_is_refused(stand: Stand, state: str) -> None:
     """It leads nowhere: not even an error goes anywhere."""
-    with pytest.raises(SignInRefused) as caught:
+    with pytest.raises(Problem) as caught:
         await stand.finish({"state": state, "error": "access_denied"})
 
     assert refusal(caught) == "state_invalid"
@@ -196,10 +196,10 @@ async def test_ticket_of_one_purpose_is_none_of_another(stand: Stand) -> None:
     """A state is no code, and a code is no state."""
     pair = Pair()
     answer = approved(stand.sandbox, stand.start(pair))
-    with pytest.raises(SignInRefused):
+    with pytest.raises(Problem):
         await stand.sign_ins.redeem(answer["state"], pair.verifier)
     code = (await stand.finish(answer))["code"]
-    with pytest.raises(SignInRefused):
+    with pytest.raises(Problem):
         await stand.finish({"state": code, "code": "x"})
 
     assert (await stand.sign_ins.redeem(code, pair.verifier)).account == ALICE.address
@@ -210,7 +210,7 @@ async def test_link_that_is_allowed_no_more_is_left_alone(stand: Stand) -> None:
     answer = approved(stand.sandbox, stand.start(Pair()))
     stand.clients["shop"] = replace(stand.clients["shop"], deep_links=frozenset({WEB_LINK}))
 
-    with pytest.raises(SignInRefused):
+    with pytest.raises(Problem):
         await stand.finish(answer)
 
 
@@ -223,18 +223,18 @@ async def test_sign_in_survives_a_new_secret(stand: Stand) -> None:
     assert await stand.finish({"state": answers[0]["state"], "error": "access_denied"}) == {"error": "access_denied"}
     stand.clock.advance(minutes=5)
 
-    with pytest.raises(SignInRefused):
+    with pytest.raises(Problem):
         await stand.finish(answers[1])
 
 
-@pytest.mark.parametrize("guess", ["", "x" * 42, "x" * 43, "x" * 129, "{challenge}", "ü" * 43, "{verifier}\n"])
-async def test_code_needs_its_verifier(stand: Stand, guess: str) -> None:
+@pytest.mark.parametrize("verifier", ["", "x" * 42, "x" * 43, "x" * 129, "challenge", "ü" * 43, Pair().verifier + "\n"])
+async def test_code_needs_its_verifier(stand: Stand, verifier: str) -> None:
     """Who caught the code on its way cannot use it, and then nobody can."""
     pair = Pair()
     code = (await stand.finish(approved(stand.sandbox, stand.start(pair))))["code"]
-    for verifier in (guess.format(challenge=pair.challenge, verifier=pair.verifier), pair.verifier):
-        with pytest.raises(SignInRefused) as caught:
-            await stand.sign_ins.redeem(code, verifier)
+    for guess in (pair.challenge if verifier == "challenge" else verifier, pair.verifier):
+        with pytest.raises(Problem) as caught:
+            await stand.sign_ins.redeem(code, guess)
         assert refusal(caught) == "code_invalid"
 
     assert stand.sessions.held == {}
@@ -245,10 +245,10 @@ async def test_code_counts_once_and_for_a_minute(stand: Stand) -> None:
     first, second = Pair(), Pair()
     codes = [(await stand.finish(approved(stand.sandbox, stand.start(pair))))["code"] for pair in (first, second)]
     await stand.sign_ins.redeem(codes[0], first.verifier)
-    with pytest.raises(SignInRefused):
+    with pytest.raises(Problem):
         await stand.sign_ins.redeem(codes[0], first.verifier)
     stand.clock.advance(seconds=60)
-    with pytest.raises(SignInRefused):
+    with pytest.raises(Problem):
         await stand.sign_ins.redeem(codes[1], second.verifier)
 
     assert len(stand.sessions.held) == 1
@@ -366,7 +366,7 @@ async def test_logs_bear_no_secret(stand: Stand) -> None:
         pair.verifier,
         SHOP.secret,
     ]
-    assert {"sign_in.granted", "sign_in.failed", "sign_in.unredeemed"} <= {line["event"] for line in lines}
+    assert {"sign_in.granted", "sign_in.failed", "sign_in.token_refused"} <= {line["event"] for line in lines}
     assert [canary for canary in canaries if canary in str(lines)] == []
     assert session.token not in repr(session)
 
