@@ -85,7 +85,7 @@ class Interface:
         for operation in OPERATIONS:
             if operation.name in handlers:
                 methods.setdefault(operation.path, {})[operation.method] = handlers[operation.name]
-        methods[_UNKNOWN_PATH] = dict.fromkeys(hdrs.METH_ALL, _refuse_unknown_path)
+        methods[_UNKNOWN_PATH] = dict.fromkeys(sorted(hdrs.METH_ALL), _refuse_unknown_path)
         origins = frozenset(self.settings.api.allowed_origins)
         return {path: build_endpoint(path, each, origins) for path, each in methods.items()}
 
