@@ -23,7 +23,7 @@ from processor.core.errors import StoreUnavailable
 from processor.core.payload.ids import user_reference
 from processor.web.client import Connections
 from processor.web.problem import Problem
-from processor.xumm.provider_keys import ProviderKeys
+from processor.xumm.provider_keys import KeyCache
 from tests.core.payloads import APPLICATION, SECRET
 from tests.sandbox.clock import until
 from tests.support.peer import Peer, says, serving
@@ -166,7 +166,7 @@ async def gate() -> AsyncIterator[Gate]:
         def time() -> float:
             return found.seconds
 
-        async with ProviderKeys(provider.url / "certs", connections, ttl=timedelta(hours=1), time=time) as keys:
+        async with KeyCache(provider.url / "certs", connections, ttl=timedelta(hours=1), time=time) as keys:
             found = Gate(
                 provider=provider,
                 xumm=XummJwtAuthenticator(clients, IdentityVerifier({ISSUER: keys}, clock=lambda: NOW)),

@@ -34,6 +34,7 @@ from tests.support.signing_in import (
     declined,
 )
 
+CHALLENGE = "x" * 43
 OLD_SECRET = "99999999-90ab-4cde-8f01-234567890abc"
 
 
@@ -125,11 +126,11 @@ def refusal(caught: pytest.ExceptionInfo[Problem]) -> str:
 @pytest.mark.parametrize(
     ("app", "link", "challenge", "why"),
     [
-        ("nobody", APP_LINK, Pair().challenge, "application_forbidden"),
-        ("", APP_LINK, Pair().challenge, "application_forbidden"),
-        ("bar", APP_LINK, Pair().challenge, "return_forbidden"),
-        ("shop", "bar://signin", Pair().challenge, "return_forbidden"),
-        ("shop", APP_LINK + "/", Pair().challenge, "return_forbidden"),
+        ("nobody", APP_LINK, CHALLENGE, "application_forbidden"),
+        ("", APP_LINK, CHALLENGE, "application_forbidden"),
+        ("bar", APP_LINK, CHALLENGE, "return_forbidden"),
+        ("shop", "bar://signin", CHALLENGE, "return_forbidden"),
+        ("shop", APP_LINK + "/", CHALLENGE, "return_forbidden"),
         ("shop", APP_LINK, "", "challenge_invalid"),
         ("shop", APP_LINK, "x" * 42, "challenge_invalid"),
         ("shop", APP_LINK, "x" * 44, "challenge_invalid"),
@@ -227,14 +228,14 @@ async def test_sign_in_survives_a_new_secret(stand: Stand) -> None:
         await stand.finish(answers[1])
 
 
-@pytest.mark.parametrize("verifier", ["", "x" * 42, "x" * 43, "x" * 129, "challenge", "ü" * 43, Pair().verifier + "\n"])
-async def test_code_needs_its_verifier(stand: Stand, verifier: str) -> None:
+@pytest.mark.parametrize("guess", ["", "x" * 42, "x" * 43, "x" * 129, "{challenge}", "ü" * 43, "{verifier}\n"])
+async def test_code_needs_its_verifier(stand: Stand, guess: str) -> None:
     """Who caught the code on its way cannot use it, and then nobody can."""
     pair = Pair()
     code = (await stand.finish(approved(stand.sandbox, stand.start(pair))))["code"]
-    for guess in (pair.challenge if verifier == "challenge" else verifier, pair.verifier):
+    for verifier in (guess.format(challenge=pair.challenge, verifier=pair.verifier), pair.verifier):
         with pytest.raises(Problem) as caught:
-            await stand.sign_ins.redeem(code, guess)
+            await stand.sign_ins.redeem(code, verifier)
         assert refusal(caught) == "code_invalid"
 
     assert stand.sessions.held == {}
