@@ -22,7 +22,7 @@ from processor.api.feed import Feed
 from processor.api.routes import Interface, Parts
 from processor.api.sign_in.users import Users, users_of
 from processor.api.sign_requests.service import SignRequests
-from processor.api.sign_requests.user_tokens import UserTokens, tell_unopened
+from processor.api.sign_requests.user_tokens import UserTokens
 from processor.broker.embedded import EmbeddedPublisher
 from processor.broker.port import Publisher
 from processor.broker.rabbitmq import RabbitOptions, RabbitPublisher
@@ -44,13 +44,12 @@ from processor.process import (
 )
 from processor.relay.relay import Relay
 from processor.settings.service import Settings, applications_of, keyring_of
-from processor.store.desk import StoredRequests, StoredSessions, StoredSpent, StoredTokens
-from processor.store.facade import StoredOutbox, StoredTasks, StoredWatches
-from processor.store.pruning import keep_pruning, retention_of
+from processor.store import adapters
+from processor.store.outcomes import keep_summarizing
 from processor.store.readiness import Readiness
+from processor.store.retention import keep_pruning, retention_of
 from processor.store.store import Store
-from processor.store.summaries import keep_summarizing
-from processor.store.waiting import Bounds
+from processor.store.work import Bounds
 from processor.store.writer import Writer
 from processor.watching.command_queue import Registrations
 from processor.watching.watch_requests import Registry
@@ -103,12 +102,12 @@ class Processor:
             clock=clock,
         )
         instance = f"{socket.gethostname()}:{os.getpid()}"
-        self._outbox = StoredOutbox(self.writer, instance=instance, clock=clock)
-        self._task_store = StoredTasks(self.writer, instance=instance, clock=clock)
-        self._watch_store = StoredWatches(self.writer, instance=instance, clock=clock)
+        self._outbox = adapters.StoredOutbox(self.writer, instance=instance, clock=clock)
+        self._task_store = adapters.StoredTasks(self.writer, instance=instance, clock=clock)
+        self._watch_store = adapters.StoredWatches(self.writer, instance=instance, clock=clock)
         self.readiness = Readiness(self.writer, instance=instance, clock=clock)
         self.feed = Feed()
-        self.sessions = StoredSessions(self.writer, clock=clock)
+        self.sessions = adapters.StoredSessions(self.writer, clock=clock)
         self._apis: dict[str, XummApi] = {}
         self._stack = AsyncExitStack()
         self._stopping = False
@@ -129,10 +128,8 @@ class Processor:
             self.registry = Registry(self.applications, self.writer, clock=self._clock)
             self.writer.on_committed = self._committed
             sources = await self._sources(stack)
-            self.tasks = Tasks(self._task_store, sources, self.applications, clock=self._clock, kinds=CLAIMED)
-            self.looks = Tasks(
-                self._task_store, sources, self.applications, clock=self._clock, kinds=UNCLAIMED, places=_LOOKS
-            )
+            runner = partial(Tasks, self._task_store, self.writer, sources, self.applications, clock=self._clock)
+            self.tasks, self.looks = runner(kinds=CLAIMED), runner(kinds=UNCLAIMED, places=_LOOKS)
             self.tasks.on_task = self.looks.on_task = self._wake
             self._runner = await self._listen(stack)
             self._stack = stack.pop_all()
@@ -186,6 +183,7 @@ class Processor:
         watching = self.settings.watching
         return Watcher(
             self._watch_store,
+            self.writer,
             StatusSockets(URL(self.settings.xumm_url)),
             self.applications,
             timing=self._timing,
@@ -222,7 +220,7 @@ class Processor:
             on_look=self.looks.wake,
         )
         users = await stack.enter_async_context(
-            users_of(settings, clock=self._clock, sessions=self.sessions, spent=StoredSpent(self.writer))
+            users_of(settings, clock=self._clock, sessions=self.sessions, spent=adapters.StoredUsedOnce(self.writer))
         )
         interface = self._interface(bodies, users)
         self.streams = interface.streams
@@ -236,7 +234,7 @@ class Processor:
         return runner
 
     def _interface(self, bodies: Bodies, users: Users) -> Interface:
-        store = StoredRequests(self.writer, clock=self._clock)
+        store = adapters.StoredSignRequests(self.writer, clock=self._clock)
         parts = Parts(
             requests=self._sign_requests(store),
             store=store,
@@ -254,13 +252,15 @@ class Processor:
         )
         return Interface(parts)
 
-    def _sign_requests(self, store: StoredRequests) -> SignRequests:
-        tokens = StoredTokens(self.writer, clock=self._clock, on_unopened=tell_unopened)
-        user_tokens = UserTokens(tokens, self._apis, kept=bool(self.settings.token_keys), clock=self._clock)
+    def _sign_requests(self, store: adapters.StoredSignRequests) -> SignRequests:
+        keyring = keyring_of(self.settings)
+        tokens = adapters.StoredUserTokens(self.writer, keyring, clock=self._clock)
+        user_tokens = UserTokens(tokens, self._apis, kept=keyring is not None, clock=self._clock)
         return SignRequests(
             self.applications,
             self._apis,
             store,
+            self.writer,
             user_tokens,
             links=self.settings.xumm_url.rstrip("/"),
             clock=self._clock,

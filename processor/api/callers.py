@@ -8,9 +8,9 @@ from aiohttp import hdrs, web
 from processor.api.endpoint import Gate
 from processor.core.access.caller import Caller, ServiceCaller, UserCaller
 from processor.core.access.service_key import PREFIX, Scope, ServiceKey, find_key
-from processor.core.access.session import Session
+from processor.core.access.session import PREFIX as SESSION_PREFIX
 from processor.core.sign_request.order import owner_of
-from processor.store.sessions import PREFIX as SESSION_PREFIX
+from processor.store.ports import SessionStore
 from processor.web.problem import Problem
 
 MAX_BEARER: Final = 4096
@@ -27,19 +27,15 @@ class Authenticator(Protocol):
         ...
 
 
-class Sessions(Protocol):
-    """Where sessions are kept."""
-
-    async def find(self, token: str) -> Session | None:
-        """The session of a token, None if there is none or its time is over. Raises `StoreError`."""
-        ...
-
-
 class Callers:
     """Tells who calls. Asks each ``authenticator`` in turn about what is neither a service key nor a session."""
 
     def __init__(
-        self, keys: Sequence[ServiceKey], sessions: Sessions, gate: Gate, authenticators: Sequence[Authenticator] = ()
+        self,
+        keys: Sequence[ServiceKey],
+        sessions: SessionStore,
+        gate: Gate,
+        authenticators: Sequence[Authenticator] = (),
     ) -> None:
         self._keys = keys
         self._sessions = sessions

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Final
 
 import orjson
 from aiohttp import hdrs, web
@@ -22,6 +22,7 @@ from processor.core.errors import StoreError
 from processor.core.publishing.message import OutboxMessage
 from processor.core.sign_request.order import rank_of
 from processor.core.sign_request.request import StoredRequest
+from processor.store.ports import SignRequestStore
 from processor.web.problem import Problem
 
 HEARTBEAT: Final = timedelta(seconds=15)
@@ -35,25 +36,12 @@ _LAST: Final = "xumm.resolve."
 _MAX_DIGITS: Final = 18
 
 
-class EventStore(Protocol):
-    """Where events are kept."""
-
-    @property
-    def shared(self) -> bool:
-        """Whether other processes commit events too."""
-        ...
-
-    async def events_of(self, app: str, payload: str, after: int, limit: int) -> Sequence[OutboxMessage]:
-        """The first events of a payload that was created here, with a position over ``after``. Raises `StoreError`."""
-        ...
-
-
 class Streams:
     """Serves event streams, so many at once for each caller and in all."""
 
     def __init__(
         self,
-        store: EventStore,
+        store: SignRequestStore,
         feed: Feed,
         gate: Gate,
         *,
@@ -81,7 +69,7 @@ class Streams:
         after = _last_seen(request)
         topic = _topic(found)
         with self._place(caller, rank_of(found.owner)), self._feed.waiting(topic) as news:
-            first = await self._store.events_of(*topic, after, BATCH)
+            first = await self._store.load_events(*topic, after, BATCH)
             headers = {hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
             response = web.StreamResponse(headers=headers | self._gate.stream_headers(request))
             with suppress(ConnectionError, TimeoutError, StoreError):
@@ -113,7 +101,7 @@ class Streams:
             if len(batch) < BATCH:
                 await self._pause(response, news)
             news.clear()
-            batch = await self._store.events_of(*_topic(found), after, BATCH)
+            batch = await self._store.load_events(*_topic(found), after, BATCH)
 
     async def _pause(self, response: web.StreamResponse, news: asyncio.Event) -> None:
         try:

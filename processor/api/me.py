@@ -1,7 +1,7 @@
 """``GET /v1/me``: who the caller is, as far as this service is concerned; ``DELETE /v1/session``: not any more."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 from aiohttp import hdrs, web
@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from processor.api.callers import bearer_of
 from processor.api.endpoint import Handler, answered
 from processor.core.access.caller import Caller, ServiceCaller
+from processor.store.ports import SessionStore
 from processor.web.problem import Problem
 from schemas.api import Me
 
@@ -18,14 +19,6 @@ Identify = Callable[[web.Request], Awaitable[Caller]]
 """Tells whose request it is. Raises `Problem`, or `StoreError` if it cannot tell."""
 
 log = structlog.get_logger()
-
-
-class SessionStore(Protocol):
-    """Where sessions are kept."""
-
-    async def end(self, token: str) -> bool:
-        """End a session before its time. False if there is none. Raises `StoreError`."""
-        ...
 
 
 class MeDesk:

@@ -3,27 +3,22 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 from aiohttp import hdrs, web
 
-from processor.api.callers import Authenticator, Callers, Sessions
+from processor.api.callers import Authenticator, Callers
 from processor.api.devices import DeviceDesk
 from processor.api.endpoint import Gate, Handler, endpoint, nowhere
-from processor.api.events import EventStore, Streams
+from processor.api.events import Streams
 from processor.api.feed import Feed
 from processor.api.me import MeDesk
-from processor.api.me import SessionStore as Ended
 from processor.api.openapi import PATH as OPENAPI_PATH
 from processor.api.openapi import document
-from processor.api.sign_in.handlers import RequestStore as SignInStore
-from processor.api.sign_in.handlers import SessionStore as Exchange
 from processor.api.sign_in.handlers import SignInDesk
 from processor.api.sign_in.oauth2 import SignIns
 from processor.api.sign_in.oauth2_handlers import OAuth2Desk
-from processor.api.sign_requests.handlers import RequestStore as SignRequestStore
 from processor.api.sign_requests.handlers import SignRequestDesk
-from processor.api.sign_requests.returns import RequestStore as ReturnStore
 from processor.api.sign_requests.returns import ReturnDesk
 from processor.api.sign_requests.service import SignRequests
 from processor.api.watches import WatchDesk
@@ -31,6 +26,7 @@ from processor.broker.port import Publisher
 from processor.core.access.limits import Allowances, Portions, Shares
 from processor.core.application import Application
 from processor.settings.service import Settings, service_keys_of
+from processor.store.ports import SessionStore, SignRequestStore
 from processor.watching.watch_requests import Registry
 from processor.web.bodies import Bodies
 
@@ -38,20 +34,12 @@ REST: Final = "/v1/{rest:(?s:.*)}"
 """Whatever is no path of the interface."""
 
 
-class RequestStore(SignRequestStore, SignInStore, ReturnStore, EventStore, Protocol):
-    """Where sign requests and their events are kept."""
-
-
-class SessionStore(Sessions, Exchange, Ended, Protocol):
-    """Where sessions are kept."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What the interface is made of."""
 
     requests: SignRequests
-    store: RequestStore
+    store: SignRequestStore
     sessions: SessionStore
     registry: Registry
     feed: Feed

@@ -16,7 +16,7 @@ settings. Only positions are kept; what is tried again is read from the outbox.
 import asyncio
 import random
 from asyncio import Future
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -36,6 +36,7 @@ from processor.broker.port import (
 from processor.core.errors import StoreError
 from processor.core.publishing.debts import Bindings, BindingsUnknown, Debt, Debts, Refusal
 from processor.core.publishing.message import OutboxMessage
+from processor.store.ports import Outbox
 
 _TELL_EVERY: Final = 60.0
 _LOOK_EVERY: Final = 1.0
@@ -57,14 +58,6 @@ class Queues(Protocol):
         ...
 
 
-class Waiting(Protocol):
-    """The part of the outbox that is read here."""
-
-    async def waiting(self, positions: Sequence[int]) -> Sequence[OutboxMessage]:
-        """Those of the messages at ``positions`` that are unpublished. Raises `StoreError`."""
-        ...
-
-
 @dataclass(slots=True)
 class _Round:
     """An event that was handed to several queues at once, and who waits for their answers."""
@@ -79,7 +72,7 @@ class Arrears:
 
     def __init__(
         self,
-        outbox: Waiting,
+        outbox: Outbox,
         publisher: Publisher,
         queues: Queues,
         *,
@@ -206,7 +199,7 @@ class Arrears:
         if not positions:
             return
         try:
-            rows = {row.position: row for row in await self._outbox.waiting(positions)}
+            rows = {row.position: row for row in await self._outbox.read_at(positions)}
         except StoreError as error:
             log.error("outbox.unreadable", error=str(error))
             for position in positions:

@@ -1,4 +1,4 @@
-"""The delivery log, and the quarantine for authentic bodies that make no sense."""
+"""The delivery log, and the quarantine for authentic bodies that cannot be parsed."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ from processor.store.tables import deliveries, quarantine, restored, stored
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuarantinedBody:
-    """What is to be known of a body in quarantine before looking at it."""
+    """A body in quarantine, without its bytes."""
 
     id: int
     received_at: datetime
@@ -22,10 +22,15 @@ class QuarantinedBody:
     """Bytes."""
 
 
-def latest(
-    connection: Connection, *, payload: str | None, app: str | None, verdict: str | None, limit: int
+def list_latest(
+    connection: Connection,
+    *,
+    payload: str | None = None,
+    app: str | None = None,
+    verdict: str | None = None,
+    limit: int = 100,
 ) -> list[DeliveryRecord]:
-    """The newest ``limit`` lines that match, newest first."""
+    """The newest ``limit`` lines of the delivery log that match, newest first."""
     statement = select(deliveries).order_by(deliveries.c.id.desc()).limit(limit)
     for column, wanted in (("payload", payload), ("app", app), ("verdict", verdict)):
         if wanted is not None:
@@ -43,8 +48,8 @@ def latest(
     ]
 
 
-def quarantined(connection: Connection, limit: int) -> list[QuarantinedBody]:
-    """The oldest ``limit`` that were not released."""
+def list_quarantine(connection: Connection, limit: int = 100) -> list[QuarantinedBody]:
+    """The oldest ``limit`` bodies in quarantine."""
     columns = [quarantine.c[name] for name in ("id", "received_at", "app", "payload", "reason")]
     size = func.length(quarantine.c.body).label("size")
     held = quarantine.c.released_at.is_(None)
@@ -61,12 +66,12 @@ def quarantined(connection: Connection, limit: int) -> list[QuarantinedBody]:
     ]
 
 
-def quarantined_body(connection: Connection, number: int) -> bytes | None:
-    """The raw body, or None if there is no such."""
+def load_body(connection: Connection, number: int) -> bytes | None:
+    """The bytes of a body in quarantine, released or not; None if there is no such body."""
     return connection.execute(select(quarantine.c.body).where(quarantine.c.id == number)).scalar()
 
 
-def release(connection: Connection, number: int, now: datetime) -> bool:
-    """Note that somebody dealt with it. False if there is no such, or it is released."""
+def release_body(connection: Connection, number: int, now: datetime) -> bool:
+    """Take a body out of quarantine: somebody dealt with it. False if there is no such body in it."""
     held = (quarantine.c.id == number, quarantine.c.released_at.is_(None))
     return connection.execute(update(quarantine).where(*held).values(released_at=stored(now))).rowcount == 1

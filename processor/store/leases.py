@@ -1,4 +1,4 @@
-"""What only one instance may do at a time."""
+"""Leases: what only one instance may do at a time. Rehearsed writes, too, have their row here."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,7 +16,7 @@ _REHEARSAL_KEPT: Final = timedelta(hours=1)
 
 
 def acquire(connection: Connection, name: str, holder: str, ttl: timedelta, now: datetime) -> bool:
-    """Take or extend the lease, unless another holds it. Instances' clocks must agree to much less than ``ttl``."""
+    """Take or extend a lease, unless another holds it. Instances' clocks must agree to much less than ``ttl``."""
     insert = insert_into(connection.dialect, leases).values(name=name, holder=holder, until=stored(now + ttl))
     connection.execute(
         insert.on_conflict_do_update(
@@ -30,12 +30,12 @@ def acquire(connection: Connection, name: str, holder: str, ttl: timedelta, now:
 
 
 def release(connection: Connection, name: str, holder: str) -> None:
-    """Give it back, if it is ``holder``'s."""
+    """Give a lease back, if ``holder`` has it."""
     connection.execute(delete(leases).where(leases.c.name == name, leases.c.holder == holder))
 
 
 def rehearse(connection: Connection, holder: str, now: datetime) -> None:
-    """Write as much as a webhook would, in a row of ``holder``'s own, to see whether that can be stored."""
+    """Write as much as a webhook would, to a row of ``holder``'s own: raises if a webhook could not be stored."""
     stamp = f"{stored(now):016x}"
     row = {"holder": stamp * (_REHEARSAL_BYTES // len(stamp)), "until": stored(now)}
     insert = insert_into(connection.dialect, leases).values(name=_REHEARSAL + holder, **row)
@@ -44,8 +44,8 @@ def rehearse(connection: Connection, holder: str, now: datetime) -> None:
     connection.execute(delete(leases).where(past))
 
 
-def take_back(connection: Connection) -> None:
-    """End every lease there is. For a process that is alone: whoever held one is dead."""
+def end_all(connection: Connection) -> None:
+    """End every lease, on tasks and watches too. For the only process: any other that held one is dead."""
     connection.execute(delete(leases))
-    tasks.free(connection)
-    watches.free(connection)
+    tasks.release_all(connection)
+    watches.release_all(connection)

@@ -14,7 +14,7 @@ from processor.core.payload.user_token import owner_of
 from processor.core.payload.watching import begins
 from processor.core.publishing.message import Message, OutboxMessage
 from processor.core.sign_request.sealing import Keyring
-from processor.store.knowledge import STATE, UNKNOWN, row_of, state_of
+from processor.store.payloads import STATE, UNKNOWN, row_of, state_of
 from processor.store.rows import Insert, Insertion, Upsert, driver, rendered
 from processor.store.tables import (
     deliveries,
@@ -28,7 +28,7 @@ from processor.store.tables import (
     tasks,
     watches,
 )
-from processor.store.vault import Vault
+from processor.store.user_tokens import TokenVault
 
 GROUP_LIMIT: Final = 256
 """How many entries one transaction takes."""
@@ -55,7 +55,7 @@ class Recording:
     """`record`, with its statements rendered for one database. Without a ``keyring`` user tokens are not kept."""
 
     def __init__(self, dialect: Dialect, *, exclusive: bool, keyring: Keyring | None = None) -> None:
-        self.vault = None if keyring is None else Vault(dialect, keyring)
+        self._vault = None if keyring is None else TokenVault(dialect, keyring)
         self._dialect = dialect
         self._exclusive = exclusive
         self._selects: dict[int, str] = {}
@@ -87,9 +87,9 @@ class Recording:
         self._put_outcomes(connection, _outcome_rows(changes, seen_at))
         self._put_deliveries(connection, _delivery_rows(entries, changes))
         self._put_quarantine(connection, _quarantine_rows(entries))
-        if self.vault is not None:
-            self.vault.keep(connection, [entry.report for entry in reported])
-            self.vault.bind(connection, filter(None, map(owner_of, states)))
+        if self._vault is not None:
+            self._vault.keep(connection, [entry.report for entry in reported])
+            self._vault.bind(connection, filter(None, map(owner_of, states)))
         each = iter(recorded)
         return [next(each) if isinstance(entry, Reported) else _NOTHING_SAID for entry in entries]
 

@@ -7,7 +7,6 @@ what cannot be believed, 503 where a retry is wanted. A refusal says why by a ``
 
 import asyncio
 import os
-from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -28,6 +27,7 @@ from processor.core.payload.state import names_of
 from processor.core.reports.normalize import named_payload, webhook_report
 from processor.core.reports.report import Because, LookupDue, WebhookReport
 from processor.observability.logs import GatheredLog, sampled_log
+from processor.store.ports import Recorder, Settle
 from processor.web.bodies import Bodies
 from processor.web.problem import Problem, Reason, problem_response
 from schemas.text import is_uuid
@@ -44,22 +44,6 @@ RESULT_BODIES: Final[dict[Result, bytes]] = {
 """What a 200 says: that it is stored, and as what."""
 
 log = structlog.get_logger()
-
-
-class Recorder(Protocol):
-    """Where entries become durable."""
-
-    def record(self, entry: Reported | Quarantined) -> "Future[Recorded]":
-        """Resolves after the commit. Raises `StoreError`, at once or through the future: then nothing was stored."""
-        ...
-
-    def submit(self, entry: Reported, settle: Callable[[Recorded | StoreError], None]) -> None:
-        """The same with a callback. Raises `StoreError` at once, and then never calls it."""
-        ...
-
-    def log(self, entry: Refused) -> None:
-        """Keep the line when convenient. Never blocks, never raises."""
-        ...
 
 
 @runtime_checkable
@@ -130,7 +114,7 @@ class Intake:
             for delivery, report, trace in zip(deliveries, reports, traces, strict=True)
         ]
 
-    def submit(self, admitted: "Admitted", settle: Callable[[Recorded | StoreError], None]) -> bool:
+    def submit(self, admitted: "Admitted", settle: Settle) -> bool:
         """Record it; ``settle`` hears what became of it, to `conclude` with. False leaves it for `handle` after all."""
         try:
             self._recorder.submit(admitted.entry, settle)

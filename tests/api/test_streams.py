@@ -18,7 +18,7 @@ from processor.api.feed import Feed
 from processor.core.access.limits import Allowances, Portions, Shares
 from processor.core.publishing.message import Message, OutboxMessage
 from processor.core.sign_request.request import StoredRequest
-from processor.store.desk import StoredRequests
+from processor.store.adapters import StoredSignRequests
 from processor.store.store import Store
 from processor.store.writer import Writer
 from tests.contract.test_store_requests import created
@@ -52,7 +52,7 @@ class Events:
     held: list[OutboxMessage] = field(default_factory=list)
     reads: int = 0
 
-    async def events_of(self, app: str, payload: str, after: int, limit: int) -> Sequence[OutboxMessage]:
+    async def load_events(self, app: str, payload: str, after: int, limit: int) -> Sequence[OutboxMessage]:
         self.reads += 1
         return [each for each in self.held if each.position > after][:limit]
 
@@ -118,7 +118,7 @@ async def test_events_of_another_instance(postgres_url: str) -> None:
     """What one instance commits, the stream of another sends, and replays from any point."""
     opened = partial(Store.open, postgres_url)
     async with Writer(opened) as theirs, Writer(opened) as ours, asyncio.timeout(30):
-        requests = StoredRequests(ours, clock=lambda: NOW)
+        requests = StoredSignRequests(ours, clock=lambda: NOW)
         async with served(requests) as it, it.get() as response:
             await theirs.record(created(1))
             first = await _lines(response, b"event: xumm.sign.created")

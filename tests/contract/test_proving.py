@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from processor.core.application import Application
-from processor.core.payload.due_task import Claim, DueTask, Lane, TaskKind
+from processor.core.payload.due_task import ClaimedTasks, DueTask, Lane, TaskKind
 from processor.core.payload.entry import Recorded, Reported
 from processor.core.payload.lifecycle import apply
 from processor.core.payload.state import Flag, PayloadState
@@ -41,21 +41,21 @@ class Memory:
     events: list[str] = field(default_factory=list)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def claim_tasks(self, rooms: Mapping[Lane, int]) -> Claim:
+    async def claim(self, rooms: Mapping[Lane, int]) -> ClaimedTasks:
         claimed, self.due = self.due, []
-        return Claim([replace(task, state=self.state) for task in claimed], None)
+        return ClaimedTasks([replace(task, state=self.state) for task in claimed], None)
 
-    async def disown_tasks(self, kinds: Collection[TaskKind], but: Collection[int]) -> None:
+    async def release(self, kinds: Collection[TaskKind], but: Collection[int]) -> None:
         """The store always answers."""
 
-    async def orphaned_tasks(self, apps: Collection[str]) -> Mapping[str, int]:
+    async def count_orphans(self, apps: Collection[str]) -> Mapping[str, int]:
         return {}
 
-    async def finish_task(self, task: DueTask) -> None:
+    async def finish(self, task: DueTask) -> None:
         if not self.due:
             self.idle.set()
 
-    async def reschedule_task(self, task: DueTask, delay: timedelta) -> None:
+    async def reschedule(self, task: DueTask, delay: timedelta) -> None:
         self.idle.set()
 
     def record(self, entry: Reported) -> "asyncio.Future[Recorded]":
@@ -101,7 +101,7 @@ class Stand:
         sources = Sources(
             payloads=Answers(sandbox=self.sandbox, clock=self.clock, spoilt=spoilt), transactions=self.transactions
         )
-        tasks = Tasks(memory, sources, {"shop": APPLICATION}, clock=self.clock)
+        tasks = Tasks(memory, memory, sources, {"shop": APPLICATION}, clock=self.clock)
         webhook = WebhookReport(app="shop", application=SHOP.key, payload=uuid, at=self.clock(), signed=True)
         memory.record(Reported(report=webhook, policy=APPLICATION.policy))
         with capture_logs() as logs:

@@ -15,9 +15,9 @@ from processor.core.payload.ids import user_reference
 from processor.core.payload.user_token import TOKEN_LIFE, TokenFacts
 from processor.core.proof.evidence import Signature
 from processor.core.reports.report import RequestReport, SnapshotReport, Token
-from processor.core.sign_request.request import Draft, Reservation
+from processor.core.sign_request.request import Draft, Reservation, StoredRequest
 from processor.core.sign_request.sealing import Keyring, SealingKey
-from processor.store import requests, sessions, vault
+from processor.store import outbox, retention, sessions, sign_requests, user_tokens
 from processor.store.retention import Retention
 from processor.store.store import Store
 from tests.store.samples import ACCOUNT, APP, APPLICATION, NOW, payload, reported, snapshot, webhook
@@ -56,13 +56,13 @@ def store(url: str) -> Iterator[Store]:
 
 def reserve(store: Store, now: datetime = NOW, **changes: Any) -> Reservation:
     draft = replace(DRAFT, **({"state_digest": os.urandom(8)} | changes))
-    return store.do(requests.reserve, store.dialect, draft, now, HOLD)
+    return store.run(sign_requests.reserve, draft, now, HOLD)
 
 
-def completed(store: Store, number: int = 1, **changes: Any) -> requests.StoredRequest:
+def completed(store: Store, number: int = 1, **changes: Any) -> StoredRequest:
     made = reserve(store, **changes).request
     assert made is not None
-    store.do(requests.complete, made.id, payload(number), b"answer")
+    store.run(sign_requests.complete, made, payload(number), b"answer", late=False)
     return made
 
 
@@ -80,13 +80,13 @@ def test_reserving(store: Store) -> None:
     first = reserve(store)
     again = reserve(store)
     assert first.request is not None
-    store.do(requests.complete, first.request.id, payload(1), b"answer")
+    store.run(sign_requests.complete, first.request, payload(1), b"answer", late=False)
     after = reserve(store, identifier="another")
 
     assert [each.outcome for each in (first, again, after)] == ["new", "in_progress", "done"]
     assert after.request is not None
     assert (after.request.payload, after.request.answer) == (payload(1), b"answer")
-    assert store.do(requests.find, payload(1)) == after.request
+    assert store.run(sign_requests.find, payload(1)) == after.request
 
 
 def test_other_requests_under_a_key(store: Store) -> None:
@@ -132,9 +132,9 @@ def test_release(store: Store) -> None:
     """A request that was not made may be made again; one that may have been made waits for a while."""
     first = reserve(store).request
     assert first is not None
-    store.do(requests.release, first.id, NOW + HOUR)
+    store.run(sign_requests.release, first.id, NOW + HOUR)
     assert reserve(store, NOW + HOLD).outcome == "in_progress"
-    store.do(requests.release, first.id, None)
+    store.run(sign_requests.release, first.id, None)
 
     assert reserve(store).outcome == "new"
 
@@ -142,9 +142,9 @@ def test_release(store: Store) -> None:
 def test_what_was_made_is_not_released(store: Store) -> None:
     """Whoever comes late with bad news changes nothing."""
     made = completed(store)
-    store.do(requests.release, made.id, None)
+    store.run(sign_requests.release, made.id, None)
 
-    assert store.do(requests.find, payload(1)) is not None
+    assert store.run(sign_requests.find, payload(1)) is not None
 
 
 @pytest.mark.postgres
@@ -163,20 +163,20 @@ def test_list(store: Store) -> None:
     completed(store, 6, identifier="other", key_digest=None, owner="user:r2")
     completed(store, 7, identifier="in", key_digest=None, kind="sign_in")
     reserve(store, identifier="reserved", key_digest=None)
-    page = store.do(requests.listed, [APP], "user:r1", None, 3)
-    rest = store.do(requests.listed, [APP], "user:r1", page[-1].id, 3)
+    page = store.run(sign_requests.list_newest, [APP], "user:r1", None, 3)
+    rest = store.run(sign_requests.list_newest, [APP], "user:r1", page[-1].id, 3)
 
     assert [each.identifier for each in [*page, *rest]] == ["5", "4", "3", "2", "1"]
-    assert store.do(requests.listed, ["bar"], None, None, 9) == []
-    assert len(store.do(requests.listed, None, None, None, 9)) == 6
+    assert store.run(sign_requests.list_newest, ["bar"], None, None, 9) == []
+    assert len(store.run(sign_requests.list_newest, None, None, None, 9)) == 6
 
 
 def test_states_and_secrets_work_once(store: Store) -> None:
     """A return URL's state and a sign-in's secret are used up by their first use, and only the right ones work."""
     completed(store, state_digest=b"state")
-    returned = [store.do(requests.take_state, digest, NOW) for digest in (b"wrong", b"state", b"state")]
+    returned = [store.run(sign_requests.take_state, digest, NOW) for digest in (b"wrong", b"state", b"state")]
     exchanged = [
-        store.do(requests.take_exchange, *pair, NOW)
+        store.run(sign_requests.take_exchange, *pair, NOW)
         for pair in [
             (payload(2), b"exchange"),
             (payload(1), b"x"),
@@ -187,8 +187,8 @@ def test_states_and_secrets_work_once(store: Store) -> None:
 
     assert [each and each.payload for each in returned] == [None, payload(1), None]
     assert exchanged == [False, False, True, False]
-    assert store.do(requests.holds_exchange, payload(1), b"x") is None
-    assert store.do(requests.holds_exchange, payload(1), b"exchange") is not None
+    assert store.run(sign_requests.find_sign_in, payload(1), b"x") is None
+    assert store.run(sign_requests.find_sign_in, payload(1), b"exchange") is not None
 
 
 def created(number: int) -> Reported:
@@ -200,13 +200,13 @@ def created(number: int) -> Reported:
 
 
 def types(store: Store, number: int, after: int = 0) -> list[str]:
-    return [each.message.type for each in store.do(requests.events_of, APP, payload(number), after, 9)]
+    return [each.message.type for each in store.run(sign_requests.load_events, APP, payload(number), after, 9)]
 
 
 def test_events(store: Store) -> None:
     """The events of what was created here are found by payload, after any of them; those of others are not kept so."""
     store.record([created(1), webhook(1), webhook(2)], NOW)
-    first = store.do(requests.events_of, APP, payload(1), 0, 1)
+    first = store.run(sign_requests.load_events, APP, payload(1), 0, 1)
 
     assert types(store, 1) == ["xumm.sign.created", "xumm.sign.signed", "xumm.sign.token_issued"]
     assert types(store, 1, first[0].position) == ["xumm.sign.signed", "xumm.sign.token_issued"]
@@ -217,8 +217,10 @@ def test_events_before_it_was_known(store: Store) -> None:
     """A webhook that is faster than our own commit is found too."""
     store.record([webhook(1)], NOW)
     store.record([created(1)], NOW)
+    made = reserve(store).request
+    assert made is not None
     for _ in range(2):
-        store.do(requests.place_earlier, store.dialect, APP, payload(1))
+        store.run(sign_requests.complete, made, payload(1), b"answer", late=True)
 
     assert types(store, 1) == ["xumm.sign.signed", "xumm.sign.token_issued"]
 
@@ -226,24 +228,23 @@ def test_events_before_it_was_known(store: Store) -> None:
 def test_sessions(store: Store) -> None:
     """A token leads to its session until that ends; the token itself is nowhere in the store."""
     session = Session(app=APP, account=ACCOUNT, user=USER, expires_at=NOW + HOUR)
-    token = store.do(sessions.create, session, NOW)
+    token = store.run(sessions.create, session, NOW)
 
-    assert store.do(sessions.find, token, NOW) == session
-    assert store.do(sessions.find, token + "x", NOW) is None
-    assert store.do(sessions.find, token, NOW + HOUR) is None
-    assert [store.do(sessions.end, token) for _ in range(2)] == [True, False]
-    assert store.do(sessions.find, token, NOW) is None
+    assert store.run(sessions.find, token, NOW) == session
+    assert store.run(sessions.find, token + "x", NOW) is None
+    assert store.run(sessions.find, token, NOW + HOUR) is None
+    assert [store.run(sessions.end, token) for _ in range(2)] == [True, False]
+    assert store.run(sessions.find, token, NOW) is None
     assert len(token) > 43
 
 
 def kept(store: Store) -> list[TokenFacts]:
-    return store.do(vault.listed, APP, 9)
+    return store.run(user_tokens.list_latest, APP, 9)
 
 
-def opened(store: Store, now: datetime = NOW) -> str | None:
-    row = store.do(vault.of_account, APP, ACCOUNT, now)
-    assert store.vault is not None
-    return None if row is None else store.vault.open(row)
+def opened(store: Store, now: datetime = NOW, *, key: SealingKey = OLD) -> str | None:
+    found = store.run(user_tokens.find, APP, ACCOUNT, now)
+    return None if found is None else found.open(Keyring([key]))
 
 
 def test_token_of_a_webhook(store: Store) -> None:
@@ -323,12 +324,13 @@ def test_sliding(store: Store) -> None:
 def test_revocation(store: Store) -> None:
     """A token that Xumm calls dead is deleted, stays so whatever old reports say, and lives again by a signature."""
     store.record([signed(1)], NOW)
-    store.do(vault.checked, kept(store)[0], NOW + HOUR, active=False)
+    store.run(user_tokens.note_check, kept(store)[0], NOW + HOUR, active=False)
     assert opened(store) is None
     store.record([signed(1), webhook(1)], NOW)
     assert opened(store) is None
     assert (
-        bytes(store.do(lambda connection: connection.exec_driver_sql("SELECT sealed FROM user_tokens").scalar())) == b""
+        bytes(store.run(lambda connection: connection.exec_driver_sql("SELECT sealed FROM user_tokens").scalar()))
+        == b""
     )
     store.record([webhook(2, at=NOW + 2 * HOUR)], NOW)
     assert opened(store) is None
@@ -340,9 +342,9 @@ def test_revocation(store: Store) -> None:
 def test_check_and_suspicion(store: Store) -> None:
     """What Xumm was asked is noted, and so is a push that led nowhere."""
     store.record([signed(1)], NOW)
-    store.do(vault.suspect, kept(store)[0])
+    store.run(user_tokens.mark_suspect, kept(store)[0])
     assert [facts.suspect for facts in kept(store)] == [True]
-    store.do(vault.checked, kept(store)[0], NOW + HOUR, active=True)
+    store.run(user_tokens.note_check, kept(store)[0], NOW + HOUR, active=True)
 
     assert [(facts.suspect, facts.checked_at) for facts in kept(store)] == [(False, NOW + HOUR)]
     assert opened(store) == TOKEN
@@ -352,15 +354,11 @@ def test_rotation(store: Store, url: str) -> None:
     """Under a new key the old tokens are sealed anew; one whose key is gone is counted, and left."""
     store.record([signed(1), signed(2, token=payload(2), account="rOther")], NOW)
     store.close()
-    with Store.open(url, Keyring([NEW, OLD])) as both:
-        assert both.vault is not None
-        assert both.do(both.vault.rotate) == (2, 0)
-        assert both.do(both.vault.rotate) == (0, 0)
-    with Store.open(url, Keyring([OLD])) as old:
-        assert old.vault is not None
-        assert old.do(old.vault.rotate) == (0, 2)
-    with Store.open(url, Keyring([NEW])) as new:
-        assert opened(new) == TOKEN
+    with Store.open(url) as reopened:
+        assert reopened.run(user_tokens.rotate, Keyring([NEW, OLD])) == (2, 0)
+        assert reopened.run(user_tokens.rotate, Keyring([NEW, OLD])) == (0, 0)
+        assert reopened.run(user_tokens.rotate, Keyring([OLD])) == (0, 2)
+        assert opened(reopened, key=NEW) == TOKEN
 
 
 def test_nothing_is_kept_without_a_key(url: str) -> None:
@@ -375,16 +373,16 @@ def test_pruning(store: Store) -> None:
     """Old sign requests, sessions that ended and places of events that are gone go."""
     completed(store)
     store.record([created(1)], NOW)
-    store.mark_published([each.position for each in store.unpublished(9)])
-    store.do(sessions.create, Session(app=APP, account=ACCOUNT, user=None, expires_at=NOW + HOUR), NOW)
+    store.run(outbox.mark_published, [each.position for each in store.run(outbox.read, 9)])
+    store.run(sessions.create, Session(app=APP, account=ACCOUNT, user=None, expires_at=NOW + HOUR), NOW)
     later = NOW + timedelta(days=31)
     store.record([webhook(2, at=later)], later)
-    while store.prune(Retention(), later):
+    while store.run(retention.prune, Retention(), later):
         pass
 
     tables = ("sign_requests", "sessions", "request_events")
     counts = [
-        store.do(lambda connection, name=name: connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar())  # noqa: S608
+        store.run(lambda connection, name=name: connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar())  # noqa: S608
         for name in tables
     ]
     assert counts == [0, 0, 0]

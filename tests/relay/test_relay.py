@@ -40,7 +40,7 @@ class BusyOutbox(MemoryOutbox):
 
     async def unpublished(self, *, after: int, limit: int) -> Sequence[OutboxMessage]:
         self.offer(self.commit("a"))
-        page = await super().unpublished(after=after, limit=limit)
+        page = await super().read(after=after, limit=limit)
         self.offer(self.commit("a"))
         await asyncio.sleep(0)
         return page

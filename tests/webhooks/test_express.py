@@ -190,13 +190,13 @@ async def test_store_that_fails_on_the_lane(service: Service, monkeypatch: pytes
     reader, writer = await connect(service)
     writer.write(request_of(body_of(new_payload())))
     await answer(reader)
-    store = service.processor.writer._store
+    database = service.processor.writer._store.database
 
     def fail() -> None:
-        store.rollback()
+        database.rollback()
         raise StoreUnavailable("the disk is gone")
 
-    monkeypatch.setattr(store, "commit", fail)
+    monkeypatch.setattr(database, "commit", fail)
     writer.write(request_of(body_of(new_payload())))
     head = await reader.readuntil(b"\r\n\r\n")
     names = [line.split(b":")[0].lower() for line in head.split(b"\r\n")[1:-2]]

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 from aiohttp import hdrs, web
@@ -24,9 +24,9 @@ from processor.core.access.digest import digest_of
 from processor.core.access.session import Session
 from processor.core.application import Application
 from processor.core.payload.progress import progress, sign_in
-from processor.core.payload.state import PayloadState
 from processor.core.sign_request.order import Asked
 from processor.core.sign_request.request import StoredRequest
+from processor.store.ports import SessionStore, SignRequestStore
 from processor.web.bodies import Bodies
 from processor.web.problem import Problem
 from schemas.api import SessionCreated, SignInCommand, SignInCreated
@@ -43,33 +43,13 @@ _ENTROPY: Final = 32
 log = structlog.get_logger()
 
 
-class RequestStore(Protocol):
-    """Where sign-ins are kept. All of it raises `StoreError`."""
-
-    async def holds_exchange(self, payload: str, digest: bytes) -> StoredRequest | None:
-        """The sign-in, if the secret with this digest was given to whoever began it."""
-        ...
-
-    async def states(self, payloads: Sequence[tuple[str, str]]) -> Sequence[PayloadState | None]:
-        """What is known of payloads, each named by application and uuid."""
-        ...
-
-
-class SessionStore(Protocol):
-    """Where sessions are kept."""
-
-    async def exchange(self, payload: str, digest: bytes, session: Session) -> str | None:
-        """Begin the session of a sign-in, which its exchange secret does once; None if it did before."""
-        ...
-
-
 class SignInDesk:
     """The handlers."""
 
     def __init__(  # noqa: PLR0913  its neighbours
         self,
         requests: SignRequests,
-        store: RequestStore,
+        store: SignRequestStore,
         sessions: SessionStore,
         streams: Streams,
         gate: Gate,
@@ -125,7 +105,7 @@ class SignInDesk:
     async def status(self, request: web.Request) -> web.StreamResponse:
         """How far it is."""
         found = await self._own(request)
-        (state,) = await self._store.states([(found.app, found.payload or "")])
+        (state,) = await self._store.load_states([(found.app, found.payload or "")])
         return answered(status_of(found, state))
 
     async def events(self, request: web.Request) -> web.StreamResponse:
@@ -136,7 +116,7 @@ class SignInDesk:
     async def session(self, request: web.Request) -> web.StreamResponse:
         """201 with the session's token, once it is signed and that is proven."""
         found = await self._own(request)
-        (state,) = await self._store.states([(found.app, found.payload or "")])
+        (state,) = await self._store.load_states([(found.app, found.payload or "")])
         account = progress(state).account
         if sign_in(state) != "signed" or account is None or state is None:
             raise Problem("not_signed", errors=[("outcome", progress(state).outcome or "pending")])
@@ -154,7 +134,7 @@ class SignInDesk:
     async def _own(self, request: web.Request) -> StoredRequest:
         """The sign-in in the path, for whoever began it. Raises `Problem`, the same for a wrong secret and for none."""
         secret, named = bearer_of(request), request.match_info["id"]
-        found = await self._store.holds_exchange(named if is_uuid(named) else "", digest_of(secret))
+        found = await self._store.find_sign_in(named if is_uuid(named) else "", digest_of(secret))
         if found is None or found.kind != "sign_in":
             self._gate.admit_address(request)
             raise Problem("not_found")

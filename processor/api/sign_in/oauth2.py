@@ -34,7 +34,8 @@ from processor.core.access.ticket import NONCE_BYTES, Purpose, application_of, s
 from processor.core.errors import Denied, LookupFailed, Unavailable
 from processor.core.payload.ids import user_reference
 from processor.observability.logs import sampled_log
-from processor.web.client import Answer
+from processor.store.ports import SessionStore, UsedOnce
+from processor.web.client import HttpClient
 
 Refusal = Literal["application_forbidden", "return_forbidden", "challenge_invalid", "state_invalid", "code_invalid"]
 _TOKENS: Final = ("id_token", "access_token")
@@ -51,35 +52,11 @@ class SignInRefused(Exception):
         self.refusal = refusal
 
 
-class Sessions(Protocol):
-    """Where sessions are kept."""
-
-    async def create(self, app: str, account: str, user: str | None, ttl: timedelta) -> str:
-        """Begin a session; its token. Durable on return. Raises `StoreError`."""
-        ...
-
-
 class Identifies(Protocol):
     """Verifies tokens, as `processor.api.sign_in.identities.Identities` does."""
 
     async def verify(self, client: Client, token: str, *, nonce: str | None = None) -> Proof:
         """What a token proves. Raises `Unproven` or `Unavailable`."""
-        ...
-
-
-class Asks(Protocol):
-    """Makes calls, as `processor.web.client.Connections` does."""
-
-    async def ask(self, method: str, url: URL, *, form: Mapping[str, str]) -> Answer:
-        """Call once, with a form. Raises `Unavailable`."""
-        ...
-
-
-class Spent(Protocol):
-    """Remembers what has been used. Must be shared by all instances for a promise that holds across them."""
-
-    async def first(self, used: str, until: datetime) -> bool:
-        """Whether nobody used this before. It is remembered until then; in doubt the answer is no."""
         ...
 
 
@@ -102,9 +79,9 @@ class SignIns:
         *,
         redirect_uri: str,
         identities: Identifies,
-        provider: Asks,
-        sessions: Sessions,
-        spent: Spent,
+        provider: HttpClient,
+        sessions: SessionStore,
+        spent: UsedOnce,
         clock: Callable[[], datetime],
         session_ttl: timedelta,
     ) -> None:
@@ -140,7 +117,7 @@ class SignIns:
     async def finish(self, state: str, *, code: str | None, error: str | None) -> str:
         """Where the browser goes back to, with a code or an error. Raises `SignInRefused` if that is nowhere."""
         client, begun = self._begun(state)
-        if not await self._spent.first(f"state {begun.id}", _moment(begun.expires_at, self._clock())):
+        if not await self._spent.use(f"state {begun.id}", _moment(begun.expires_at, self._clock())):
             raise SignInRefused("state_invalid")
         granted = await self._granted(client, begun, code, error)
         if isinstance(granted, Granted):
@@ -156,7 +133,7 @@ class SignIns:
         granted = Granted.of(content, self._clock()) if content else None
         if client is None or granted is None:
             raise SignInRefused("code_invalid")
-        first = await self._spent.first(f"code {granted.id}", _moment(granted.expires_at, self._clock()))
+        first = await self._spent.use(f"code {granted.id}", _moment(granted.expires_at, self._clock()))
         if not first or not answers(verifier, granted.challenge):
             raise SignInRefused("code_invalid")
         token = await self._sessions.create(client.app, granted.account, granted.user, self._session_ttl)

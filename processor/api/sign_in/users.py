@@ -13,9 +13,10 @@ from processor.api.callers import Authenticator
 from processor.api.sign_in.clients import clients_of
 from processor.api.sign_in.identities import Identities
 from processor.api.sign_in.identity_tokens import XAppJwtAuthenticator, XummJwtAuthenticator
-from processor.api.sign_in.oauth2 import Sessions, SignIns, Spent
+from processor.api.sign_in.oauth2 import SignIns
 from processor.api.sign_in.oauth2_handlers import CALLBACK_PATH
 from processor.settings.service import Settings
+from processor.store.ports import SessionStore, UsedOnce
 from processor.web.client import Connections
 from processor.xumm.provider_keys import KeySet
 
@@ -35,7 +36,9 @@ class Users:
 
 
 @asynccontextmanager
-async def users_of(settings: Settings, *, clock: Clock, sessions: Sessions, spent: Spent) -> AsyncIterator[Users]:
+async def users_of(
+    settings: Settings, *, clock: Clock, sessions: SessionStore, spent: UsedOnce
+) -> AsyncIterator[Users]:
     """Ready for requests. Without a ``public_url`` nobody can sign in through the provider."""
     clients = clients_of(settings)
     async with AsyncExitStack() as stack:

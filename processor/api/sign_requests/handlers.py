@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from http import HTTPStatus
 from io import BytesIO
-from typing import Final, Protocol
+from typing import Final
 
 import segno
 from aiohttp import hdrs, web
@@ -25,6 +25,7 @@ from processor.core.sign_request.order import Asked, is_key, may_see, owner_of, 
 from processor.core.sign_request.request import StoredRequest
 from processor.core.sign_request.return_url import Target, is_registered
 from processor.core.sign_request.template import faults_in, faults_in_blob, faults_in_instruction
+from processor.store.ports import SignRequestStore
 from processor.web.bodies import Bodies
 from processor.web.problem import Problem
 from schemas.api import (
@@ -48,31 +49,13 @@ _CURSOR: Final = re.compile(r"[1-9][0-9]{0,17}")
 _QR_SCALE: Final = 6
 
 
-class RequestStore(Protocol):
-    """Where sign requests are kept. All of it raises `StoreError`."""
-
-    async def find(self, payload: str) -> StoredRequest | None:
-        """The sign request that became this payload."""
-        ...
-
-    async def listed(
-        self, apps: Sequence[str] | None, owner: str | None, before: int | None, limit: int
-    ) -> Sequence[StoredRequest]:
-        """The newest sign requests of ``owner`` (None: of everybody) in ``apps`` (None: all) before a cursor."""
-        ...
-
-    async def states(self, payloads: Sequence[tuple[str, str]]) -> Sequence[PayloadState | None]:
-        """What is known of payloads, each named by application and uuid."""
-        ...
-
-
 class SignRequestDesk:
     """The handlers."""
 
     def __init__(  # noqa: PLR0913  its neighbours
         self,
         requests: SignRequests,
-        store: RequestStore,
+        store: SignRequestStore,
         callers: Callers,
         streams: Streams,
         gate: Gate,
@@ -121,7 +104,7 @@ class SignRequestDesk:
     async def status(self, request: web.Request) -> web.StreamResponse:
         """200; 404 for what is not the caller's, as for what does not exist."""
         found = await self._found(request, await self._callers.permitted(request, "sign-requests:read"))
-        (state,) = await self._store.states([(found.app, found.payload or "")])
+        (state,) = await self._store.load_states([(found.app, found.payload or "")])
         return answered(status_of(found, state))
 
     async def listed(self, request: web.Request) -> web.StreamResponse:
@@ -129,9 +112,9 @@ class SignRequestDesk:
         caller = await self._callers.permitted(request, "sign-requests:read")
         apps, owner = _whose(caller)
         limit, before = _page(request)
-        found = await self._store.listed(apps, owner, before, limit + 1)
+        found = await self._store.list_newest(apps, owner, before, limit + 1)
         shown = found[:limit]
-        states = await self._store.states([(each.app, each.payload or "") for each in shown])
+        states = await self._store.load_states([(each.app, each.payload or "") for each in shown])
         items = tuple(status_of(each, state) for each, state in zip(shown, states, strict=True))
         return answered(SignRequestPage(items=items, next=str(shown[-1].id) if len(found) > limit else None))
 

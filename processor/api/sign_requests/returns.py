@@ -4,8 +4,8 @@ Sources: https://developer.apple.com/documentation/xcode/supporting-associated-d
 https://developer.android.com/training/app-links/verify-android-applinks
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Mapping
+from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
@@ -13,9 +13,8 @@ from aiohttp import hdrs, web
 from processor.api.endpoint import Gate, Handler, answered
 from processor.api.sign_requests.handlers import status_of
 from processor.core.access.digest import digest_of
-from processor.core.payload.state import PayloadState
-from processor.core.sign_request.request import StoredRequest
 from processor.settings.applications import ApplicationSettings
+from processor.store.ports import SignRequestStore
 from processor.web.problem import Problem
 
 PATH: Final = "/v1/return"
@@ -24,22 +23,10 @@ ANDROID_PATH: Final = "/.well-known/assetlinks.json"
 _MAX_STATE: Final = 100
 
 
-class RequestStore(Protocol):
-    """Where sign requests are kept. All of it raises `StoreError`."""
-
-    async def take_state(self, digest: bytes) -> StoredRequest | None:
-        """Use the state of a return URL, which works once."""
-        ...
-
-    async def states(self, payloads: Sequence[tuple[str, str]]) -> Sequence[PayloadState | None]:
-        """What is known of payloads, each named by application and uuid."""
-        ...
-
-
 class ReturnDesk:
     """The handlers."""
 
-    def __init__(self, store: RequestStore, gate: Gate, applications: Mapping[str, ApplicationSettings]) -> None:
+    def __init__(self, store: SignRequestStore, gate: Gate, applications: Mapping[str, ApplicationSettings]) -> None:
         self._store = store
         self._gate = gate
         self._apple = _apple(applications)
@@ -63,7 +50,7 @@ class ReturnDesk:
         found = await self._store.take_state(digest_of(state))
         if found is None or found.payload is None:
             raise Problem("not_found")
-        (known,) = await self._store.states([(found.app, found.payload)])
+        (known,) = await self._store.load_states([(found.app, found.payload)])
         return answered(status_of(found, known))
 
     async def apple(self, _request: web.Request) -> web.StreamResponse:

@@ -6,7 +6,6 @@ that broke off after the first step looks for the payload with that identifier b
 """
 
 import secrets
-from asyncio import Future
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,9 +25,10 @@ from processor.core.payload.entry import Recorded, Reported
 from processor.core.reports.custom_meta import carry
 from processor.core.reports.report import RequestReport
 from processor.core.sign_request.order import Asked, adopted, body_of, identifier_at_xumm, rank_of
-from processor.core.sign_request.request import Draft, Kind, Reservation, StoredRequest
+from processor.core.sign_request.request import Draft, Kind, StoredRequest
 from processor.core.sign_request.return_url import STATE_BYTES, Target, built
 from processor.observability.logs import sampled_log
+from processor.store.ports import Recorder, SignRequestStore
 from processor.web.problem import Problem
 from schemas.payload import Payload
 from schemas.platform import Cancelled, Created
@@ -63,30 +63,6 @@ class Platform(Protocol):
         ...
 
 
-class RequestStore(Protocol):
-    """Where sign requests are kept. All of it raises `StoreError`."""
-
-    async def reserve(self, draft: Draft, hold: timedelta) -> Reservation:
-        """Reserve, or find out why not. Of several at the same time, one gets it."""
-        ...
-
-    async def renew_state(self, request: StoredRequest, digest: bytes | None) -> None:
-        """The payload is made anew, and its return URL gets another state."""
-        ...
-
-    async def complete(self, request: StoredRequest, payload: str, answer: bytes, *, late: bool) -> None:
-        """Xumm has it; ``late`` if it had events before."""
-        ...
-
-    async def release(self, request: StoredRequest, hold: timedelta | None) -> None:
-        """It was not made: forget it; or hold it for a while, since it may have been made after all."""
-        ...
-
-    def record(self, entry: Reported) -> "Future[Recorded]":
-        """Apply a report. Durable when it resolves."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """Who asks for what, and how it would be repeated."""
@@ -111,11 +87,12 @@ class Standing:
 class SignRequests:
     """Makes and cancels sign requests. Raises `Problem` for what a caller can be told, and `StoreError`."""
 
-    def __init__(  # noqa: PLR0913  its four neighbours, clock and bell
+    def __init__(  # noqa: PLR0913  its neighbours
         self,
         applications: Mapping[str, Application],
         apis: Mapping[str, Platform],
-        store: RequestStore,
+        store: SignRequestStore,
+        recorder: Recorder,
         tokens: UserTokens,
         *,
         links: str,
@@ -127,6 +104,7 @@ class SignRequests:
         self._applications = applications
         self._apis = apis
         self._store = store
+        self._recorder = recorder
         self._tokens = tokens
         self._links = links
         self._clock = clock
@@ -265,7 +243,7 @@ class SignRequests:
             asked_of=request.account,
             asked_by=request.owner,
         )
-        return await self._store.record(Reported(report=report, policy=application.policy))
+        return await self._recorder.record(Reported(report=report, policy=application.policy))
 
 
 _CANCEL_PROBLEMS: Final[dict[str, Literal["already_resolved", "already_opened", "already_expired"]]] = {

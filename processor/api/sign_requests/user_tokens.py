@@ -8,25 +8,10 @@ import structlog
 
 from processor.core.errors import LookupFailed
 from processor.core.payload.user_token import KeptToken, is_doubtful, is_usable
+from processor.store.ports import UserTokenStore
 from schemas.platform import TokenStates
 
 log = structlog.get_logger()
-
-
-class TokenStore(Protocol):
-    """Where user tokens are kept. All of it raises `StoreError`."""
-
-    async def of_account(self, app: str, account: str) -> KeptToken | None:
-        """The token of an account that was signed with last, None if none is known that may be alive."""
-        ...
-
-    async def checked(self, token: KeptToken, *, active: bool) -> None:
-        """Note what Xumm said of a token; one that is revoked is deleted."""
-        ...
-
-    async def suspect(self, token: KeptToken) -> None:
-        """Note that a push with it led nowhere."""
-        ...
 
 
 class TokenChecks(Protocol):
@@ -41,7 +26,7 @@ class UserTokens:
     """Finds the token to push with. Nothing here tells a token to anybody but Xumm."""
 
     def __init__(
-        self, store: TokenStore, apis: Mapping[str, TokenChecks], *, kept: bool, clock: Callable[[], datetime]
+        self, store: UserTokenStore, apis: Mapping[str, TokenChecks], *, kept: bool, clock: Callable[[], datetime]
     ) -> None:
         """``apis`` by the application's name; ``kept``: whether there is a key to keep tokens with."""
         self._store = store
@@ -51,7 +36,7 @@ class UserTokens:
 
     async def usable(self, app: str, account: str | None) -> KeptToken | None:
         """The account's token if it is alive, as far as is known. One in doubt is checked first."""
-        token = None if account is None or not self.kept else await self._store.of_account(app, account)
+        token = None if account is None or not self.kept else await self._store.find(app, account)
         now = self._clock()
         if token is None or not is_usable(token.facts, now):
             return None
@@ -60,7 +45,7 @@ class UserTokens:
     async def used(self, token: KeptToken | None, *, pushed: bool) -> None:
         """A sign request was made with ``token``. If it was not pushed, the token is in doubt from now on."""
         if token is not None and not pushed:
-            await self._store.suspect(token)
+            await self._store.mark_suspect(token)
 
     async def _is_active(self, app: str, token: KeptToken) -> bool:
         """What Xumm says; if it says nothing, the token is worth a try: Xumm ignores one that is dead."""
@@ -70,12 +55,7 @@ class UserTokens:
             log.warning("token.unchecked", app=app, user=token.facts.user, error=type(error).__name__)
             return True
         active = any(state.user_token == token.value and state.active for state in answer.tokens)
-        await self._store.checked(token, active=active)
+        await self._store.note_check(token, active=active)
         if not active:
             log.info("token.revoked", app=app, user=token.facts.user)
         return active
-
-
-def tell_unopened(error: str) -> None:
-    """Log that a sealed token cannot be read. ``error`` names the key, never the token."""
-    log.error("token.unopened", error=error, hint="a sealing key is missing, or somebody changed the table")

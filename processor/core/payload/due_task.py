@@ -24,7 +24,7 @@ class DueTask:
     created_at: datetime
 
 
-class Claim(NamedTuple):
+class ClaimedTasks(NamedTuple):
     """Tasks that were claimed."""
 
     tasks: Sequence[DueTask]

@@ -1,20 +1,16 @@
-"""What waits for the writer, how much of it may and for how long, and how those who wait are told."""
+"""Work for the writer: entries and jobs, how many may wait and for how long, and how their callers get the results."""
 
 from asyncio import AbstractEventLoop, Future, TimerHandle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 import structlog
 
-from processor.core.errors import StoreError, StoreUnavailable
-from processor.core.payload.entry import Quarantined, Recorded, Refused, Reported
+from processor.core.errors import StoreUnavailable
+from processor.core.payload.entry import Quarantined, Refused, Reported
 from processor.store.store import Store
-
-Outcome = Recorded | StoreError
-Settle = Callable[[Outcome], None]
-"""Hears once, on the event loop, what became of an entry."""
 
 PATIENCE: Final = timedelta(seconds=10)
 """How long anything waits for the store: Xumm's sender gives up after 15 s."""
@@ -33,19 +29,19 @@ class Bounds:
     outbox: int = 1_000_000
     """Events in the outbox: with so many, no delivery is taken."""
     patience: timedelta = PATIENCE
-    """After which whoever waits is told `StoreUnavailable`, and a transaction is interrupted."""
+    """After which a caller gets `StoreUnavailable`, and the transaction is interrupted."""
 
 
 @dataclass(slots=True, eq=False)
 class Work:
-    """Something to be done with the store, which somebody has waited for since then by the event loop's clock."""
+    """Something to be done with the store, whose caller waits since then by the event loop's clock."""
 
     settle: Callable[[Any], None]
     since: float
 
     def tell(self, outcome: object) -> None:
-        """Tell who waits, once; what goes wrong there is no reason not to tell the next."""
-        settle, self.settle = self.settle, _told
+        """Give the caller the result, the first time. An error of the callback is logged."""
+        settle, self.settle = self.settle, _ignore
         try:
             settle(outcome)
         except Exception:
@@ -53,32 +49,38 @@ class Work:
 
 
 @dataclass(slots=True, eq=False)
-class Waiting(Work):
-    """An entry whose commit somebody waits for."""
+class PendingEntry(Work):
+    """An entry that waits for its commit."""
 
     entry: Reported | Quarantined
 
 
 @dataclass(slots=True, eq=False)
 class Job(Work):
-    """Anything else to be done with the store."""
+    """A call of a function of a connection."""
 
-    function: Callable[[Store], Any]
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+    def do(self, store: Store) -> Any:
+        """Make the call in the transaction that is open."""
+        return store.run(self.function, *self.args, **self.kwargs)
 
 
 class Batch(NamedTuple):
-    """What one transaction does."""
+    """The content of one transaction."""
 
-    waiting: list[Waiting]
+    entries: list[PendingEntry]
     lines: list[Refused]
     jobs: list[Job]
 
 
-class Patience:
-    """Rings when somebody has waited for too long. One timer serves all: the first to come has waited the longest."""
+class WaitLimit:
+    """Calls back when a caller has waited for too long. One timer serves all: the oldest has waited the longest."""
 
     def __init__(self, longest: timedelta, expire: Callable[[float], float | None]) -> None:
-        """``expire`` tells all who came before an instant; it returns since when the next one waits, if one does."""
+        """``expire`` ends the wait of all who came before an instant; it returns since when the next one waits."""
         self.longest = longest.total_seconds()
         self._expire = expire
         self._timer: TimerHandle | None = None
@@ -88,20 +90,20 @@ class Patience:
         self._loop = loop
 
     def begin(self) -> float:
-        """Somebody begins to wait: the time."""
+        """Start the wait of a caller; the time now."""
         now = self._loop.time()
         if self._timer is None:
             self._timer = self._loop.call_at(now + self.longest, self._ring)
         return now
 
     def shorten(self, longest: timedelta) -> None:
-        """From now on nobody waits for longer than this."""
+        """Lower the limit, for those who wait already too."""
         self.longest = min(self.longest, longest.total_seconds())
         self.stop()
         self._ring()
 
     def stop(self) -> None:
-        """Ring no more."""
+        """Call back no more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -122,9 +124,9 @@ def settle(future: "Future[Any]", outcome: Any) -> None:
 
 
 def overdue(seconds: float) -> StoreUnavailable:
-    """What those hear who have waited for too long."""
+    """The error of a caller who has waited for too long."""
     return StoreUnavailable(f"the database did not commit within {seconds:g} s", "slow")
 
 
-def _told(_outcome: object) -> None:
-    """Whoever waited was told already."""
+def _ignore(_outcome: object) -> None:
+    """The caller has a result already."""

@@ -1,9 +1,9 @@
-"""User tokens at rest: sealed in the transaction of the report that brought them. Without keys nothing is kept."""
+"""User tokens at rest: sealed in the transaction of the report that brings them. Without keys none is kept."""
 
 import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Dialect, and_, case, null, or_, select, update
 
@@ -31,15 +31,26 @@ _PUT: Final = [
 _BATCH: Final = 500
 
 
-class Vault:
-    """Keeps tokens for one database under one ring of keys."""
+class SealedToken(NamedTuple):
+    """A user token at rest."""
+
+    facts: TokenFacts
+    sealed: Sealed
+
+    def open(self, keyring: Keyring) -> str:
+        """The token itself. Raises `SealingError`."""
+        return keyring.open(self.sealed, _binding(self.facts))
+
+
+class TokenVault:
+    """Seals the tokens that reports bring, for one database, with one keyring."""
 
     def __init__(self, dialect: Dialect, keyring: Keyring) -> None:
-        self.keyring = keyring
+        self._keyring = keyring
         self._put = Upsert(dialect, _PUT, _on_conflict)
 
     def keep(self, connection: Connection, reports: Iterable[Report]) -> None:
-        """Store the tokens that came with signatures: one row for each user, the same order for everybody."""
+        """Store the tokens that came with signatures: one row for each user, in an order that excludes deadlocks."""
         tokens: dict[tuple[str, str], KnownToken] = {}
         for report in reports:
             token = known_token(report)
@@ -49,84 +60,85 @@ class Vault:
         self._put(connection, [self._row(tokens[key]) for key in sorted(tokens)])
 
     def bind(self, connection: Connection, owners: Iterable[Owner]) -> None:
-        """Seal the tokens of nobody yet anew as their owners', the same order for everybody."""
+        """Seal the tokens without an account anew as their owners', in an order that excludes deadlocks."""
         for app, user, account in sorted(set(owners)):
-            nobodys = (*_same(app, user), user_tokens.c.account.is_(None), user_tokens.c.revoked_at.is_(None))
-            row = connection.execute(select(user_tokens).where(*nobodys).with_for_update()).first()
+            unbound = (*_same(app, user), user_tokens.c.account.is_(None), user_tokens.c.revoked_at.is_(None))
+            row = connection.execute(select(user_tokens).where(*unbound).with_for_update()).first()
             if row is None:
                 continue
             try:
-                token = self.open(row)
+                values = _reseal(row, self._keyring, account)
             except SealingError:  # its key is gone: it stays as useless as it was
                 continue
-            sealed = self.keyring.seal(token, Binding(row.application, user, account), os.urandom(NONCE_BYTES))
-            values = {"account": account, "key_id": sealed.key_id, "sealed": sealed.box}
-            connection.execute(update(user_tokens).where(*nobodys).values(values))
-
-    def open(self, row: Any) -> str:
-        """The token in a row of `user_tokens`. Raises `SealingError`."""
-        return self.keyring.open(Sealed(row.key_id, bytes(row.sealed)), _binding(row))
-
-    def rotate(self, connection: Connection) -> tuple[int, int]:
-        """Seal with the active key what others sealed: how many there were, and how many of them did not open."""
-        resealed = broken = 0
-        rows = connection.execute(
-            select(user_tokens).where(user_tokens.c.key_id != self.keyring.active, user_tokens.c.revoked_at.is_(None))
-        )
-        for row in rows.all():
-            try:
-                token = self.open(row)
-            except SealingError:
-                broken += 1
-                continue
-            sealed = self.keyring.seal(token, _binding(row), os.urandom(NONCE_BYTES))
-            values = {"key_id": sealed.key_id, "sealed": sealed.box}
-            connection.execute(update(user_tokens).where(*_same(row.app, row.user_reference)).values(values))
-            resealed += 1
-        return resealed, broken
+            connection.execute(update(user_tokens).where(*unbound).values(values))
 
     def _row(self, token: KnownToken) -> tuple[Any, ...]:
         binding = Binding(token.application, token.user, token.account)
-        sealed = self.keyring.seal(token.value, binding, os.urandom(NONCE_BYTES))
+        sealed = self._keyring.seal(token.value, binding, os.urandom(NONCE_BYTES))
         times = (stored(token.signed_at), stored(token.expires_at))
         return (token.app, token.user, token.application, token.account, sealed.key_id, sealed.box, *times, 0)
 
 
-def of_account(connection: Connection, app: str, account: str, now: datetime) -> Any:
-    """The row of the token of ``account`` that was signed with last, None if there is none that may be alive."""
+def find(connection: Connection, app: str, account: str, now: datetime) -> SealedToken | None:
+    """The token of ``account`` that was signed with last, None if none may be alive."""
     alive = (
         user_tokens.c.app == app,
         user_tokens.c.account == account,
         user_tokens.c.revoked_at.is_(None),
         user_tokens.c.expires_at > stored(now),
     )
-    return connection.execute(
-        select(user_tokens).where(*alive).order_by(user_tokens.c.signed_at.desc()).limit(1)
-    ).first()
+    latest = select(user_tokens).where(*alive).order_by(user_tokens.c.signed_at.desc()).limit(1)
+    row = connection.execute(latest).first()
+    return None if row is None else _token(row)
 
 
-def checked(connection: Connection, facts: TokenFacts, now: datetime, *, active: bool) -> None:
-    """Note what Xumm said of a token. One that is revoked is deleted, but for the fact."""
+def note_check(connection: Connection, facts: TokenFacts, now: datetime, *, active: bool) -> None:
+    """Note Xumm's answer about a token. A revoked one is deleted, except for the fact."""
     dead = {"revoked_at": stored(now), "sealed": b""}
     values = {"checked_at": stored(now), "suspect": 0} | ({} if active else dead)
     connection.execute(update(user_tokens).where(*_same(facts.app, facts.user)).values(values))
 
 
-def suspect(connection: Connection, facts: TokenFacts) -> None:
-    """Note that a push with it led nowhere."""
+def mark_suspect(connection: Connection, facts: TokenFacts) -> None:
+    """Note that Xumm pushed nothing with a token."""
     connection.execute(update(user_tokens).where(*_same(facts.app, facts.user)).values(suspect=1))
 
 
-def listed(connection: Connection, app: str | None, limit: int) -> list[TokenFacts]:
-    """What is known of tokens, those first that were signed with last."""
+def list_latest(connection: Connection, app: str | None, limit: int) -> list[TokenFacts]:
+    """The facts about the tokens of an application (None: of all), those first that were signed with last."""
     statement = select(user_tokens).order_by(user_tokens.c.signed_at.desc()).limit(limit)
     if app is not None:
         statement = statement.where(user_tokens.c.app == app)
-    return [facts_of(row) for row in connection.execute(statement)]
+    return [_facts(row) for row in connection.execute(statement)]
 
 
-def facts_of(row: Any) -> TokenFacts:
-    """A row without its token."""
+def rotate(connection: Connection, keyring: Keyring) -> tuple[int, int]:
+    """Seal the tokens anew that another than the active key sealed: how many were, and how many did not open."""
+    resealed = broken = 0
+    outdated = (user_tokens.c.key_id != keyring.active, user_tokens.c.revoked_at.is_(None))
+    for row in connection.execute(select(user_tokens).where(*outdated)).all():
+        try:
+            values = _reseal(row, keyring, row.account)
+        except SealingError:
+            broken += 1
+            continue
+        connection.execute(update(user_tokens).where(*_same(row.app, row.user_reference)).values(values))
+        resealed += 1
+    return resealed, broken
+
+
+def _reseal(row: Any, keyring: Keyring, account: str | None) -> dict[str, Any]:
+    """What changes in a row when its token is sealed with the active key as that of ``account``."""
+    token = _token(row).open(keyring)
+    sealed = keyring.seal(token, Binding(row.application, row.user_reference, account), os.urandom(NONCE_BYTES))
+    return {"account": account, "key_id": sealed.key_id, "sealed": sealed.box}
+
+
+def _token(row: Any) -> SealedToken:
+    return SealedToken(_facts(row), Sealed(row.key_id, bytes(row.sealed)))
+
+
+def _facts(row: Any) -> TokenFacts:
     return TokenFacts(
         row.app,
         row.application,
@@ -151,8 +163,8 @@ def _merged(old: KnownToken | None, new: KnownToken) -> KnownToken:
     )
 
 
-def _binding(row: Any) -> Binding:
-    return Binding(row.application, row.user_reference, row.account)
+def _binding(facts: TokenFacts) -> Binding:
+    return Binding(facts.application, facts.user, facts.account)
 
 
 def _same(app: str, user: str) -> Sequence[Any]:
@@ -160,7 +172,7 @@ def _same(app: str, user: str) -> Sequence[Any]:
 
 
 def _on_conflict(insert: Insert) -> Insert:
-    """What is sealed is replaced where the new row says whose it is, or has as much to say, since both go together."""
+    """The sealed token is replaced, with its account, if the new row names an account or the old one names none."""
     old, new = user_tokens.c, insert.excluded
     rebound = or_(new.account.is_not(None), old.account.is_(None), old.revoked_at.is_not(None))
     bound = ("application", "account", "key_id", "sealed")
