@@ -1,4 +1,4 @@
-"""The one transaction that matters: load states, apply reports, store what follows."""
+"""Recording: load states, apply reports, and store the new states, events, tasks and watches, in one transaction."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -38,7 +38,7 @@ _Key = tuple[str, str]
 
 
 class _Change(NamedTuple):
-    """What a report made of its payload."""
+    """The effect of a report on its payload."""
 
     entry: Reported
     before: PayloadState | None
@@ -71,10 +71,10 @@ class Recording:
         self._put_quarantine = Insertion(dialect, [*quarantine.c][1:6])
 
     def record(self, connection: Connection, entries: Sequence[Entry], now: datetime) -> list[Recorded]:
-        """Store what ``entries`` say, in order, each on top of those before it. At most `GROUP_LIMIT`.
+        """Store ``entries``, in order, each on top of those before it. At most `GROUP_LIMIT`.
 
-        All of them take a step before any takes the next one: what a step needs is then at hand in the caches of the
-        CPU, which saves a sixth of the time.
+        All entries take a step before any takes the next one, for the caches of the CPU: that saves a sixth of the
+        time.
         """
         seen_at = stored(now)
         reported = [entry for entry in entries if isinstance(entry, Reported)]
@@ -91,14 +91,14 @@ class Recording:
             self._vault.keep(connection, [entry.report for entry in reported])
             self._vault.bind(connection, filter(None, map(owner_of, states)))
         each = iter(recorded)
-        return [next(each) if isinstance(entry, Reported) else _NOTHING_SAID for entry in entries]
+        return [next(each) if isinstance(entry, Reported) else _NO_REPORT for entry in entries]
 
     def _load(self, connection: Connection, subjects: Mapping[_Key, str], seen_at: int) -> dict[_Key, PayloadState]:
-        """The states of the known ones. Of a shared database, the rows stay locked to the end of the transaction."""
+        """The states of the known payloads. In a shared database their rows stay locked until the transaction ends."""
         if not subjects:
             return {}
         if not self._exclusive:
-            # Rows are inserted, then locked, in the same order by everybody: that excludes deadlocks.
+            # Every process inserts and locks rows in the same order: that excludes deadlocks.
             places = [
                 (*key, subjects[key], 0, 0, 0, None, None, UNKNOWN, None, seen_at, seen_at) for key in sorted(subjects)
             ]
@@ -138,7 +138,7 @@ class Recording:
         return recorded
 
     def _positions(self, connection: Connection, count: int) -> Iterator[int]:
-        """Numbers greater than any before. Those of one payload grow, since its row is locked."""
+        """Positions greater than any before. Those of one payload grow, since its row is locked."""
         if count == 0:
             return iter(())
         if self._exclusive:
@@ -149,17 +149,17 @@ class Recording:
 
 _CREATED: Final = int(Fact.CREATED)
 _SEEN: Final = (payloads.c.first_seen_at, payloads.c.updated_at)
-_NOTHING_SAID: Final = Recorded(None)
+_NO_REPORT: Final = Recorded(None)
 _Row = tuple[Any, ...]
 
 
 def _subjects(reported: Sequence[Reported]) -> dict[_Key, str]:
-    """The payloads that are reported on, with the uuid of their application."""
+    """The payloads of the reports, with the UUIDs of their applications."""
     return {(report.payload, report.app): report.application for report, *_ in reported}
 
 
 def _changes(reported: Sequence[Reported], states: dict[_Key, PayloadState]) -> list[_Change]:
-    """Apply the reports one on top of the other, to ``states`` too."""
+    """Apply the reports in order, and keep the new states in ``states``."""
     changes = []
     for entry in reported:
         report = entry.report
@@ -173,7 +173,7 @@ def _changes(reported: Sequence[Reported], states: dict[_Key, PayloadState]) -> 
 
 
 def _latest(changes: Sequence[_Change]) -> list[PayloadState]:
-    """The states to be stored: of each payload that changed, the last one."""
+    """The last state of each payload that changed."""
     states = [transition.state for _, before, transition in changes if transition.state != before]
     return list({(state.payload, state.app): state for state in states}.values())
 
@@ -186,7 +186,7 @@ def _message(announcement: Announcement, state: PayloadState, entry: Reported) -
 
 def _event_rows(recorded: Recorded) -> Iterator[_Row]:
     transition, queued = recorded
-    assert transition is not None  # noqa: S101  what was recorded here are reports
+    assert transition is not None  # noqa: S101  these are reports
     for (position, message), announcement in zip(queued, transition.announcements, strict=True):
         event_id, event_type, app, payload, routing_key, body, at, traceparent = message
         sequence = announcement.sequence

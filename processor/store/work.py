@@ -1,7 +1,8 @@
 """Work for the writer: entries and jobs, how many may wait and for how long, and how their callers get the results."""
 
 from asyncio import AbstractEventLoop, Future, TimerHandle
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
@@ -10,10 +11,17 @@ import structlog
 
 from processor.core.errors import StoreUnavailable
 from processor.core.payload.entry import Quarantined, Refused, Reported
+from processor.store.recording import GROUP_LIMIT
 from processor.store.store import Store
 
 PATIENCE: Final = timedelta(seconds=10)
 """How long anything waits for the store: Xumm's sender gives up after 15 s."""
+CROWD: Final = 16
+"""So many entries at once are recorded in two groups that take turns, see `WorkQueue.share`."""
+JOB_LIMIT: Final = 16
+"""How many jobs share a commit: if one fails all are done again, each alone."""
+LOG_SHARE: Final = 64
+"""How many lines of the delivery log go along with a group of entries that callers wait for."""
 
 log = structlog.get_logger()
 
@@ -74,6 +82,73 @@ class Batch(NamedTuple):
     entries: list[PendingEntry]
     lines: list[Refused]
     jobs: list[Job]
+
+
+class WorkQueue:
+    """Entries and jobs in the order of their calls, and lines of the delivery log."""
+
+    def __init__(self) -> None:
+        self.lines: deque[Refused] = deque()
+        self.waiting = 0
+        """How many entries wait for their commit, the batches that were taken included: see `settle_group`."""
+        self._work: deque[PendingEntry | Job] = deque()
+        self._last_group = 0
+
+    def __len__(self) -> int:
+        return len(self._work)
+
+    def __iter__(self) -> Iterator[Work]:
+        return iter(self._work)
+
+    def add(self, work: PendingEntry | Job) -> None:
+        """Append an entry or a job."""
+        self._work.append(work)
+        self.waiting += isinstance(work, PendingEntry)
+
+    def settle_group(self, entries: int) -> None:
+        """The ``entries`` of the last batch wait no more."""
+        self.waiting -= entries
+        self._last_group = entries
+
+    def drop_late(self, before: float) -> list[Work]:
+        """Remove the work that came ``before`` an instant."""
+        late: list[Work] = []
+        while self._work and self._work[0].since <= before:
+            self.waiting -= isinstance(self._work[0], PendingEntry)
+            late.append(self._work.popleft())
+        return late
+
+    def share(self) -> int:
+        """How many entries the next group should have: half of a crowd, or 1.
+
+        Senders that wait for an answer before they send more would end up in one group, and the event loop and the
+        disk would wait for each other. Of two groups, one is read and recorded while the other is committed.
+        """
+        crowd = len(self._work) + self._last_group
+        return min((crowd + 1) // 2, GROUP_LIMIT) if crowd >= CROWD else 1
+
+    def take(self, *, exclusive: bool) -> Batch:
+        """The content of the next transaction; a job, which may wait for a lock, shares it only if ``exclusive``."""
+        batch = Batch([], [], [])
+        share = self.share()
+        room = share if share > 1 else CROWD
+        while self._work and len(batch.entries) < room and len(batch.jobs) < JOB_LIMIT:
+            work = self._work[0]
+            if not exclusive and (batch.jobs or (batch.entries and isinstance(work, Job))):
+                break
+            if isinstance(work, Job):
+                batch.jobs.append(work)
+            else:
+                batch.entries.append(work)
+            self._work.popleft()
+        if exclusive or not batch.jobs:
+            self._take_lines(batch)
+        return batch
+
+    def _take_lines(self, batch: Batch) -> None:
+        room = min(LOG_SHARE, GROUP_LIMIT - len(batch.entries)) if batch.entries else GROUP_LIMIT
+        for _ in range(min(room, len(self.lines))):
+            batch.lines.append(self.lines.popleft())
 
 
 class WaitLimit:

@@ -8,7 +8,6 @@ that was under way may be committed after all, and the transaction is interrupte
 import asyncio
 import itertools
 from asyncio import Future
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -25,23 +24,16 @@ from processor.core.publishing.message import OutboxMessage
 from processor.store import outbox
 from processor.store.group_commit import GroupCommit, WorkerThread
 from processor.store.ports import Recorder, Settle
-from processor.store.recording import GROUP_LIMIT
 from processor.store.store import Store
-from processor.store.work import Batch, Bounds, Job, PendingEntry, WaitLimit, Work, overdue, settle
+from processor.store.work import Batch, Bounds, Job, PendingEntry, WaitLimit, Work, WorkQueue, overdue, settle
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
-CROWD: Final = 16
-"""So many entries at once are recorded in two groups that take turns, see `Writer._share`."""
 LINGER: Final = 0.004
 """Seconds for which a group waits for its share of a crowd, at most. Without a crowd it does not wait."""
-JOB_LIMIT: Final = 16
-"""How many jobs share a commit: if one fails all are done again, each alone."""
 LOG_DELAY: Final = 1.0
 """Seconds that a line of the delivery log waits for other entries, at most."""
-LOG_SHARE: Final = 64
-"""How many lines of the delivery log go along with a group of entries that callers wait for."""
 
 log = structlog.get_logger()
 
@@ -71,13 +63,10 @@ class Writer(Recorder):
         self._bounds = bounds or Bounds()
         self._clock = clock
         self._thread = WorkerThread("store")
-        self._queue: deque[PendingEntry | Job] = deque()
+        self._queue = WorkQueue()
         self._at_hand: Sequence[Work] = []
         self._wait_limit = WaitLimit(self._bounds.patience, self._expire)
-        self._log_lines: deque[Refused] = deque()
         self._work = asyncio.Event()
-        self._waiting = 0
-        self._last_group = 0
         self._enough = 1
         self._running = False
 
@@ -89,12 +78,12 @@ class Writer(Recorder):
     @property
     def waiting(self) -> int:
         """How many entries wait for their commit."""
-        return self._waiting
+        return self._queue.waiting
 
     @property
     def crowded(self) -> bool:
         """Whether so many entries wait that no more are taken."""
-        return self._waiting >= self._bounds.entries
+        return self._queue.waiting >= self._bounds.entries
 
     @property
     def depth(self) -> int:
@@ -115,20 +104,19 @@ class Writer(Recorder):
     def submit(self, entry: Reported | Quarantined, settle: Settle) -> None:
         """Store an entry; ``settle`` receives the result after the commit: see `Recorder`."""
         if self.crowded:
-            raise StoreUnavailable(f"{self._waiting} entries wait for the database", "crowded")
+            raise StoreUnavailable(f"{self.waiting} entries wait for the database", "crowded")
         if isinstance(entry, Reported) and entry.delivery is not None and self._commits.depth >= self._bounds.outbox:
             raise StoreFull(f"{self._commits.depth} events wait for the broker")
         self._put(PendingEntry(settle, self._wait_limit.begin(), entry))
-        self._waiting += 1
 
     def log(self, entry: Refused) -> None:
         """Add a line to the delivery log later. If too many wait, the line is dropped and counted."""
-        if not self._running or len(self._log_lines) >= self._bounds.log_lines:
+        if not self._running or len(self._queue.lines) >= self._bounds.log_lines:
             self.dropped_log_lines += 1
             return
-        if not self._log_lines:
+        if not self._queue.lines:
             self._loop.call_later(LOG_DELAY, self._work.set)
-        self._log_lines.append(entry)
+        self._queue.lines.append(entry)
 
     def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """Call one of the store's functions, in one short transaction. Resolves after the commit; raises its error."""
@@ -181,14 +169,14 @@ class Writer(Recorder):
     def _put(self, work: PendingEntry | Job) -> None:
         if not self._running:
             raise StoreUnavailable("the store is closed", "closed")
-        self._queue.append(work)
+        self._queue.add(work)
         if len(self._queue) >= self._enough:
             self._work.set()
 
     async def _serve(self) -> None:
-        while self._running or self._queue or self._log_lines:
+        while self._running or self._queue or self._queue.lines:
             await self._gather()
-            batch = self._take()
+            batch = self._queue.take(exclusive=self.exclusive)
             self._at_hand = [*batch.entries, *batch.jobs]
             await self._write(batch)
             self._at_hand = []
@@ -199,7 +187,7 @@ class Writer(Recorder):
         if not self._queue:
             await self._work.wait()
         self._work.clear()
-        share = self._share()
+        share = self._queue.share()
         if self._running and len(self._queue) < share:
             self._enough = share
             timer = self._loop.call_later(LINGER, self._work.set)
@@ -207,33 +195,6 @@ class Writer(Recorder):
             timer.cancel()
             self._work.clear()
             self._enough = 1
-
-    def _share(self) -> int:
-        """How many entries the next group should have: half of a crowd, or 1.
-
-        Senders that wait for an answer before they send more would end up in one group, and the event loop and the
-        disk would wait for each other. Of two groups, one is read and recorded while the other is committed.
-        """
-        crowd = len(self._queue) + self._last_group
-        return min((crowd + 1) // 2, GROUP_LIMIT) if crowd >= CROWD else 1
-
-    def _take(self) -> Batch:
-        """The next transaction's content. On a shared database a job is alone in it: it may wait for others' locks."""
-        batch, exclusive = Batch([], [], []), self.exclusive
-        share = self._share()
-        room = share if share > 1 else CROWD
-        while self._queue and len(batch.entries) < room and len(batch.jobs) < JOB_LIMIT:
-            work = self._queue[0]
-            if not exclusive and (batch.jobs or (batch.entries and isinstance(work, Job))):
-                break
-            if isinstance(work, Job):
-                batch.jobs.append(work)
-            else:
-                batch.entries.append(work)
-            self._queue.popleft()
-        if exclusive or not batch.jobs:
-            self._take_log_lines(batch)
-        return batch
 
     def _ended(self, serving: asyncio.Task[None]) -> None:
         """End the wait of every caller, whatever ended the writing."""
@@ -246,10 +207,7 @@ class Writer(Recorder):
 
     def _expire(self, before: float) -> float | None:
         """End the wait of those who came ``before``; returns since when the next one waits, None if none does."""
-        late: list[Work] = [work for work in self._at_hand if work.since <= before]
-        while self._queue and self._queue[0].since <= before:
-            self._waiting -= isinstance(self._queue[0], PendingEntry)
-            late.append(self._queue.popleft())
+        late = [*(work for work in self._at_hand if work.since <= before), *self._queue.drop_late(before)]
         if late:
             self.on_write("slow")
         for work in late:
@@ -257,19 +215,13 @@ class Writer(Recorder):
         next_ones = [*self._at_hand, *itertools.islice(self._queue, 1)]
         return min((work.since for work in next_ones if work.since > before), default=None)
 
-    def _take_log_lines(self, batch: Batch) -> None:
-        room = min(LOG_SHARE, GROUP_LIMIT - len(batch.entries)) if batch.entries else GROUP_LIMIT
-        for _ in range(min(room, len(self._log_lines))):
-            batch.lines.append(self._log_lines.popleft())
-
     async def _write(self, batch: Batch) -> None:
         if not any(batch):
             return
         entries, lines, jobs = batch
         outcomes, answers = await self._commits.do([*(each.entry for each in entries), *lines], jobs)
         self.dropped_log_lines += sum(isinstance(outcome, StoreError) for outcome in outcomes[len(entries) :])
-        self._waiting -= len(entries)
-        self._last_group = len(entries)
+        self._queue.settle_group(len(entries))
         self._at_hand = []
         self._show([*outcomes[: len(entries)][-1:], *answers])
         self._announce(outcomes)

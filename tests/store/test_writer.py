@@ -17,8 +17,8 @@ from processor.core.payload.entry import Recorded, Refused
 from processor.core.publishing.message import OutboxMessage
 from processor.store import deliveries, outbox, payloads, used_once
 from processor.store.store import Store
-from processor.store.work import Bounds
-from processor.store.writer import JOB_LIMIT, Writer
+from processor.store.work import JOB_LIMIT, Bounds
+from processor.store.writer import Writer
 from tests.servers.postgres import Postgres
 from tests.store.samples import APP, NOW, impossible, payload, refused, snapshot, status, webhook
 
