@@ -75,12 +75,12 @@ class Database:
         and the bare `StoreError` where it rejects a statement or a value.
         """
         if self._current is not None:
-            with self._translated():
+            with self._translating():
                 yield self._current
             return
         connection = self.begin()
         try:
-            with self._translated():
+            with self._translating():
                 yield connection
         except BaseException:
             self.rollback()
@@ -89,10 +89,10 @@ class Database:
 
     def begin(self) -> Connection:
         """Begin a transaction, which `commit` or `rollback` ends, perhaps in another thread."""
-        with self._translated():
+        with self._translating():
             connection, self._idle = self._idle or self._engine.connect(), None
             try:
-                self._backend.begin(_raw(connection))
+                self._backend.begin(_driver_connection(connection))
                 connection.begin()
             except BaseException:
                 self._give_up(connection)
@@ -105,7 +105,7 @@ class Database:
         if self._idle is None:
             return False
         with suppress(self._driver.Error):
-            self._backend.begin_at_once(_raw(self._idle))
+            self._backend.begin_at_once(_driver_connection(self._idle))
             self._idle.begin()
             self._current, self._idle = self._idle, None
             return True
@@ -117,7 +117,7 @@ class Database:
 
     def commit(self) -> None:
         """Commit; durable on return. May wait for the disk."""
-        with self._translated(), self._ending() as connection:
+        with self._translating(), self._ending() as connection:
             connection.commit()
             self._idle = connection
 
@@ -137,12 +137,12 @@ class Database:
                 self._give_up(connection)
 
     def _give_up(self, connection: Connection) -> None:
-        if not connection.invalidated and (self._spoiled or self._backend.is_broken(_raw(connection))):
+        if not connection.invalidated and (self._spoiled or self._backend.is_broken(_driver_connection(connection))):
             connection.invalidate()
         connection.close()
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translating(self) -> Iterator[None]:
         """Raise the store's errors for those of SQLAlchemy and, where a statement bypassed it, of the driver."""
         try:
             yield
@@ -170,13 +170,13 @@ class Database:
 
 def open_database(url: str) -> Database:
     """Open for reading and writing. Raises `StoreLocked` if another process has the SQLite file."""
-    parsed = _parsed(url)
+    parsed = _parse_url(url)
     if parsed.get_backend_name() == "postgresql":
         return _postgresql(parsed, writes=True)
     with ExitStack() as lock:
         path = path_of(parsed)
         make_private(path)
-        lock.enter_context(_locked(path.with_name(f"{path.name}.lock")))
+        lock.enter_context(_hold_lock(path.with_name(f"{path.name}.lock")))
         backend = SqliteBackend(writes=True)
         return Database(sqlite_engine(path, backend, mode="rwc"), backend, exclusive=True, lock=lock.pop_all())
     raise AssertionError  # ExitStack swallows nothing here, which the type checker cannot know
@@ -184,7 +184,7 @@ def open_database(url: str) -> Database:
 
 def open_read_only(url: str) -> Database:
     """Open an existing database for reading, also while the service runs."""
-    parsed = _parsed(url)
+    parsed = _parse_url(url)
     if parsed.get_backend_name() == "postgresql":
         return _postgresql(parsed, writes=False)
     path = path_of(parsed)
@@ -194,7 +194,7 @@ def open_read_only(url: str) -> Database:
     return Database(sqlite_engine(path, backend, mode="ro"), backend, exclusive=False)
 
 
-def _parsed(url: str) -> URL:
+def _parse_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -214,7 +214,7 @@ def _postgresql(url: URL, *, writes: bool) -> Database:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _hold_lock(path: Path) -> Iterator[None]:
     """Hold an advisory lock, which ends with the process."""
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
@@ -229,7 +229,7 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _raw(connection: Connection) -> Any:
+def _driver_connection(connection: Connection) -> Any:
     """The driver's connection."""
     return connection.connection.dbapi_connection
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select, update
 
 from processor.core.payload.entry import DeliveryRecord
-from processor.store.tables import deliveries, quarantine, restored, stored
+from processor.store.tables import deliveries, from_micros, quarantine, to_micros
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ def list_latest(
             statement = statement.where(deliveries.c[column] == wanted)
     return [
         DeliveryRecord(
-            received_at=restored(line.received_at),
+            received_at=from_micros(line.received_at),
             app=line.app,
             payload=line.payload,
             attempt=line.attempt,
@@ -56,7 +56,7 @@ def list_quarantine(connection: Connection, limit: int = 100) -> list[Quarantine
     return [
         QuarantinedBody(
             id=row.id,
-            received_at=restored(row.received_at),
+            received_at=from_micros(row.received_at),
             app=row.app,
             payload=row.payload,
             reason=row.reason,
@@ -74,4 +74,4 @@ def load_body(connection: Connection, number: int) -> bytes | None:
 def release_body(connection: Connection, number: int, now: datetime) -> bool:
     """Take a body out of quarantine: somebody dealt with it. False if there is no such body in it."""
     held = (quarantine.c.id == number, quarantine.c.released_at.is_(None))
-    return connection.execute(update(quarantine).where(*held).values(released_at=stored(now))).rowcount == 1
+    return connection.execute(update(quarantine).where(*held).values(released_at=to_micros(now))).rowcount == 1

@@ -111,7 +111,7 @@ class GroupCommit:
             return [StoreUnavailable(str(error), error.fault) for _ in entries], [error for _ in jobs]
         except Exception as error:  # noqa: BLE001  each caller gets it
             if len(entries) + len(jobs) == 1:
-                return [_failed(error) for _ in entries], [error for _ in jobs]
+                return [_entry_error(error) for _ in entries], [error for _ in jobs]
             return await self._do_apart(entries, jobs)
         self._failing, self._slow = False, monotonic() - began > _SLOW
         self._count(recorded, jobs, answers)
@@ -189,7 +189,7 @@ class GroupCommit:
         self._alarm = asyncio.get_running_loop().call_later(_INSIST, self._interrupt)
 
 
-def _failed(error: Exception) -> StoreError:
+def _entry_error(error: Exception) -> StoreError:
     """An error for the caller that names the kind and the place alone: messages may quote what was stored."""
     log.error("store.entry_failed", error=type(error).__name__, places=frames_of(error))
     return StoreError(f"an entry could not be stored: {type(error).__name__}")

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, or_, select
 
 from processor.store import tasks, watches
 from processor.store.rows import insert_into
-from processor.store.tables import leases, stored
+from processor.store.tables import leases, to_micros
 
 _REHEARSAL: Final = "rehearsal "
 _REHEARSAL_BYTES: Final = 64 * 1024
@@ -17,12 +17,12 @@ _REHEARSAL_KEPT: Final = timedelta(hours=1)
 
 def acquire(connection: Connection, name: str, holder: str, ttl: timedelta, now: datetime) -> bool:
     """Take or extend a lease, unless another holds it. Instances' clocks must agree to much less than ``ttl``."""
-    insert = insert_into(connection.dialect, leases).values(name=name, holder=holder, until=stored(now + ttl))
+    insert = insert_into(connection.dialect, leases).values(name=name, holder=holder, until=to_micros(now + ttl))
     connection.execute(
         insert.on_conflict_do_update(
             index_elements=[leases.c.name],
             set_={"holder": insert.excluded.holder, "until": insert.excluded.until},
-            where=or_(leases.c.holder == holder, leases.c.until <= stored(now)),
+            where=or_(leases.c.holder == holder, leases.c.until <= to_micros(now)),
         )
     )
     holding: str = connection.execute(select(leases.c.holder).where(leases.c.name == name)).scalar_one()
@@ -36,11 +36,11 @@ def release(connection: Connection, name: str, holder: str) -> None:
 
 def rehearse(connection: Connection, holder: str, now: datetime) -> None:
     """Write as much as a webhook would, to a row of ``holder``'s own: raises if a webhook could not be stored."""
-    stamp = f"{stored(now):016x}"
-    row = {"holder": stamp * (_REHEARSAL_BYTES // len(stamp)), "until": stored(now)}
+    stamp = f"{to_micros(now):016x}"
+    row = {"holder": stamp * (_REHEARSAL_BYTES // len(stamp)), "until": to_micros(now)}
     insert = insert_into(connection.dialect, leases).values(name=_REHEARSAL + holder, **row)
     connection.execute(insert.on_conflict_do_update(index_elements=[leases.c.name], set_=row))
-    past = leases.c.name.startswith(_REHEARSAL) & (leases.c.until < stored(now - _REHEARSAL_KEPT))
+    past = leases.c.name.startswith(_REHEARSAL) & (leases.c.until < to_micros(now - _REHEARSAL_KEPT))
     connection.execute(delete(leases).where(past))
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, and_, select
 from processor.core.errors import StoreError
 from processor.core.payload.lifecycle import WEBHOOK_PATIENCE
 from processor.core.payload.state import Fact
-from processor.store.tables import outcomes, payloads, restored, stored
+from processor.store.tables import from_micros, outcomes, payloads, to_micros
 from processor.store.writer import Writer
 
 EVERY: Final = timedelta(minutes=15)
@@ -59,12 +59,12 @@ class Outcomes:
 
 def summarize(connection: Connection, since: datetime, now: datetime, limit: int = 1_000_000) -> Outcomes:
     """How the outcomes that were recorded since then were learned: the last ``limit`` of them."""
-    recent = select(*_ROW).select_from(_JOINED).where(outcomes.c.at >= stored(since))
+    recent = select(*_ROW).select_from(_JOINED).where(outcomes.c.at >= to_micros(since))
     rows = connection.execute(recent.order_by(outcomes.c.at.desc()).limit(limit)).all()
     late: dict[str, list[timedelta | None]] = defaultdict(list)
     for row in rows:
         late[row.source].append(_late(row))
-    due = [row for row in rows if row.facts & _DELIVERABLE and restored(row.learned_at) <= now - WEBHOOK_PATIENCE]
+    due = [row for row in rows if row.facts & _DELIVERABLE and from_micros(row.learned_at) <= now - WEBHOOK_PATIENCE]
     return Outcomes(
         total=len(rows),
         sources=tuple(sorted((_share(*each) for each in late.items()), key=lambda share: -share.count)),
@@ -96,7 +96,7 @@ async def keep_summarizing(writer: Writer, *, clock: Callable[[], datetime], eve
 def _late(row: Any) -> timedelta | None:
     if row.resolved_at is None:
         return None
-    return max(restored(row.learned_at) - restored(row.resolved_at), timedelta(0))
+    return max(from_micros(row.learned_at) - from_micros(row.resolved_at), timedelta(0))
 
 
 def _share(source: str, late: Sequence[timedelta | None]) -> SourceShare:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from processor.core.payload.state import Learned, PayloadState
 from processor.core.proof.evidence import Ledger, Snapshot
-from processor.store.tables import payloads, restored, stored
+from processor.store.tables import from_micros, payloads, to_micros
 
 _snapshot: Final[TypeAdapter[Snapshot | None]] = TypeAdapter(Snapshot | None)
 _ledger: Final[TypeAdapter[Ledger | None]] = TypeAdapter(Ledger | None)
@@ -69,7 +69,7 @@ def list_flagged(connection: Connection, app: str | None, limit: int) -> list[Fl
     if app is not None:
         statement = statement.where(payloads.c.app == app)
     rows = connection.execute(statement.order_by(payloads.c.updated_at).limit(limit)).all()
-    return [FlaggedPayload(state_of(row), restored(row[-1])) for row in rows]
+    return [FlaggedPayload(state_of(row), from_micros(row[-1])) for row in rows]
 
 
 def row_of(state: PayloadState) -> tuple[Any, ...]:
@@ -82,7 +82,7 @@ def row_of(state: PayloadState) -> tuple[Any, ...]:
         int(state.flags),
         state.sequence,
         state.resolved,
-        None if state.expires_at is None else stored(state.expires_at),
+        None if state.expires_at is None else to_micros(state.expires_at),
         orjson.dumps([state.txid, state.user, state.snapshot, state.ledger, *_times(state), *_asked(state)]),
         state.custom_meta,
     )
@@ -103,20 +103,20 @@ def state_of(row: Sequence[Any]) -> PayloadState:
         resolved=resolved,
         txid=txid,
         user=user,
-        expires_at=None if expires_at is None else restored(expires_at),
+        expires_at=None if expires_at is None else from_micros(expires_at),
         custom_meta=None if custom_meta is None else bytes(custom_meta),
         snapshot=_snapshot.validate_python(snapshot),
         ledger=_ledger.validate_python(ledger),
-        learned=None if learned_at is None else Learned(source, restored(learned_at)),
-        look_at=None if look_at is None else restored(look_at),
+        learned=None if learned_at is None else Learned(source, from_micros(learned_at)),
+        look_at=None if look_at is None else from_micros(look_at),
         asked_of=asked_of,
         asked_by=asked_by,
     )
 
 
 def _times(state: PayloadState) -> tuple[Any, ...]:
-    source, learned_at = (None, None) if state.learned is None else (state.learned.source, stored(state.learned.at))
-    return source, learned_at, None if state.look_at is None else stored(state.look_at)
+    source, learned_at = (None, None) if state.learned is None else (state.learned.source, to_micros(state.learned.at))
+    return source, learned_at, None if state.look_at is None else to_micros(state.look_at)
 
 
 def _asked(state: PayloadState) -> tuple[str | None, str | None]:

@@ -15,7 +15,7 @@ from processor.core.payload.watching import begins
 from processor.core.publishing.message import Message, OutboxMessage
 from processor.core.sign_request.sealing import Keyring
 from processor.store.payloads import STATE, UNKNOWN, row_of, state_of
-from processor.store.rows import Insert, Insertion, Upsert, driver, rendered
+from processor.store.rows import Insert, Insertion, Upsert, driver_cursor, render
 from processor.store.tables import (
     deliveries,
     events,
@@ -24,8 +24,8 @@ from processor.store.tables import (
     payloads,
     quarantine,
     request_events,
-    stored,
     tasks,
+    to_micros,
     watches,
 )
 from processor.store.user_tokens import TokenVault
@@ -76,7 +76,7 @@ class Recording:
         All entries take a step before any takes the next one, for the caches of the CPU: that saves a sixth of the
         time.
         """
-        seen_at = stored(now)
+        seen_at = to_micros(now)
         reported = [entry for entry in entries if isinstance(entry, Reported)]
         changes = _changes(reported, self._load(connection, _subjects(reported), seen_at))
         recorded = self._announce(connection, changes)
@@ -106,7 +106,7 @@ class Recording:
         wanted = [payload for payload, _ in subjects]
         count = 1 << (len(wanted) - 1).bit_length()
         padded = tuple(wanted + wanted[:1] * (count - len(wanted)))
-        cursor = driver(connection)
+        cursor = driver_cursor(connection)
         cursor.execute(self._select(count), padded)
         rows = cursor.fetchall()
         return {(row[0], row[1]): state_of(row) for row in rows if row[8] != UNKNOWN}
@@ -117,7 +117,7 @@ class Recording:
             statement = select(*STATE).where(payloads.c.payload.in_(wanted))
             if not self._exclusive:
                 statement = statement.order_by(payloads.c.payload, payloads.c.app).with_for_update()
-            self._selects[count] = rendered(self._dialect, statement, count)
+            self._selects[count] = render(self._dialect, statement, count)
         return self._selects[count]
 
     def _announce(self, connection: Connection, changes: Sequence[_Change]) -> list[Recorded]:
@@ -142,7 +142,7 @@ class Recording:
         if count == 0:
             return iter(())
         if self._exclusive:
-            (last,) = driver(connection).execute(_POSITIONS["sqlite"]).fetchone() or (0,)
+            (last,) = driver_cursor(connection).execute(_POSITIONS["sqlite"]).fetchone() or (0,)
             return iter(range(last + 1, last + 1 + count))
         return iter(sorted(connection.execute(text(_POSITIONS["postgresql"]), {"count": count}).scalars()))
 
@@ -204,7 +204,7 @@ def _request_event_rows(recorded: Sequence[Recorded]) -> list[_Row]:
 
 def _task_rows(changes: Sequence[_Change], now: int) -> list[_Row]:
     return [
-        (entry.report.payload, entry.report.app, task.kind, stored(entry.report.at + task.due), 0, now)
+        (entry.report.payload, entry.report.app, task.kind, to_micros(entry.report.at + task.due), 0, now)
         for entry, _, transition in changes
         for task in transition.tasks
     ]
@@ -228,8 +228,8 @@ def _outcome_rows(changes: Sequence[_Change], now: int) -> list[_Row]:
 
 def _outcome_row(state: PayloadState, now: int) -> _Row:
     learned, snapshot = state.learned, state.snapshot
-    resolved_at = None if snapshot is None or snapshot.resolved_at is None else stored(snapshot.resolved_at)
-    source, learned_at = ("unknown", now) if learned is None else (learned.source, stored(learned.at))
+    resolved_at = None if snapshot is None or snapshot.resolved_at is None else to_micros(snapshot.resolved_at)
+    source, learned_at = ("unknown", now) if learned is None else (learned.source, to_micros(learned.at))
     return (now, state.payload, state.app, state.resolved, source, learned_at, resolved_at)
 
 
@@ -241,7 +241,7 @@ def _delivery_rows(entries: Sequence[Entry], changes: Sequence[_Change]) -> list
         verdict = next(verdicts) if isinstance(entry, Reported) else entry.delivery.verdict
         if delivery is not None:
             received_at, app, payload, attempt, _, latency_us = delivery
-            rows.append((stored(received_at), app, payload, attempt, verdict, latency_us))
+            rows.append((to_micros(received_at), app, payload, attempt, verdict, latency_us))
     return rows
 
 
@@ -251,7 +251,13 @@ def _verdict(change: _Change) -> str:
 
 def _quarantine_rows(entries: Sequence[Entry]) -> list[_Row]:
     return [
-        (stored(entry.delivery.received_at), entry.delivery.app, entry.delivery.payload, entry.body, entry.reason)
+        (
+            to_micros(entry.delivery.received_at),
+            entry.delivery.app,
+            entry.delivery.payload,
+            entry.body,
+            entry.reason,
+        )
         for entry in entries
         if isinstance(entry, Quarantined)
     ]

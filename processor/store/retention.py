@@ -13,7 +13,16 @@ from processor.core.errors import StoreError
 from processor.settings.service import Settings
 from processor.store import used_once
 from processor.store.sign_requests import forget_events
-from processor.store.tables import deliveries, events, outbox, outcomes, quarantine, sessions, sign_requests, stored
+from processor.store.tables import (
+    deliveries,
+    events,
+    outbox,
+    outcomes,
+    quarantine,
+    sessions,
+    sign_requests,
+    to_micros,
+)
 from processor.store.writer import Writer
 
 EVERY: Final = timedelta(minutes=10)
@@ -57,18 +66,18 @@ async def keep_pruning(writer: Writer, retention: Retention, *, clock: Callable[
 def prune(connection: Connection, retention: Retention, now: datetime, limit: int = 500) -> int:
     """Remove outlived rows among the oldest ``limit`` of each table; how many those were. Call again until 0."""
     newest = connection.execute(select(func.max(deliveries.c.id))).scalar() or 0
-    old = deliveries.c.received_at < stored(now - retention.deliveries)
+    old = deliveries.c.received_at < to_micros(now - retention.deliveries)
     beyond = deliveries.c.id <= newest - retention.max_deliveries
     published = ~exists().where(outbox.c.position == events.c.position)
     past = events.c.at < (now - retention.events).timestamp()
-    released = quarantine.c.released_at.is_not(None) & (quarantine.c.received_at < stored(now - retention.released))
+    released = quarantine.c.released_at.is_not(None) & (quarantine.c.received_at < to_micros(now - retention.released))
     return (
         _remove(connection, deliveries, old | beyond, limit)
         + _remove(connection, events, past & published, limit)
-        + _remove(connection, outcomes, outcomes.c.at < stored(now - retention.deliveries), limit)
+        + _remove(connection, outcomes, outcomes.c.at < to_micros(now - retention.deliveries), limit)
         + _remove(connection, quarantine, released, limit)
-        + _remove(connection, sign_requests, sign_requests.c.reserved_at < stored(now - retention.deliveries), limit)
-        + _remove(connection, sessions, sessions.c.expires_at < stored(now), limit)
+        + _remove(connection, sign_requests, sign_requests.c.reserved_at < to_micros(now - retention.deliveries), limit)
+        + _remove(connection, sessions, sessions.c.expires_at < to_micros(now), limit)
         + forget_events(connection, limit)
         + used_once.forget(connection, now, limit)
     )

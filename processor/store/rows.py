@@ -12,7 +12,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 Insert = sqlite.Insert | postgresql.Insert
 
 
-def driver(connection: Connection) -> Any:
+def driver_cursor(connection: Connection) -> Any:
     """A cursor of the driver, in the connection's transaction, for the statements of each group of entries.
 
     It is here for speed: SQLAlchemy's execution takes longer than such a statement. Raises the driver's errors, which
@@ -51,14 +51,14 @@ class Insertion:
 
     def __init__(self, dialect: Dialect, columns: Sequence[Column[Any]]) -> None:
         insert = _insert(dialect, columns).prefix_with("OR FAIL", dialect="sqlite")
-        self._one = rendered(dialect, insert, len(columns))
+        self._one = render(dialect, insert, len(columns))
         self._statements: dict[int, str] = {}
 
     def __call__(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert ``rows``."""
         if not rows:
             return
-        cursor, start = driver(connection), 0
+        cursor, start = driver_cursor(connection), 0
         while start < len(rows):
             count = min(1 << (len(rows) - start).bit_length() - 1, _MOST_ROWS)
             cursor.execute(self._statement(count), [value for row in rows[start : start + count] for value in row])
@@ -80,12 +80,12 @@ class Upsert:
     def __init__(
         self, dialect: Dialect, columns: Sequence[Column[Any]], on_conflict: Callable[[Insert], Insert]
     ) -> None:
-        self._sql = rendered(dialect, on_conflict(_insert(dialect, columns)), len(columns))
+        self._sql = render(dialect, on_conflict(_insert(dialect, columns)), len(columns))
 
     def __call__(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert ``rows``."""
         if rows:
-            driver(connection).executemany(self._sql, rows)
+            driver_cursor(connection).executemany(self._sql, rows)
 
 
 _LANES_AT_ONCE: Final = 100
@@ -100,7 +100,7 @@ def _insert(dialect: Dialect, columns: Sequence[Column[Any]]) -> Insert:
     return insert_into(dialect, table).values({column.name: None for column in columns})
 
 
-def rendered(dialect: Dialect, statement: Executable, parameters: int) -> str:
+def render(dialect: Dialect, statement: Executable, parameters: int) -> str:
     """SQL for a cursor of the driver, with positional parameters."""
     plain = type(dialect)(paramstyle="format") if dialect.name == "postgresql" else dialect  # type: ignore[call-arg]  # all take it
     compiled = statement.compile(dialect=plain)  # type: ignore[attr-defined]  # every statement has it

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, insert, select
 from processor.core.access.digest import digest_of
 from processor.core.access.session import PREFIX, Session
 from processor.store.sign_requests import take_exchange
-from processor.store.tables import restored, sessions, stored
+from processor.store.tables import from_micros, sessions, to_micros
 
 _ENTROPY: Final = 32
 
@@ -22,8 +22,8 @@ def create(connection: Connection, session: Session, now: datetime, *, token: st
         "app": session.app,
         "account": session.account,
         "user_reference": session.user,
-        "created_at": stored(now),
-        "expires_at": stored(session.expires_at),
+        "created_at": to_micros(now),
+        "expires_at": to_micros(session.expires_at),
     }
     connection.execute(insert(sessions).values(values))
     return token
@@ -36,11 +36,11 @@ def exchange(connection: Connection, payload: str, digest: bytes, session: Sessi
 
 def find(connection: Connection, token: str, now: datetime) -> Session | None:
     """The session of a token, None if there is none or it has expired."""
-    valid = (sessions.c.digest == digest_of(token), sessions.c.expires_at > stored(now))
+    valid = (sessions.c.digest == digest_of(token), sessions.c.expires_at > to_micros(now))
     row = connection.execute(select(sessions).where(*valid)).first()
     if row is None:
         return None
-    return Session(app=row.app, account=row.account, user=row.user_reference, expires_at=restored(row.expires_at))
+    return Session(app=row.app, account=row.account, user=row.user_reference, expires_at=from_micros(row.expires_at))
 
 
 def end(connection: Connection, token: str) -> bool:

@@ -14,7 +14,7 @@ from processor.core.publishing.message import OutboxMessage
 from processor.core.sign_request.request import Draft, Reservation, StoredRequest
 from processor.store.outbox import EVENT, load_messages
 from processor.store.rows import insert_into
-from processor.store.tables import events, request_events, restored, sign_requests, stored
+from processor.store.tables import events, from_micros, request_events, sign_requests, to_micros
 
 EARLIER: Final = 10_000
 """How many of the newest events are searched for those of a payload that were recorded before `complete`."""
@@ -23,7 +23,7 @@ _PLACED: Final = request_events.join(events, events.c.position == request_events
 
 def reserve(connection: Connection, draft: Draft, now: datetime, hold: timedelta) -> Reservation:
     """Reserve a sign request for ``hold``, or tell why not. Of several callers at the same time, one gets it."""
-    held_until = stored(now + hold)
+    held_until = to_micros(now + hold)
     insert = insert_into(connection.dialect, sign_requests).values(_values(draft, now) | {"held_until": held_until})
     if connection.execute(insert.on_conflict_do_nothing().returning(sign_requests.c.id)).scalar() is not None:
         return Reservation("new", _one(connection, _named(draft.app, draft.identifier)))
@@ -34,7 +34,7 @@ def reserve(connection: Connection, draft: Draft, now: datetime, hold: timedelta
         return Reservation("conflict", None)
     if known.payload is not None:
         return Reservation("done", _request(known))
-    if known.held_until > stored(now):
+    if known.held_until > to_micros(now):
         return Reservation("in_progress", None)
     connection.execute(update(sign_requests).where(sign_requests.c.id == known.id).values(held_until=held_until))
     return Reservation("taken_over", _request(known))
@@ -59,7 +59,7 @@ def release(connection: Connection, number: int, until: datetime | None) -> None
     if until is None:
         connection.execute(delete(sign_requests).where(*mine))
     else:
-        connection.execute(update(sign_requests).where(*mine).values(held_until=stored(until)))
+        connection.execute(update(sign_requests).where(*mine).values(held_until=to_micros(until)))
 
 
 def find(connection: Connection, payload: str) -> StoredRequest | None:
@@ -94,13 +94,13 @@ def take_exchange(connection: Connection, payload: str, digest: bytes, now: date
         sign_requests.c.exchange_digest == digest,
         sign_requests.c.exchanged_at.is_(None),
     )
-    return connection.execute(update(sign_requests).where(*unused).values(exchanged_at=stored(now))).rowcount == 1
+    return connection.execute(update(sign_requests).where(*unused).values(exchanged_at=to_micros(now))).rowcount == 1
 
 
 def take_state(connection: Connection, digest: bytes, now: datetime) -> StoredRequest | None:
     """Use up the state of a return URL: its sign request, None if there is none or the state was used before."""
     unused = (sign_requests.c.state_digest == digest, sign_requests.c.returned_at.is_(None))
-    if connection.execute(update(sign_requests).where(*unused).values(returned_at=stored(now))).rowcount != 1:
+    if connection.execute(update(sign_requests).where(*unused).values(returned_at=to_micros(now))).rowcount != 1:
         return None
     return _one(connection, sign_requests.c.state_digest == digest)
 
@@ -136,11 +136,11 @@ def _values(draft: Draft, now: datetime) -> dict[str, Any]:
         "identifier": draft.identifier,
         "key_digest": draft.key_digest,
         "request_digest": draft.request_digest,
-        "reserved_at": stored(now),
+        "reserved_at": to_micros(now),
         "account": draft.account,
         "tx_type": draft.tx_type,
         "submit": int(draft.submit),
-        "expires_at": stored(draft.expires_at),
+        "expires_at": to_micros(draft.expires_at),
         "state_digest": draft.state_digest,
         "exchange_digest": draft.exchange_digest,
     }
@@ -174,8 +174,8 @@ def _request(row: Any) -> StoredRequest:
         account=row.account,
         tx_type=row.tx_type,
         submit=bool(row.submit),
-        reserved_at=restored(row.reserved_at),
-        expires_at=restored(row.expires_at),
+        reserved_at=from_micros(row.reserved_at),
+        expires_at=from_micros(row.expires_at),
         payload=row.payload,
         answer=None if row.answer is None else bytes(row.answer),
     )

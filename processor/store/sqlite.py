@@ -94,7 +94,7 @@ class SqliteBackend:
 def sqlite_engine(path: Path, backend: SqliteBackend, *, mode: str) -> Engine:
     """An engine of one connection to the file at ``path``; ``mode`` is that of SQLite's URI: ``ro``, ``rwc``."""
     engine = create_engine(
-        URL.create("sqlite", database=f"file:{_quoted(path)}?mode={mode}", query={"uri": "true"}),
+        URL.create("sqlite", database=f"file:{_quote(path)}?mode={mode}", query={"uri": "true"}),
         poolclass=QueuePool,
         pool_size=1,
         pool_timeout=5.0,
@@ -122,5 +122,5 @@ def make_private(path: Path) -> None:
         raise StoreUnavailable(f"cannot open {path}: {error.strerror}", "disk_failed") from error
 
 
-def _quoted(path: Path) -> str:
+def _quote(path: Path) -> str:
     return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")

@@ -226,12 +226,12 @@ leases: Final = Table(
 
 
 @lru_cache(maxsize=64)
-def stored(moment: datetime) -> int:
-    """An instant as it is stored. Webhooks that arrive together share one, hence the cache."""
-    since = moment - _EPOCH  # a division by a timedelta would take three times as long
+def to_micros(instant: datetime) -> int:
+    """Encode an instant. Webhooks that arrive together share one, hence the cache."""
+    since = instant - _EPOCH  # a division by a timedelta would take three times as long
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def restored(stored_at: int) -> datetime:
-    """The instant of a stored number."""
-    return _EPOCH + timedelta(microseconds=stored_at)
+def from_micros(micros: int) -> datetime:
+    """Decode an instant, in UTC."""
+    return _EPOCH + timedelta(microseconds=micros)

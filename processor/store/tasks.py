@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, up
 from processor.core.payload.due_task import ClaimedTasks, DueTask, Lane, TaskKind
 from processor.store.payloads import STATE, state_of
 from processor.store.rows import first_of_each
-from processor.store.tables import payloads, restored, stored, tasks
+from processor.store.tables import from_micros, payloads, tasks, to_micros
 
 _JOINED: Final = tasks.join(payloads, and_(payloads.c.payload == tasks.c.payload, payloads.c.app == tasks.c.app))
 _TASK: Final = (tasks.c.id, tasks.c.kind, tasks.c.attempts, tasks.c.created_at)
@@ -28,16 +28,16 @@ def claim(
     connection: Connection, now: datetime, rooms: Mapping[Lane, int], holder: str, lease: timedelta
 ) -> ClaimedTasks:
     """Lease free due tasks to ``holder``: of each lane as many as it has room for, the longest due first."""
-    at = stored(now)
+    at = to_micros(now)
     lanes = [{"app": app, "kind": kind, "room": room} for (app, kind), room in rooms.items()]
     first = list(first_of_each(connection, _FIRST, lanes, now=at))
     due = [number for number, due_at in first if due_at <= at]
     later = [due_at for _, due_at in first if due_at > at]
-    next_due_at = restored(min(later)) if later else None
+    next_due_at = from_micros(min(later)) if later else None
     if not due:
         return ClaimedTasks([], next_due_at)
     claimed = _load(connection, due)
-    taken = {"holder": holder, "leased_until": stored(now + lease), "attempts": tasks.c.attempts + 1}
+    taken = {"holder": holder, "leased_until": to_micros(now + lease), "attempts": tasks.c.attempts + 1}
     connection.execute(update(tasks).where(tasks.c.id.in_(due)).values(taken))
     return ClaimedTasks(claimed, next_due_at)
 
@@ -50,7 +50,7 @@ def _load(connection: Connection, numbers: Collection[int]) -> list[DueTask]:
 
 def _task(row: Any) -> DueTask:
     number, kind, attempts, created_at = row[len(STATE) :]
-    return DueTask(id=number, kind=kind, state=state_of(row), attempts=attempts + 1, created_at=restored(created_at))
+    return DueTask(id=number, kind=kind, state=state_of(row), attempts=attempts + 1, created_at=from_micros(created_at))
 
 
 def finish(connection: Connection, task: DueTask) -> None:
@@ -60,7 +60,7 @@ def finish(connection: Connection, task: DueTask) -> None:
 
 def reschedule(connection: Connection, task: DueTask, due_at: datetime) -> None:
     """Release a task until ``due_at``, unless another process claimed it meanwhile."""
-    connection.execute(update(tasks).where(_is_claim(task)).values(due_at=stored(due_at), **_FREE))
+    connection.execute(update(tasks).where(_is_claim(task)).values(due_at=to_micros(due_at), **_FREE))
 
 
 def release_all(connection: Connection) -> None:

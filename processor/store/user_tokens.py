@@ -12,7 +12,7 @@ from processor.core.payload.user_token import KnownToken, Owner, TokenFacts, kno
 from processor.core.reports.report import Report
 from processor.core.sign_request.sealing import NONCE_BYTES, Binding, Keyring, Sealed
 from processor.store.rows import Insert, Upsert
-from processor.store.tables import restored, stored, user_tokens
+from processor.store.tables import from_micros, to_micros, user_tokens
 
 _PUT: Final = [
     user_tokens.c[name]
@@ -56,7 +56,7 @@ class TokenVault:
             token = known_token(report)
             if token is not None:
                 key = (token.app, token.user)
-                tokens[key] = _merged(tokens.get(key), token)
+                tokens[key] = _merge(tokens.get(key), token)
         self._put(connection, [self._row(tokens[key]) for key in sorted(tokens)])
 
     def bind(self, connection: Connection, owners: Iterable[Owner]) -> None:
@@ -75,7 +75,7 @@ class TokenVault:
     def _row(self, token: KnownToken) -> tuple[Any, ...]:
         binding = Binding(token.application, token.user, token.account)
         sealed = self._keyring.seal(token.value, binding, os.urandom(NONCE_BYTES))
-        times = (stored(token.signed_at), stored(token.expires_at))
+        times = (to_micros(token.signed_at), to_micros(token.expires_at))
         return (token.app, token.user, token.application, token.account, sealed.key_id, sealed.box, *times, 0)
 
 
@@ -85,7 +85,7 @@ def find(connection: Connection, app: str, account: str, now: datetime) -> Seale
         user_tokens.c.app == app,
         user_tokens.c.account == account,
         user_tokens.c.revoked_at.is_(None),
-        user_tokens.c.expires_at > stored(now),
+        user_tokens.c.expires_at > to_micros(now),
     )
     latest = select(user_tokens).where(*alive).order_by(user_tokens.c.signed_at.desc()).limit(1)
     row = connection.execute(latest).first()
@@ -94,8 +94,8 @@ def find(connection: Connection, app: str, account: str, now: datetime) -> Seale
 
 def note_check(connection: Connection, facts: TokenFacts, now: datetime, *, active: bool) -> None:
     """Note Xumm's answer about a token. A revoked one is deleted, except for the fact."""
-    dead = {"revoked_at": stored(now), "sealed": b""}
-    values = {"checked_at": stored(now), "suspect": 0} | ({} if active else dead)
+    dead = {"revoked_at": to_micros(now), "sealed": b""}
+    values = {"checked_at": to_micros(now), "suspect": 0} | ({} if active else dead)
     connection.execute(update(user_tokens).where(*_same(facts.app, facts.user)).values(values))
 
 
@@ -145,15 +145,15 @@ def _facts(row: Any) -> TokenFacts:
         row.user_reference,
         row.account,
         row.key_id,
-        restored(row.signed_at),
-        restored(row.expires_at),
-        None if row.checked_at is None else restored(row.checked_at),
+        from_micros(row.signed_at),
+        from_micros(row.expires_at),
+        None if row.checked_at is None else from_micros(row.checked_at),
         bool(row.suspect),
-        None if row.revoked_at is None else restored(row.revoked_at),
+        None if row.revoked_at is None else from_micros(row.revoked_at),
     )
 
 
-def _merged(old: KnownToken | None, new: KnownToken) -> KnownToken:
+def _merge(old: KnownToken | None, new: KnownToken) -> KnownToken:
     if old is None:
         return new
     return new._replace(

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, and_, delete, select, tuple_, update
 from processor.core.payload.state import PayloadState
 from processor.core.payload.watch import Watch, WatchKey
 from processor.store.rows import first_of_each
-from processor.store.tables import payloads, restored, stored, watches
+from processor.store.tables import from_micros, payloads, to_micros, watches
 
 _JOINED: Final = watches.join(payloads, and_(payloads.c.payload == watches.c.payload, payloads.c.app == watches.c.app))
 _FIRST: Final = """SELECT payload, app FROM watches
@@ -27,11 +27,11 @@ def claim(
 ) -> list[Watch]:
     """Lease free watches to ``holder``: of each application at most so many, the longest waiting first."""
     lanes = [{"app": app, "room": room} for app, room in rooms.items()]
-    keys = [(payload, app) for payload, app in first_of_each(connection, _FIRST, lanes, now=stored(now))]
+    keys = [(payload, app) for payload, app in first_of_each(connection, _FIRST, lanes, now=to_micros(now))]
     if not keys:
         return []
     claimed = [_watch(row) for row in connection.execute(_select().where(_among(keys)))]
-    taken = {"holder": holder, "leased_until": stored(now + lease)}
+    taken = {"holder": holder, "leased_until": to_micros(now + lease)}
     connection.execute(update(watches).where(_among(keys)).values(taken))
     return claimed
 
@@ -41,7 +41,7 @@ def renew(
 ) -> list[Watch]:
     """Extend ``holder``'s leases on ``keys``: those that it still holds, as they are now."""
     held = (_among(keys), watches.c.holder == holder)
-    connection.execute(update(watches).where(*held).values(leased_until=stored(now + lease)))
+    connection.execute(update(watches).where(*held).values(leased_until=to_micros(now + lease)))
     return [_watch(row) for row in connection.execute(_select().where(*held)).all()]
 
 
@@ -52,8 +52,8 @@ def end(connection: Connection, keys: Sequence[WatchKey], holder: str) -> None:
 
 def release(connection: Connection, now: datetime, holder: str, but: Collection[WatchKey] = ()) -> None:
     """Release ``holder``'s watches, except those with the keys ``but``."""
-    mine = and_(watches.c.leased_until > stored(now), watches.c.holder == holder)
-    free = {"holder": None, "leased_until": stored(now)}
+    mine = and_(watches.c.leased_until > to_micros(now), watches.c.holder == holder)
+    free = {"holder": None, "leased_until": to_micros(now)}
     if not but:
         connection.execute(update(watches).where(mine).values(free))
         return
@@ -91,10 +91,10 @@ def _watch(row: Any) -> Watch:
             facts=facts,
             flags=flags,
             resolved=resolved,
-            expires_at=None if expires_at is None else restored(expires_at),
+            expires_at=None if expires_at is None else from_micros(expires_at),
         ),
-        since=restored(since),
+        since=from_micros(since),
         resumed=leased_until > 0,
         holder=holder,
-        leased_until=restored(leased_until) if leased_until else None,
+        leased_until=from_micros(leased_until) if leased_until else None,
     )

@@ -198,7 +198,7 @@ def settle(future: "Future[Any]", outcome: Any) -> None:
         future.set_result(outcome)
 
 
-def overdue(seconds: float) -> StoreUnavailable:
+def overdue_error(seconds: float) -> StoreUnavailable:
     """The error of a caller who has waited for too long."""
     return StoreUnavailable(f"the database did not commit within {seconds:g} s", "slow")
 

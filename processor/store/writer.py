@@ -25,7 +25,7 @@ from processor.store import outbox
 from processor.store.group_commit import GroupCommit, WorkerThread
 from processor.store.ports import Recorder, Settle
 from processor.store.store import Store
-from processor.store.work import Batch, Bounds, Job, PendingEntry, WaitLimit, Work, WorkQueue, overdue, settle
+from processor.store.work import Batch, Bounds, Job, PendingEntry, WaitLimit, Work, WorkQueue, overdue_error, settle
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -138,7 +138,7 @@ class Writer(Recorder):
         )
         self._running = True
         self._serving = asyncio.create_task(self._serve(), name="store")
-        self._serving.add_done_callback(self._ended)
+        self._serving.add_done_callback(self._stop_serving)
         return self
 
     async def __aexit__(
@@ -196,7 +196,7 @@ class Writer(Recorder):
             self._work.clear()
             self._enough = 1
 
-    def _ended(self, serving: asyncio.Task[None]) -> None:
+    def _stop_serving(self, serving: asyncio.Task[None]) -> None:
         """End the wait of every caller, whatever ended the writing."""
         self._running = False
         error = None if serving.cancelled() else serving.exception()
@@ -211,7 +211,7 @@ class Writer(Recorder):
         if late:
             self.on_write("slow")
         for work in late:
-            work.tell(overdue(self._wait_limit.longest))
+            work.tell(overdue_error(self._wait_limit.longest))
         next_ones = [*self._at_hand, *itertools.islice(self._queue, 1)]
         return min((work.since for work in next_ones if work.since > before), default=None)
 

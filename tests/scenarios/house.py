@@ -27,7 +27,7 @@ from processor.sandbox.server import Sandbox, SandboxSettings
 from processor.settings.service import Settings
 from processor.store import payloads
 from processor.store.adapters import TASK_LEASE
-from processor.store.tables import stored, tasks
+from processor.store.tables import tasks, to_micros
 from processor.xumm.budget import Budget
 from tests.scenarios.clock import START, DrivenClock
 from tests.servers.child import free_port
@@ -226,8 +226,8 @@ class House:
 
 def _due(connection: Connection, now: datetime, started_at: datetime) -> int:
     """How many tasks are due, those included that the service is at; not those that it was at before it started."""
-    left = and_(tasks.c.leased_until > stored(now), tasks.c.leased_until < stored(started_at + TASK_LEASE))
-    due = and_(tasks.c.due_at <= stored(now), or_(tasks.c.leased_until.is_(None), not_(left)))
+    left = and_(tasks.c.leased_until > to_micros(now), tasks.c.leased_until < to_micros(started_at + TASK_LEASE))
+    due = and_(tasks.c.due_at <= to_micros(now), or_(tasks.c.leased_until.is_(None), not_(left)))
     return connection.execute(select(func.count()).select_from(tasks).where(due)).scalar_one()
 
 
