@@ -21,7 +21,7 @@ from processor.core.sign_request.request import StoredRequest
 from processor.store.adapters import StoredSignRequests
 from processor.store.store import Store
 from processor.store.writer import Writer
-from tests.contract.test_store_requests import created
+from tests.contract.test_store_sign_requests import created
 from tests.sandbox.clock import until
 from tests.store.samples import APP, NOW, payload, webhook
 from tests.support.peer import serving
