@@ -31,21 +31,12 @@ def list_latest(
     limit: int = 100,
 ) -> list[DeliveryRecord]:
     """The newest ``limit`` lines of the delivery log that match, newest first."""
-    statement = select(deliveries).order_by(deliveries.c.id.desc()).limit(limit)
+    columns = [deliveries.c[name] for name in DeliveryRecord._fields]
+    statement = select(*columns).order_by(deliveries.c.id.desc()).limit(limit)
     for column, wanted in (("payload", payload), ("app", app), ("verdict", verdict)):
         if wanted is not None:
             statement = statement.where(deliveries.c[column] == wanted)
-    return [
-        DeliveryRecord(
-            received_at=from_micros(line.received_at),
-            app=line.app,
-            payload=line.payload,
-            attempt=line.attempt,
-            verdict=line.verdict,
-            latency_us=line.latency_us,
-        )
-        for line in connection.execute(statement)
-    ]
+    return [DeliveryRecord(from_micros(at), *values) for at, *values in connection.execute(statement)]
 
 
 def list_quarantine(connection: Connection, limit: int = 100) -> list[QuarantinedBody]:

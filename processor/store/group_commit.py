@@ -22,7 +22,7 @@ from processor.core.payload.entry import Entry, Recorded
 from processor.observability.redaction import frames_of
 from processor.store import outbox
 from processor.store.store import Store
-from processor.store.work import Job
+from processor.store.work import Job, settle
 
 T = TypeVar("T")
 Results = tuple[Sequence[Recorded | StoreError], Sequence[Any]]
@@ -67,14 +67,10 @@ class WorkerThread:
             try:
                 outcome = function()
             except Exception as error:  # noqa: BLE001  raised where the call came from
-                self._tell(_fail, future, error)
-            else:
-                self._tell(_resolve, future, outcome)
-            del call, function, future  # a thread that waits holds on to nothing
-
-    def _tell(self, callback: Callable[..., None], *arguments: Any) -> None:
-        with suppress(RuntimeError):  # the loop is closed: no caller is left
-            self._loop.call_soon_threadsafe(callback, *arguments)
+                outcome = error
+            with suppress(RuntimeError):  # the loop is closed: no caller is left
+                self._loop.call_soon_threadsafe(settle, future, outcome)
+            del call, function, future, outcome  # a thread that waits holds on to nothing
 
 
 class GroupCommit:
@@ -193,13 +189,3 @@ def _entry_error(error: Exception) -> StoreError:
     """An error for the caller that names the kind and the place alone: messages may quote what was stored."""
     log.error("store.entry_failed", error=type(error).__name__, places=frames_of(error))
     return StoreError(f"an entry could not be stored: {type(error).__name__}")
-
-
-def _resolve(future: "Future[Any]", outcome: Any) -> None:
-    if not future.done():
-        future.set_result(outcome)
-
-
-def _fail(future: "Future[Any]", error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)
