@@ -22,7 +22,7 @@ from processor.api.event_streams import EventNotifier
 from processor.api.routes import Interface
 from processor.api.sign_in.provider import IdentityProvider, open_provider
 from processor.api.sign_requests.creation import SignRequests
-from processor.api.sign_requests.user_tokens import UserTokens, log_unopened
+from processor.api.sign_requests.user_tokens import UserTokens
 from processor.broker.embedded import EmbeddedPublisher
 from processor.broker.port import Publisher
 from processor.broker.rabbitmq import RabbitOptions, RabbitPublisher
@@ -43,14 +43,13 @@ from processor.process import (
 )
 from processor.relay.relay import Relay
 from processor.settings.service import Settings, applications_of, keyring_of
+from processor.store import adapters
 from processor.store.commits import CommitLog
-from processor.store.desk import StoredRequests, StoredSessions, StoredSpent, StoredTokens
-from processor.store.facade import StoredOutbox, StoredTasks, StoredWatches
-from processor.store.pruning import keep_pruning, retention_of
+from processor.store.outcomes import keep_summarizing
 from processor.store.readiness import Readiness
+from processor.store.retention import keep_pruning, retention_of
 from processor.store.store import Store
-from processor.store.summaries import keep_summarizing
-from processor.store.waiting import Bounds
+from processor.store.work import Bounds
 from processor.store.writer import Writer
 from processor.watching.command_queue import WatchCommandConsumer
 from processor.watching.watch_requests import WatchRequests
@@ -103,12 +102,12 @@ class Processor:
             clock=clock,
         )
         instance = f"{socket.gethostname()}:{os.getpid()}"
-        self._outbox = StoredOutbox(self.writer, instance=instance, clock=clock)
-        self._task_store = StoredTasks(self.writer, instance=instance, clock=clock)
-        self._watch_store = StoredWatches(self.writer, instance=instance, clock=clock)
+        self._outbox = adapters.StoredOutbox(self.writer, instance=instance, clock=clock)
+        self._task_store = adapters.StoredTasks(self.writer, instance=instance, clock=clock)
+        self._watch_store = adapters.StoredWatches(self.writer, instance=instance, clock=clock)
         self.readiness = Readiness(self.writer, instance=instance, clock=clock)
         self.notifier = EventNotifier()
-        self.sessions = StoredSessions(self.writer, clock=clock)
+        self.sessions = adapters.StoredSessions(self.writer, clock=clock)
         self._apis: dict[str, XummApi] = {}
         self._stack = AsyncExitStack()
         self._stopping = False
@@ -128,10 +127,8 @@ class Processor:
             self.watcher = self._watcher()
             self.watch_requests = WatchRequests(self.applications, self.writer, clock=self._clock)
             sources = await self._sources(stack)
-            self.tasks = Tasks(self._task_store, sources, self.applications, clock=self._clock, kinds=URGENT)
-            self.looks = Tasks(
-                self._task_store, sources, self.applications, clock=self._clock, kinds=ROUTINE, places=_ROUTINE_PLACES
-            )
+            runner = partial(Tasks, self._task_store, self.writer, sources, self.applications, clock=self._clock)
+            self.tasks, self.looks = runner(kinds=URGENT), runner(kinds=ROUTINE, places=_ROUTINE_PLACES)
             self.writer.commits.subscribe(
                 self.relay.observe,
                 self.watcher.observe,
@@ -183,6 +180,7 @@ class Processor:
         watching = self.settings.watching
         return Watcher(
             self._watch_store,
+            self.writer,
             StatusSockets(URL(self.settings.xumm_url)),
             self.applications,
             timing=self._timing,
@@ -211,7 +209,9 @@ class Processor:
         )
         intake = Intake(self.applications, self.writer, clock=self._clock, bodies=bodies)
         provider = await stack.enter_async_context(
-            open_provider(settings, clock=self._clock, sessions=self.sessions, spent=StoredSpent(self.writer))
+            open_provider(
+                settings, clock=self._clock, sessions=self.sessions, spent=adapters.StoredUsedOnce(self.writer)
+            )
         )
         interface = self._interface(bodies, provider)
         self.streams = interface.streams
@@ -225,7 +225,7 @@ class Processor:
         return runner
 
     def _interface(self, bodies: Bodies, provider: IdentityProvider) -> Interface:
-        store = StoredRequests(self.writer, clock=self._clock)
+        store = adapters.StoredSignRequests(self.writer, clock=self._clock)
         return Interface(
             requests=self._sign_requests(store),
             store=store,
@@ -242,13 +242,15 @@ class Processor:
             oauth2=provider.flow,
         )
 
-    def _sign_requests(self, store: StoredRequests) -> SignRequests:
-        tokens = StoredTokens(self.writer, clock=self._clock, on_unopened=log_unopened)
-        user_tokens = UserTokens(store=tokens, apis=self._apis, kept=bool(self.settings.token_keys), clock=self._clock)
+    def _sign_requests(self, store: adapters.StoredSignRequests) -> SignRequests:
+        keyring = keyring_of(self.settings)
+        tokens = adapters.StoredUserTokens(self.writer, keyring, clock=self._clock)
+        user_tokens = UserTokens(store=tokens, apis=self._apis, kept=keyring is not None, clock=self._clock)
         return SignRequests(
             applications=self.applications,
             apis=self._apis,
             store=store,
+            recorder=self.writer,
             tokens=user_tokens,
             links=self.settings.xumm_url.rstrip("/"),
             clock=self._clock,

@@ -8,9 +8,9 @@ from aiohttp import hdrs, web
 from processor.api.rate_limits import RateLimits
 from processor.core.access.caller import Caller, ServiceCaller, UserCaller
 from processor.core.access.service_key import PREFIX, Scope, ServiceKey, find_key
-from processor.core.access.session import Session
+from processor.core.access.session import PREFIX as SESSION_PREFIX
 from processor.core.sign_request.order import owner_of
-from processor.store.sessions import PREFIX as SESSION_PREFIX
+from processor.store.ports import SessionStore
 from processor.web.problem import Problem
 
 MAX_BEARER: Final = 4096
@@ -30,14 +30,6 @@ class TokenAuthenticator(Protocol):
         ...
 
 
-class Sessions(Protocol):
-    """Where sessions are kept."""
-
-    async def find(self, token: str) -> Session | None:
-        """The session of a token, None if there is none or its time is over. Raises `StoreError`."""
-        ...
-
-
 class RequestAuthenticator:
     """Identifies the caller of a request by its bearer token: a session, a service key, or a token of Xumm's.
 
@@ -47,7 +39,7 @@ class RequestAuthenticator:
     def __init__(
         self,
         keys: Sequence[ServiceKey],
-        sessions: Sessions,
+        sessions: SessionStore,
         limits: RateLimits,
         authenticators: Sequence[TokenAuthenticator] = (),
     ) -> None:

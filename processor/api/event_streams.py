@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import chain
-from typing import Final, Protocol
+from typing import Final
 
 import orjson
 from aiohttp import hdrs, web
@@ -23,6 +23,7 @@ from processor.core.payload.entry import Commit
 from processor.core.publishing.message import OutboxMessage
 from processor.core.sign_request.order import rank_of
 from processor.core.sign_request.request import StoredRequest
+from processor.store.ports import SignRequestStore
 from processor.web.problem import Problem
 
 HEARTBEAT: Final = timedelta(seconds=15)
@@ -36,19 +37,6 @@ _OUTCOME: Final = "xumm.resolve."
 _MAX_DIGITS: Final = 18
 _Topic = tuple[str, str]
 """Application name and payload."""
-
-
-class EventStore(Protocol):
-    """Where events are kept."""
-
-    @property
-    def shared(self) -> bool:
-        """Whether other processes commit events too."""
-        ...
-
-    async def events_of(self, app: str, payload: str, after: int, limit: int) -> Sequence[OutboxMessage]:
-        """The first events of a payload that was created here, with a position over ``after``. Raises `StoreError`."""
-        ...
 
 
 class EventNotifier:
@@ -91,7 +79,7 @@ class EventStreams:
 
     def __init__(
         self,
-        store: EventStore,
+        store: SignRequestStore,
         notifier: EventNotifier,
         *,
         origins: Collection[str] = (),
@@ -120,7 +108,7 @@ class EventStreams:
         after = _parse_last_event_id(request)
         topic = _topic_of(stored)
         with self._count(caller, rank_of(stored.owner)), self._notifier.subscribe(topic) as news:
-            first = await self._store.events_of(*topic, after, BATCH)
+            first = await self._store.load_events(*topic, after, BATCH)
             headers = {hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
             response = web.StreamResponse(headers=headers | PRIVATE_HEADERS | sharing_headers(request, self._origins))
             with suppress(ConnectionError, TimeoutError, StoreError):
@@ -152,7 +140,7 @@ class EventStreams:
             if len(batch) < BATCH:
                 await self._wait(response, news)
             news.clear()
-            batch = await self._store.events_of(*_topic_of(stored), after, BATCH)
+            batch = await self._store.load_events(*_topic_of(stored), after, BATCH)
 
     async def _wait(self, response: web.StreamResponse, news: asyncio.Event) -> None:
         try:

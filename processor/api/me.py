@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
 from aiohttp import web
@@ -10,18 +9,11 @@ from aiohttp import web
 from processor.api.callers import read_bearer
 from processor.api.endpoint import json_response
 from processor.core.access.caller import Caller, ServiceCaller
+from processor.store.ports import SessionStore
 from processor.web.problem import Problem
 from schemas.api import Me
 
 log = structlog.get_logger()
-
-
-class SessionStore(Protocol):
-    """Where sessions are kept."""
-
-    async def end(self, token: str) -> bool:
-        """End a session before its time. False if there is none. Raises `StoreError`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

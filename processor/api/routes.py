@@ -3,33 +3,29 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 from aiohttp import hdrs, web
 
-from processor.api.callers import RequestAuthenticator, Sessions, TokenAuthenticator
+from processor.api.callers import RequestAuthenticator, TokenAuthenticator
 from processor.api.devices import DeviceHandlers
 from processor.api.endpoint import build_endpoint
-from processor.api.event_streams import EventNotifier, EventStore, EventStreams
+from processor.api.event_streams import EventNotifier, EventStreams
 from processor.api.me import MeHandlers
-from processor.api.me import SessionStore as Ended
 from processor.api.operations import OPERATIONS, openapi_document
 from processor.api.rate_limits import RateLimits
-from processor.api.sign_in.handlers import RequestStore as SignInStore
-from processor.api.sign_in.handlers import SessionStore as Exchange
 from processor.api.sign_in.handlers import SignInHandlers
 from processor.api.sign_in.oauth2_flow import OAuth2Flow
 from processor.api.sign_in.oauth2_handlers import OAuth2Handlers
 from processor.api.sign_requests.app_links import AppLinkHandlers
-from processor.api.sign_requests.app_links import RequestStore as ReturnStore
 from processor.api.sign_requests.creation import SignRequests
-from processor.api.sign_requests.handlers import RequestStore as SignRequestStore
 from processor.api.sign_requests.handlers import SignRequestHandlers
 from processor.api.watches import WatchHandlers
 from processor.broker.port import Publisher
 from processor.core.access.limits import Allowances, Portions, Shares
 from processor.core.application import Application
 from processor.settings.service import Settings, service_keys_of
+from processor.store.ports import SessionStore, SignRequestStore
 from processor.watching.watch_requests import WatchRequests
 from processor.web.bodies import Bodies
 from processor.web.problem import Problem
@@ -38,20 +34,12 @@ from processor.web.server import Handler
 _UNKNOWN_PATH: Final = "/v1/{rest:(?s:.*)}"
 
 
-class RequestStore(SignRequestStore, SignInStore, ReturnStore, EventStore, Protocol):
-    """Where sign requests and their events are kept."""
-
-
-class SessionStore(Sessions, Exchange, Ended, Protocol):
-    """Where sessions are kept."""
-
-
 @dataclass(slots=True, kw_only=True)
 class Interface:
     """The HTTP interface for apps and services."""
 
     requests: SignRequests
-    store: RequestStore
+    store: SignRequestStore
     sessions: SessionStore
     watch_requests: WatchRequests
     notifier: EventNotifier

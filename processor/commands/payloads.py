@@ -13,7 +13,7 @@ from processor.commands.terminal import AsJson, Code, CommandError, answer, say,
 if TYPE_CHECKING:
     from processor.core.payload.state import PayloadState
     from processor.settings.service import Settings
-    from processor.store.flagged import FlaggedPayload
+    from processor.store.payloads import FlaggedPayload
     from processor.store.store import Store
 
 commands = typer.Typer(no_args_is_help=True, help="Payloads that are flagged: no outcome comes until somebody looked.")
@@ -38,11 +38,11 @@ def flagged(
 
       processor payloads flagged --app shop
     """
-    from processor.store import flagged as table
+    from processor.store.payloads import list_flagged
     from processor.store.store import Store
 
     with Store.open_read_only(settings().database_url) as store:
-        rows = [_row(each) for each in store.do(table.listed, app or None, limit)]
+        rows = [_row(each) for each in store.run(list_flagged, app or None, limit)]
     say_rows(rows, as_json=as_json)
     answer(yes=bool(rows))
 
@@ -89,9 +89,9 @@ def _reason(text: str) -> str:
 
 
 def _found(store: "Store", payload: str, app: str | None) -> "PayloadState":
-    from processor.store import flagged as table
+    from processor.store.payloads import find_all
 
-    known = store.do(table.named, payload, app)
+    known = store.run(find_all, payload, app)
     if not known:
         raise CommandError(f"no payload {payload} is known" + (f" of {app}" if app else ""), Code.NO)
     waiting = [state for state in known if state.flags]

@@ -48,10 +48,12 @@ def deliveries(
 
       processor deliveries --payload 12345678-90ab-4cde-8f01-234567890abc --json
     """
+    from processor.store.deliveries import list_latest
     from processor.store.store import Store
 
+    wanted = {"payload": payload.lower() or None, "app": app or None, "verdict": verdict or None}
     with Store.open_read_only(settings().database_url) as store:
-        found = store.deliveries(payload=payload.lower() or None, app=app or None, verdict=verdict or None, limit=limit)
+        found = store.run(list_latest, **wanted, limit=limit)
     rows: list[dict[str, Any]] = [
         {
             "received_at": record.received_at.isoformat(timespec="milliseconds"),
@@ -153,27 +155,30 @@ async def _post(url: str, application: "Application", body: bytes) -> tuple[int,
 def _release(loaded: "Settings", number: int) -> None:
     """Take it out of quarantine, where the database can be written to beside the service."""
     from processor.core.errors import StoreLocked
+    from processor.store.deliveries import release_body
     from processor.store.store import Store
 
     try:
         with Store.open(loaded.database_url) as store:
-            store.release(number, datetime.now(UTC))
+            store.run(release_body, number, datetime.now(UTC))
     except StoreLocked:
         complain(f"number {number} stays listed: with SQLite only the running service writes to the database")
 
 
 def _held(limit: int) -> "list[QuarantinedBody]":
+    from processor.store.deliveries import list_quarantine
     from processor.store.store import Store
 
     with Store.open_read_only(settings().database_url) as store:
-        return store.quarantined(limit)
+        return store.run(list_quarantine, limit)
 
 
 def _body(number: int) -> bytes:
+    from processor.store.deliveries import load_body
     from processor.store.store import Store
 
     with Store.open_read_only(settings().database_url) as store:
-        body = store.quarantined_body(number)
+        body = store.run(load_body, number)
     if body is None:
         raise CommandError(f"there is no number {number} in quarantine", Code.NO)
     return body

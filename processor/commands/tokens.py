@@ -23,11 +23,11 @@ def list_(
 
       processor tokens list --app shop
     """
-    from processor.store import vault
     from processor.store.store import Store
+    from processor.store.user_tokens import list_latest
 
     with Store.open_read_only(settings().database_url) as store:
-        rows = [_row(facts) for facts in store.do(vault.listed, app, limit)]
+        rows = [_row(facts) for facts in store.run(list_latest, app, limit)]
     say_rows(rows, as_json=as_json)
 
 
@@ -42,6 +42,7 @@ def rotate() -> None:
       PROCESSOR_TOKEN_KEYS=new-key,old-key processor tokens rotate
     """
     from processor.settings.service import keyring_of
+    from processor.store import user_tokens
     from processor.store.store import Store
 
     loaded = settings()
@@ -49,8 +50,7 @@ def rotate() -> None:
     if keyring is None:
         raise CommandError("no key: set PROCESSOR_TOKEN_KEYS (openssl rand -base64 32)", Code.USAGE)
     with Store.open(loaded.database_url, keyring) as store:
-        assert store.vault is not None  # noqa: S101  there is a keyring
-        resealed, broken = store.do(store.vault.rotate)
+        resealed, broken = store.run(user_tokens.rotate, keyring)
     say(f"{resealed} sealed anew with key {keyring.active}; {broken} do not open")
     if broken:
         raise typer.Exit(Code.NO)

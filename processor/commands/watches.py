@@ -37,10 +37,11 @@ def list_watches(
 ) -> None:
     """List the payloads that are watched, those that have been for the longest first. Exits with 1 if there is none."""
     from processor.store.store import Store
+    from processor.store.watches import list_oldest
 
     loaded = settings()
     with Store.open_read_only(loaded.database_url) as store:
-        rows = [_row(watch, loaded) for watch in store.watches(limit)]
+        rows = [_row(watch, loaded) for watch in store.run(list_oldest, limit)]
     say_rows(rows, as_json=as_json)
     answer(yes=bool(rows))
 
@@ -83,11 +84,12 @@ def outcomes(
 
       processor outcomes --since 7d
     """
+    from processor.store.outcomes import summarize
     from processor.store.store import Store
 
     loaded, now = settings(), datetime.now(UTC)
     with Store.open_read_only(loaded.database_url) as store:
-        found = store.outcomes(now - _duration(since), now)
+        found = store.run(summarize, now - _duration(since), now)
     shares = [_share(share) for share in found.sources]
     if as_json:
         counts = {

@@ -18,7 +18,7 @@ import structlog
 
 from processor.core.application import Application
 from processor.core.errors import LookupFailed, NormalizeError, StoreError, StoreUnavailable
-from processor.core.payload.due_task import Claim, DueTask, Lane
+from processor.core.payload.due_task import ClaimedTasks, DueTask, Lane
 from processor.core.payload.entry import Commit, Recorded, Reported
 from processor.core.payload.lifecycle import TaskKind
 from processor.core.payload.settlement import Check, Fetch, next_step
@@ -27,38 +27,11 @@ from processor.core.proof.evidence import Snapshot
 from processor.core.reports.normalize import snapshot_report
 from processor.core.reports.report import DeadlinePassed, LedgerReport, LookupAbandoned, Report, SnapshotReport
 from processor.core.retry import LOOKUP, RetryDecision, decide_lookup
-from processor.store.ports import Recorder
+from processor.store.ports import Recorder, TaskStore
 
 TaskReport = TypeVar("TaskReport", DeadlinePassed, LookupAbandoned)
 
 log = structlog.get_logger()
-
-
-class TaskStore(Recorder, Protocol):
-    """Where due work is kept. All of it raises `StoreError`."""
-
-    async def claim_tasks(self, rooms: Mapping[Lane, int]) -> Claim:
-        """Due tasks, of each lane as many as it has room for, leased to this process for longer than one can take.
-
-        Nobody else gets them meanwhile.
-        """
-        ...
-
-    async def disown_tasks(self, kinds: Collection[TaskKind], but: Collection[int]) -> None:
-        """Free what is leased to this process of these kinds, but for those with the numbers ``but``."""
-        ...
-
-    async def orphaned_tasks(self, apps: Collection[str]) -> Mapping[str, int]:
-        """The applications other than ``apps`` that tasks wait for, and how many."""
-        ...
-
-    async def finish_task(self, task: DueTask) -> None:
-        """The task is done, unless it was asked for again meanwhile."""
-        ...
-
-    async def reschedule_task(self, task: DueTask, delay: timedelta) -> None:
-        """The task is due again after ``delay``."""
-        ...
 
 
 class PayloadSource(Protocol):
@@ -101,9 +74,10 @@ class Tasks:
     So tasks that wait for the budget of one application, or for a node that does not answer, delay no others.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  its neighbours
         self,
         store: TaskStore,
+        recorder: Recorder,
         sources: Sources,
         applications: Mapping[str, Application],
         *,
@@ -112,6 +86,7 @@ class Tasks:
         places: int = 16,
     ) -> None:
         self._store = store
+        self._recorder = recorder
         self._sources = sources
         self._applications = applications
         self._clock = clock
@@ -144,20 +119,20 @@ class Tasks:
                         self._begin(group, task)
                     await self._pause(claim.next_due_at)
 
-    async def _claim(self) -> Claim:
+    async def _claim(self) -> ClaimedTasks:
         taken = Counter((task.state.app, task.kind) for task in self._running.values())
         rooms = {lane: room for lane in self._lanes if (room := self._places - taken[lane]) > 0}
         if not rooms:
-            return Claim([], None)
+            return ClaimedTasks([], None)
         try:
             if self._disown_at is not None and self._disown_at <= self._clock():
                 self._disown_at = None
-                await self._store.disown_tasks(self._kinds, [task.id for task in self._running.values()])
-            return await self._store.claim_tasks(rooms)
+                await self._store.release(self._kinds, [task.id for task in self._running.values()])
+            return await self._store.claim(rooms)
         except StoreError as error:
             self._suspect_claim()  # it may have been committed after all
             log.error("task.unclaimable", error=str(error))
-            return Claim([], None)
+            return ClaimedTasks([], None)
 
     def _begin(self, group: asyncio.TaskGroup, task: DueTask) -> None:
         work = group.create_task(self._run(task), name=f"task-{task.kind}")
@@ -185,7 +160,7 @@ class Tasks:
 
     async def _log_orphans(self) -> None:
         try:
-            orphaned = await self._store.orphaned_tasks(list(self._applications))
+            orphaned = await self._store.count_orphans(list(self._applications))
         except StoreError as error:
             log.error("task.unclaimable", error=str(error))
             return
@@ -206,10 +181,10 @@ class Tasks:
         application = self._applications[task.state.app]
         if application.uuid != task.state.application_uuid:
             log.error("task.orphaned", tasks=1, hint="the application has another API key now")
-            await self._store.reschedule_task(task, LOOKUP.cap)
+            await self._store.reschedule(task, LOOKUP.cap)
             return
         if _is_superseded(task, application):
-            await self._store.finish_task(task)
+            await self._store.finish(task)
             return
         try:
             report = await self._look_up(task, application)
@@ -219,7 +194,7 @@ class Tasks:
             return
         recorded = await self._record(report, application)
         if _is_settled(task, recorded):
-            await self._store.finish_task(task)
+            await self._store.finish(task)
             return
         await self._reschedule(task, application, self._decide(task, None))
 
@@ -244,7 +219,7 @@ class Tasks:
         return kind(app=state.app, application_uuid=state.application_uuid, payload=state.payload, at=self._clock())
 
     async def _record(self, report: Report, application: Application) -> Recorded:
-        return await self._store.record(Reported(report=report, policy=application.policy))
+        return await self._recorder.record(Reported(report=report, policy=application.policy))
 
     def _decide(self, task: DueTask, error: LookupFailed | NormalizeError | None) -> RetryDecision:
         age = self._clock() - task.created_at
@@ -252,12 +227,12 @@ class Tasks:
 
     async def _reschedule(self, task: DueTask, application: Application, decision: RetryDecision) -> None:
         if decision.delay is not None:
-            await self._store.reschedule_task(task, decision.delay)
+            await self._store.reschedule(task, decision.delay)
             self.wake()
             return
         log.error("task.abandoned", attempts=task.attempts, hint="no outcome will be published; somebody should look")
         await self._record(self._task_report(LookupAbandoned, task), application)
-        await self._store.finish_task(task)
+        await self._store.finish(task)
 
 
 _LONGEST_PAUSE = timedelta(seconds=5)

@@ -17,11 +17,11 @@ settings count. Only positions are kept; an event that is retried is read from t
 import asyncio
 import random
 from asyncio import Future
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -38,19 +38,12 @@ from processor.broker.port import (
 from processor.core.errors import StoreError
 from processor.core.publishing.debts import BindingsUnknown, Debt, Debts, Refusal
 from processor.core.publishing.message import OutboxMessage
+from processor.store.ports import Outbox
 
 _LOG_EVERY, _LOOK_EVERY, _ASK_EVERY = 60.0, 1.0, 10.0
 """Seconds."""
 
 log = structlog.get_logger()
-
-
-class Waiting(Protocol):
-    """The part of the outbox that is read here."""
-
-    async def waiting(self, positions: Sequence[int]) -> Sequence[OutboxMessage]:
-        """Those of the messages at ``positions`` that are unpublished. Raises `StoreError`."""
-        ...
 
 
 @dataclass(slots=True)
@@ -67,7 +60,7 @@ class Arrears:
 
     def __init__(
         self,
-        outbox: Waiting,
+        outbox: Outbox,
         publisher: Publisher,
         queues: Queues,
         *,
@@ -196,7 +189,7 @@ class Arrears:
         if not positions:
             return
         try:
-            rows = {row.position: row for row in await self._outbox.waiting(positions)}
+            rows = {row.position: row for row in await self._outbox.read_at(positions)}
         except StoreError as error:
             log.error("outbox.unreadable", error=str(error))
             for position in positions:

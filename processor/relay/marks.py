@@ -1,13 +1,13 @@
 """Published positions, marked in the outbox in batches."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from processor.core.errors import StoreError
+from processor.store.ports import Outbox
 
 _LOG_EVERY: Final = 60.0
 _TRY_EVERY: Final = 0.25
@@ -15,18 +15,10 @@ _TRY_EVERY: Final = 0.25
 log = structlog.get_logger()
 
 
-class Markable(Protocol):
-    """The part of the outbox that is written here."""
-
-    async def mark_published(self, positions: Sequence[int]) -> None:
-        """Remember that the broker holds these. Idempotent. Raises `StoreError`."""
-        ...
-
-
 class Marks:
     """Collects published positions and marks them at intervals. None is lost while the store is unavailable."""
 
-    def __init__(self, outbox: Markable, *, every: timedelta) -> None:
+    def __init__(self, outbox: Outbox, *, every: timedelta) -> None:
         self._outbox = outbox
         self._every = every.total_seconds()
         self._positions: list[int] = []

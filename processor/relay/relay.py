@@ -14,7 +14,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -27,40 +27,12 @@ from processor.core.retry import PUBLISH
 from processor.relay.arrears import Arrears
 from processor.relay.lanes import Lanes
 from processor.relay.marks import Marks
+from processor.store.ports import Outbox
 
 _POSITIONS_PER_MESSAGE: Final = 20
 """How many positions cost about as much to read as one message."""
 
 log = structlog.get_logger()
-
-
-class Outbox(Protocol):
-    """The committed events that the broker does not hold yet."""
-
-    @property
-    def shared(self) -> bool:
-        """Whether other processes commit events too."""
-        ...
-
-    async def unpublished(self, *, after: int, limit: int) -> Sequence[OutboxMessage]:
-        """The unpublished messages with a position over ``after``, in order. Raises `StoreError`."""
-        ...
-
-    async def positions(self, *, after: int, limit: int) -> Sequence[int]:
-        """The positions of the unpublished messages over ``after``, in order. Raises `StoreError`."""
-        ...
-
-    async def waiting(self, positions: Sequence[int]) -> Sequence[OutboxMessage]:
-        """Those of the messages at ``positions`` that are unpublished, in order. Raises `StoreError`."""
-        ...
-
-    async def mark_published(self, positions: Sequence[int]) -> None:
-        """Remember that the broker holds these. Idempotent. Raises `StoreError`."""
-        ...
-
-    async def lead(self) -> bool:
-        """Whether this instance may publish, for some seconds from now. Always true where nothing is shared."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,13 +197,13 @@ class Relay:
     async def _read(self, position: int) -> Sequence[OutboxMessage]:
         position = await self._skip_arrears(position)
         self._newest = []
-        return await self._outbox.unpublished(after=position, limit=self._limits.page)
+        return await self._outbox.read(after=position, limit=self._limits.page)
 
     async def _skip_arrears(self, position: int) -> int:
         """The position behind the next rows that are in arrears, whose messages need not be read."""
         limit = _POSITIONS_PER_MESSAGE * self._limits.page
         while self._arrears.owed:
-            positions = await self._outbox.positions(after=position, limit=limit)
+            positions = await self._outbox.read_positions(after=position, limit=limit)
             fresh = next((each for each in positions if each not in self._arrears.owed), None)
             if fresh is not None:
                 return fresh - 1

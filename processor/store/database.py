@@ -1,4 +1,4 @@
-"""The database behind the store: one connection, transactions, and what its failures mean to the caller."""
+"""The database: one connection, transactions on it, and the translation of its errors."""
 
 import fcntl
 import os
@@ -16,13 +16,13 @@ from processor.store.postgresql import PostgresqlBackend, postgresql_engine
 from processor.store.sqlite import SqliteBackend, make_private, path_of, sqlite_engine
 
 _REJECTIONS: Final = ("DataError", "IntegrityError", "NotSupportedError", "ProgrammingError")
-"""What was sent is at fault, not the database."""
+"""Errors of the driver for which the statement or its values are at fault, not the database."""
 _SPOILING: Final = ("unreachable", "read_only")
-"""After these another connection is made: it may lead to another server, the one to write to by now."""
+"""After these faults another connection is made: it may lead to another server, which accepts writes."""
 
 
 class Backend(Protocol):
-    """What each kind of database does in a way of its own, on the driver's connection."""
+    """The part that differs between the kinds of database, on the driver's connection."""
 
     def begin(self, connection: Any) -> None:
         """Begin a transaction. May wait."""
@@ -33,24 +33,24 @@ class Backend(Protocol):
         ...
 
     def interrupt(self) -> None:
-        """Let what the connection waits for fail. For a thread other than the one that waits."""
+        """Make the statement that the connection waits for fail. Called from another thread."""
         ...
 
     def is_broken(self, connection: Any) -> bool:
-        """Whether a connection of the driver can be used no more."""
+        """Whether a connection of the driver is unusable."""
         ...
 
     def close(self) -> None:
-        """Let go of what it holds."""
+        """Release the connection, which the engine closed."""
         ...
 
     def fault_of(self, error: object) -> StoreFault:
-        """What an error of the driver tells of the database."""
+        """The fault of the database that an error of the driver shows."""
         ...
 
 
 class Database:
-    """One connection to one database, which is made again when it broke. For one thread at a time.
+    """One connection to one database, made again after it broke. For one thread at a time.
 
     ``exclusive`` tells whether this process is the only one that writes to it: an SQLite file, held by a lock.
     """
@@ -71,16 +71,16 @@ class Database:
     def transaction(self) -> Iterator[Connection]:
         """A transaction, or the one that is already open. Commits at the end, or rolls back.
 
-        Raises `StoreUnavailable` where the database is not up to it (of a lost connection it may be unknown whether
-        the commit went through), and the bare `StoreError` where it refused what it was sent.
+        Raises `StoreUnavailable` where the database fails (after a lost connection the commit may have gone through),
+        and the bare `StoreError` where it rejects a statement or a value.
         """
         if self._current is not None:
-            with self._translated():
+            with self._translating():
                 yield self._current
             return
         connection = self.begin()
         try:
-            with self._translated():
+            with self._translating():
                 yield connection
         except BaseException:
             self.rollback()
@@ -88,11 +88,11 @@ class Database:
         self.commit()
 
     def begin(self) -> Connection:
-        """Begin a transaction, which `commit` or `rollback` ends: perhaps in another thread."""
-        with self._translated():
+        """Begin a transaction, which `commit` or `rollback` ends, perhaps in another thread."""
+        with self._translating():
             connection, self._idle = self._idle or self._engine.connect(), None
             try:
-                self._backend.begin(_raw(connection))
+                self._backend.begin(_driver_connection(connection))
                 connection.begin()
             except BaseException:
                 self._give_up(connection)
@@ -101,28 +101,28 @@ class Database:
         return connection
 
     def begin_at_once(self) -> bool:
-        """`begin` where that takes no waiting, which is why the event loop may try; False where it takes some."""
+        """Begin a transaction if that takes no waiting, so the event loop may call this. False if it would wait."""
         if self._idle is None:
             return False
         with suppress(self._driver.Error):
-            self._backend.begin_at_once(_raw(self._idle))
+            self._backend.begin_at_once(_driver_connection(self._idle))
             self._idle.begin()
             self._current, self._idle = self._idle, None
             return True
         return False
 
     def interrupt(self) -> None:
-        """Let what another thread waits for on the connection fail with `StoreUnavailable`."""
+        """Make another thread's statement fail with `StoreUnavailable`; a disk that hangs cannot be interrupted."""
         self._backend.interrupt()
 
     def commit(self) -> None:
-        """Commit, and return when it is on the disk."""
-        with self._translated(), self._ending() as connection:
+        """Commit; durable on return. May wait for the disk."""
+        with self._translating(), self._ending() as connection:
             connection.commit()
             self._idle = connection
 
     def rollback(self) -> None:
-        """Undo what was done since `begin`. A connection that is broken is dropped."""
+        """Undo the transaction. A broken connection is dropped."""
         with suppress(SQLAlchemyError), self._ending() as connection:
             connection.rollback()
 
@@ -137,18 +137,18 @@ class Database:
                 self._give_up(connection)
 
     def _give_up(self, connection: Connection) -> None:
-        if not connection.invalidated and (self._spoiled or self._backend.is_broken(_raw(connection))):
+        if not connection.invalidated and (self._spoiled or self._backend.is_broken(_driver_connection(connection))):
             connection.invalidate()
         connection.close()
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Errors of SQLAlchemy, and those of the driver where a statement went past it, are the store's."""
+    def _translating(self) -> Iterator[None]:
+        """Raise the store's errors for those of SQLAlchemy and, where a statement bypassed it, of the driver."""
         try:
             yield
         except (DBAPIError, self._driver.Error) as raised:
             error = raised.orig if isinstance(raised, DBAPIError) else raised
-            if isinstance(error, self._rejections):  # the cause would quote what was refused
+            if isinstance(error, self._rejections):  # the cause would quote the rejected value
                 raise StoreError(f"the database refused it: {type(error).__name__}") from None
             raise self._unavailable(error) from raised
         except PoolTimeoutError as error:
@@ -160,7 +160,7 @@ class Database:
         return StoreUnavailable(_first_line(error), fault)
 
     def close(self) -> None:
-        """Close the connection, then let others have the database."""
+        """Close the connection, then release the database."""
         with self._lock:
             if self._idle is not None:
                 self._idle.close()
@@ -170,21 +170,21 @@ class Database:
 
 def open_database(url: str) -> Database:
     """Open for reading and writing. Raises `StoreLocked` if another process has the SQLite file."""
-    parsed = _parsed(url)
+    parsed = _parse_url(url)
     if parsed.get_backend_name() == "postgresql":
         return _postgresql(parsed, writes=True)
     with ExitStack() as lock:
         path = path_of(parsed)
         make_private(path)
-        lock.enter_context(_locked(path.with_name(f"{path.name}.lock")))
+        lock.enter_context(_hold_lock(path.with_name(f"{path.name}.lock")))
         backend = SqliteBackend(writes=True)
         return Database(sqlite_engine(path, backend, mode="rwc"), backend, exclusive=True, lock=lock.pop_all())
     raise AssertionError  # ExitStack swallows nothing here, which the type checker cannot know
 
 
 def open_read_only(url: str) -> Database:
-    """Open for looking at it while the service runs."""
-    parsed = _parsed(url)
+    """Open an existing database for reading, also while the service runs."""
+    parsed = _parse_url(url)
     if parsed.get_backend_name() == "postgresql":
         return _postgresql(parsed, writes=False)
     path = path_of(parsed)
@@ -194,7 +194,7 @@ def open_read_only(url: str) -> Database:
     return Database(sqlite_engine(path, backend, mode="ro"), backend, exclusive=False)
 
 
-def _parsed(url: str) -> URL:
+def _parse_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -214,8 +214,8 @@ def _postgresql(url: URL, *, writes: bool) -> Database:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold an advisory lock, which ends with the process whatever ends it."""
+def _hold_lock(path: Path) -> Iterator[None]:
+    """Hold an advisory lock, which ends with the process."""
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -229,8 +229,8 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _raw(connection: Connection) -> Any:
-    """The driver's own."""
+def _driver_connection(connection: Connection) -> Any:
+    """The driver's connection."""
     return connection.connection.dbapi_connection
 
 

@@ -1,4 +1,4 @@
-"""The delivery log, and the quarantine for authentic bodies that make no sense."""
+"""The delivery log, and the quarantine for authentic bodies that cannot be parsed."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,12 +6,12 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select, update
 
 from processor.core.payload.entry import DeliveryRecord
-from processor.store.tables import deliveries, quarantine, restored, stored
+from processor.store.tables import deliveries, from_micros, quarantine, to_micros
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuarantinedBody:
-    """What is to be known of a body in quarantine before looking at it."""
+    """A body in quarantine, without its bytes."""
 
     id: int
     received_at: datetime
@@ -22,36 +22,32 @@ class QuarantinedBody:
     """Bytes."""
 
 
-def latest(
-    connection: Connection, *, payload: str | None, app: str | None, verdict: str | None, limit: int
+def list_latest(
+    connection: Connection,
+    *,
+    payload: str | None = None,
+    app: str | None = None,
+    verdict: str | None = None,
+    limit: int = 100,
 ) -> list[DeliveryRecord]:
-    """The newest ``limit`` lines that match, newest first."""
-    statement = select(deliveries).order_by(deliveries.c.id.desc()).limit(limit)
+    """The newest ``limit`` lines of the delivery log that match, newest first."""
+    columns = [deliveries.c[name] for name in DeliveryRecord._fields]
+    statement = select(*columns).order_by(deliveries.c.id.desc()).limit(limit)
     for column, wanted in (("payload", payload), ("app", app), ("verdict", verdict)):
         if wanted is not None:
             statement = statement.where(deliveries.c[column] == wanted)
-    return [
-        DeliveryRecord(
-            received_at=restored(line.received_at),
-            app=line.app,
-            payload=line.payload,
-            attempt=line.attempt,
-            verdict=line.verdict,
-            latency_us=line.latency_us,
-        )
-        for line in connection.execute(statement)
-    ]
+    return [DeliveryRecord(from_micros(at), *values) for at, *values in connection.execute(statement)]
 
 
-def quarantined(connection: Connection, limit: int) -> list[QuarantinedBody]:
-    """The oldest ``limit`` that were not released."""
+def list_quarantine(connection: Connection, limit: int = 100) -> list[QuarantinedBody]:
+    """The oldest ``limit`` bodies in quarantine."""
     columns = [quarantine.c[name] for name in ("id", "received_at", "app", "payload", "reason")]
     size = func.length(quarantine.c.body).label("size")
     held = quarantine.c.released_at.is_(None)
     return [
         QuarantinedBody(
             id=row.id,
-            received_at=restored(row.received_at),
+            received_at=from_micros(row.received_at),
             app=row.app,
             payload=row.payload,
             reason=row.reason,
@@ -61,12 +57,12 @@ def quarantined(connection: Connection, limit: int) -> list[QuarantinedBody]:
     ]
 
 
-def quarantined_body(connection: Connection, number: int) -> bytes | None:
-    """The raw body, or None if there is no such."""
+def load_body(connection: Connection, number: int) -> bytes | None:
+    """The bytes of a body in quarantine, released or not; None if there is no such body."""
     return connection.execute(select(quarantine.c.body).where(quarantine.c.id == number)).scalar()
 
 
-def release(connection: Connection, number: int, now: datetime) -> bool:
-    """Note that somebody dealt with it. False if there is no such, or it is released."""
+def release_body(connection: Connection, number: int, now: datetime) -> bool:
+    """Take a body out of quarantine: somebody dealt with it. False if there is no such body in it."""
     held = (quarantine.c.id == number, quarantine.c.released_at.is_(None))
-    return connection.execute(update(quarantine).where(*held).values(released_at=stored(now))).rowcount == 1
+    return connection.execute(update(quarantine).where(*held).values(released_at=to_micros(now))).rowcount == 1

@@ -1,8 +1,8 @@
-"""A PostgreSQL server, perhaps behind a pooler: how it is reached, how a transaction begins, what its errors mean.
+"""PostgreSQL: connecting, beginning a transaction, and the meaning of error codes.
 
-Nothing here outlasts a transaction, since a pooler such as PgBouncer in transaction mode gives the next one to another
-session: there are no options of the session, no prepared statements, no ``LISTEN``, and no locks but those of a
-transaction. The time-outs go out with its ``BEGIN``, in one round trip.
+Nothing outlasts a transaction, since a pooler such as PgBouncer in transaction mode gives the next one to another
+session: no session options, no prepared statements, no ``LISTEN``, and no locks but those of a transaction. The
+time-outs are sent with its ``BEGIN``, in one round trip.
 """
 
 import os
@@ -28,7 +28,7 @@ _BEGIN: Final = (
     "SET LOCAL statement_timeout = '8s'; SET LOCAL lock_timeout = '5s';"
     "SET LOCAL idle_in_transaction_session_timeout = '20s'"
 )
-"""The server ends what takes too long by itself, so that its locks go; a server that stands still does not."""
+"""The server ends a transaction that takes too long, which releases its locks; a server that hangs does not."""
 _FAULTS: Final[dict[str, StoreFault]] = {
     "25006": "read_only",
     "53100": "disk_full",
@@ -39,25 +39,25 @@ _FAULTS: Final[dict[str, StoreFault]] = {
 }
 """By SQLSTATE. Source: https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 _UNREACHABLE: Final = ("08", "57P")
-"""Classes of SQLSTATE: the connection failed, the server shuts down or is not up yet."""
+"""Classes of SQLSTATE: the connection failed, the server shuts down or does not accept connections yet."""
 
 
 class PostgresqlBackend:
-    """The connection to the server. Its socket is held twice, so that another thread can cut it off at any time."""
+    """The connection to the server. A duplicate of its socket lets another thread shut it down at any time."""
 
     def __init__(self, *, writes: bool) -> None:
         self._begin = _BEGIN.format(mode="" if writes else " READ ONLY")
         self._socket: socket.socket | None = None
         self._changing = Lock()
 
-    def opened(self, connection: Any) -> None:
-        """A connection was made. Behind a pooler its statements are not prepared."""
+    def set_up(self, connection: Any) -> None:
+        """Set up a new connection. Behind a pooler its statements are not prepared."""
         with self._changing:
             self._drop()
             self._socket = socket.socket(fileno=os.dup(connection.fileno()))
-        connection.autocommit = True  # transactions are begun below, with their time-outs
+        connection.autocommit = True  # transactions begin below, with their time-outs
         (served_by,) = connection.execute("SELECT pg_backend_pid()").fetchone()
-        if served_by != connection.info.backend_pid:  # what a pooler told when it was connected to is its own invention
+        if served_by != connection.info.backend_pid:  # a pooler makes up the id that it tells on connecting
             connection.prepare_threshold = None
 
     def begin(self, connection: Any) -> None:
@@ -67,18 +67,18 @@ class PostgresqlBackend:
     begin_at_once = begin
 
     def interrupt(self) -> None:
-        """Let whatever waits for the server in another thread fail, be the server asleep or gone."""
+        """Make the wait of another thread for the server fail, whether the server hangs or is gone."""
         with self._changing, suppress(OSError):
             if self._socket is not None:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     @staticmethod
     def is_broken(connection: Any) -> bool:
-        """Whether a connection of the driver leads nowhere any more."""
+        """Whether a connection of the driver is closed."""
         return bool(connection is None or connection.closed)
 
     def close(self) -> None:
-        """Hold the socket no longer."""
+        """Release the socket."""
         with self._changing:
             self._drop()
 
@@ -89,7 +89,7 @@ class PostgresqlBackend:
 
     @staticmethod
     def fault_of(error: object) -> StoreFault:
-        """What an error of the driver tells of the database."""
+        """The fault of the database that an error of the driver shows."""
         state = getattr(error, "sqlstate", None)
         if state is None or state.startswith(_UNREACHABLE):
             return "unreachable"
@@ -97,9 +97,9 @@ class PostgresqlBackend:
 
 
 def postgresql_engine(url: URL, backend: PostgresqlBackend) -> Engine:
-    """An engine of one connection to ``url``, whose own options count first."""
+    """An engine of one connection to ``url``, whose own options take precedence."""
     engine = create_engine(
         url.set(query={**_ADDRESS, **url.query}), pool_size=1, pool_timeout=5.0, max_overflow=0, hide_parameters=True
     )
-    event.listen(engine, "connect", lambda connection, _record: backend.opened(connection), insert=True)
+    event.listen(engine, "connect", lambda connection, _record: backend.set_up(connection), insert=True)
     return engine

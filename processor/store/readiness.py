@@ -1,7 +1,7 @@
 """Whether a webhook that is sent now would be stored, and how many events wait for the broker.
 
-What becomes of entries shows it. While there are none, a write of the same kind is made, but only when somebody asks,
-once at a time and at most once a second, however many ask.
+The results of entries answer that. While there are none, a write of the same size is made, but only on demand: one at
+a time and at most one a second, however many ask.
 """
 
 import asyncio
@@ -12,24 +12,24 @@ from time import monotonic
 from typing import Any, Final
 
 from processor.core.errors import StoreError, StoreFault, StoreUnavailable
-from processor.store import leases
+from processor.store import leases, outbox
 from processor.store.writer import Writer
 
 FRESH: Final = 1.0
 """Seconds for which an answer counts."""
 ANSWER_WITHIN: Final = 2.5
-"""Seconds that somebody who asks waits, at most: a store that takes longer is not ready."""
+"""Seconds that a caller waits, at most: a store that takes longer is not ready."""
 
 
 class Readiness:
-    """Of one writer's store. ``instance`` names this process among those that share it."""
+    """The readiness of one writer's store. ``instance`` names this process among those that share the store."""
 
     def __init__(self, writer: Writer, *, instance: str, clock: Callable[[], datetime]) -> None:
         self._writer = writer
         self._instance = instance
         self._clock = clock
         self._rehearsal = _Question(self._rehearse)
-        self._count = _Question(lambda: writer.run(lambda store: store.outbox_depth()))
+        self._count = _Question(lambda: writer.run(outbox.count))
         writer.on_write = self._rehearsal.answer
 
     async def fault(self) -> StoreFault | None:
@@ -41,17 +41,16 @@ class Readiness:
         return await self._rehearsal.ask()
 
     async def unpublished(self) -> int:
-        """How many events wait in the outbox: counted from it, or as far as is known while it cannot be read."""
+        """How many events wait in the outbox: counted, or the last known number while the outbox cannot be read."""
         await self._count.ask()
         return max(self._writer.depth, 0)
 
     def _rehearse(self) -> "Future[Any]":
-        now = self._clock()
-        return self._writer.run(lambda store: store.do(leases.rehearse, self._instance, now))
+        return self._writer.run(leases.rehearse, self._instance, self._clock())
 
 
 class _Question:
-    """What many ask: the store answers it once for all of them, and its fault is the answer."""
+    """A question to the store, asked once for all who wait for the answer: the store's fault, or None."""
 
     def __init__(self, put: Callable[[], "Future[Any]"]) -> None:
         self._put = put
@@ -60,11 +59,11 @@ class _Question:
         self._fault: StoreFault | None = None
 
     def answer(self, fault: StoreFault | None) -> None:
-        """Something else showed the answer."""
+        """Take an answer that was learned otherwise."""
         self._fault, self._answered_at = fault, monotonic()
 
     async def ask(self) -> StoreFault | None:
-        """The answer, if need be ``slow`` after `ANSWER_WITHIN`."""
+        """The answer; ``slow`` if there is none after `ANSWER_WITHIN`."""
         if self._pending is None and monotonic() - self._answered_at < FRESH:
             return self._fault
         if self._pending is None:

@@ -1,4 +1,4 @@
-"""The one transaction that matters: load states, apply reports, store what follows."""
+"""Recording: load states, apply reports, and store the new states, events, tasks and watches, in one transaction."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -14,8 +14,8 @@ from processor.core.payload.user_token import owner_of
 from processor.core.payload.watching import begins
 from processor.core.publishing.message import Message, OutboxMessage
 from processor.core.sign_request.sealing import Keyring
-from processor.store.knowledge import STATE, UNKNOWN, row_of, state_of
-from processor.store.rows import Insert, Insertion, Upsert, driver, rendered
+from processor.store.payloads import STATE, UNKNOWN, row_of, state_of
+from processor.store.rows import Insert, Insertion, Upsert, driver_cursor, render
 from processor.store.tables import (
     deliveries,
     events,
@@ -24,11 +24,11 @@ from processor.store.tables import (
     payloads,
     quarantine,
     request_events,
-    stored,
     tasks,
+    to_micros,
     watches,
 )
-from processor.store.vault import Vault
+from processor.store.user_tokens import TokenVault
 
 GROUP_LIMIT: Final = 256
 """How many entries one transaction takes."""
@@ -38,7 +38,7 @@ _Key = tuple[str, str]
 
 
 class _Change(NamedTuple):
-    """What a report made of its payload."""
+    """The effect of a report on its payload."""
 
     entry: Reported
     before: PayloadState | None
@@ -55,7 +55,7 @@ class Recording:
     """`record`, with its statements rendered for one database. Without a ``keyring`` user tokens are not kept."""
 
     def __init__(self, dialect: Dialect, *, exclusive: bool, keyring: Keyring | None = None) -> None:
-        self.vault = None if keyring is None else Vault(dialect, keyring)
+        self._vault = None if keyring is None else TokenVault(dialect, keyring)
         self._dialect = dialect
         self._exclusive = exclusive
         self._selects: dict[int, str] = {}
@@ -71,12 +71,12 @@ class Recording:
         self._put_quarantine = Insertion(dialect, [*quarantine.c][1:6])
 
     def record(self, connection: Connection, entries: Sequence[Entry], now: datetime) -> list[Recorded]:
-        """Store what ``entries`` say, in order, each on top of those before it. At most `GROUP_LIMIT`.
+        """Store ``entries``, in order, each on top of those before it. At most `GROUP_LIMIT`.
 
-        All of them take a step before any takes the next one: what a step needs is then at hand in the caches of the
-        CPU, which saves a sixth of the time.
+        All entries take a step before any takes the next one, for the caches of the CPU: that saves a sixth of the
+        time.
         """
-        seen_at = stored(now)
+        seen_at = to_micros(now)
         reported = [entry for entry in entries if isinstance(entry, Reported)]
         changes = _changes(reported, self._load(connection, _subjects(reported), seen_at))
         recorded = self._announce(connection, changes)
@@ -87,18 +87,18 @@ class Recording:
         self._put_outcomes(connection, _outcome_rows(changes, seen_at))
         self._put_deliveries(connection, _delivery_rows(entries, changes))
         self._put_quarantine(connection, _quarantine_rows(entries))
-        if self.vault is not None:
-            self.vault.keep(connection, [entry.report for entry in reported])
-            self.vault.bind(connection, filter(None, map(owner_of, states)))
+        if self._vault is not None:
+            self._vault.keep(connection, [entry.report for entry in reported])
+            self._vault.bind(connection, filter(None, map(owner_of, states)))
         each = iter(recorded)
-        return [next(each) if isinstance(entry, Reported) else _NOTHING_SAID for entry in entries]
+        return [next(each) if isinstance(entry, Reported) else _NO_REPORT for entry in entries]
 
     def _load(self, connection: Connection, subjects: Mapping[_Key, str], seen_at: int) -> dict[_Key, PayloadState]:
-        """The states of the known ones. Of a shared database, the rows stay locked to the end of the transaction."""
+        """The states of the known payloads. In a shared database their rows stay locked until the transaction ends."""
         if not subjects:
             return {}
         if not self._exclusive:
-            # Rows are inserted, then locked, in the same order by everybody: that excludes deadlocks.
+            # Every process inserts and locks rows in the same order: that excludes deadlocks.
             places = [
                 (*key, subjects[key], 0, 0, 0, None, None, UNKNOWN, None, seen_at, seen_at) for key in sorted(subjects)
             ]
@@ -106,7 +106,7 @@ class Recording:
         wanted = [payload for payload, _ in subjects]
         count = 1 << (len(wanted) - 1).bit_length()
         padded = tuple(wanted + wanted[:1] * (count - len(wanted)))
-        cursor = driver(connection)
+        cursor = driver_cursor(connection)
         cursor.execute(self._select(count), padded)
         rows = cursor.fetchall()
         return {(row[0], row[1]): state_of(row) for row in rows if row[8] != UNKNOWN}
@@ -117,7 +117,7 @@ class Recording:
             statement = select(*STATE).where(payloads.c.payload.in_(wanted))
             if not self._exclusive:
                 statement = statement.order_by(payloads.c.payload, payloads.c.app).with_for_update()
-            self._selects[count] = rendered(self._dialect, statement, count)
+            self._selects[count] = render(self._dialect, statement, count)
         return self._selects[count]
 
     def _announce(self, connection: Connection, changes: Sequence[_Change]) -> list[Recorded]:
@@ -138,28 +138,28 @@ class Recording:
         return recorded
 
     def _positions(self, connection: Connection, count: int) -> Iterator[int]:
-        """Numbers greater than any before. Those of one payload grow, since its row is locked."""
+        """Positions greater than any before. Those of one payload grow, since its row is locked."""
         if count == 0:
             return iter(())
         if self._exclusive:
-            (last,) = driver(connection).execute(_POSITIONS["sqlite"]).fetchone() or (0,)
+            (last,) = driver_cursor(connection).execute(_POSITIONS["sqlite"]).fetchone() or (0,)
             return iter(range(last + 1, last + 1 + count))
         return iter(sorted(connection.execute(text(_POSITIONS["postgresql"]), {"count": count}).scalars()))
 
 
 _CREATED: Final = int(Fact.CREATED)
 _SEEN: Final = (payloads.c.first_seen_at, payloads.c.updated_at)
-_NOTHING_SAID: Final = Recorded(None)
+_NO_REPORT: Final = Recorded(None)
 _Row = tuple[Any, ...]
 
 
 def _subjects(reported: Sequence[Reported]) -> dict[_Key, str]:
-    """The payloads that are reported on, with the uuid of their application."""
+    """The payloads of the reports, with the UUIDs of their applications."""
     return {(report.payload, report.app): report.application_uuid for report, *_ in reported}
 
 
 def _changes(reported: Sequence[Reported], states: dict[_Key, PayloadState]) -> list[_Change]:
-    """Apply the reports one on top of the other, to ``states`` too."""
+    """Apply the reports in order, and keep the new states in ``states``."""
     changes = []
     for entry in reported:
         report = entry.report
@@ -173,7 +173,7 @@ def _changes(reported: Sequence[Reported], states: dict[_Key, PayloadState]) -> 
 
 
 def _latest(changes: Sequence[_Change]) -> list[PayloadState]:
-    """The states to be stored: of each payload that changed, the last one."""
+    """The last state of each payload that changed."""
     states = [transition.state for _, before, transition in changes if transition.state != before]
     return list({(state.payload, state.app): state for state in states}.values())
 
@@ -186,7 +186,7 @@ def _message(announcement: Announcement, state: PayloadState, entry: Reported) -
 
 def _event_rows(recorded: Recorded) -> Iterator[_Row]:
     transition, queued = recorded
-    assert transition is not None  # noqa: S101  what was recorded here are reports
+    assert transition is not None  # noqa: S101  these are reports
     for (position, message), announcement in zip(queued, transition.announcements, strict=True):
         event_id, event_type, app, payload, routing_key, body, at, traceparent = message
         sequence = announcement.sequence
@@ -204,7 +204,7 @@ def _request_event_rows(recorded: Sequence[Recorded]) -> list[_Row]:
 
 def _task_rows(changes: Sequence[_Change], now: int) -> list[_Row]:
     return [
-        (entry.report.payload, entry.report.app, task.kind, stored(entry.report.at + task.due), 0, now)
+        (entry.report.payload, entry.report.app, task.kind, to_micros(entry.report.at + task.due), 0, now)
         for entry, _, transition in changes
         for task in transition.tasks
     ]
@@ -228,8 +228,8 @@ def _outcome_rows(changes: Sequence[_Change], now: int) -> list[_Row]:
 
 def _outcome_row(state: PayloadState, now: int) -> _Row:
     learned, snapshot = state.learned, state.snapshot
-    resolved_at = None if snapshot is None or snapshot.resolved_at is None else stored(snapshot.resolved_at)
-    source, learned_at = ("unknown", now) if learned is None else (learned.source, stored(learned.at))
+    resolved_at = None if snapshot is None or snapshot.resolved_at is None else to_micros(snapshot.resolved_at)
+    source, learned_at = ("unknown", now) if learned is None else (learned.source, to_micros(learned.at))
     return (now, state.payload, state.app, state.resolved, source, learned_at, resolved_at)
 
 
@@ -241,7 +241,7 @@ def _delivery_rows(entries: Sequence[Entry], changes: Sequence[_Change]) -> list
         verdict = next(verdicts) if isinstance(entry, Reported) else entry.delivery.verdict
         if delivery is not None:
             received_at, app, payload, attempt, _, latency_us = delivery
-            rows.append((stored(received_at), app, payload, attempt, verdict, latency_us))
+            rows.append((to_micros(received_at), app, payload, attempt, verdict, latency_us))
     return rows
 
 
@@ -251,7 +251,13 @@ def _verdict(change: _Change) -> str:
 
 def _quarantine_rows(entries: Sequence[Entry]) -> list[_Row]:
     return [
-        (stored(entry.delivery.received_at), entry.delivery.app, entry.delivery.payload, entry.body, entry.reason)
+        (
+            to_micros(entry.delivery.received_at),
+            entry.delivery.app,
+            entry.delivery.payload,
+            entry.body,
+            entry.reason,
+        )
         for entry in entries
         if isinstance(entry, Quarantined)
     ]

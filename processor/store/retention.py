@@ -1,21 +1,43 @@
-"""How long what is done with is kept."""
+"""Retention: what has outlived its time is removed, a little at a time."""
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
+import structlog
 from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select
 
-from processor.store import spent
-from processor.store.requests import forget_events
-from processor.store.tables import deliveries, events, outbox, outcomes, quarantine, sessions, sign_requests, stored
+from processor.core.errors import StoreError
+from processor.settings.service import Settings
+from processor.store import used_once
+from processor.store.sign_requests import forget_events
+from processor.store.tables import (
+    deliveries,
+    events,
+    outbox,
+    outcomes,
+    quarantine,
+    sessions,
+    sign_requests,
+    to_micros,
+)
+from processor.store.writer import Writer
+
+EVERY: Final = timedelta(minutes=10)
+BETWEEN_BATCHES: Final = timedelta(milliseconds=100)
+"""Time for webhooks to be stored meanwhile."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """What is kept, and for how long."""
+    """How long rows are kept."""
 
     events: timedelta = timedelta(days=7)
-    """Events that were published, from when they were learned: for replay."""
+    """Published events, from when they were learned: for replay."""
     deliveries: timedelta = timedelta(days=30)
     """The delivery log, how outcomes were learned, and sign requests with their idempotency keys."""
     max_deliveries: int = 1_000_000
@@ -24,28 +46,45 @@ class Retention:
     """Quarantined bodies after they were received, once they are released."""
 
 
-def prune(connection: Connection, retention: Retention, now: datetime, limit: int) -> int:
-    """Remove what has outlived its time among the oldest ``limit`` rows of each table; how many rows that were."""
+def retention_of(settings: Settings) -> Retention:
+    """The retention that the operator set."""
+    keep = settings.retention
+    return Retention(events=keep.events, deliveries=keep.deliveries, max_deliveries=keep.delivery_rows)
+
+
+async def keep_pruning(writer: Writer, retention: Retention, *, clock: Callable[[], datetime]) -> None:
+    """Prune now and then, until cancelled."""
+    while True:
+        try:
+            removed = await writer.run(prune, retention, clock())
+        except StoreError as error:
+            log.warning("store.unpruned", error=str(error))
+            removed = 0
+        await asyncio.sleep((BETWEEN_BATCHES if removed else EVERY).total_seconds())
+
+
+def prune(connection: Connection, retention: Retention, now: datetime, limit: int = 500) -> int:
+    """Remove outlived rows among the oldest ``limit`` of each table; how many those were. Call again until 0."""
     newest = connection.execute(select(func.max(deliveries.c.id))).scalar() or 0
-    old = deliveries.c.received_at < stored(now - retention.deliveries)
+    old = deliveries.c.received_at < to_micros(now - retention.deliveries)
     beyond = deliveries.c.id <= newest - retention.max_deliveries
     published = ~exists().where(outbox.c.position == events.c.position)
     past = events.c.at < (now - retention.events).timestamp()
-    released = quarantine.c.released_at.is_not(None) & (quarantine.c.received_at < stored(now - retention.released))
+    released = quarantine.c.released_at.is_not(None) & (quarantine.c.received_at < to_micros(now - retention.released))
     return (
         _remove(connection, deliveries, old | beyond, limit)
         + _remove(connection, events, past & published, limit)
-        + _remove(connection, outcomes, outcomes.c.at < stored(now - retention.deliveries), limit)
+        + _remove(connection, outcomes, outcomes.c.at < to_micros(now - retention.deliveries), limit)
         + _remove(connection, quarantine, released, limit)
-        + _remove(connection, sign_requests, sign_requests.c.reserved_at < stored(now - retention.deliveries), limit)
-        + _remove(connection, sessions, sessions.c.expires_at < stored(now), limit)
+        + _remove(connection, sign_requests, sign_requests.c.reserved_at < to_micros(now - retention.deliveries), limit)
+        + _remove(connection, sessions, sessions.c.expires_at < to_micros(now), limit)
         + forget_events(connection, limit)
-        + spent.forget(connection, now, limit)
+        + used_once.forget(connection, now, limit)
     )
 
 
 def _remove(connection: Connection, table: Table, outlived: ColumnElement[bool], limit: int) -> int:
-    """Looks at the oldest rows only, so that finding nothing costs nothing."""
+    """Only the oldest rows are looked at, so that finding nothing costs nothing."""
     (key,) = table.primary_key.columns
     oldest = select(key).order_by(key).limit(limit).scalar_subquery()
     return connection.execute(delete(table).where(key.in_(oldest), outlived)).rowcount

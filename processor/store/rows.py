@@ -1,4 +1,4 @@
-"""Many rows with one statement, as plain tuples: what SQLAlchemy does for a value is done once, not for each row."""
+"""Statements for many rows, which are plain tuples: SQLAlchemy renders each statement once, not for each row."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,11 +12,11 @@ from sqlalchemy.sql.compiler import SQLCompiler
 Insert = sqlite.Insert | postgresql.Insert
 
 
-def driver(connection: Connection) -> Any:
-    """A cursor of the driver's own, in the connection's transaction, for what is asked of each group of entries.
+def driver_cursor(connection: Connection) -> Any:
+    """A cursor of the driver, in the connection's transaction, for the statements of each group of entries.
 
-    What SQLAlchemy does round a statement takes longer than such a statement. Raises the driver's errors, which
-    `Database` translates as it does SQLAlchemy's.
+    It is here for speed: SQLAlchemy's execution takes longer than such a statement. Raises the driver's errors, which
+    `Database` translates.
     """
     return connection.connection.cursor()
 
@@ -26,8 +26,8 @@ def first_of_each(
 ) -> Iterator[Any]:
     """The rows that ``part``, a SELECT, finds for each of ``lanes``, locked where others write too.
 
-    A value of a lane stands in it as ``:name_{number}``, one that all have in ``common`` as ``:name``, and ``{lock}``
-    where the lock belongs.
+    In ``part``, ``:name_{number}`` is a value of the lane, ``:name`` one of ``common``, and ``{lock}`` the place of
+    the lock.
     """
     lock = _LOCKS.get(connection.dialect.name, "")
     for start in range(0, len(lanes), _LANES_AT_ONCE):
@@ -45,34 +45,34 @@ def _union(part: str, count: int, lock: str) -> TextClause:
 class Insertion:
     """Inserts rows that hold a value for each of ``columns``, in their order: many with one step of the database.
 
-    A row of several takes half of what a row alone does. In SQLite a row that fails leaves those before it, which
-    spares it a copy of each page: the transaction is to be rolled back anyway.
+    A row of several takes half of the time of a row alone. In SQLite a row that fails leaves those before it, which
+    spares a copy of each page: the transaction is rolled back anyway.
     """
 
     def __init__(self, dialect: Dialect, columns: Sequence[Column[Any]]) -> None:
         insert = _insert(dialect, columns).prefix_with("OR FAIL", dialect="sqlite")
-        self._one = rendered(dialect, insert, len(columns))
+        self._one = render(dialect, insert, len(columns))
         self._statements: dict[int, str] = {}
 
     def __call__(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert ``rows``."""
         if not rows:
             return
-        cursor, start = driver(connection), 0
+        cursor, start = driver_cursor(connection), 0
         while start < len(rows):
             count = min(1 << (len(rows) - start).bit_length() - 1, _MOST_ROWS)
             cursor.execute(self._statement(count), [value for row in rows[start : start + count] for value in row])
             start += count
 
     def _statement(self, count: int) -> str:
-        """For powers of two, so that few statements are to be prepared."""
+        """For ``count`` rows: powers of two only, so that few statements are prepared."""
         if count not in self._statements:
             self._statements[count] = _ROW.sub(lambda row: "VALUES " + ", ".join([row[1]] * count), self._one)
         return self._statements[count]
 
 
 class Upsert:
-    """Inserts rows, or does with one that is there what ``on_conflict`` says. No two may conflict with each other.
+    """Inserts rows, with ``on_conflict`` for those that exist. No two rows may conflict with each other.
 
     One by one: SQLite takes twice the time for several at once.
     """
@@ -80,12 +80,12 @@ class Upsert:
     def __init__(
         self, dialect: Dialect, columns: Sequence[Column[Any]], on_conflict: Callable[[Insert], Insert]
     ) -> None:
-        self._sql = rendered(dialect, on_conflict(_insert(dialect, columns)), len(columns))
+        self._sql = render(dialect, on_conflict(_insert(dialect, columns)), len(columns))
 
     def __call__(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert ``rows``."""
         if rows:
-            driver(connection).executemany(self._sql, rows)
+            driver_cursor(connection).executemany(self._sql, rows)
 
 
 _LANES_AT_ONCE: Final = 100
@@ -100,8 +100,8 @@ def _insert(dialect: Dialect, columns: Sequence[Column[Any]]) -> Insert:
     return insert_into(dialect, table).values({column.name: None for column in columns})
 
 
-def rendered(dialect: Dialect, statement: Executable, parameters: int) -> str:
-    """SQL for a cursor of the driver, whose parameters go by position in the order of the text."""
+def render(dialect: Dialect, statement: Executable, parameters: int) -> str:
+    """SQL for a cursor of the driver, with positional parameters."""
     plain = type(dialect)(paramstyle="format") if dialect.name == "postgresql" else dialect  # type: ignore[call-arg]  # all take it
     compiled = statement.compile(dialect=plain)  # type: ignore[attr-defined]  # every statement has it
     assert isinstance(compiled, SQLCompiler)  # noqa: S101  what a statement compiles to
@@ -110,5 +110,5 @@ def rendered(dialect: Dialect, statement: Executable, parameters: int) -> str:
 
 
 def insert_into(dialect: Dialect, table: Table) -> Insert:
-    """An INSERT that knows ON CONFLICT, which SQLAlchemy has for each database apart."""
+    """An INSERT that supports ON CONFLICT, which SQLAlchemy has for each database apart."""
     return postgresql.insert(table) if dialect.name == "postgresql" else sqlite.insert(table)

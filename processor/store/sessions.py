@@ -1,4 +1,4 @@
-"""Who signed in: a token of 256 random bits for the client, its SHA-256 for us."""
+"""Sessions: the client holds a token of 256 random bits, the table its SHA-256."""
 
 import secrets
 from datetime import datetime
@@ -7,36 +7,40 @@ from typing import Final
 from sqlalchemy import Connection, delete, insert, select
 
 from processor.core.access.digest import digest_of
-from processor.core.access.session import Session
-from processor.store.tables import restored, sessions, stored
+from processor.core.access.session import PREFIX, Session
+from processor.store.sign_requests import take_exchange
+from processor.store.tables import from_micros, sessions, to_micros
 
-PREFIX: Final = "xws_"
-"""So that a token that leaked into a text is recognised as one."""
 _ENTROPY: Final = 32
 
 
 def create(connection: Connection, session: Session, now: datetime, *, token: str | None = None) -> str:
-    """Begin a session; its token, which is shown once and kept nowhere."""
+    """Begin a session; its token, which is returned once and kept nowhere."""
     token = token or PREFIX + secrets.token_urlsafe(_ENTROPY)
     values = {
         "digest": digest_of(token),
         "app": session.app,
         "account": session.account,
         "user_reference": session.user,
-        "created_at": stored(now),
-        "expires_at": stored(session.expires_at),
+        "created_at": to_micros(now),
+        "expires_at": to_micros(session.expires_at),
     }
     connection.execute(insert(sessions).values(values))
     return token
 
 
+def exchange(connection: Connection, payload: str, digest: bytes, session: Session, now: datetime) -> str | None:
+    """Begin the session of a sign-in; its token. None if the exchange secret is unknown or was used before."""
+    return create(connection, session, now) if take_exchange(connection, payload, digest, now) else None
+
+
 def find(connection: Connection, token: str, now: datetime) -> Session | None:
-    """The session of a token, None if there is none or its time is over."""
-    valid = (sessions.c.digest == digest_of(token), sessions.c.expires_at > stored(now))
+    """The session of a token, None if there is none or it has expired."""
+    valid = (sessions.c.digest == digest_of(token), sessions.c.expires_at > to_micros(now))
     row = connection.execute(select(sessions).where(*valid)).first()
     if row is None:
         return None
-    return Session(app=row.app, account=row.account, user=row.user_reference, expires_at=restored(row.expires_at))
+    return Session(app=row.app, account=row.account, user=row.user_reference, expires_at=from_micros(row.expires_at))
 
 
 def end(connection: Connection, token: str) -> bool:

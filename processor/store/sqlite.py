@@ -1,4 +1,4 @@
-"""An SQLite file: how it is opened, how a transaction on it begins, and what its errors mean."""
+"""SQLite: opening a file, beginning a transaction, and the meaning of error codes."""
 
 import os
 import sqlite3
@@ -12,9 +12,9 @@ from sqlalchemy.pool import QueuePool
 from processor.core.errors import StoreError, StoreFault, StoreUnavailable
 
 _BUSY_MS: Final = 5_000
-"""How long a transaction waits for another process that has the file locked."""
+"""Milliseconds that a transaction waits for another process that has the file locked."""
 _OPTIONS: Final = {
-    "isolation_level": None,  # transactions are begun below, not guessed by the driver
+    "isolation_level": None,  # transactions begin below, not in the driver
     "check_same_thread": False,
     "cached_statements": 256,
     "timeout": _BUSY_MS / 1000,
@@ -24,7 +24,7 @@ _FOR_WRITING: Final = (
     "journal_mode = WAL",
     "synchronous = FULL",  # a commit is on the disk before it is acknowledged
     "wal_autocheckpoint = 4000",  # 16 MiB: a page that changes often is copied into the file less often
-    "journal_size_limit = 33554432",  # what the log grew to beside a long reader is given back after it
+    "journal_size_limit = 33554432",  # a log that grew beside a long reader shrinks after it
     "cache_size = -16000",  # 16 MiB
     "cache_spill = 65536",  # pages: until then only a commit writes to the disk
     "busy_timeout = 0",  # the event loop begins transactions, and must not wait: see `SqliteBackend.begin`
@@ -41,24 +41,24 @@ _FAULTS: Final[dict[int, StoreFault]] = {
 
 
 class SqliteBackend:
-    """The connection of the driver. ``writes`` unless it is for reading only."""
+    """The connection of the driver; for reading only, unless it ``writes``."""
 
     def __init__(self, *, writes: bool) -> None:
         self._writes = writes
         self._connection: sqlite3.Connection | None = None
 
-    def opened(self, connection: Any) -> None:
-        """A connection was made."""
+    def set_up(self, connection: Any) -> None:
+        """Set up a new connection."""
         self._connection = connection
         for pragma in _FOR_WRITING if self._writes else _FOR_READING:
             connection.execute(f"PRAGMA {pragma}")
 
     def begin_at_once(self, connection: Any) -> None:
-        """Begin a transaction on ``connection`` if nobody has the file locked; else raise."""
+        """Begin a transaction. Raises the driver's error if another process has the file locked."""
         connection.execute("BEGIN IMMEDIATE")
 
     def begin(self, connection: Any) -> None:
-        """Begin a transaction on ``connection``; to write, wait for `_BUSY_MS` if somebody has the file locked."""
+        """Begin a transaction; one that writes waits `_BUSY_MS` if another process has the file locked."""
         if not self._writes:
             connection.execute("BEGIN")
             return
@@ -72,29 +72,29 @@ class SqliteBackend:
             connection.execute("PRAGMA busy_timeout = 0")
 
     def interrupt(self) -> None:
-        """Let the statement that runs in another thread fail. What waits for the disk itself goes on waiting."""
+        """Make the statement that runs in another thread fail. A wait for the disk itself goes on."""
         if self._connection is not None:
             self._connection.interrupt()
 
     @staticmethod
     def is_broken(_connection: Any) -> bool:
-        """A file is there or not, whatever became of a connection."""
+        """Never: a connection to a file does not break."""
         return False
 
     def close(self) -> None:
-        """Let go of the connection, which the engine closed."""
+        """Release the connection, which the engine closed."""
         self._connection = None
 
     @staticmethod
     def fault_of(error: object) -> StoreFault:
-        """What an error of the driver tells of the database."""
+        """The fault of the database that an error of the driver shows."""
         return _FAULTS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "failed")
 
 
 def sqlite_engine(path: Path, backend: SqliteBackend, *, mode: str) -> Engine:
     """An engine of one connection to the file at ``path``; ``mode`` is that of SQLite's URI: ``ro``, ``rwc``."""
     engine = create_engine(
-        URL.create("sqlite", database=f"file:{_quoted(path)}?mode={mode}", query={"uri": "true"}),
+        URL.create("sqlite", database=f"file:{_quote(path)}?mode={mode}", query={"uri": "true"}),
         poolclass=QueuePool,
         pool_size=1,
         pool_timeout=5.0,
@@ -102,19 +102,19 @@ def sqlite_engine(path: Path, backend: SqliteBackend, *, mode: str) -> Engine:
         connect_args=_OPTIONS,
         hide_parameters=True,
     )
-    event.listen(engine, "connect", lambda connection, _record: backend.opened(connection))
+    event.listen(engine, "connect", lambda connection, _record: backend.set_up(connection))
     return engine
 
 
 def path_of(url: URL) -> Path:
-    """Where the file is. Raises `StoreError` if the URL names none."""
+    """The path of the file. Raises `StoreError` if the URL names none."""
     if not url.database or url.database == ":memory:":
         raise StoreError("an SQLite store needs a file: sqlite:////path/to/file.db")
     return Path(url.database).absolute()
 
 
 def make_private(path: Path) -> None:
-    """The directory and the file, readable by nobody else: SQLite gives its other files the same mode."""
+    """Create the directory and the file, readable by nobody else; SQLite gives its other files the same mode."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
@@ -122,5 +122,5 @@ def make_private(path: Path) -> None:
         raise StoreUnavailable(f"cannot open {path}: {error.strerror}", "disk_failed") from error
 
 
-def _quoted(path: Path) -> str:
+def _quote(path: Path) -> str:
     return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")

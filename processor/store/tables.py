@@ -1,7 +1,7 @@
 """The tables, the same on SQLite and PostgreSQL: text, bytes and integers only.
 
-An instant is stored as microseconds since 1970 UTC. What came from outside as JSON is stored as bytes: PostgreSQL's
-text refuses the NUL that JSON allows, SQLite's integers the big ones.
+An instant is stored as microseconds since 1970 UTC. JSON from outside is stored as bytes: it may hold NUL characters,
+which PostgreSQL's text rejects, and integers too big for SQLite.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ payloads: Final = Table(
     Column("first_seen_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
 )
-"""What is known of each payload; ``knowledge`` is the part that nobody searches by, as JSON."""
+"""The state of each payload; ``knowledge`` is the part that no query searches by, as JSON."""
 
 events: Final = Table(
     "events",
@@ -48,10 +48,10 @@ events: Final = Table(
     Column("traceparent", Text),
     sqlite_autoincrement=True,
 )
-"""Every event, from the transaction that caused it until its time is over. Never changed. ``at``: Unix seconds."""
+"""Every event, from the transaction that caused it until its retention ends. Never changed. ``at``: Unix seconds."""
 
 outbox: Final = Table("outbox", metadata, Column("position", BigInteger, primary_key=True, autoincrement=False))
-"""The events that wait for the broker. Narrow rows: taking an event out touches no page that holds a body."""
+"""The events that wait for the broker. Rows are narrow: removing one touches no page that holds a body."""
 
 tasks: Final = Table(
     "tasks",
@@ -74,7 +74,7 @@ tasks: Final = Table(
     ),
     sqlite_autoincrement=True,
 )
-"""What is to be done later, and who is at it. Appended, never looked up by payload: that costs no page but the last."""
+"""Due work and its leases. Rows are appended and never searched by payload: that costs no page but the last."""
 
 deliveries: Final = Table(
     "deliveries",
@@ -88,7 +88,7 @@ deliveries: Final = Table(
     Column("latency_us", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
-"""The delivery log. No index: it is written for every webhook and searched once in a blue moon, within its bounds."""
+"""The delivery log. No index: it is written for every webhook, rarely searched, and bounded."""
 
 quarantine: Final = Table(
     "quarantine",
@@ -102,7 +102,7 @@ quarantine: Final = Table(
     Column("released_at", BigInteger),
     sqlite_autoincrement=True,
 )
-"""Authentic bodies that make no sense."""
+"""Authentic bodies that cannot be parsed."""
 
 watches: Final = Table(
     "watches",
@@ -114,8 +114,8 @@ watches: Final = Table(
     Column("leased_until", BigInteger, nullable=False),
     Index("watches_leased", "app", "leased_until"),
 )
-"""The payloads whose sockets are watched; until when follows from their state. ``leased_until`` is 0 for one that was
-never watched: whatever it was before, what was said then was heard by nobody."""
+"""The payloads whose sockets are watched; their states tell until when. ``leased_until`` is 0 for a payload that was
+never watched; after any other value, a message may have come while no process listened."""
 
 outcomes: Final = Table(
     "outcomes",
@@ -131,7 +131,7 @@ outcomes: Final = Table(
     Index("outcomes_at", "at"),
     sqlite_autoincrement=True,
 )
-"""How each payload ended that is resolved, and how that was first learned. Written by lookups alone."""
+"""The outcome of each resolved payload, and how it was first learned. Written by lookups alone."""
 
 sign_requests: Final = Table(
     "sign_requests",
@@ -162,7 +162,7 @@ sign_requests: Final = Table(
     Index("sign_requests_state", "state_digest", unique=True),
     sqlite_autoincrement=True,
 )
-"""What was asked of Xumm through this service. A row is there before Xumm is asked, and has its ``payload`` after."""
+"""Sign requests made through this service. A row is written before Xumm is asked, its ``payload`` after."""
 
 request_events: Final = Table(
     "request_events",
@@ -171,7 +171,7 @@ request_events: Final = Table(
     Column("app", Text, primary_key=True),
     Column("position", BigInteger, primary_key=True, autoincrement=False),
 )
-"""Where the events of payloads stand that were created here. Webhooks about other payloads write nothing here."""
+"""The positions of the events of payloads that were created here. Other payloads have no rows here."""
 
 sessions: Final = Table(
     "sessions",
@@ -186,7 +186,7 @@ sessions: Final = Table(
     Index("sessions_digest", "digest", unique=True),
     sqlite_autoincrement=True,
 )
-"""Who signed in. A session's token itself is kept nowhere, its SHA-256 alone."""
+"""Sessions. Of a token only the SHA-256 is kept."""
 
 user_tokens: Final = Table(
     "user_tokens",
@@ -204,7 +204,7 @@ user_tokens: Final = Table(
     Column("revoked_at", BigInteger),
     Index("user_tokens_account", "app", "account"),
 )
-"""Xumm's user tokens, sealed. ``account`` is null until a proven signature says whose a token is."""
+"""Xumm's user tokens, sealed. ``account`` is null until a proven signature shows whose the token is."""
 
 spent: Final = Table(
     "spent",
@@ -213,7 +213,7 @@ spent: Final = Table(
     Column("until", BigInteger, nullable=False),
     Index("spent_until", "until"),
 )
-"""What counts once, by its SHA-256, until nobody can use it any more anyway."""
+"""Values that count once, by their SHA-256, until they expire anyway."""
 
 leases: Final = Table(
     "leases",
@@ -222,16 +222,16 @@ leases: Final = Table(
     Column("holder", Text, nullable=False),
     Column("until", BigInteger, nullable=False),
 )
-"""Who does what only one instance may do."""
+"""Which instance does what only one may do."""
 
 
 @lru_cache(maxsize=64)
-def stored(moment: datetime) -> int:
-    """An instant as it is stored. Webhooks that come together share theirs."""
-    since = moment - _EPOCH  # a division by a timedelta would take three times as long
+def to_micros(instant: datetime) -> int:
+    """Encode an instant. Webhooks that arrive together share one, hence the cache."""
+    since = instant - _EPOCH  # a division by a timedelta would take three times as long
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def restored(stored_at: int) -> datetime:
-    """An instant that was stored."""
-    return _EPOCH + timedelta(microseconds=stored_at)
+def from_micros(micros: int) -> datetime:
+    """Decode an instant, in UTC."""
+    return _EPOCH + timedelta(microseconds=micros)

@@ -1,21 +1,21 @@
-"""Which payloads are watched and by whom: a lease each, so that the watches of a process that died are taken over."""
+"""Watches: each is leased to one process, so that another takes over those of a process that died."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, delete, func, select, tuple_, update
+from sqlalchemy import Connection, Select, and_, delete, select, tuple_, update
 
 from processor.core.payload.state import PayloadState
 from processor.core.payload.watch import Watch, WatchKey
 from processor.store.rows import first_of_each
-from processor.store.tables import payloads, restored, stored, watches
+from processor.store.tables import from_micros, payloads, to_micros, watches
 
 _JOINED: Final = watches.join(payloads, and_(payloads.c.payload == watches.c.payload, payloads.c.app == watches.c.app))
 _FIRST: Final = """SELECT payload, app FROM watches
     WHERE app = :app_{number} AND leased_until <= :now ORDER BY leased_until LIMIT :room_{number} {lock}"""
 _LONG_AGO: Final = 1
-"""For ``leased_until``: it was watched once, and is free."""
+"""For ``leased_until``: the payload was watched once, and is free."""
 _STATE: Final = tuple(
     payloads.c[name] for name in ("payload", "app", "application", "facts", "flags", "resolved", "expires_at")
 )
@@ -25,13 +25,13 @@ _WATCH: Final = (*_STATE, watches.c.since, watches.c.holder, watches.c.leased_un
 def claim(
     connection: Connection, now: datetime, rooms: Mapping[str, int], holder: str, lease: timedelta
 ) -> list[Watch]:
-    """Lease watches that nobody holds, of each application as many as it has room for, the longest waiting first."""
+    """Lease free watches to ``holder``: of each application at most so many, the longest waiting first."""
     lanes = [{"app": app, "room": room} for app, room in rooms.items()]
-    keys = [(payload, app) for payload, app in first_of_each(connection, _FIRST, lanes, now=stored(now))]
+    keys = [(payload, app) for payload, app in first_of_each(connection, _FIRST, lanes, now=to_micros(now))]
     if not keys:
         return []
     claimed = [_watch(row) for row in connection.execute(_select().where(_among(keys)))]
-    taken = {"holder": holder, "leased_until": stored(now + lease)}
+    taken = {"holder": holder, "leased_until": to_micros(now + lease)}
     connection.execute(update(watches).where(_among(keys)).values(taken))
     return claimed
 
@@ -39,21 +39,21 @@ def claim(
 def renew(
     connection: Connection, keys: Sequence[WatchKey], now: datetime, holder: str, lease: timedelta
 ) -> list[Watch]:
-    """Extend the leases of ``holder`` on ``keys``; those that it still holds, as they are now."""
+    """Extend ``holder``'s leases on ``keys``: those that it still holds, as they are now."""
     held = (_among(keys), watches.c.holder == holder)
-    connection.execute(update(watches).where(*held).values(leased_until=stored(now + lease)))
+    connection.execute(update(watches).where(*held).values(leased_until=to_micros(now + lease)))
     return [_watch(row) for row in connection.execute(_select().where(*held)).all()]
 
 
 def end(connection: Connection, keys: Sequence[WatchKey], holder: str) -> None:
-    """Watch these no more, where ``holder`` does."""
+    """Remove the watches with these keys that ``holder`` holds."""
     connection.execute(delete(watches).where(_among(keys), watches.c.holder == holder))
 
 
 def release(connection: Connection, now: datetime, holder: str, but: Collection[WatchKey] = ()) -> None:
-    """Let others have the watches of ``holder``, but for those with the keys ``but``."""
-    mine = and_(watches.c.leased_until > stored(now), watches.c.holder == holder)
-    free = {"holder": None, "leased_until": stored(now)}
+    """Release ``holder``'s watches, except those with the keys ``but``."""
+    mine = and_(watches.c.leased_until > to_micros(now), watches.c.holder == holder)
+    free = {"holder": None, "leased_until": to_micros(now)}
     if not but:
         connection.execute(update(watches).where(mine).values(free))
         return
@@ -62,20 +62,15 @@ def release(connection: Connection, now: datetime, holder: str, but: Collection[
         connection.execute(update(watches).where(mine, _among([key])).values(free))
 
 
-def free(connection: Connection) -> None:
-    """End the lease of every watch, whoever holds it."""
+def release_all(connection: Connection) -> None:
+    """Release every watch, whoever holds it."""
     held = watches.c.holder.is_not(None)
     connection.execute(update(watches).where(held).values(holder=None, leased_until=_LONG_AGO))
 
 
-def listed(connection: Connection, limit: int) -> list[Watch]:
-    """The first ``limit`` that were asked for."""
+def list_oldest(connection: Connection, limit: int = 100) -> list[Watch]:
+    """The ``limit`` watches that have lasted the longest."""
     return [_watch(row) for row in connection.execute(_select().order_by(watches.c.since).limit(limit)).all()]
-
-
-def count(connection: Connection) -> int:
-    """How many there are."""
-    return connection.execute(select(func.count()).select_from(watches)).scalar_one()
 
 
 def _select() -> Select[Any]:
@@ -84,10 +79,6 @@ def _select() -> Select[Any]:
 
 def _among(keys: Sequence[WatchKey]) -> Any:
     return tuple_(watches.c.payload, watches.c.app).in_(keys)
-
-
-def _key(watch: Watch) -> WatchKey:
-    return watch.state.payload, watch.state.app
 
 
 def _watch(row: Any) -> Watch:
@@ -100,10 +91,10 @@ def _watch(row: Any) -> Watch:
             facts=facts,
             flags=flags,
             resolved=resolved,
-            expires_at=None if expires_at is None else restored(expires_at),
+            expires_at=None if expires_at is None else from_micros(expires_at),
         ),
-        since=restored(since),
+        since=from_micros(since),
         resumed=leased_until > 0,
         holder=holder,
-        leased_until=restored(leased_until) if leased_until else None,
+        leased_until=from_micros(leased_until) if leased_until else None,
     )

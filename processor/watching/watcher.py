@@ -7,10 +7,10 @@ and none while it waits for its next attempt.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 
@@ -22,7 +22,7 @@ from processor.core.payload.watching import SILENCE, is_over, retry_delay
 from processor.core.reports.report import RequestReport
 from processor.core.shares import Lines, rooms
 from processor.core.timing import Timing
-from processor.store.ports import Recorder
+from processor.store.ports import Recorder, WatchStore
 from processor.watching.listener import HeldWatch, Listener, Sockets
 
 RENEW_SECONDS: Final = 45.0
@@ -33,26 +33,6 @@ BATCH: Final = 500
 _ENDS: Final = ("xumm.resolve.", "xumm.sign.signed", "xumm.sign.rejected")
 
 log = structlog.get_logger()
-
-
-class WatchStore(Recorder, Protocol):
-    """Where watches are kept. All of it raises `StoreError`."""
-
-    async def claim_watches(self, rooms: Mapping[str, int]) -> Sequence[Watch]:
-        """So many of each application that nobody holds, leased to us for much longer than `RENEW_SECONDS`."""
-        ...
-
-    async def renew_watches(self, keys: Sequence[WatchKey]) -> Sequence[Watch]:
-        """Those of ``keys`` that this process still holds, as they are now."""
-        ...
-
-    async def end_watches(self, keys: Sequence[WatchKey]) -> None:
-        """These need no watching any more."""
-        ...
-
-    async def release_watches(self, but: Collection[WatchKey] = ()) -> None:
-        """Whatever this process holds is free, but for ``but``."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +53,7 @@ class Watcher:
     def __init__(
         self,
         store: WatchStore,
+        recorder: Recorder,
         sockets: Sockets,
         applications: Mapping[str, Application],
         *,
@@ -81,7 +62,7 @@ class Watcher:
     ) -> None:
         self._store = store
         self._applications = applications
-        self._listener = Listener(sockets, store, timing=timing)
+        self._listener = Listener(sockets, recorder, timing=timing)
         self._clock, self._time, self._chance = timing.clock, timing.time, timing.chance
         self._limits = limits or WatchLimits()
         self._wake = asyncio.Event()
@@ -133,7 +114,7 @@ class Watcher:
                     await self._sweep(group)
                     await self._pause()
         finally:
-            await self._try(self._store.release_watches())
+            await self._try(self._store.release())
 
     async def _sweep(self, group: asyncio.TaskGroup) -> None:
         """Open sockets whenever there is room; what the store is asked for waits for the next round."""
@@ -168,7 +149,7 @@ class Watcher:
             batch = [watched for watched in self._due_renewals(now) if self._is_held(watched)]
             if not batch:
                 continue
-            held = await self._try(self._store.renew_watches([watched.key for watched in batch]))
+            held = await self._try(self._store.renew([watched.key for watched in batch]))
             self._renewals.extend((now + RENEW_SECONDS, watched) for watched in batch)
             if held is not None:
                 self._update(batch, {(watch.state.payload, watch.state.app): watch for watch in held})
@@ -194,7 +175,7 @@ class Watcher:
         """Remove ended watches from the store."""
         while self._ended:
             keys = list(self._ended)[:BATCH]
-            if await self._try(self._store.end_watches(keys), otherwise=False) is False:
+            if await self._try(self._store.end(keys), otherwise=False) is False:
                 return
             self._ended.difference_update(keys)
 
@@ -204,8 +185,8 @@ class Watcher:
         wanted = {app: min(room, most) for app, room in self._rooms().items() if room}
         if self._doubtful:  # a claim that failed may have been committed after all
             held = {*self._watches, *self._ended}
-            self._doubtful = await self._try(self._store.release_watches(held), otherwise=False) is False
-        claimed = await self._try(self._store.claim_watches(wanted)) if wanted else ()
+            self._doubtful = await self._try(self._store.release(held), otherwise=False) is False
+        claimed = await self._try(self._store.claim(wanted)) if wanted else ()
         self._doubtful |= claimed is None
         found = Counter(watch.state.app for watch in claimed or ())
         for watch in claimed or ():

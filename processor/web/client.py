@@ -13,7 +13,7 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Final, NoReturn, Self
+from typing import Any, Final, NoReturn, Protocol, Self
 
 import aiohttp
 from yarl import URL
@@ -71,7 +71,20 @@ class Answer:
         return max(timedelta(0), moment.replace(tzinfo=moment.tzinfo or UTC) - now)
 
 
-class Connections:
+class HttpClient(Protocol):
+    """Makes calls to other servers, as `Connections` does."""
+
+    async def ask(
+        self, method: str, url: URL, *, content: object = None, form: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Call once; ``content`` goes as JSON, ``form`` as a form. Any whole answer is one, whatever its status.
+
+        Raises `Unavailable`, which names the host and the problem.
+        """
+        ...
+
+
+class Connections(HttpClient):
     """An async context manager that owns connections, kept for reuse.
 
     Certificates are verified; there are no cookies, and no proxy is taken from the environment.
@@ -107,10 +120,7 @@ class Connections:
     async def ask(
         self, method: str, url: URL, *, content: object = None, form: Mapping[str, str] | None = None
     ) -> Answer:
-        """Call once; ``content`` goes as JSON, ``form`` as a form. A whole answer of any status is returned.
-
-        Raises `Unavailable` with the host and the cause.
-        """
+        """See `HttpClient`."""
         if self._session is None:
             raise RuntimeError("connections are used outside of their async with block")
         untouched = False

@@ -7,7 +7,6 @@ not authentic, 503 where a retry is wanted. A refusal names its ``reason``, whic
 
 import asyncio
 import os
-from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -27,6 +26,7 @@ from processor.core.payload.entry import DeliveryRecord, Quarantined, Recorded, 
 from processor.core.reports.normalize import named_payload, webhook_report
 from processor.core.reports.report import Because, LookupDue, WebhookReport
 from processor.observability.logs import sampled_log
+from processor.store.ports import Recorder, Settle
 from processor.web.bodies import Bodies
 from processor.web.problem import Problem, ProblemReason, problem_response
 from schemas.text import is_uuid
@@ -43,22 +43,6 @@ RESULT_BODIES: Final[dict[Result, bytes]] = {
 """The bodies of a 200: the webhook is stored, and as what."""
 
 log = structlog.get_logger()
-
-
-class Recorder(Protocol):
-    """Where entries become durable."""
-
-    def record(self, entry: Reported | Quarantined) -> "Future[Recorded]":
-        """Resolves after the commit. Raises `StoreError`, at once or through the future: then nothing was stored."""
-        ...
-
-    def submit(self, entry: Reported, settle: Callable[[Recorded | StoreError], None]) -> None:
-        """The same with a callback. Raises `StoreError` at once, and then never calls it."""
-        ...
-
-    def log(self, entry: Refused) -> None:
-        """Keep the line when convenient. Never blocks, never raises."""
-        ...
 
 
 @runtime_checkable
@@ -124,7 +108,7 @@ class Intake:
             for delivery, report, trace in zip(deliveries, reports, traces, strict=True)
         ]
 
-    def submit(self, admitted: Reported, settle: Callable[[Recorded | StoreError], None]) -> bool:
+    def submit(self, admitted: Reported, settle: Settle) -> bool:
         """Record the entry and call ``settle`` with the result. False: the webhook is left to `handle`."""
         try:
             self._recorder.submit(admitted, settle)

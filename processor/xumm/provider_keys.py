@@ -7,7 +7,7 @@ shared by all that wait for it, and none starts within a minute of the last, suc
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -15,7 +15,7 @@ from yarl import URL
 
 from processor.core.access.key_sets import keys_of
 from processor.core.errors import NormalizeError, Unavailable
-from processor.web.client import Answer
+from processor.web.client import Answer, HttpClient
 
 MIN_INTERVAL: Final = 60.0
 """Seconds."""
@@ -26,21 +26,13 @@ _OK: Final = 200
 log = structlog.get_logger()
 
 
-class Asks(Protocol):
-    """Makes calls, as `processor.web.client.Connections` does."""
-
-    async def ask(self, method: str, url: URL, /) -> Answer:
-        """Call once. Raises `Unavailable`."""
-        ...
-
-
 class KeyCache:
     """An async context manager: the keys that an address publishes, kept for ``ttl``.
 
     While the provider is down or answers with an invalid document, the known keys stay in force.
     """
 
-    def __init__(self, url: URL, connections: Asks, *, ttl: timedelta, time: Callable[[], float]) -> None:
+    def __init__(self, url: URL, connections: HttpClient, *, ttl: timedelta, time: Callable[[], float]) -> None:
         """``time`` is monotonic, in seconds."""
         self._url = url
         self._connections = connections

@@ -4,7 +4,7 @@ What is tried on the parts alone stands with them: whatever can be wrong with a 
 `tests/core/access/test_jwt.py`, with return URLs in `tests/core/sign_request/test_return_url.py`, with templates in
 `tests/core/sign_request/test_template.py`; replayed states and codes, open redirects and PKCE in
 `tests/api/sign_in/test_oauth2_handlers.py` and `tests/api/sign_in/test_oauth2_flow.py`, replays across instances in
- `tests/contract/test_spent.py`.
+`tests/contract/test_used_once.py`.
 """
 
 import asyncio

@@ -29,7 +29,10 @@ from schemathesis.specs.openapi.checks import (
 
 from processor.api.operations import OPERATIONS as TABLE
 from processor.api.operations import openapi_document
+from processor.broker.embedded import EmbeddedPublisher
 from processor.core.access.digest import digest_of
+from processor.core.publishing.message import Message
+from schemas.topology import PUSH_DEVICES
 from tests.api.stand import RETURN, Stand, standing
 from tests.sandbox.world import ALICE, BOB
 
@@ -97,6 +100,10 @@ async def _prepared(stand: Stand) -> World:
     return World(stand.processor.url, bearers, [asked["id"], begun["id"]])
 
 
+async def _take(_message: Message) -> None:
+    """Some consumer takes commands for devices."""
+
+
 async def _serve(folder: Path, world: World, ready: threading.Event, stopped: threading.Event) -> None:
     scopes = ["sign-requests:read", "sign-requests:write", "watches"]
     changes: dict[str, Any] = {
@@ -105,6 +112,8 @@ async def _serve(folder: Path, world: World, ready: threading.Event, stopped: th
         "api": {"calls_per_minute": 100_000, "service_calls_per_minute": 100_000, "requests_per_minute": 100_000},
     }
     async with standing(folder, **changes) as stand:
+        assert isinstance(stand.processor.commands, EmbeddedPublisher)
+        stand.processor.commands.subscribe(PUSH_DEVICES, (PUSH_DEVICES,), _take)
         prepared = await _prepared(stand)
         world.url, world.bearers, world.ids = prepared.url, prepared.bearers, prepared.ids
         ready.set()

@@ -16,10 +16,10 @@ from processor.api.endpoint import build_endpoint
 from processor.api.event_streams import BATCH, EventNotifier, EventStreams
 from processor.core.publishing.message import Message, OutboxMessage
 from processor.core.sign_request.request import StoredRequest
-from processor.store.desk import StoredRequests
+from processor.store.adapters import StoredSignRequests
 from processor.store.store import Store
 from processor.store.writer import Writer
-from tests.contract.test_store_requests import created
+from tests.contract.test_store_sign_requests import created
 from tests.sandbox.clock import until
 from tests.store.samples import APP, NOW, payload, webhook
 from tests.support.peer import serving
@@ -50,7 +50,7 @@ class Events:
     held: list[OutboxMessage] = field(default_factory=list)
     reads: int = 0
 
-    async def events_of(self, app: str, payload: str, after: int, limit: int) -> Sequence[OutboxMessage]:
+    async def load_events(self, app: str, payload: str, after: int, limit: int) -> Sequence[OutboxMessage]:
         self.reads += 1
         return [each for each in self.held if each.position > after][:limit]
 
@@ -109,7 +109,7 @@ async def test_events_of_another_instance(postgres_url: str) -> None:
     """What one instance commits, the stream of another sends, and replays from any point."""
     opened = partial(Store.open, postgres_url)
     async with Writer(opened) as theirs, Writer(opened) as ours, asyncio.timeout(30):
-        requests = StoredRequests(ours, clock=lambda: NOW)
+        requests = StoredSignRequests(ours, clock=lambda: NOW)
         async with served(requests) as it, it.get() as response:
             await theirs.record(created(1))
             first = await _lines(response, b"event: xumm.sign.created")

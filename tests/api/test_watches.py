@@ -11,6 +11,7 @@ import pytest
 
 from processor.app import Processor
 from processor.core.access.digest import digest_of
+from processor.store import payloads, watches
 from processor.web.problem import PROBLEMS
 from tests.core.payloads import PAYLOAD
 from tests.support.settings import settings_for
@@ -59,10 +60,10 @@ async def caller(tmp_path: Path) -> AsyncIterator[Caller]:
 async def test_payload_is_registered(caller: Caller) -> None:
     """It is stored to be watched, once; asking again is harmless and says so."""
     answers = [await caller.post() for _ in range(3)]
-    watches = await caller.processor.writer.run(lambda store: store.watches())
+    stored = await caller.processor.writer.run(watches.list_oldest)
 
     assert answers == [(202, {"result": "accepted"}), (200, {"result": "known"}), (200, {"result": "known"})]
-    assert [(watch.state.app, watch.state.payload) for watch in watches] == [("shop", PAYLOAD)]
+    assert [(watch.state.app, watch.state.payload) for watch in stored] == [("shop", PAYLOAD)]
 
 
 async def test_payload_that_ended_is_known(caller: Caller) -> None:
@@ -72,7 +73,7 @@ async def test_payload_that_ended_is_known(caller: Caller) -> None:
         assert it.status == 200
 
     assert await caller.post() == (200, {"result": "known"})
-    assert await caller.processor.writer.run(lambda store: store.watches()) == []
+    assert await caller.processor.writer.run(watches.list_oldest) == []
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ async def test_refusals(caller: Caller, request_: dict[str, Any], reason: Any) -
     assert (PROBLEMS[reason][0], reason) == (status, answer["reason"])
     assert caller.headers["Content-Type"].startswith("application/problem+json")
     assert ("WWW-Authenticate" in caller.headers) == (status == 401)
-    assert await caller.processor.writer.run(lambda store: store.watches()) == []
+    assert await caller.processor.writer.run(watches.list_oldest) == []
 
 
 async def test_scope(tmp_path: Path) -> None:
@@ -139,5 +140,5 @@ async def test_service_watches_what_was_registered(tmp_path: Path) -> None:
 
 
 async def _is_opened(processor: Processor) -> bool:
-    state = await processor.writer.run(lambda store: store.state("shop", PAYLOAD))
+    state = await processor.writer.run(payloads.find, "shop", PAYLOAD)
     return state is not None and state.sequence == 1

@@ -10,6 +10,7 @@ import pytest
 from processor.core.payload.entry import Reported
 from processor.core.payload.state import Fact
 from processor.core.reports.report import Report
+from processor.store import payloads, tasks
 from processor.store.store import Store
 from tests.commands.shell import Shell
 from tests.core.payloads import APPLICATION, NOW, OTHER_TXID, PAYLOAD, POLICY, abandoned, request, snapshot, webhook
@@ -38,11 +39,11 @@ def record(url: str, *reports: Report) -> None:
 def known(url: str, app: str = "shop") -> tuple[Any, list[str]]:
     """The payload's state, and the kinds of the tasks that are due."""
     with Store.open_read_only(url) as store:
-        state = store.state(app, PAYLOAD)
+        state = store.run(payloads.find, app, PAYLOAD)
     with Store.open(url) as store:
         kinds = [
             task.kind
-            for task in store.claim_tasks(datetime.now(UTC), rooms(100), "test", timedelta(microseconds=1)).tasks
+            for task in store.run(tasks.claim, datetime.now(UTC), rooms(100), "test", timedelta(microseconds=1)).tasks
         ]
     return state, kinds
 
@@ -132,6 +133,6 @@ def test_release_beside_a_running_service(shell: Shell, url: str, tmp_path: Path
     record(url, *DISAGREEING)
     with Store.open(url) as service:
         code, _, complaint = shell("payloads", "release", PAYLOAD, "--reason", "x")
-        state = service.state("shop", PAYLOAD)
+        state = service.run(payloads.find, "shop", PAYLOAD)
 
     assert (code, "in use" in complaint, state is not None and state.flags != 0) == (3, True, True)

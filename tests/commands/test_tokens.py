@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from processor.__main__ import app
 from processor.core.sign_request.sealing import Keyring, SealingKey
 from processor.store.store import Store
-from tests.contract.test_store_requests import TOKEN, signed
+from tests.contract.test_store_user_tokens import TOKEN, signed
 from tests.store.samples import ACCOUNT, NOW
 
 OLD = "b29vb29vb29vb29vb29vb29vb29vb29vb29vb29vb28="

@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from processor.core.application import Application
-from processor.core.payload.due_task import Claim, DueTask, Lane
-from processor.core.payload.entry import Recorded, Reported
+from processor.core.payload.due_task import ClaimedTasks, DueTask, Lane
+from processor.core.payload.entry import Commit, Recorded, Reported
 from processor.core.payload.lifecycle import TaskKind, apply
 from processor.core.payload.state import Flag, PayloadState
 from processor.core.reports.report import WebhookReport
@@ -23,6 +23,7 @@ from processor.lookups.tasks import Sources, Tasks
 from processor.sandbox.javascript import stringify
 from processor.sandbox.server import Sandbox
 from processor.sandbox.views import fetched
+from processor.store.commits import CommitLog
 from tests.sandbox.clock import FakeClock
 from tests.sandbox.world import ALICE, PAYMENT, SHOP, SIGN_IN, signature_of
 from tests.support.wallets import BOB
@@ -41,21 +42,21 @@ class Memory:
     events: list[str] = field(default_factory=list)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def claim_tasks(self, rooms: Mapping[Lane, int]) -> Claim:
+    async def claim(self, rooms: Mapping[Lane, int]) -> ClaimedTasks:
         claimed, self.due = self.due, []
-        return Claim([replace(task, state=self.state) for task in claimed], None)
+        return ClaimedTasks([replace(task, state=self.state) for task in claimed], None)
 
-    async def disown_tasks(self, kinds: Collection[TaskKind], but: Collection[int]) -> None:
+    async def release(self, kinds: Collection[TaskKind], but: Collection[int]) -> None:
         """The store always answers."""
 
-    async def orphaned_tasks(self, apps: Collection[str]) -> Mapping[str, int]:
+    async def count_orphans(self, apps: Collection[str]) -> Mapping[str, int]:
         return {}
 
-    async def finish_task(self, task: DueTask) -> None:
+    async def finish(self, task: DueTask) -> None:
         if not self.due:
             self.idle.set()
 
-    async def reschedule_task(self, task: DueTask, delay: timedelta) -> None:
+    async def reschedule(self, task: DueTask, delay: timedelta) -> None:
         self.idle.set()
 
     def record(self, entry: Reported) -> "asyncio.Future[Recorded]":
@@ -65,6 +66,7 @@ class Memory:
         self.due += [self.task(each.kind) for each in transition.tasks]
         done: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
         done.set_result(Recorded(transition=transition))
+        CommitLog().observe(Commit([(entry, done.result())]))
         return done
 
     def task(self, kind: Any) -> DueTask:
@@ -101,7 +103,7 @@ class Stand:
         sources = Sources(
             payloads=Answers(sandbox=self.sandbox, clock=self.clock, spoilt=spoilt), transactions=self.transactions
         )
-        tasks = Tasks(memory, sources, {"shop": APPLICATION}, clock=self.clock)
+        tasks = Tasks(memory, memory, sources, {"shop": APPLICATION}, clock=self.clock)
         webhook = WebhookReport(app="shop", application_uuid=SHOP.key, payload=uuid, at=self.clock(), signed=True)
         memory.record(Reported(report=webhook, policy=APPLICATION.policy))
         with capture_logs() as logs:

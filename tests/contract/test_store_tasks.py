@@ -25,12 +25,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 def claim(store: Store, *, limit: int = 10, holder: str = "a", after: timedelta = timedelta(0)) -> list[DueTask]:
-    return list(store.claim_tasks(NOW + after, rooms(limit), holder, MINUTE).tasks)
+    return list(store.run(tasks.claim, NOW + after, rooms(limit), holder, MINUTE).tasks)
 
 
 def next_due(store: Store) -> datetime | None:
     """When the next of the tasks is due that nobody holds."""
-    return store.claim_tasks(NOW - MINUTE, rooms(10), "nobody", MINUTE).next_due_at
+    return store.run(tasks.claim, NOW - MINUTE, rooms(10), "nobody", MINUTE).next_due_at
 
 
 def test_claim(store: Store) -> None:
@@ -65,7 +65,7 @@ def test_finish(store: Store) -> None:
     """A finished task is gone."""
     store.record([webhook(1)], NOW)
     (task,) = claim(store)
-    store.finish_task(task)
+    store.run(tasks.finish, task)
 
     assert next_due(store) is None
     assert claim(store, after=MINUTE * 2) == []
@@ -76,8 +76,8 @@ def test_finish_after_the_lease(store: Store) -> None:
     store.record([webhook(1)], NOW)
     (late,) = claim(store)
     claim(store, holder="b", after=MINUTE)
-    store.finish_task(late)
-    store.reschedule_task(late, NOW)
+    store.run(tasks.finish, late)
+    store.run(tasks.reschedule, late, NOW)
 
     assert claim(store, holder="c", after=MINUTE) == []
 
@@ -87,7 +87,7 @@ def test_asked_for_again(store: Store) -> None:
     store.record([webhook(1)], NOW)
     (task,) = claim(store)
     store.record([deadline(1, at=NOW + SECOND)], NOW)
-    store.finish_task(task)
+    store.run(tasks.finish, task)
     (again,) = claim(store, after=SECOND)
 
     assert (again.kind, again.attempts, again.state.payload) == ("fetch", 1, payload(1))
@@ -99,7 +99,7 @@ def test_another_deadline(store: Store) -> None:
     store.record([created(1, NOW + MINUTE)], NOW)
     store.record([still_open(1, NOW + MINUTE, at=NOW + MINUTE * 2)], NOW)
     (early,) = claim(store, after=MINUTE + SLACK)
-    store.finish_task(early)
+    store.run(tasks.finish, early)
 
     assert next_due(store) == NOW + MINUTE * 3
 
@@ -108,7 +108,7 @@ def test_reschedule(store: Store) -> None:
     """A task that is put off is not due before, and is the same task."""
     store.record([webhook(1)], NOW)
     (task,) = claim(store)
-    store.reschedule_task(task, NOW + SECOND)
+    store.run(tasks.reschedule, task, NOW + SECOND)
 
     assert claim(store) == []
     assert next_due(store) == NOW + SECOND
@@ -121,8 +121,8 @@ def test_disown(store: Store) -> None:
     store.record([webhook(number) for number in (1, 2, 3)], NOW)
     (others,) = claim(store, limit=1, holder="b")
     kept, lost = claim(store)
-    store.do(tasks.disown, "a", ["fetch"], [kept.id])
-    store.do(tasks.disown, "b", ["poll"], [])
+    store.run(tasks.release, "a", ["fetch"], [kept.id])
+    store.run(tasks.release, "b", ["poll"], [])
     (again,) = claim(store)
 
     assert (lost.id, 2) == (again.id, again.attempts)
@@ -133,7 +133,7 @@ def test_claim_is_fair(store: Store) -> None:
     """What is due for one application is claimed at once, however much has been due for another for longer."""
     store.record([webhook(number, app="flooded", at=NOW - MINUTE) for number in range(100)], NOW)
     store.record([webhook(200)], NOW)
-    claimed = store.claim_tasks(NOW, rooms(3, APP, "flooded"), "a", MINUTE).tasks
+    claimed = store.run(tasks.claim, NOW, rooms(3, APP, "flooded"), "a", MINUTE).tasks
 
     assert Counter(flooded=3, shop=1) == Counter(task.state.app for task in claimed)
 
@@ -141,7 +141,7 @@ def test_claim_is_fair(store: Store) -> None:
 def test_lane_without_room_is_left_alone(store: Store) -> None:
     """Its tasks are neither claimed nor waited for."""
     store.record([webhook(1)], NOW)
-    claim = store.claim_tasks(NOW, {(APP, "poll"): 5, ("other", "fetch"): 5}, "a", MINUTE)
+    claim = store.run(tasks.claim, NOW, {(APP, "poll"): 5, ("other", "fetch"): 5}, "a", MINUTE)
 
     assert ([], None) == claim
 
@@ -151,7 +151,7 @@ def test_claim_of_many_lanes(store: Store) -> None:
     apps = [f"app-{number}" for number in range(130)]
     store.record([webhook(number, app=app) for number, app in enumerate(apps)], NOW)
 
-    assert set(apps) == {task.state.app for task in store.claim_tasks(NOW, rooms(1, *apps), "a", MINUTE).tasks}
+    assert set(apps) == {task.state.app for task in store.run(tasks.claim, NOW, rooms(1, *apps), "a", MINUTE).tasks}
 
 
 def test_tasks_of_an_application_that_is_gone(store: Store) -> None:
@@ -159,7 +159,7 @@ def test_tasks_of_an_application_that_is_gone(store: Store) -> None:
     store.record([webhook(number, app="gone") for number in (1, 2)], NOW)
     store.record([webhook(3)], NOW)
 
-    assert {"gone": 2} == store.orphaned_tasks([APP])
+    assert {"gone": 2} == store.run(tasks.count_orphans, [APP])
 
 
 @pytest.mark.postgres
@@ -167,9 +167,9 @@ def test_instances_claim_apart(postgres_url: str) -> None:
     """Two instances that claim at the same time neither wait for each other nor get the same task."""
     with Store.open(postgres_url) as one, Store.open(postgres_url) as two:
         one.record([webhook(number) for number in range(4)], NOW)
-        one.begin()
+        one.database.begin()
         first = claim(one, limit=2, holder="a")
         second = claim(two, limit=2, holder="b")
-        one.commit()
+        one.database.commit()
 
     assert 4 == len({task.id for task in (*first, *second)})

@@ -11,6 +11,7 @@ from processor.core.payload.entry import Reported
 from processor.core.payload.state import Fact
 from processor.core.payload.watch import Watch
 from processor.core.reports.report import LookupDue
+from processor.store import outcomes, watches
 from processor.store.outcomes import Outcomes, SourceShare
 from processor.store.store import Store
 from tests.store.samples import (
@@ -49,7 +50,7 @@ def registered(number: int) -> Reported:
 
 
 def claim(store: Store, *, limit: int = 10, holder: str = "a", after: timedelta = timedelta(0)) -> list[Watch]:
-    return store.claim_watches(NOW + after, {APP: limit}, holder, MINUTE)
+    return store.run(watches.claim, NOW + after, {APP: limit}, holder, MINUTE)
 
 
 def numbers(watches: list[Watch]) -> list[int]:
@@ -67,7 +68,7 @@ def test_claim_is_fair(store: Store) -> None:
     """A watch of one application is claimed at once, however many of another were never watched."""
     store.record([status(number, "opened", app="flooded") for number in range(50)], NOW)
     store.record([status(99, "opened")], NOW)
-    claimed = store.claim_watches(NOW, {"flooded": 3, APP: 3}, "a", MINUTE)
+    claimed = store.run(watches.claim, NOW, {"flooded": 3, APP: 3}, "a", MINUTE)
 
     assert Counter(flooded=3, shop=1) == Counter(watch.state.app for watch in claimed)
 
@@ -77,7 +78,7 @@ def test_repetition_watches_once(store: Store) -> None:
     store.record([registered(1), registered(1)], NOW)
     store.record([registered(1), status(1, "opened")], NOW)
 
-    assert numbers(store.watches()) == [1]
+    assert numbers(store.run(watches.list_oldest)) == [1]
 
 
 def test_claim(store: Store) -> None:
@@ -99,9 +100,9 @@ def test_takeover(store: Store) -> None:
     (taken,) = claim(store, holder="b", after=MINUTE)
 
     assert taken.resumed
-    assert store.renew_watches([(payload(1), APP)], NOW, "a", MINUTE) == []
-    store.end_watches([(payload(1), APP)], "a")
-    assert numbers(store.watches()) == [1]
+    assert store.run(watches.renew, [(payload(1), APP)], NOW, "a", MINUTE) == []
+    store.run(watches.end, [(payload(1), APP)], "a")
+    assert numbers(store.run(watches.list_oldest)) == [1]
 
 
 def test_renew(store: Store) -> None:
@@ -110,7 +111,7 @@ def test_renew(store: Store) -> None:
     claim(store, limit=2)
     store.record([webhook(1)], NOW)
     keys = [(payload(number), APP) for number in (1, 2, 3)]
-    held = store.renew_watches(keys, NOW + MINUTE - SECOND, "a", MINUTE)
+    held = store.run(watches.renew, keys, NOW + MINUTE - SECOND, "a", MINUTE)
 
     assert [bool(watch.state.facts & Fact.SIGNED) for watch in sorted(held, key=lambda w: w.state.payload)] == [
         True,
@@ -124,9 +125,9 @@ def test_end(store: Store) -> None:
     store.record([registered(1), registered(2)], NOW)
     claim(store)
     for _ in range(2):
-        store.end_watches([(payload(1), APP)], "a")
+        store.run(watches.end, [(payload(1), APP)], "a")
 
-    assert numbers(store.watches()) == [2]
+    assert numbers(store.run(watches.list_oldest)) == [2]
 
 
 def test_release(store: Store) -> None:
@@ -134,7 +135,7 @@ def test_release(store: Store) -> None:
     store.record([registered(1), registered(2)], NOW)
     claim(store, limit=1, holder="a")
     claim(store, limit=1, holder="b")
-    store.release_watches(NOW, "a")
+    store.run(watches.release, NOW, "a")
     again = claim(store, holder="c")
 
     assert len(again) == 1
@@ -146,7 +147,7 @@ def test_release_of_what_is_in_nobody_s_hand(store: Store) -> None:
     store.record([registered(1), registered(2), registered(3)], NOW)
     (others,) = numbers(claim(store, limit=1, holder="b"))
     kept, lost = numbers(claim(store))
-    store.release_watches(NOW, "a", [(payload(kept), APP)])
+    store.run(watches.release, NOW, "a", [(payload(kept), APP)])
 
     assert [lost] == numbers(claim(store))
     assert len({others, kept, lost}) == 3
@@ -157,10 +158,10 @@ def test_claims_skip_what_others_are_at(postgres_url: str) -> None:
     """Two instances that claim at the same time neither wait for each other nor get the same watch."""
     with Store.open(postgres_url) as one, Store.open(postgres_url) as two:
         one.record([registered(1), registered(2)], NOW)
-        one.begin()
-        first = one.claim_watches(NOW, {APP: 1}, "a", MINUTE)
-        second = two.claim_watches(NOW, {APP: 10}, "b", MINUTE)
-        one.commit()
+        one.database.begin()
+        first = one.run(watches.claim, NOW, {APP: 1}, "a", MINUTE)
+        second = two.run(watches.claim, NOW, {APP: 10}, "b", MINUTE)
+        one.database.commit()
 
     assert sorted(numbers(first) + numbers(second)) == [1, 2]
 
@@ -173,15 +174,17 @@ def test_outcomes_tell_who_was_first(store: Store) -> None:
     store.record([snapshot(4), ledger(4)], NOW)
     store.record([status(5, "opened")], NOW)
     later = NOW + HOUR
-    shares = {share.source: share for share in store.outcomes(NOW, later).sources}
+    shares = {share.source: share for share in store.run(outcomes.summarize, NOW, later).sources}
 
     assert shares == {
         "webhook": SourceShare(source="webhook", count=1, median_late=2 * SECOND, most_late=2 * SECOND),
         "websocket": SourceShare(source="websocket", count=1, median_late=timedelta(0), most_late=timedelta(0)),
         "api": SourceShare(source="api", count=2, median_late=timedelta(0), most_late=timedelta(0)),
     }
-    summary = store.outcomes(NOW, later)
+    summary = store.run(outcomes.summarize, NOW, later)
     assert (summary.total, summary.webhooks_due, summary.webhooks_missed) == (4, 4, 1)
-    assert store.outcomes(NOW, NOW + MINUTE).webhooks_due == 0
-    assert store.outcomes(NOW, later, 3).total == 3
-    assert store.outcomes(later, later) == Outcomes(total=0, sources=(), webhooks_due=0, webhooks_missed=0)
+    assert store.run(outcomes.summarize, NOW, NOW + MINUTE).webhooks_due == 0
+    assert store.run(outcomes.summarize, NOW, later, 3).total == 3
+    assert store.run(outcomes.summarize, later, later) == Outcomes(
+        total=0, sources=(), webhooks_due=0, webhooks_missed=0
+    )

@@ -291,7 +291,7 @@ async def test_unpublished_is_counted_from_the_table(tmp_path: Path) -> None:
         for _ in range(3):
             await on_the_lane(service)
         await until_unpublished(service, 3)
-        await service.processor.writer.run(lambda store: store.do(lambda db: db.exec_driver_sql("DELETE FROM outbox")))
+        await service.processor.writer.run(lambda db: db.exec_driver_sql("DELETE FROM outbox"))
         await until_unpublished(service, 0)
 
 

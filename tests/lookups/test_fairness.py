@@ -15,10 +15,10 @@ import pytest
 
 from processor.core.application import Application
 from processor.core.payload.entry import Commit, Reported
-from processor.core.payload.watch import Watch
 from processor.core.reports.report import LookupDue, Report, WebhookReport
 from processor.lookups.tasks import ROUTINE, URGENT, Sources, Tasks
-from processor.store.facade import StoredTasks
+from processor.store import watches
+from processor.store.adapters import StoredTasks
 from processor.store.store import Store
 from processor.store.writer import Writer
 from processor.watching.watcher import WatchLimits
@@ -73,7 +73,7 @@ class House:
         store = StoredTasks(writer, instance="one", clock=time.now)
         sources = Sources(payloads=self.xumm, transactions=Nodes())
         self.lanes = [
-            Tasks(store, sources, APPLICATIONS, clock=time.now, kinds=kinds, places=PLACES)
+            Tasks(store, writer, sources, APPLICATIONS, clock=time.now, kinds=kinds, places=PLACES)
             for kinds in (URGENT, ROUTINE)
         ]
         writer.commits.subscribe(self.observe, *(lane.observe for lane in self.lanes))
@@ -171,14 +171,10 @@ async def test_watch_does_not_wait_for_those_of_another_application(tmp_path: Pa
         await until(lambda: world.watcher.counts["open"] >= 14)
         await asyncio.gather(*(world.record(gap(SHOPPER)) for _ in range(10)))
         await until(lambda: world.watcher.counts["open"] >= 19)
-        held = Counter(watch.state.app for watch in await world.writer.run(_held))
+        held = Counter(watch.state.app for watch in await world.writer.run(watches.list_oldest) if watch.holder)
 
     assert held["flooded"] <= 15
     assert held["shop"] >= 5
-
-
-def _held(store: Store) -> list[Watch]:
-    return [watch for watch in store.watches(100) if watch.holder is not None]
 
 
 async def test_proof_goes_before_the_looks_of_its_own_application(tmp_path: Path) -> None:

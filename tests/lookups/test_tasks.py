@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 from structlog.testing import capture_logs
 
 from processor.core.application import Application
 from processor.core.errors import LookupFailed, NotFound, StoreUnavailable, Unavailable
-from processor.core.payload.due_task import Claim, DueTask, Lane
+from processor.core.payload.due_task import ClaimedTasks, DueTask, Lane
 from processor.core.payload.entry import Commit, Recorded, Reported
 from processor.core.payload.state import Flag, PayloadState
 from processor.core.proof.signed_blob import transaction_id
 from processor.core.reports.report import LedgerReport, LookupDue, Report, SnapshotReport
 from processor.lookups.tasks import ROUTINE, URGENT, Sources, Tasks
+from processor.store import payloads
+from processor.store.adapters import StoredTasks
 from processor.store.commits import CommitLog
-from processor.store.facade import StoredTasks
 from processor.store.store import Store
 from processor.store.writer import Writer
 from tests.core.payloads import APPLICATION, NOW, PAYLOAD, POLICY, ledger, snapshot, status, webhook
@@ -88,19 +90,19 @@ class SlowStore(StoredTasks):
         super().__init__(writer, instance="one", clock=time.now)
         self.slow: set[str] = set()
 
-    async def claim_tasks(self, rooms: Mapping[Lane, int]) -> Claim:
-        claim = await super().claim_tasks(rooms)
+    async def claim(self, rooms: Mapping[Lane, int]) -> ClaimedTasks:
+        claim = await super().claim(rooms)
         if claim.tasks:
             self._tell_slow("claim")
         return claim
 
-    async def finish_task(self, task: DueTask) -> None:
+    async def finish(self, task: DueTask) -> None:
         self._tell_slow("finish")
-        await super().finish_task(task)
+        await super().finish(task)
 
     def record(self, entry: Reported) -> "asyncio.Future[Recorded]":
         self._tell_slow("record")
-        return super().record(entry)
+        return self._writer.record(entry)
 
     def _tell_slow(self, call: str) -> None:
         if call in self.slow:
@@ -116,7 +118,7 @@ class Runner:
         self.store = store = SlowStore(writer, time)
         sources = Sources(payloads=self.xumm, transactions=Nodes())
         self.lanes = [
-            Tasks(store, sources, {"shop": SHOPPER}, clock=time.now, kinds=kinds) for kinds in (URGENT, ROUTINE)
+            Tasks(store, store, sources, {"shop": SHOPPER}, clock=time.now, kinds=kinds) for kinds in (URGENT, ROUTINE)
         ]
         writer.commits.subscribe(self.observe, *(lane.observe for lane in self.lanes), CommitLog().observe)
 
@@ -136,15 +138,14 @@ class Runner:
         self.wake()
 
     async def state(self) -> PayloadState:
-        state = await self.writer.run(lambda store: store.state("shop", PAYLOAD))
+        state = await self.writer.run(payloads.find, "shop", PAYLOAD)
         assert state is not None
         return state
 
     async def tasks(self, where: str = "true") -> int:
-        def count(store: Store) -> int:
-            with store.transaction() as connection:
-                statement = f"SELECT count(*) FROM tasks WHERE {where}"  # noqa: S608  the tests' own
-                return int(connection.exec_driver_sql(statement).scalar_one())
+        def count(connection: Connection) -> int:
+            statement = f"SELECT count(*) FROM tasks WHERE {where}"  # noqa: S608  the tests' own
+            return int(connection.exec_driver_sql(statement).scalar_one())
 
         return await self.writer.run(count)
 

@@ -41,7 +41,7 @@ class BusyOutbox(MemoryOutbox):
 
     async def unpublished(self, *, after: int, limit: int) -> Sequence[OutboxMessage]:
         self.observe(self.commit("a"))
-        page = await super().unpublished(after=after, limit=limit)
+        page = await super().read(after=after, limit=limit)
         self.observe(self.commit("a"))
         await asyncio.sleep(0)
         return page

@@ -11,7 +11,7 @@ from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
 import aiohttp
-from sqlalchemy import and_, func, not_, or_, select
+from sqlalchemy import Connection, and_, func, not_, or_, select
 
 from processor.app import Processor
 from processor.broker.embedded import EmbeddedPublisher
@@ -25,9 +25,9 @@ from processor.sandbox.limits import Limits
 from processor.sandbox.payload import Application, Payload, SignRequest
 from processor.sandbox.server import Sandbox, SandboxSettings
 from processor.settings.service import Settings
-from processor.store.facade import TASK_LEASE
-from processor.store.store import Store
-from processor.store.tables import stored, tasks
+from processor.store import payloads
+from processor.store.adapters import TASK_LEASE
+from processor.store.tables import tasks, to_micros
 from processor.xumm.budget import Budget
 from tests.scenarios.clock import START, DrivenClock
 from tests.servers.child import free_port
@@ -176,7 +176,7 @@ class House:
     async def state(self, uuid: str) -> PayloadState:
         """What the service knows of a payload."""
         app = self.owners[uuid]
-        state = await self.processor.writer.run(lambda store: store.state(app, uuid))
+        state = await self.processor.writer.run(payloads.find, app, uuid)
         assert state is not None
         return state
 
@@ -203,7 +203,7 @@ class House:
 
     async def _is_quiet(self) -> bool:
         now = self.clock()
-        due = await self.processor.writer.run(lambda store: _due(store, now, self._started_at))
+        due = await self.processor.writer.run(_due, now, self._started_at)
         waiting = sum(budget.waiting for budget in self.budgets or ())
         return due <= waiting or waiting >= LOOKS_AT_ONCE
 
@@ -224,12 +224,11 @@ class House:
         return list(first.values())
 
 
-def _due(store: Store, now: datetime, started_at: datetime) -> int:
+def _due(connection: Connection, now: datetime, started_at: datetime) -> int:
     """How many tasks are due, those included that the service is at; not those that it was at before it started."""
-    with store.transaction() as connection:
-        left = and_(tasks.c.leased_until > stored(now), tasks.c.leased_until < stored(started_at + TASK_LEASE))
-        due = and_(tasks.c.due_at <= stored(now), or_(tasks.c.leased_until.is_(None), not_(left)))
-        return connection.execute(select(func.count()).select_from(tasks).where(due)).scalar_one()
+    left = and_(tasks.c.leased_until > to_micros(now), tasks.c.leased_until < to_micros(started_at + TASK_LEASE))
+    due = and_(tasks.c.due_at <= to_micros(now), or_(tasks.c.leased_until.is_(None), not_(left)))
+    return connection.execute(select(func.count()).select_from(tasks).where(due)).scalar_one()
 
 
 @asynccontextmanager

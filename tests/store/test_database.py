@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from processor.core.errors import StoreError, StoreLocked, StoreUnavailable
+from processor.store import deliveries, outbox, payloads, tasks
 from processor.store.store import Store
 from tests.store.samples import APP, NOW, payload, quarantined, rooms, webhook
 
@@ -32,7 +33,7 @@ def test_private(tmp_path: Path) -> None:
 
 def test_durable(tmp_path: Path) -> None:
     """SQLite keeps a write-ahead log and waits for the disk."""
-    with Store.open(f"sqlite:///{tmp_path}/s.db") as store, store.transaction() as connection:
+    with Store.open(f"sqlite:///{tmp_path}/s.db") as store, store.database.transaction() as connection:
         pragmas = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")]
 
     assert pragmas == ["wal", 2]
@@ -43,8 +44,8 @@ def test_log_beside_a_long_reader(tmp_path: Path) -> None:
     url, log = f"sqlite:///{tmp_path}/s.db", tmp_path / "s.db-wal"
     bodies = [replace(quarantined(number), body=b"x" * 65_536) for number in range(256)]
     with Store.open(url) as store:
-        with Store.open_read_only(url) as reader, reader.transaction():
-            reader.quarantined()
+        with Store.open_read_only(url) as reader, reader.database.transaction():
+            reader.run(deliveries.list_quarantine)
             for _ in range(3):
                 store.record(bodies, NOW)
             beside_reader = log.stat().st_size
@@ -63,11 +64,11 @@ def test_read_only(tmp_path: Path, name: str) -> None:
     with Store.open(url) as store:
         store.record([webhook(1)], NOW)
         with Store.open_read_only(url) as reader:
-            assert store.state(APP, payload(1)) == reader.state(APP, payload(1))
+            assert store.run(payloads.find, APP, payload(1)) == reader.run(payloads.find, APP, payload(1))
             with pytest.raises(StoreUnavailable, match="readonly"):
-                reader.mark_published([1])
+                reader.run(outbox.mark_published, [1])
     with Store.open_read_only(url) as reader:
-        assert reader.state(APP, payload(1)) is not None
+        assert reader.run(payloads.find, APP, payload(1)) is not None
 
 
 @pytest.mark.postgres
@@ -76,9 +77,9 @@ def test_read_only_postgres(postgres_url: str) -> None:
     with Store.open(postgres_url) as store, Store.open_read_only(postgres_url) as reader:
         store.record([webhook(1)], NOW)
 
-        assert store.state(APP, payload(1)) == reader.state(APP, payload(1))
+        assert store.run(payloads.find, APP, payload(1)) == reader.run(payloads.find, APP, payload(1))
         with pytest.raises(StoreUnavailable, match="read-only transaction"):
-            reader.mark_published([1])
+            reader.run(outbox.mark_published, [1])
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:
@@ -124,11 +125,11 @@ def test_groups_of_any_size(tmp_path: Path, count: int) -> None:
     """However many rows go in with one statement, each is there once, and in order."""
     with Store.open(f"sqlite:///{tmp_path}/s.db") as store:
         recorded = store.record([webhook(number) for number in range(count)], NOW)
-        waiting = store.unpublished(2 * count + 1)
-        lines = store.deliveries(limit=count + 1)
-        tasks = store.claim_tasks(NOW, rooms(count + 1), "x", timedelta(minutes=1)).tasks
+        waiting = store.run(outbox.read, 2 * count + 1)
+        lines = store.run(deliveries.list_latest, limit=count + 1)
+        due = store.run(tasks.claim, NOW, rooms(count + 1), "x", timedelta(minutes=1)).tasks
 
     assert [message for each in recorded for message in each.messages] == waiting
     assert [payload(number) for number in range(count) for _ in range(2)] == [each.message.payload for each in waiting]
     assert [payload(number) for number in reversed(range(count))] == [line.payload for line in lines]
-    assert sorted(payload(number) for number in range(count)) == sorted(task.state.payload for task in tasks)
+    assert sorted(payload(number) for number in range(count)) == sorted(task.state.payload for task in due)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from processor.store import outbox, payloads
 from processor.store.store import Store
 from tests.store.samples import APP
 
@@ -29,13 +30,13 @@ def test_killed_while_committing(tmp_path: Path, at: int) -> None:
     acknowledged += child.stdout.readlines()
     child.wait()
     child.stdout.close()
-    payloads = {line.split()[1] for line in acknowledged if line.endswith("\n")}
+    told = {line.split()[1] for line in acknowledged if line.endswith("\n")}
     with Store.open(url) as store:
-        in_outbox = {queued.message.payload for queued in store.unpublished(1_000_000)}
-        known = {payload for payload in in_outbox if store.state(APP, payload) is not None}
+        in_outbox = {queued.message.payload for queued in store.run(outbox.read, 1_000_000)}
+        known = {payload for payload in in_outbox if store.run(payloads.find, APP, payload) is not None}
 
-    assert len(payloads) >= at
-    assert payloads - in_outbox == set()
+    assert len(told) >= at
+    assert told - in_outbox == set()
     assert in_outbox - known == set()
 
 

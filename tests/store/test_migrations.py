@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, inspect, text
 
 from processor.core.errors import StoreError
-from processor.store import migrations
+from processor.store import migrations, outbox
 from processor.store.store import Store
 from processor.store.tables import metadata
 
@@ -63,13 +63,13 @@ def test_opening_again(url: str) -> None:
     """A database that is up to date stays as it is."""
     Store.open(url).close()
     with Store.open(url) as store:
-        assert store.unpublished(10) == []
+        assert store.run(outbox.read, 10) == []
 
 
 @pytest.mark.parametrize("opened", [Store.open, Store.open_read_only])
 def test_newer_version(url: str, opened: Callable[[str], Store]) -> None:
     """A database that a newer version of the service has changed is left alone, and what to do is said."""
-    with Store.open(url) as store, store.transaction() as connection:
+    with Store.open(url) as store, store.database.transaction() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
 
     with pytest.raises(StoreError, match=r"newer version .* revision 9999, .* none after \d+\. Run that version or"):
@@ -87,12 +87,12 @@ def test_instances_that_start_together(postgres_url: str) -> None:
 
 def test_what_waited_for_the_broker_still_waits(url: str) -> None:
     """An outbox of the first version is taken over: what was published stays so, forth and back."""
-    with Store.open(url) as store, store.transaction() as connection:
+    with Store.open(url) as store, store.database.transaction() as connection:
         migrate(connection, "0001")
         for position, published_at in ((1, NOW_US), (2, None)):
             connection.execute(text(OLD_ROW), {"position": position, "published_at": published_at})
         migrate(connection, "head")
-        waiting = [message.position for message in store.unpublished(10)]
+        waiting = [message.position for message in store.run(outbox.read, 10)]
         migrate(connection, "0001")
         back = connection.execute(text("SELECT position FROM outbox WHERE published_at IS NULL")).scalars().all()
 

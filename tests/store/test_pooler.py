@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from processor.core.errors import StoreUnavailable
+from processor.store import outbox, payloads, tasks
 from processor.store.store import Store
 from processor.store.writer import Writer
 from tests.servers.pgbouncer import PgBouncer
@@ -29,11 +30,12 @@ async def test_everything_works_behind_it(pooled_url: str) -> None:
             for writer, offset in ((first, 0), (second, 1000)):
                 await writer.record(webhook(offset + number))
                 writer.log(refused(offset + number))
-                await writer.run(lambda store: store.claim_tasks(NOW, rooms(1), "x", timedelta(minutes=1)))
-                await writer.run(lambda store: store.mark_published([store.unpublished(1)[0].position]))
-        left = await first.run(lambda store: store.outbox_depth())
+                await writer.run(tasks.claim, NOW, rooms(1), "x", timedelta(minutes=1))
+                (first_waiting,) = await writer.run(outbox.read, 1)
+                await writer.run(outbox.mark_published, [first_waiting.position])
+        left = await first.run(outbox.count)
         with Store.open_read_only(pooled_url) as reader:
-            known = [reader.state("shop", payload(number)) is not None for number in range(ROUNDS)]
+            known = [reader.run(payloads.find, "shop", payload(number)) is not None for number in range(ROUNDS)]
 
     assert left == 2 * ROUNDS * 2 - 2 * ROUNDS
     assert all(known)
@@ -44,7 +46,7 @@ def test_time_outs_hold_for_each_transaction(url: str, request: pytest.FixtureRe
     """Statements, locks and idle transactions have their limits, and no session keeps them."""
     settings = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "transaction_read_only"]
     address = request.getfixturevalue(url)
-    with Store.open(address) as store, store.transaction() as connection:
+    with Store.open(address) as store, store.database.transaction() as connection:
         within = [connection.exec_driver_sql(f"SHOW {name}").scalar() for name in settings]
     with psycopg.connect(address.replace("+psycopg", ""), autocommit=True, prepare_threshold=None) as bare:
         after = {row[0] for name in settings for row in bare.execute(f"SHOW {name}")}
@@ -63,7 +65,7 @@ def test_prepared_where_sessions_last(pooled_url: str, postgres_url: str) -> Non
     """Statements are prepared on a session of one's own alone."""
     thresholds: list[Any] = []
     for url in (postgres_url, pooled_url):
-        with Store.open(url) as store, store.transaction() as connection:
+        with Store.open(url) as store, store.database.transaction() as connection:
             thresholds.append(connection.connection.dbapi_connection.prepare_threshold)  # type: ignore[union-attr]
 
     assert thresholds == [5, None]

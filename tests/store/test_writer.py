@@ -9,14 +9,16 @@ from typing import cast
 
 import pytest
 import structlog
+from sqlalchemy import Connection
 
 from processor.core.application import Policy
 from processor.core.errors import StoreError, StoreFull, StoreLocked, StoreUnavailable
 from processor.core.payload.entry import Commit, Recorded, Refused
 from processor.core.publishing.message import OutboxMessage
+from processor.store import deliveries, outbox, payloads, used_once
 from processor.store.store import Store
-from processor.store.waiting import Bounds
-from processor.store.writer import JOB_LIMIT, Writer
+from processor.store.work import JOB_LIMIT, Bounds
+from processor.store.writer import Writer
 from tests.servers.postgres import Postgres
 from tests.store.samples import APP, NOW, impossible, payload, refused, snapshot, status, webhook
 
@@ -87,7 +89,7 @@ async def test_large_crowd(writer: Writer) -> None:
     """More entries than fit one group are all stored, in order, and a job sees all that came before it."""
     async with held(writer):
         before = [writer.record(webhook(number, signed=False)) for number in range(300)]
-        depth = writer.run(lambda store: store.outbox_depth())
+        depth = writer.run(outbox.count)
         after = [writer.record(webhook(number, signed=False)) for number in range(300, 310)]
     results = await asyncio.gather(*before, *after)
     positions = [message.position for result in results for message in result.messages]
@@ -101,8 +103,8 @@ async def test_job_fails_beside_entries(writer: Writer) -> None:
     """What shares a transaction with a job that fails is stored all the same, and so are the other jobs."""
     async with held(writer):
         before = writer.record(webhook(1))
-        failing = writer.run(lambda _store: 1 // 0)
-        depth = writer.run(lambda store: store.outbox_depth())
+        failing = writer.run(lambda _connection: 1 // 0)
+        depth = writer.run(outbox.count)
         after = writer.record(webhook(2))
     first, second, error = await asyncio.gather(before, after, failing, return_exceptions=True)
 
@@ -116,9 +118,9 @@ async def test_many_jobs_hold_nobody_up(writer: Writer) -> None:
     """However many jobs wait, an entry behind them is stored with the jobs of its turn, before the last of them."""
     order: list[str] = []
     async with held(writer):
-        jobs = [writer.run(lambda store: store.outbox_depth()) for _ in range(3 * JOB_LIMIT)]
+        jobs = [writer.run(outbox.count) for _ in range(3 * JOB_LIMIT)]
         entry = writer.record(webhook(1))
-        jobs += [writer.run(lambda store: store.outbox_depth()) for _ in range(3 * JOB_LIMIT)]
+        jobs += [writer.run(outbox.count) for _ in range(3 * JOB_LIMIT)]
         for name, future in (("entry", entry), ("first", jobs[0]), ("last", jobs[-1])):
             future.add_done_callback(lambda _future, name=name: order.append(name))
     await asyncio.gather(entry, *jobs)
@@ -150,15 +152,14 @@ async def test_error_tells_no_value(writer: Writer) -> None:
 async def test_job_fails(writer: Writer) -> None:
     """What a job raises reaches its caller, what it did is undone, and the thread goes on."""
 
-    def fail(store: Store) -> None:
-        store.record([webhook(1)], NOW)
+    def fail(connection: Connection) -> None:
+        used_once.use(connection, "value", NOW)
         raise LookupError
 
     with pytest.raises(LookupError):
         await writer.run(fail)
 
-    assert await writer.run(lambda store: store.unpublished(10)) == []
-    assert writer.depth == 0
+    assert await writer.run(used_once.use, "value", NOW)
 
 
 async def test_outbox_full(url: str) -> None:
@@ -169,7 +170,7 @@ async def test_outbox_full(url: str) -> None:
             writer.record(webhook(2))
         await writer.record(snapshot(1))
         positions = [message.position for message in first.messages]
-        await writer.run(lambda store: store.mark_published(positions))
+        await writer.run(outbox.mark_published, positions)
 
         assert (await writer.record(webhook(2))).messages != ()
 
@@ -188,18 +189,18 @@ async def test_too_many_wait(url: str) -> None:
 async def test_drains(url: str) -> None:
     """Leaving stores what waits, log lines included; after that nothing is taken."""
     async with Writer(lambda: Store.open(url)) as writer:
-        await writer.run(lambda store: store.outbox_depth())
+        await writer.run(outbox.count)
         future = writer.record(webhook(1))
-        await writer.run(lambda store: store.outbox_depth())
+        await writer.run(outbox.count)
         writer.log(refused(2))
 
     assert future.result().messages
     with Store.open(url) as store:
-        assert {payload(1), payload(2)} == {line.payload for line in store.deliveries()}
+        assert {payload(1), payload(2)} == {line.payload for line in store.run(deliveries.list_latest)}
     with pytest.raises(StoreUnavailable):
         writer.record(webhook(3))
     with pytest.raises(StoreUnavailable):
-        writer.run(lambda store: store.outbox_depth())
+        writer.run(outbox.count)
     writer.log(refused(4))
     assert writer.dropped_log_lines == 1
 
@@ -212,7 +213,7 @@ async def test_nobody_waits_any_more(writer: Writer) -> None:
         stayed = writer.record(webhook(2))
     await stayed
 
-    assert await writer.run(lambda store: store.state(APP, payload(1))) is not None
+    assert await writer.run(payloads.find, APP, payload(1)) is not None
 
 
 async def test_callback_fails(writer: Writer) -> None:
@@ -234,7 +235,7 @@ async def test_writing_ends(writer: Writer) -> None:
     async with held(writer):
         at_hand = writer.record(webhook(1))
         await asyncio.sleep(0)
-        waiting = writer.run(lambda store: store.outbox_depth())
+        waiting = writer.run(outbox.count)
         writer._serving.cancel()
     for future in (at_hand, waiting):
         with pytest.raises(StoreUnavailable):
@@ -252,7 +253,7 @@ async def test_nobody_waits_for_ever(url: str) -> None:
         async with held(writer):
             under_way = writer.record(webhook(1))
             await asyncio.sleep(0.01)
-            later, job = writer.record(webhook(2)), writer.run(lambda store: store.outbox_depth())
+            later, job = writer.record(webhook(2)), writer.run(outbox.count)
             told = await asyncio.gather(under_way, later, job, return_exceptions=True)
             waiting = writer.waiting
         again = await writer.record(webhook(1))
@@ -285,7 +286,7 @@ async def test_disk_that_was_slow(url: str, monkeypatch: pytest.MonkeyPatch) -> 
 
     async with Writer(lambda: Store.open(url), clock=clock) as writer:
         await writer.record(webhook(1))
-        monkeypatch.setattr("processor.store.transactions._SLOW", 0.0)
+        monkeypatch.setattr("processor.store.group_commit._SLOW", 0.0)
         await writer.record(webhook(2))
         await writer.record(webhook(3))
 
@@ -293,19 +294,38 @@ async def test_disk_that_was_slow(url: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert [each == here for each in threads] == [True, True, False]
 
 
-async def test_miscounted_outbox(writer: Writer) -> None:
-    """What a transaction that failed did to the depth of the outbox is undone with the next one that does not."""
+async def test_depth_follows_the_outbox(writer: Writer) -> None:
+    """Events that are taken out of the outbox count no more, once; whoever counts them meanwhile spoils nothing."""
+    recorded = await writer.record(webhook(1))
+    positions = [message.position for message in recorded.messages]
+    async with held(writer):
+        jobs = [writer.run(outbox.mark_published, positions[:1]) for _ in range(2)]
+        jobs += [writer.run(outbox.count), writer.run(outbox.mark_published, positions[1:])]
+        later = writer.record(webhook(2, signed=False))
+        failing = writer.run(lambda _connection: 1 // 0)
+    await asyncio.gather(later, *jobs)
 
-    def fail(store: Store) -> None:
-        store.record([webhook(1)], NOW)
+    assert isinstance(failing.exception(), ZeroDivisionError)
+    assert len(positions) == 2
+    assert writer.depth == len(later.result().messages) == await writer.run(outbox.count)
+
+
+async def test_miscounted_outbox(writer: Writer) -> None:
+    """The outbox is counted anew after a transaction whose commit is in doubt."""
+
+    def lose_count(_connection: Connection) -> None:
         raise StoreUnavailable("the disk is gone")
 
+    recorded = await writer.record(webhook(1))
+    positions = [message.position for message in recorded.messages]
+    await writer.run(lambda connection: outbox.mark_published(connection, positions))
     with pytest.raises(StoreUnavailable):
-        await writer.run(fail)
-    recorded = await writer.record(webhook(2))
-    await writer.run(lambda _store: None)
+        await writer.run(lose_count)
+    counted_late = writer.depth
+    await writer.run(lambda _connection: None)
+    await writer.run(lambda _connection: None)
 
-    assert writer.depth == len(recorded.messages)
+    assert (counted_late, writer.depth) == (len(positions), 0)
 
 
 async def test_log_lines(writer: Writer) -> None:
@@ -322,7 +342,7 @@ async def test_log_lines(writer: Writer) -> None:
 
 
 async def lines(writer: Writer) -> set[str | None]:
-    logged = await writer.run(lambda store: store.deliveries())
+    logged = await writer.run(deliveries.list_latest)
     return {line.payload for line in logged}
 
 
@@ -365,7 +385,7 @@ async def test_connection_lost(postgres: Postgres, postgres_url: str, caplog: py
         with pytest.raises(StoreUnavailable):
             await writer.record(webhook(1))
         with pytest.raises(StoreUnavailable):
-            await writer.run(lambda store: store.unpublished(10))
+            await writer.run(outbox.read, 10)
         postgres.start()
         recorded = await writer.record(webhook(1))
 

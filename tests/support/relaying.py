@@ -31,17 +31,17 @@ class MemoryOutbox:
         """One new event for each payload named."""
         return Commit(messages=[self._insert(payload) for payload in payloads])
 
-    async def unpublished(self, *, after: int, limit: int) -> Sequence[OutboxMessage]:
+    async def read(self, *, after: int, limit: int) -> Sequence[OutboxMessage]:
         self._check()
         self.reads += 1
         rows = [row for position, row in self.rows.items() if position > after and position not in self.published]
         return rows[:limit]
 
-    async def positions(self, *, after: int, limit: int) -> Sequence[int]:
+    async def read_positions(self, *, after: int, limit: int) -> Sequence[int]:
         self._check()
         return [each for each in self.rows if each > after and each not in self.published][:limit]
 
-    async def waiting(self, positions: Sequence[int]) -> Sequence[OutboxMessage]:
+    async def read_at(self, positions: Sequence[int]) -> Sequence[OutboxMessage]:
         self._check()
         return [self.rows[position] for position in positions if position not in self.published]
 

@@ -40,17 +40,17 @@ class SessionsInMemory:
 
 
 @dataclass(slots=True, kw_only=True)
-class SpentInMemory:
-    """What has been used up, as the store keeps it."""
+class UsedOnceInMemory:
+    """Values that count once, as the store keeps them."""
 
     clock: Callable[[], datetime]
     used: dict[str, datetime] = field(default_factory=dict)
 
-    async def first(self, used: str, until: datetime) -> bool:
+    async def use(self, value: str, until: datetime) -> bool:
         now = self.clock()
         self.used = {each: over for each, over in self.used.items() if now < over}
-        first = used not in self.used
-        self.used.setdefault(used, until)
+        first = value not in self.used
+        self.used.setdefault(value, until)
         return first
 
 

@@ -20,8 +20,9 @@ from processor.core.payload.entry import Commit, Recorded, Reported
 from processor.core.payload.state import PayloadState
 from processor.core.reports.report import LookupDue
 from processor.core.timing import Timing
+from processor.store import payloads, tasks, watches
+from processor.store.adapters import StoredWatches
 from processor.store.commits import CommitLog
-from processor.store.facade import StoredWatches
 from processor.store.store import Store
 from processor.store.writer import Writer
 from processor.watching.watcher import Watcher, WatchLimits
@@ -144,6 +145,7 @@ class World:
         self.watches = stored(writer, instance=instance, clock=time.now)
         self.watcher = Watcher(
             self.watches,
+            writer,
             StatusSockets(server.url),
             applications,
             timing=Timing(clock=time.now, time=time.monotonic, chance=lambda: 0.0),
@@ -162,21 +164,19 @@ class World:
         return await self.writer.record(Reported(report=report, policy=POLICY))
 
     async def state(self, payload: str) -> PayloadState:
-        state = await self.writer.run(lambda store: store.state("shop", payload))
+        state = await self.writer.run(payloads.find, "shop", payload)
         assert state is not None
         return state
 
     async def due(self, seconds: float = 0) -> list[str]:
         """The kinds of the tasks that are due, now or so much later."""
         at = self.time.now() + timedelta(seconds=seconds)
-        claim = await self.writer.run(
-            lambda store: store.claim_tasks(at, rooms(1000), "test", timedelta(microseconds=1))
-        )
+        claim = await self.writer.run(tasks.claim, at, rooms(1000), "test", timedelta(microseconds=1))
         return sorted(task.kind for task in claim.tasks)
 
     async def watched(self) -> int:
         """How many watches stand in the store."""
-        return len(await self.writer.run(lambda store: store.watches(10_000)))
+        return len(await self.writer.run(watches.list_oldest, 10_000))
 
     async def advance(self, seconds: float) -> None:
         """Let time pass, and what follows from it begin."""

@@ -20,6 +20,7 @@ from aio_pika.abc import AbstractChannel, AbstractQueue
 from structlog.testing import capture_logs
 
 from processor.core.payload.entry import Recorded, Reported
+from processor.store import watches
 from processor.store.store import Store
 from processor.store.writer import Writer
 from processor.watching.command_queue import WatchCommandConsumer
@@ -118,7 +119,7 @@ async def consuming(folder: Path, url: str) -> AsyncIterator[Writer]:
 
 
 async def count(writer: Writer) -> int:
-    return len(await writer.run(lambda store: store.watches(1000)))
+    return len(await writer.run(watches.list_oldest, 1000))
 
 
 async def ready(channel: AbstractChannel, queue: str) -> int:

@@ -16,7 +16,7 @@ from processor.core.payload.learning import FIRST_LOOK
 from processor.core.payload.state import Fact, Flag
 from processor.core.payload.watch import Watch
 from processor.core.payload.watching import ABSENT_LIMIT, EXPIRY_SLACK, LATE_AFTER, SILENCE
-from processor.store.facade import WATCH_LEASE, StoredWatches
+from processor.store.adapters import WATCH_LEASE, StoredWatches
 from processor.watching.watcher import RENEW_SECONDS, WatchLimits
 from tests.core.payloads import EXPIRY, NOW, PAYLOAD, POLICY, TXID, abandoned, request, snapshot, webhook
 from tests.support.watching import Time, a_process, a_world, denies, says, serving, slams, until, watching, welcome
@@ -372,7 +372,7 @@ async def test_crash_without_a_word_resumes_too(tmp_path: Path) -> None:
     async with serving(says()) as server:
         async with a_process(url, server, time, instance="before") as world:
             await world.register(PAYLOAD)
-            assert len(await world.watches.claim_watches({"shop": 10})) == 1
+            assert len(await world.watches.claim({"shop": 10})) == 1
         async with a_process(url, server, time, instance="after") as world, watching(world):
             await until(lambda: PAYLOAD in server.open)
 
@@ -382,8 +382,8 @@ class SlowWatches(StoredWatches):
 
     slow = True
 
-    async def claim_watches(self, rooms: Mapping[str, int]) -> Sequence[Watch]:
-        claimed = await super().claim_watches(rooms)
+    async def claim(self, rooms: Mapping[str, int]) -> Sequence[Watch]:
+        claimed = await super().claim(rooms)
         if claimed and self.slow:
             self.slow = False
             raise StoreUnavailable("the database did not commit within 10 s", "slow")
@@ -409,7 +409,7 @@ async def test_takeover_after_a_crash(tmp_path: Path, postgres_url: str) -> None
         a_process(postgres_url, server, time, instance="alive") as alive,
     ):
         await dead.record(snapshot("open"))
-        assert len(await dead.watches.claim_watches({"shop": 10})) == 1
+        assert len(await dead.watches.claim({"shop": 10})) == 1
         async with watching(alive):
             await asyncio.sleep(0.1)
             assert not server.connections
@@ -417,7 +417,7 @@ async def test_takeover_after_a_crash(tmp_path: Path, postgres_url: str) -> None
 
             await until(lambda: PAYLOAD in server.open)
             await until(lambda: _equals(alive.due(), ["poll"]))
-            assert await dead.watches.renew_watches([(PAYLOAD, "shop")]) == []
+            assert await dead.watches.renew([(PAYLOAD, "shop")]) == []
 
 
 @pytest.mark.postgres

@@ -11,13 +11,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+from sqlalchemy import Connection
 from structlog.testing import capture_logs
 
 from processor.app import Processor
 from processor.broker.embedded import EmbeddedPublisher
 from processor.core.payload.state import Fact
 from processor.core.publishing.message import Message
-from processor.store.store import Store
+from processor.store import deliveries, payloads
 from schemas.events import parse_event
 from tests.core.payloads import APPLICATION, SECRET
 from tests.support.settings import settings_for
@@ -45,7 +46,7 @@ class Service:
         """The delivery log, oldest first, once it has ``count`` lines: those of refusals come a little later."""
         async with asyncio.timeout(10):
             while True:
-                lines = await self.processor.writer.run(lambda store: store.deliveries(limit=1000))
+                lines = await self.processor.writer.run(deliveries.list_latest, limit=1000)
                 if len(lines) >= count:
                     return list(reversed(lines))
                 await asyncio.sleep(0.01)
@@ -190,8 +191,8 @@ async def test_authentic_nonsense_is_kept(service: Service, body: bytes) -> None
     status, answer, _ = await service.post(body)
 
     assert (200, {"result": "quarantined"}) == (status, answer)
-    (kept,) = await service.processor.writer.run(lambda store: store.quarantined())
-    assert body == await service.processor.writer.run(lambda store: store.quarantined_body(kept.id))
+    (kept,) = await service.processor.writer.run(deliveries.list_quarantine)
+    assert body == await service.processor.writer.run(deliveries.load_body, kept.id)
     assert [] == service.published
 
 
@@ -307,7 +308,7 @@ async def test_stale_but_authentic_webhook_makes_a_look_due(service: Service) ->
     answers = {(await service.post(body, stale))[0] for _ in range(30)}
 
     assert {401} == answers
-    state = await service.processor.writer.run(lambda store: store.state("shop", payload))
+    state = await service.processor.writer.run(payloads.find, "shop", payload)
     assert state is not None
     assert Fact(0) == state.facts
     assert [("poll", payload)] == await waiting_tasks(service)
@@ -335,7 +336,7 @@ async def test_webhook_that_makes_no_sense_makes_its_payload_looked_up(
     body = body_of(payload, payloadResponse=response)
 
     status, answer, _ = await service.post(body, headers_of(body, at=time.time() + at))
-    state = await service.processor.writer.run(lambda store: store.state("shop", payload))
+    state = await service.processor.writer.run(payloads.find, "shop", payload)
 
     assert (200, "quarantined") == (status, answer.get("result")) if not at else 401 == status
     assert state is not None
@@ -353,9 +354,8 @@ async def test_forged_stale_webhook_asks_for_nothing(service: Service) -> None:
 
 
 async def waiting_tasks(service: Service) -> list[tuple[str, str]]:
-    def read(store: Store) -> list[tuple[str, str]]:
-        with store.transaction() as connection:
-            rows = connection.exec_driver_sql("SELECT kind, payload FROM tasks").all()
+    def read(connection: Connection) -> list[tuple[str, str]]:
+        rows = connection.exec_driver_sql("SELECT kind, payload FROM tasks").all()
         return [(kind, payload) for kind, payload in rows]
 
     return await service.processor.writer.run(read)
@@ -378,7 +378,7 @@ async def test_every_attempt_is_logged(service: Service) -> None:
     assert {("accepted", 1), ("duplicate", 2), ("quarantined", None), ("signature_invalid", None)} <= verdicts
     assert ("unknown_application", None) in verdicts
     assert 64 == max(len(line.app) for line in lines)
-    searched = await service.processor.writer.run(lambda store: store.deliveries(payload=payload))
+    searched = await service.processor.writer.run(deliveries.list_latest, payload=payload)
     assert 4 == len(searched)
     assert all(line.latency_us >= 0 for line in lines)
 

@@ -5,11 +5,11 @@ secret: the link, the QR code and the id are of no use to anybody else.
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 from aiohttp import web
@@ -30,6 +30,7 @@ from processor.core.payload.state import PayloadState
 from processor.core.sign_request.order import Order
 from processor.core.sign_request.request import StoredRequest
 from processor.settings.applications import ApplicationSettings
+from processor.store.ports import SessionStore, SignRequestStore
 from processor.web.bodies import Bodies
 from processor.web.problem import Problem
 from schemas.api import SessionCreated, SignInCommand, SignInCreated
@@ -45,32 +46,12 @@ _SECRET_BYTES: Final = 32
 log = structlog.get_logger()
 
 
-class RequestStore(Protocol):
-    """Where sign-ins are kept. All of it raises `StoreError`."""
-
-    async def holds_exchange(self, payload: str, digest: bytes) -> StoredRequest | None:
-        """The sign-in, if the secret with this digest was given to whoever began it."""
-        ...
-
-    async def states(self, payloads: Sequence[tuple[str, str]]) -> Sequence[PayloadState | None]:
-        """What is known of payloads, each named by application and uuid."""
-        ...
-
-
-class SessionStore(Protocol):
-    """Where sessions are kept."""
-
-    async def exchange(self, payload: str, digest: bytes, session: Session) -> str | None:
-        """Begin the session of a sign-in, which its exchange secret does once; None if it did before."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignInHandlers:
     """The handlers."""
 
     requests: SignRequests
-    store: RequestStore
+    store: SignRequestStore
     sessions: SessionStore
     streams: EventStreams
     limits: RateLimits
@@ -131,7 +112,7 @@ class SignInHandlers:
     async def _find(self, request: web.Request) -> StoredRequest:
         """Return the sign-in that the path names. Raises the same `Problem` for a wrong secret as for none."""
         secret, uuid = read_bearer(request), request.match_info["id"]
-        stored = await self.store.holds_exchange(uuid if is_uuid(uuid) else "", digest_of(secret))
+        stored = await self.store.find_sign_in(uuid if is_uuid(uuid) else "", digest_of(secret))
         if stored is None or stored.kind != "sign_in":
             self.limits.count_address(request)
             raise Problem("not_found")
@@ -140,7 +121,7 @@ class SignInHandlers:
 
     async def _load(self, request: web.Request) -> tuple[StoredRequest, PayloadState | None]:
         stored = await self._find(request)
-        (state,) = await self.store.states([(stored.app, stored.payload or "")])
+        (state,) = await self.store.load_states([(stored.app, stored.payload or "")])
         return stored, state
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import structlog
@@ -34,6 +34,7 @@ from processor.core.access.oauth2 import (
 from processor.core.access.ticket import NONCE_BYTES, Purpose, application_of, seal, unseal
 from processor.core.errors import Denied, LookupFailed, Unavailable
 from processor.observability.logs import sampled_log
+from processor.store.ports import SessionStore, UsedOnce
 from processor.web.client import Connections
 from processor.web.problem import Problem, ProblemReason
 
@@ -42,22 +43,6 @@ _TOKENS: Final = ("id_token", "access_token")
 _INVALID: Final[Mapping[Purpose, ProblemReason]] = {"state": "state_invalid", "code": "code_invalid"}
 
 log = structlog.get_logger()
-
-
-class Sessions(Protocol):
-    """Where sessions are kept."""
-
-    async def create(self, app: str, account: str, user: str | None, ttl: timedelta) -> str:
-        """Begin a session; its token. Durable on return. Raises `StoreError`."""
-        ...
-
-
-class Spent(Protocol):
-    """Remembers what has been used. Must be shared by all instances for a promise that holds across them."""
-
-    async def first(self, used: str, until: datetime) -> bool:
-        """Whether nobody used this before. It is remembered until then; in doubt the answer is no."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +65,8 @@ class OAuth2Flow:
     """Where the provider sends browsers back to: a path of this service."""
     verifier: IdentityVerifier
     provider: Connections
-    sessions: Sessions
-    spent: Spent
+    sessions: SessionStore
+    spent: UsedOnce
     clock: Callable[[], datetime]
     session_ttl: timedelta
 
@@ -119,7 +104,7 @@ class OAuth2Flow:
         return _build_link(begun, error=granted)
 
     async def redeem(self, code: str, verifier: str) -> RedeemedSession:
-        """Exchange a code for a session. An attempt uses the code up. Raises `StoreError` too."""
+        """SessionStore a code for a session. An attempt uses the code up. Raises `StoreError` too."""
         client, content = self._unseal(code, "code")
         granted = Granted.of(content, self.clock())
         if granted is None or not await self._use_up("code", granted) or not answers(verifier, granted.challenge):
@@ -152,7 +137,7 @@ class OAuth2Flow:
         )
 
     async def _fetch_token(self, client: Client, form: Mapping[str, str]) -> str:
-        """Exchange the provider's code for its token, with one call. Raises `Unavailable` or `Denied`."""
+        """SessionStore the provider's code for its token, with one call. Raises `Unavailable` or `Denied`."""
         answer = await self.provider.ask("POST", URL(f"{client.provider}/token"), form=form)
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status == HTTPStatus.TOO_MANY_REQUESTS:
             raise Unavailable(f"{answer.host} answered {answer.status}")
@@ -173,7 +158,7 @@ class OAuth2Flow:
     async def _use_up(self, purpose: Purpose, content: Begun | Granted) -> bool:
         """Mark a ticket as used. Returns whether it was unused."""
         expires_at = datetime.fromtimestamp(content.expires_at, UTC)
-        return await self.spent.first(f"{purpose} {content.id}", expires_at)
+        return await self.spent.use(f"{purpose} {content.id}", expires_at)
 
     def _seal(self, client: Client, purpose: Purpose, content: Begun | Granted) -> str:
         nonce = secrets.token_bytes(NONCE_BYTES)

@@ -12,10 +12,11 @@ from yarl import URL
 from processor.api.callers import TokenAuthenticator
 from processor.api.operations import build_path
 from processor.api.sign_in.identity_tokens import IdentityVerifier, XAppJwtAuthenticator, XummJwtAuthenticator
-from processor.api.sign_in.oauth2_flow import OAuth2Flow, Sessions, Spent
+from processor.api.sign_in.oauth2_flow import OAuth2Flow
 from processor.core.access.oauth2 import ApiSecret, Client
 from processor.settings.applications import ApplicationSettings
 from processor.settings.service import Settings
+from processor.store.ports import SessionStore, UsedOnce
 from processor.web.client import Connections
 from processor.xumm.provider_keys import KeyCache
 
@@ -35,7 +36,7 @@ class IdentityProvider:
 
 @asynccontextmanager
 async def open_provider(
-    settings: Settings, *, clock: Callable[[], datetime], sessions: Sessions, spent: Spent
+    settings: Settings, *, clock: Callable[[], datetime], sessions: SessionStore, spent: UsedOnce
 ) -> AsyncIterator[IdentityProvider]:
     """Connect to the provider of each application; its keys are fetched when the first token comes."""
     clients = {name: build_client(name, application) for name, application in settings.applications.items()}

@@ -6,9 +6,9 @@ Sources: https://developer.apple.com/documentation/xcode/supporting-associated-d
 https://developer.android.com/training/app-links/verify-android-applinks
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -17,31 +17,18 @@ from processor.api.endpoint import json_response
 from processor.api.rate_limits import RateLimits
 from processor.api.sign_requests.responses import describe_status
 from processor.core.access.digest import digest_of
-from processor.core.payload.state import PayloadState
-from processor.core.sign_request.request import StoredRequest
 from processor.settings.applications import ApplicationSettings
+from processor.store.ports import SignRequestStore
 from processor.web.problem import Problem
 
 _MAX_STATE: Final = 100
-
-
-class RequestStore(Protocol):
-    """Where sign requests are kept. All of it raises `StoreError`."""
-
-    async def take_state(self, digest: bytes) -> StoredRequest | None:
-        """Use the state of a return URL, which works once."""
-        ...
-
-    async def states(self, payloads: Sequence[tuple[str, str]]) -> Sequence[PayloadState | None]:
-        """What is known of payloads, each named by application and uuid."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppLinkHandlers:
     """The handlers."""
 
-    store: RequestStore
+    store: SignRequestStore
     limits: RateLimits
     applications: Mapping[str, ApplicationSettings]
 
@@ -54,7 +41,7 @@ class AppLinkHandlers:
         stored = await self.store.take_state(digest_of(state))
         if stored is None or stored.payload is None:
             raise Problem("not_found")
-        (known,) = await self.store.states([(stored.app, stored.payload)])
+        (known,) = await self.store.load_states([(stored.app, stored.payload)])
         return json_response(describe_status(stored, known))
 
     async def get_apple_apps(self, _request: web.Request) -> web.StreamResponse:

@@ -6,7 +6,6 @@ broke off after the first step looks for the payload with that identifier before
 """
 
 import secrets
-from asyncio import Future
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,9 +25,10 @@ from processor.core.payload.entry import Recorded, Reported
 from processor.core.reports.custom_meta import carry
 from processor.core.reports.report import RequestReport
 from processor.core.sign_request.order import Order, body_of, identifier_at_xumm, rank_of, recover_answer
-from processor.core.sign_request.request import Draft, Kind, Outcome, Reservation, StoredRequest
+from processor.core.sign_request.request import Draft, Kind, Outcome, StoredRequest
 from processor.core.sign_request.return_url import STATE_BYTES, built
 from processor.observability.logs import sampled_log
+from processor.store.ports import Recorder, SignRequestStore
 from processor.web.problem import Problem, ProblemReason
 from schemas.payload import Payload
 from schemas.platform import Cancelled, Created
@@ -67,30 +67,6 @@ class PayloadApi(Protocol):
         ...
 
 
-class RequestStore(Protocol):
-    """Where sign requests are kept. All of it raises `StoreError`."""
-
-    async def reserve(self, draft: Draft, hold: timedelta) -> Reservation:
-        """Reserve, or find out why not. Of several at the same time, one gets it."""
-        ...
-
-    async def renew_state(self, request: StoredRequest, digest: bytes | None) -> None:
-        """The payload is made anew, and its return URL gets another state."""
-        ...
-
-    async def complete(self, request: StoredRequest, payload: str, answer: bytes, *, late: bool) -> None:
-        """Xumm has it; ``late`` if it had events before."""
-        ...
-
-    async def release(self, request: StoredRequest, hold: timedelta | None) -> None:
-        """It was not made: forget it; or hold it for a while, since it may have been made after all."""
-        ...
-
-    def record(self, entry: Reported) -> "Future[Recorded]":
-        """Apply a report. Durable when it resolves."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSignRequest:
     """A sign request to create, and for whom."""
@@ -121,7 +97,8 @@ class SignRequests:
     applications: Mapping[str, Application]
     apis: Mapping[str, PayloadApi]
     """By the application's name."""
-    store: RequestStore
+    store: SignRequestStore
+    recorder: Recorder
     tokens: UserTokens
     links: str
     """Where universal links begin, as in ``https://xumm.app``."""
@@ -254,7 +231,7 @@ class SignRequests:
             asked_of=request.account,
             asked_by=request.owner,
         )
-        return await self.store.record(Reported(report=report, policy=application.policy))
+        return await self.recorder.record(Reported(report=report, policy=application.policy))
 
 
 def _check_outcome(outcome: Outcome) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Final
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -18,12 +18,12 @@ from processor.api.rate_limits import RateLimits
 from processor.api.sign_requests.creation import CreatedPayload, NewSignRequest, SignRequests
 from processor.api.sign_requests.responses import describe_created, describe_status
 from processor.core.access.caller import Caller, ServiceCaller, UserCaller
-from processor.core.payload.state import PayloadState
 from processor.core.sign_request.order import Order, is_key, may_see, owner_of, rank_of
 from processor.core.sign_request.request import StoredRequest
 from processor.core.sign_request.return_url import Target, is_registered
 from processor.core.sign_request.template import faults_in, faults_in_blob, faults_in_instruction
 from processor.settings.applications import ApplicationSettings
+from processor.store.ports import SignRequestStore
 from processor.web.bodies import Bodies
 from processor.web.problem import Problem
 from schemas.api import Return, SignRequestCancelled, SignRequestCommand, SignRequestCreated, SignRequestPage
@@ -36,30 +36,12 @@ MAX_PAGE: Final = 100
 _CURSOR: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 
-class RequestStore(Protocol):
-    """Where sign requests are kept. All of it raises `StoreError`."""
-
-    async def find(self, payload: str) -> StoredRequest | None:
-        """The sign request that became this payload."""
-        ...
-
-    async def listed(
-        self, apps: Sequence[str] | None, owner: str | None, before: int | None, limit: int
-    ) -> Sequence[StoredRequest]:
-        """The newest sign requests of ``owner`` (None: of everybody) in ``apps`` (None: all) before a cursor."""
-        ...
-
-    async def states(self, payloads: Sequence[tuple[str, str]]) -> Sequence[PayloadState | None]:
-        """What is known of payloads, each named by application and uuid."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignRequestHandlers:
     """The handlers."""
 
     requests: SignRequests
-    store: RequestStore
+    store: SignRequestStore
     authenticator: RequestAuthenticator
     streams: EventStreams
     limits: RateLimits
@@ -88,7 +70,7 @@ class SignRequestHandlers:
     async def get_status(self, request: web.Request) -> web.StreamResponse:
         """200; 404 if the sign request does not exist or is another caller's."""
         stored = await self._find(request, await self.authenticator.authorize(request, "sign-requests:read"))
-        (state,) = await self.store.states([(stored.app, stored.payload or "")])
+        (state,) = await self.store.load_states([(stored.app, stored.payload or "")])
         return json_response(describe_status(stored, state))
 
     async def list_page(self, request: web.Request) -> web.StreamResponse:
@@ -96,9 +78,9 @@ class SignRequestHandlers:
         caller = await self.authenticator.authorize(request, "sign-requests:read")
         apps, owner = _visible_to(caller)
         limit, before = _parse_page(request)
-        found = await self.store.listed(apps, owner, before, limit + 1)
+        found = await self.store.list_newest(apps, owner, before, limit + 1)
         page = found[:limit]
-        states = await self.store.states([(each.app, each.payload or "") for each in page])
+        states = await self.store.load_states([(each.app, each.payload or "") for each in page])
         items = tuple(describe_status(each, state) for each, state in zip(page, states, strict=True))
         return json_response(SignRequestPage(items=items, next=str(page[-1].id) if len(found) > limit else None))
 

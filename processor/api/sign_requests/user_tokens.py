@@ -9,25 +9,10 @@ import structlog
 
 from processor.core.errors import LookupFailed
 from processor.core.payload.user_token import KeptToken, is_doubtful, is_usable
+from processor.store.ports import UserTokenStore
 from schemas.platform import TokenStates
 
 log = structlog.get_logger()
-
-
-class TokenStore(Protocol):
-    """Where user tokens are kept. All of it raises `StoreError`."""
-
-    async def of_account(self, app: str, account: str) -> KeptToken | None:
-        """The token of an account that was signed with last, None if none is known that may be alive."""
-        ...
-
-    async def checked(self, token: KeptToken, *, active: bool) -> None:
-        """Note what Xumm said of a token; one that is revoked is deleted."""
-        ...
-
-    async def suspect(self, token: KeptToken) -> None:
-        """Note that a push with it led nowhere."""
-        ...
 
 
 class TokenChecks(Protocol):
@@ -42,7 +27,7 @@ class TokenChecks(Protocol):
 class UserTokens:
     """Finds the user token to push a sign request with. A token is sent to Xumm alone, and never logged."""
 
-    store: TokenStore
+    store: UserTokenStore
     apis: Mapping[str, TokenChecks]
     """By the application's name."""
     kept: bool
@@ -51,7 +36,7 @@ class UserTokens:
 
     async def find_usable(self, app: str, account: str | None) -> KeptToken | None:
         """Return the account's token unless it is known to be inactive. A doubtful one is checked with Xumm first."""
-        token = None if account is None or not self.kept else await self.store.of_account(app, account)
+        token = None if account is None or not self.kept else await self.store.find(app, account)
         now = self.clock()
         if token is None or not is_usable(token.facts, now):
             return None
@@ -60,7 +45,7 @@ class UserTokens:
     async def note_use(self, token: KeptToken | None, *, pushed: bool) -> None:
         """Note that a sign request was created with ``token``. If Xumm did not push it, the token becomes doubtful."""
         if token is not None and not pushed:
-            await self.store.suspect(token)
+            await self.store.mark_suspect(token)
 
     async def _is_active(self, app: str, token: KeptToken) -> bool:
         """Ask Xumm. If it does not answer, the token counts as active, because Xumm ignores an inactive one."""
@@ -70,12 +55,7 @@ class UserTokens:
             log.warning("token.check_failed", app=app, user=token.facts.user, error=type(error).__name__)
             return True
         active = any(state.user_token == token.value and state.active for state in answer.tokens)
-        await self.store.checked(token, active=active)
+        await self.store.note_check(token, active=active)
         if not active:
             log.info("token.revoked", app=app, user=token.facts.user)
         return active
-
-
-def log_unopened(error: str) -> None:
-    """Log that a sealed token cannot be opened. ``error`` names the key, never the token."""
-    log.error("token.unseal_failed", error=error, hint="a sealing key is missing, or somebody changed the table")

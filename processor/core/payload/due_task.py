@@ -1,4 +1,4 @@
-"""Due work, as flows and the store speak of it."""
+"""Due work, in the terms that the flows and the store share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Lane = tuple[str, TaskKind]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueTask:
-    """A task claimed for a while: whoever claims it finishes, reschedules, or lets the lease run out."""
+    """A task that is leased: its holder finishes it, reschedules it, or lets the lease run out."""
 
     id: int
     kind: TaskKind
@@ -24,9 +24,9 @@ class DueTask:
     created_at: datetime
 
 
-class Claim(NamedTuple):
-    """Tasks that were claimed."""
+class ClaimedTasks(NamedTuple):
+    """The result of claiming tasks."""
 
     tasks: Sequence[DueTask]
     next_due_at: datetime | None
-    """When the first of the others is due; None if there is none in a lane that has room left."""
+    """When the first other task of a lane with room left is due; None if there is none."""

@@ -1,6 +1,6 @@
-"""What goes into the store, and what comes back: plain values.
+"""Entries, which the recorder stores, and its results.
 
-What is made for every webhook is a named tuple: that takes a third of the time of a frozen dataclass.
+Values that are made for every webhook are named tuples: that takes a third of the time of a frozen dataclass.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from processor.core.reports.report import Report
 
 
 class DeliveryRecord(NamedTuple):
-    """One line of the delivery log: an attempt to deliver a webhook, believed or not.
+    """One line of the delivery log: an attempt to deliver a webhook, accepted or refused.
 
-    Nothing here is trusted: of a refused delivery, ``app`` is what the path said, cut to 64 printable characters.
+    Nothing here is trusted: ``app`` of a refused delivery comes from the path, cut to 64 printable characters.
     """
 
     received_at: datetime
@@ -25,13 +25,13 @@ class DeliveryRecord(NamedTuple):
     payload: str | None
     attempt: int | None
     verdict: str
-    """``accepted`` (said something new), ``duplicate``, ``quarantined``, or why it was refused."""
+    """``accepted`` (with news), ``duplicate``, ``quarantined``, or the reason of the refusal."""
     latency_us: int
     """Microseconds from the request to the moment this line was handed to the database."""
 
 
 class Reported(NamedTuple):
-    """A report to apply to its payload. ``delivery`` is set if it came as a webhook; its verdict is filled in here."""
+    """A report to apply to its payload. ``delivery`` is set for a webhook; the recorder fills in its verdict."""
 
     report: Report
     policy: Policy
@@ -43,7 +43,7 @@ class Reported(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantined:
-    """An authentic body that makes no sense, kept raw until somebody looks."""
+    """An authentic body that cannot be parsed, kept raw for an operator."""
 
     delivery: DeliveryRecord
     body: bytes = field(repr=False)
@@ -52,7 +52,7 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """A delivery that was not believed: for the log only."""
+    """A refused delivery, for the log only."""
 
     delivery: DeliveryRecord
 
@@ -61,7 +61,7 @@ Entry = Reported | Quarantined | Refused
 
 
 class Recorded(NamedTuple):
-    """What became of an entry, after the commit."""
+    """The result of an entry, after the commit."""
 
     transition: Transition | None
     """None where the entry held no report."""

@@ -11,12 +11,12 @@ WatchKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """A payload whose socket is to be watched, by whoever holds the lease on it."""
+    """A payload whose socket the holder of the lease watches."""
 
     state: PayloadState
     """As far as watching depends on it: without evidence."""
     since: datetime
     resumed: bool = False
-    """It was watched before: what was said since then was heard by nobody."""
+    """The payload was watched before: a message may have come since while no process listened."""
     holder: str | None = None
     leased_until: datetime | None = None

@@ -1,10 +1,10 @@
-"""Events as they are published."""
+"""Messages: events ready to be published."""
 
 from typing import NamedTuple
 
 
 class Message(NamedTuple):
-    """One event, ready for the wire."""
+    """One event, encoded for the broker."""
 
     id: str
     """Event id, the consumers' dedupe key; AMQP ``message_id``."""

@@ -12,15 +12,15 @@ from sqlalchemy import Connection, text
 from processor.core.errors import StoreError
 
 _UPGRADING: Final = 7_405_123
-"""PostgreSQL advisory lock of the transaction: instances that start together upgrade one after the other."""
+"""An advisory lock of PostgreSQL, for the transaction: instances that start together upgrade one by one."""
 _UNHURRIED: Final = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'"
-"""A step may rewrite a large table, and whoever starts meanwhile waits for it."""
+"""A step may rewrite a large table, and other instances that start meanwhile wait for it."""
 
 
 def upgrade(connection: Connection) -> None:
     """Bring the database to the newest revision, within the connection's transaction.
 
-    Raises `StoreError` if a newer version of the service has been there.
+    Raises `StoreError` if a newer version of the service made the tables.
     """
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(_UNHURRIED)
@@ -32,7 +32,7 @@ def upgrade(connection: Connection) -> None:
 
 
 def refuse_newer(connection: Connection) -> None:
-    """Raise `StoreError` if a newer version has been there, whose tables this one does not know."""
+    """Raise `StoreError` if a newer version of the service made the tables."""
     steps = ScriptDirectory.from_config(_config())
     known = {step.revision for step in steps.walk_revisions()}
     found = MigrationContext.configure(connection).get_current_heads()

@@ -1,4 +1,4 @@
-"""Alembic's entry: it is always handed a connection that is in a transaction."""
+"""Alembic's entry point: `upgrade` always passes a connection that is in a transaction."""
 
 from alembic import context
 

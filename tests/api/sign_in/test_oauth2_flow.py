@@ -29,7 +29,7 @@ from tests.support.signing_in import (
     WEB_LINK,
     Pair,
     SessionsInMemory,
-    SpentInMemory,
+    UsedOnceInMemory,
     approved,
     declined,
 )
@@ -84,7 +84,7 @@ async def stand() -> AsyncIterator[Stand]:
                 verifier=IdentityVerifier({sandbox.base_url: keys}, clock=clock),
                 provider=connections,
                 sessions=sessions,
-                spent=SpentInMemory(clock=clock),
+                spent=UsedOnceInMemory(clock=clock),
                 clock=clock,
                 session_ttl=timedelta(hours=24),
             )

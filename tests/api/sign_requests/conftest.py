@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from processor.core.sign_request.sealing import Keyring, SealingKey
 from processor.store.store import Store
 from processor.store.writer import Writer
-from tests.api.sign_requests.xumm import XummInMemory
+from tests.api.sign_requests.xumm import KEYRING, XummInMemory
 from tests.sandbox.clock import FakeClock
 
 
@@ -25,6 +24,5 @@ def xumm(clock: FakeClock) -> XummInMemory:
 
 @pytest.fixture
 async def writer(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Writer]:
-    keyring = Keyring([SealingKey.of(b"k" * 32)])
-    async with Writer(partial(Store.open, f"sqlite:///{tmp_path}/s.db", keyring), clock=clock) as opened:
+    async with Writer(partial(Store.open, f"sqlite:///{tmp_path}/s.db", KEYRING), clock=clock) as opened:
         yield opened

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from structlog.testing import capture_logs
 
 from processor.api.sign_requests.creation import HOLD, UNSURE, CreatedPayload, NewSignRequest, SignRequests
-from processor.api.sign_requests.user_tokens import UserTokens, log_unopened
+from processor.api.sign_requests.user_tokens import UserTokens
 from processor.core.access.digest import digest_of
 from processor.core.application import Application
 from processor.core.errors import Denied, LookupFailed, NotFound, StoreError, StoreUnavailable, Unavailable
@@ -18,11 +18,11 @@ from processor.core.payload.entry import Commit, Reported
 from processor.core.reports.report import RequestReport
 from processor.core.sign_request.order import Order
 from processor.core.sign_request.request import StoredRequest
-from processor.store.desk import StoredRequests, StoredTokens
+from processor.store.adapters import StoredSignRequests, StoredUserTokens
 from processor.store.writer import Writer
 from processor.web.problem import Problem
-from tests.api.sign_requests.xumm import Kept, XummInMemory
-from tests.contract.test_store_requests import TOKEN, signed
+from tests.api.sign_requests.xumm import KEYRING, Kept, XummInMemory
+from tests.contract.test_store_user_tokens import TOKEN, signed
 from tests.sandbox.clock import FakeClock
 from tests.store.samples import ACCOUNT, APP, APPLICATION, payload, webhook
 
@@ -70,7 +70,7 @@ class Service:
     """Sign requests over their store and API, and how often a payload was to be watched."""
 
     requests: SignRequests
-    store: StoredRequests
+    store: StoredSignRequests
     writer: Writer
     xumm: XummInMemory
     clock: FakeClock
@@ -91,7 +91,7 @@ class Service:
         return found
 
     async def events(self, answer: Answer) -> list[str]:
-        return [each.message.type for each in await self.store.events_of(APP, answer.id, 0, 10)]
+        return [each.message.type for each in await self.store.load_events(APP, answer.id, 0, 10)]
 
     def state(self) -> str:
         """The state in the return URL of the last payload."""
@@ -105,15 +105,16 @@ def report_names(commit: Commit) -> list[str]:
     return [report.payload for report in reports if isinstance(report, RequestReport)]
 
 
-def build(writer: Writer, xumm: XummInMemory, clock: FakeClock, wrap: Callable[[StoredRequests], Any]) -> Service:
+def build(writer: Writer, xumm: XummInMemory, clock: FakeClock, wrap: Callable[[Any], Any]) -> Service:
     watched: list[str] = []
     writer.commits.subscribe(lambda commit: watched.extend(report_names(commit)))
-    store = StoredRequests(writer, clock=clock)
-    tokens = StoredTokens(writer, clock=clock, on_unopened=log_unopened)
+    store = StoredSignRequests(writer, clock=clock)
+    tokens = StoredUserTokens(writer, KEYRING, clock=clock)
     requests = SignRequests(
         applications={APP: Application(name=APP, uuid=APPLICATION, secrets=())},
         apis={APP: xumm},
         store=wrap(store),
+        recorder=wrap(writer),
         tokens=UserTokens(store=tokens, apis={APP: xumm}, kept=True, clock=clock),
         links="https://xumm.app",
         clock=clock,
@@ -200,7 +201,7 @@ async def test_key_stands_for_one_request(service: Service) -> None:
 
 
 async def test_identifier_names_one_request(service: Service) -> None:
-    """A second request with it is refused before Xumm is order, and the field is named."""
+    """A second request with it is refused before Xumm is asked, and the field is named."""
     await service.create()
     problem = await service.refusal(replace(NEW, idempotency_key="another"))
 
@@ -367,7 +368,7 @@ async def test_cancelling_that_fails_at_xumm(service: Service, error: LookupFail
 class Breaking:
     """A store one of whose steps fails once."""
 
-    store: StoredRequests
+    store: Any
     step: str
 
     def __getattr__(self, name: str) -> Any:
@@ -378,7 +379,7 @@ class Breaking:
 
 
 async def test_store_that_is_gone_costs_no_payload(writer: Writer, xumm: XummInMemory, clock: FakeClock) -> None:
-    """Where the request cannot be reserved, Xumm is not order."""
+    """Where the request cannot be reserved, Xumm is not asked."""
     service = build(writer, xumm, clock, lambda store: Breaking(store, "reserve"))
     with pytest.raises(StoreError):
         await service.create()

@@ -12,7 +12,7 @@ import pytest
 
 from processor.api.sign_in.oauth2_handlers import return_to_app
 from processor.sandbox.faults import Faults
-from processor.store import vault
+from processor.store import user_tokens
 from tests.api.stand import RETURN, WEB_RETURN, Stand, standing
 from tests.sandbox.clock import until
 from tests.sandbox.world import ALICE, BOB
@@ -112,7 +112,7 @@ async def test_rejected_sign_in_gives_no_session(stand: Stand) -> None:
 
 
 async def test_payment(stand: Stand) -> None:
-    """What was order reaches Xumm, and its end the caller: proven, with account and transaction."""
+    """What was asked reaches Xumm, and its end the caller: proven, with account and transaction."""
     order = await made(stand, identifier="order-1", blob={"a": [1]}, instruction="Hey ❤️", expire=5)
     request = stand.sandbox.payloads.get(order["id"]).request
     stand.sandbox.sign(order["id"], account=ALICE)
@@ -202,9 +202,7 @@ async def test_crash_after_xumm_made_it(stand: Stand, forgotten: str) -> None:
 
 
 async def _execute(stand: Stand, statement: str) -> None:
-    await stand.processor.writer.run(
-        lambda store: store.do(lambda connection: connection.exec_driver_sql(statement)) and None
-    )
+    await stand.processor.writer.run(lambda connection: connection.exec_driver_sql(statement) and None)
 
 
 async def test_xumm_is_out_of_reach(stand: Stand) -> None:
@@ -253,10 +251,10 @@ async def test_push(stand: Stand) -> None:
 
     stand.sandbox.tokens._tokens.clear()
     delivered = [(await made(stand, token))["delivery"] for _ in range(2)]
-    revoked = await stand.processor.writer.run(lambda store: store.do(vault.listed, "shop", 9)[0].revoked_at)
+    (facts,) = await stand.processor.writer.run(user_tokens.list_latest, "shop", 9)
 
     assert delivered == ["link", "link"]
-    assert revoked is not None
+    assert facts.revoked_at is not None
 
 
 async def test_tokens_are_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: Any) -> None:

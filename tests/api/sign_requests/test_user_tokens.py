@@ -5,24 +5,25 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from processor.api.sign_requests.user_tokens import UserTokens, log_unopened
+from processor.api.sign_requests.user_tokens import UserTokens
 from processor.core.errors import Denied, LookupFailed, StoreError, Unavailable
 from processor.core.payload.user_token import SURE_FOR, TOKEN_LIFE
-from processor.store.desk import StoredTokens
+from processor.core.sign_request.sealing import Keyring, SealingKey
+from processor.store.adapters import StoredUserTokens
 from processor.store.writer import Writer
-from tests.api.sign_requests.xumm import XummInMemory
-from tests.contract.test_store_requests import TOKEN, USER, signed
+from tests.api.sign_requests.xumm import KEYRING, XummInMemory
+from tests.contract.test_store_user_tokens import TOKEN, USER, signed
 from tests.sandbox.clock import FakeClock
 from tests.store.samples import ACCOUNT, APP
 
 
 @pytest.fixture
-def store(writer: Writer, clock: FakeClock) -> StoredTokens:
-    return StoredTokens(writer, clock=clock, on_unopened=log_unopened)
+def store(writer: Writer, clock: FakeClock) -> StoredUserTokens:
+    return StoredUserTokens(writer, KEYRING, clock=clock)
 
 
 @pytest.fixture
-def tokens(store: StoredTokens, xumm: XummInMemory, clock: FakeClock) -> UserTokens:
+def tokens(store: StoredUserTokens, xumm: XummInMemory, clock: FakeClock) -> UserTokens:
     return UserTokens(store=store, apis={APP: xumm}, kept=True, clock=clock)
 
 
@@ -58,7 +59,7 @@ async def test_account_without_a_token(
 class NoTokens:
     """A store that cannot be read."""
 
-    async def of_account(self, app: str, account: str) -> None:
+    async def find(self, app: str, account: str) -> None:
         raise StoreError("gone")
 
 
@@ -75,7 +76,7 @@ async def test_store_without_keys_is_not_asked(xumm: XummInMemory, clock: FakeCl
 async def test_expired_token_is_not_used(
     tokens: UserTokens, writer: Writer, clock: FakeClock, xumm: XummInMemory
 ) -> None:
-    """After 30 days without a signature it is over, and Xumm need not be order."""
+    """After 30 days without a signature it is over, and Xumm need not be asked."""
     await sign(writer, clock)
     clock.advance(seconds=TOKEN_LIFE.total_seconds())
 
@@ -86,7 +87,7 @@ async def test_expired_token_is_not_used(
 async def test_old_token_is_checked_once_a_day(
     tokens: UserTokens, writer: Writer, clock: FakeClock, xumm: XummInMemory
 ) -> None:
-    """A day after the signature Xumm is order; if the token is active, that counts for a day."""
+    """A day after the signature Xumm is asked; if the token is active, that counts for a day."""
     xumm.active.add(TOKEN)
     await sign(writer, clock)
     clock.advance(days=1)
@@ -101,7 +102,7 @@ async def test_old_token_is_checked_once_a_day(
 async def test_inactive_token_is_deleted(
     tokens: UserTokens, writer: Writer, clock: FakeClock, xumm: XummInMemory
 ) -> None:
-    """If Xumm says that it is inactive, it is not used, not order about again, and named in no log line."""
+    """If Xumm says that it is inactive, it is not used, not asked about again, and named in no log line."""
     await sign(writer, clock)
     clock.advance(days=1)
     with capture_logs() as lines:
@@ -132,7 +133,7 @@ async def test_token_that_cannot_be_checked_is_tried(
 async def test_push_that_reached_nobody_makes_the_token_doubtful(
     tokens: UserTokens, writer: Writer, clock: FakeClock, xumm: XummInMemory, *, pushed: bool, calls: list[str]
 ) -> None:
-    """Then Xumm is order before the next push, however fresh the token is."""
+    """Then Xumm is asked before the next push, however fresh the token is."""
     xumm.active.add(TOKEN)
     await sign(writer, clock)
     await tokens.note_use(await tokens.find_usable(APP, ACCOUNT), pushed=pushed)
@@ -161,11 +162,12 @@ async def test_request_without_a_token_casts_no_doubt(tokens: UserTokens, writer
     assert await find(tokens) == TOKEN
 
 
-def test_token_that_does_not_open_is_logged() -> None:
-    """The line names the error, at a level that an operator sees."""
+async def test_token_that_does_not_open_is_logged(writer: Writer, clock: FakeClock, xumm: XummInMemory) -> None:
+    """No token is found, and the line names the error, at a level that an operator sees."""
+    await sign(writer, clock)
+    other = StoredUserTokens(writer, Keyring([SealingKey.of(b"o" * 32)]), clock=clock)
     with capture_logs() as lines:
-        log_unopened("no key 0123")
+        found = await find(UserTokens(store=other, apis={APP: xumm}, kept=True, clock=clock))
 
-    assert [(line["event"], line["log_level"], line["error"]) for line in lines] == [
-        ("token.unseal_failed", "error", "no key 0123")
-    ]
+    assert found is None
+    assert [(line["event"], line["log_level"]) for line in lines] == [("token.unseal_failed", "error")]

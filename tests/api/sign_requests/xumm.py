@@ -13,11 +13,14 @@ from uuid import UUID
 
 from processor.core.access.limits import Rank
 from processor.core.errors import Denied, LookupFailed, NotFound
+from processor.core.sign_request.sealing import Keyring, SealingKey
 from schemas.payload import Payload
 from schemas.platform import Cancelled, Created, TokenStates
 from tests.store.samples import APPLICATION
 
 Call = Literal["create", "payload_named", "cancel", "token_states"]
+
+KEYRING = Keyring([SealingKey.of(b"k" * 32)])
 
 
 @dataclass(slots=True)

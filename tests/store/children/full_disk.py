@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from processor.core.errors import StoreUnavailable
+from processor.store import outbox
 from processor.store.store import Store
 from processor.store.writer import Writer
 from tests.store.samples import payload, webhook
@@ -22,7 +23,7 @@ async def main(path: str) -> None:
         failed = await fill(writer)
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
         await writer.record(webhook(failed))
-        stored = {queued.message.payload for queued in await writer.run(lambda store: store.unpublished(1000))}
+        stored = {queued.message.payload for queued in await writer.run(outbox.read, 1000)}
         say(f"failed later than the first: {failed > 1}")
         say(f"stored: {stored == {payload(number) for number in range(failed + 1)}}")
 

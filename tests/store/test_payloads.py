@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from processor.core.payload.state import Fact, Flag, PayloadState
 from processor.core.proof.evidence import Doubt, Signature, Snapshot
-from processor.store.knowledge import STATE, row_of, state_of
+from processor.store.payloads import STATE, row_of, state_of
 from schemas.text import CustomMeta
 from tests.store.samples import APP, APPLICATION, NOW, TXID, payload
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from processor.api.sign_in.oauth2_flow import Spent
-from processor.store.desk import StoredSpent
+from processor.store import retention
+from processor.store.adapters import StoredUsedOnce
+from processor.store.ports import UsedOnce
 from processor.store.retention import Retention
 from processor.store.store import Store
 from processor.store.writer import Writer
 from tests.sandbox.clock import FakeClock
-from tests.support.signing_in import SpentInMemory
+from tests.support.signing_in import UsedOnceInMemory
 
 MINUTE = timedelta(minutes=1)
 STORES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
@@ -27,29 +28,29 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture(params=["memory", *STORES])
-async def spent(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncIterator[Spent]:
+async def spent(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncIterator[UsedOnce]:
     if request.param == "memory":
-        yield SpentInMemory(clock=clock)
+        yield UsedOnceInMemory(clock=clock)
         return
     async with Writer(partial(Store.open, _url(request, tmp_path))) as writer:
-        yield StoredSpent(writer)
+        yield StoredUsedOnce(writer)
 
 
 def _url(request: pytest.FixtureRequest, folder: Path) -> str:
     return request.getfixturevalue("postgres_url") if request.param == "postgresql" else f"sqlite:///{folder}/s.db"
 
 
-async def test_each_thing_is_used_once(spent: Spent, clock: FakeClock) -> None:
+async def test_each_thing_is_used_once(spent: UsedOnce, clock: FakeClock) -> None:
     """The first gets it, everybody after that does not, and one thing is not another."""
     until = clock() + MINUTE
 
-    assert [await spent.first(used, until) for used in ("a", "a", "b", "a")] == [True, False, True, False]
+    assert [await spent.use(used, until) for used in ("a", "a", "b", "a")] == [True, False, True, False]
 
 
-async def test_of_many_at_once_one_is_the_first(spent: Spent, clock: FakeClock) -> None:
+async def test_of_many_at_once_one_is_the_first(spent: UsedOnce, clock: FakeClock) -> None:
     """However many ask at the same time."""
     until = clock() + MINUTE
-    found = await asyncio.gather(*(spent.first("a", until) for _ in range(50)))
+    found = await asyncio.gather(*(spent.use("a", until) for _ in range(50)))
 
     assert sum(found) == 1
 
@@ -61,7 +62,7 @@ async def test_instances_remember_for_each_other(postgres_url: str, clock: FakeC
     async with AsyncExitStack() as stack:
         writers = [await stack.enter_async_context(Writer(partial(Store.open, postgres_url))) for _ in range(3)]
         found = await asyncio.gather(
-            *(StoredSpent(writer).first(f"{n}", until) for n in range(20) for writer in writers)
+            *(StoredUsedOnce(writer).use(f"{n}", until) for n in range(20) for writer in writers)
         )
 
     assert sum(found) == 20
@@ -73,10 +74,10 @@ async def test_what_is_over_is_pruned(kind: str, request: pytest.FixtureRequest,
     url = request.getfixturevalue("postgres_url") if kind == "postgresql" else f"sqlite:///{tmp_path}/s.db"
     now = FakeClock()()
     async with Writer(partial(Store.open, url)) as writer:
-        spent = StoredSpent(writer)
-        await spent.first("over", now)
-        await spent.first("open", now + MINUTE)
-        removed = await writer.run(lambda store: store.prune(Retention(), now + MINUTE / 2))
+        spent = StoredUsedOnce(writer)
+        await spent.use("over", now)
+        await spent.use("open", now + MINUTE)
+        removed = await writer.run(retention.prune, Retention(), now + MINUTE / 2)
 
         assert removed == 1
-        assert [await spent.first(used, now + MINUTE) for used in ("over", "open")] == [True, False]
+        assert [await spent.use(used, now + MINUTE) for used in ("over", "open")] == [True, False]
