@@ -6,9 +6,8 @@ from typing import Final, Protocol
 from aiohttp import hdrs, web
 
 from processor.api.endpoint import Gate
-from processor.core.access.caller import Caller, ServiceCaller, UserCaller
+from processor.core.access.caller import Caller, ServiceCaller, Session, UserCaller
 from processor.core.access.service_key import PREFIX, Scope, ServiceKey, find_key
-from processor.core.access.session import Session
 from processor.core.sign_request.order import owner_of
 from processor.store.sessions import PREFIX as SESSION_PREFIX
 from processor.web.problem import Problem

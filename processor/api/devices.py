@@ -23,7 +23,7 @@ from processor.core.access.caller import UserCaller
 from processor.core.access.service_key import Scope
 from processor.core.application import Application
 from processor.core.publishing.message import Message
-from processor.core.sign_request.device import BadDevice, Owner, registration, removal
+from processor.core.sign_request.device import BadDevice, DeviceOwner, registration, removal
 from processor.web.bodies import Bodies
 from processor.web.problem import Problem
 from schemas.api import DeviceRegistration
@@ -77,7 +77,7 @@ class DeviceDesk:
             raise Problem("parameter_invalid", errors=[(error.field, error.reason)]) from None
         return await self._ask(command)
 
-    async def _owner(self, request: web.Request) -> Owner:
+    async def _owner(self, request: web.Request) -> DeviceOwner:
         """A user for themselves; a service for the account that its query names. Raises `Problem`."""
         caller = await self.callers.permitted(request, SCOPE)
         app, account, user = request.query.get("app"), request.query.get("account"), None
@@ -93,7 +93,7 @@ class DeviceDesk:
             proven = _account.validate_python(account)
         except ValidationError:
             raise Problem("parameter_invalid", errors=[("account", "no_account")]) from None
-        return Owner(application=application, account=proven, at=self.clock(), user=user)
+        return DeviceOwner(application=application, account=proven, at=self.clock(), user=user)
 
     async def _ask(self, command: AnyDeviceCommand) -> web.StreamResponse:
         """Hand ``command`` over. Raises `Problem` unless the broker certainly holds it."""

@@ -10,8 +10,8 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel
 
 from processor.api.way_back import PRIVATE
-from processor.core.access.client_address import Network, client_of
-from processor.core.access.limits import Allowances, Rank, Shares
+from processor.core.access.client_address import IpNetwork, client_of
+from processor.core.access.limits import CallLimits, Rank, RequestLimits
 from processor.core.errors import StoreError, StoreFull
 from processor.observability.logs import sampled_log
 from processor.web.problem import Problem, problem_response
@@ -30,14 +30,14 @@ _OWN_SITE: Final = frozenset({"same-origin", "none"})
 class Gate:
     """The bounds that hold for all endpoints of one service."""
 
-    callers: Allowances
-    services: Allowances
-    requests: Shares
+    callers: CallLimits
+    services: CallLimits
+    requests: RequestLimits
     """Of each application."""
     time: Callable[[], float]
     """Monotonic, in seconds."""
     origins: Collection[str] = field(default_factory=frozenset)
-    proxies: Collection[Network] = ()
+    proxies: Collection[IpNetwork] = ()
     """Who is believed for whom they ask."""
 
     def admit(self, caller: str) -> None:

@@ -28,7 +28,7 @@ from processor.api.sign_requests.returns import ReturnDesk
 from processor.api.sign_requests.service import SignRequests
 from processor.api.watches import WatchDesk
 from processor.broker.port import Publisher
-from processor.core.access.limits import Allowances, Portions, Shares
+from processor.core.access.limits import CallLimits, RequestLimits, RequestShares
 from processor.core.application import Application
 from processor.settings.service import Settings, service_keys_of
 from processor.watching.watch_requests import Registry
@@ -73,14 +73,14 @@ class Interface:
 
     def __init__(self, parts: Parts) -> None:
         bounds = parts.settings.api
-        portions = Portions(
+        shares = RequestShares(
             users=bounds.share_of_users, strangers=bounds.share_of_strangers, caller=bounds.share_of_one
         )
         self._parts = parts
         self._gate = Gate(
-            callers=Allowances(bounds.calls_per_minute),
-            services=Allowances(bounds.service_calls_per_minute),
-            requests=Shares(bounds.requests_per_minute, portions),
+            callers=CallLimits(bounds.calls_per_minute),
+            services=CallLimits(bounds.service_calls_per_minute),
+            requests=RequestLimits(bounds.requests_per_minute, shares),
             time=parts.time,
             origins=frozenset(bounds.allowed_origins),
             proxies=bounds.trusted_proxies,

@@ -23,8 +23,8 @@ from processor.core.payload.entry import Recorded, Reported
 from processor.core.payload.settlement import Check, Fetch, next_step
 from processor.core.payload.state import ENDED, PayloadState, names_of
 from processor.core.proof.evidence import Snapshot
-from processor.core.reports.normalize import snapshot_report
 from processor.core.reports.report import DeadlinePassed, LedgerReport, LookupAbandoned, Report, SnapshotReport
+from processor.core.reports.snapshot import snapshot_report
 from processor.core.retry import LOOKUP, RetryDecision, decide_lookup
 from processor.store.ports import Recorder
 
@@ -245,7 +245,7 @@ class Tasks:
         transition = recorded.transition
         if transition is not None and transition.raised:
             log.error("payload.flagged", flags=names_of(transition.raised))
-        if transition is not None and transition.announcements:
+        if transition is not None and transition.events:
             log.info("payload.advanced", events=[message.message.type for message in recorded.messages])
         if transition is not None and transition.tasks:
             self.on_task()

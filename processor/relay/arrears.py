@@ -34,7 +34,7 @@ from processor.broker.port import (
     Unsendable,
 )
 from processor.core.errors import StoreError
-from processor.core.publishing.debts import Bindings, BindingsUnknown, Debt, Debts, Refusal
+from processor.core.publishing.debts import BindingsUnknown, Debt, Debts, QueueBindings, RefusingQueue
 from processor.core.publishing.message import OutboxMessage
 
 _TELL_EVERY: Final = 60.0
@@ -48,11 +48,11 @@ class Queues(Protocol):
     """Which queues the exchange routes to."""
 
     @property
-    def expected(self) -> Bindings:
+    def expected(self) -> QueueBindings:
         """Those that there should be."""
         ...
 
-    async def ask(self) -> Bindings:
+    async def ask(self) -> QueueBindings:
         """Those that there are. Raises `BindingsUnknown`."""
         ...
 
@@ -90,7 +90,7 @@ class Arrears:
         """``on_published`` hears the position of what is done, ``on_forgotten`` that all else is owed no more."""
         self._debts = Debts(queues.expected)
         self._queues = queues
-        self.owed: Final = self._debts.owed
+        self.owed: Final = self._debts.unconfirmed
         """The positions of what is owed to anybody, as keys."""
         self._outbox = outbox
         self._publisher = publisher
@@ -104,13 +104,13 @@ class Arrears:
         self._in_trouble: set[str | None] = set()
 
     @property
-    def refusals(self) -> tuple[Refusal, ...]:
+    def refusals(self) -> tuple[RefusingQueue, ...]:
         """Who does not take events at the moment."""
         return self._debts.refusals
 
     def diverts(self, routing_key: str) -> bool:
         """Whether events of that key are to be taken here at once, because one of their queues takes none."""
-        return self._debts.diverts(routing_key)
+        return self._debts.bypasses_exchange(routing_key)
 
     def take(self, row: OutboxMessage, error: PublishError | None, done: Callable[[bool], None]) -> None:
         """Owe an event that the exchange did not confirm, or was not given.
@@ -254,7 +254,7 @@ class Arrears:
         self._changed.set()
 
     def _blame(self, debt: Debt, error: PublishError) -> None:
-        debt.blame(str(error), silent=isinstance(error, Unanswered), at=self._clock())
+        debt.mark_refusing(str(error), silent=isinstance(error, Unanswered), at=self._clock())
         self._in_need.set()
 
     def _listen(self, debt: Debt, row: OutboxMessage, error: PublishError) -> None:
@@ -262,7 +262,7 @@ class Arrears:
         if not isinstance(error, Unanswered):
             return
         if debt is self._debts.exchange:
-            self._debts.silence(row.message.routing_key)
+            self._debts.mark_silent(row.message.routing_key)
         error.late.add_done_callback(partial(self._hear_late, debt, row))
 
     def _hear_late(self, debt: Debt, row: OutboxMessage, late: "Future[None]") -> None:

@@ -20,7 +20,7 @@ import structlog
 
 from processor.broker.port import Publisher
 from processor.core.errors import StoreError
-from processor.core.publishing.debts import Refusal
+from processor.core.publishing.debts import RefusingQueue
 from processor.core.publishing.message import OutboxMessage
 from processor.core.retry import PUBLISH
 from processor.relay.arrears import Arrears, Queues
@@ -111,7 +111,7 @@ class Relay:
         return not self._behind.is_set() and not self._arrears.owed
 
     @property
-    def refused(self) -> tuple[Refusal, ...]:
+    def refused(self) -> tuple[RefusingQueue, ...]:
         """The queues that do not take events at the moment."""
         return self._arrears.refusals
 

@@ -4,13 +4,13 @@ from asyncio import Future
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
-from processor.core.access.session import Session
+from processor.core.access.caller import Session
 from processor.core.errors import SealingError
 from processor.core.payload.entry import Recorded, Reported
 from processor.core.payload.state import PayloadState
-from processor.core.payload.user_token import KeptToken
 from processor.core.publishing.message import OutboxMessage
 from processor.core.sign_request.request import Draft, Reservation, StoredRequest
+from processor.core.sign_request.user_token import KeptToken
 from processor.store import requests, sessions, spent, vault
 from processor.store.store import Store
 from processor.store.writer import Writer

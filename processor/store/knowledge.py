@@ -6,7 +6,7 @@ from typing import Any, Final
 import orjson
 from pydantic import TypeAdapter
 
-from processor.core.payload.state import Learned, PayloadState
+from processor.core.payload.state import EndNotice, PayloadState
 from processor.core.proof.evidence import Ledger, Snapshot
 from processor.store.tables import payloads, restored, stored
 
@@ -68,7 +68,7 @@ def state_of(row: Sequence[Any]) -> PayloadState:
         custom_meta=None if custom_meta is None else bytes(custom_meta),
         snapshot=_snapshot.validate_python(snapshot),
         ledger=_ledger.validate_python(ledger),
-        learned=None if learned_at is None else Learned(source, restored(learned_at)),
+        end_notice=None if learned_at is None else EndNotice(source, restored(learned_at)),
         look_at=None if look_at is None else restored(look_at),
         asked_of=asked_of,
         asked_by=asked_by,
@@ -76,8 +76,9 @@ def state_of(row: Sequence[Any]) -> PayloadState:
 
 
 def _times(state: PayloadState) -> tuple[Any, ...]:
-    source, learned_at = (None, None) if state.learned is None else (state.learned.source, stored(state.learned.at))
-    return source, learned_at, None if state.look_at is None else stored(state.look_at)
+    notice = state.end_notice
+    source, noticed_at = (None, None) if notice is None else (notice.source, stored(notice.at))
+    return source, noticed_at, None if state.look_at is None else stored(state.look_at)
 
 
 def _asked(state: PayloadState) -> tuple[str | None, str | None]:

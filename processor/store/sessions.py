@@ -6,8 +6,8 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, insert, select
 
-from processor.core.access.digest import digest_of
-from processor.core.access.session import Session
+from processor.core.access.caller import Session
+from processor.core.access.service_key import digest_of
 from processor.store.tables import restored, sessions, stored
 
 PREFIX: Final = "xws_"

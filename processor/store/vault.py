@@ -8,9 +8,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, Dialect, and_, case, null, or_, select, update
 
 from processor.core.errors import SealingError
-from processor.core.payload.user_token import KnownToken, Owner, TokenFacts, known_token
 from processor.core.reports.report import Report
-from processor.core.sign_request.sealing import NONCE_BYTES, Binding, Keyring, Sealed
+from processor.core.sign_request.sealing import NONCE_BYTES, Keyring, Sealed, TokenBinding
+from processor.core.sign_request.user_token import ReceivedToken, TokenFacts, TokenOwner, extract_token
 from processor.store.rows import Insert, Upsert
 from processor.store.tables import restored, stored, user_tokens
 
@@ -40,15 +40,15 @@ class Vault:
 
     def keep(self, connection: Connection, reports: Iterable[Report]) -> None:
         """Store the tokens that came with signatures: one row for each user, the same order for everybody."""
-        tokens: dict[tuple[str, str], KnownToken] = {}
+        tokens: dict[tuple[str, str], ReceivedToken] = {}
         for report in reports:
-            token = known_token(report)
+            token = extract_token(report)
             if token is not None:
                 key = (token.app, token.user)
                 tokens[key] = _merged(tokens.get(key), token)
         self._put(connection, [self._row(tokens[key]) for key in sorted(tokens)])
 
-    def bind(self, connection: Connection, owners: Iterable[Owner]) -> None:
+    def bind(self, connection: Connection, owners: Iterable[TokenOwner]) -> None:
         """Seal the tokens of nobody yet anew as their owners', the same order for everybody."""
         for app, user, account in sorted(set(owners)):
             nobodys = (*_same(app, user), user_tokens.c.account.is_(None), user_tokens.c.revoked_at.is_(None))
@@ -59,7 +59,7 @@ class Vault:
                 token = self.open(row)
             except SealingError:  # its key is gone: it stays as useless as it was
                 continue
-            sealed = self.keyring.seal(token, Binding(row.application, user, account), os.urandom(NONCE_BYTES))
+            sealed = self.keyring.seal(token, TokenBinding(row.application, user, account), os.urandom(NONCE_BYTES))
             values = {"account": account, "key_id": sealed.key_id, "sealed": sealed.box}
             connection.execute(update(user_tokens).where(*nobodys).values(values))
 
@@ -85,8 +85,8 @@ class Vault:
             resealed += 1
         return resealed, broken
 
-    def _row(self, token: KnownToken) -> tuple[Any, ...]:
-        binding = Binding(token.application_uuid, token.user, token.account)
+    def _row(self, token: ReceivedToken) -> tuple[Any, ...]:
+        binding = TokenBinding(token.application_uuid, token.user, token.account)
         sealed = self.keyring.seal(token.value, binding, os.urandom(NONCE_BYTES))
         times = (stored(token.signed_at), stored(token.expires_at))
         return (token.app, token.user, token.application_uuid, token.account, sealed.key_id, sealed.box, *times, 0)
@@ -141,7 +141,7 @@ def facts_of(row: Any) -> TokenFacts:
     )
 
 
-def _merged(old: KnownToken | None, new: KnownToken) -> KnownToken:
+def _merged(old: ReceivedToken | None, new: ReceivedToken) -> ReceivedToken:
     if old is None:
         return new
     return new._replace(
@@ -151,8 +151,8 @@ def _merged(old: KnownToken | None, new: KnownToken) -> KnownToken:
     )
 
 
-def _binding(row: Any) -> Binding:
-    return Binding(row.application, row.user_reference, row.account)
+def _binding(row: Any) -> TokenBinding:
+    return TokenBinding(row.application, row.user_reference, row.account)
 
 
 def _same(app: str, user: str) -> Sequence[Any]:

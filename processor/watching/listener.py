@@ -15,18 +15,9 @@ from processor.core.application import Application
 from processor.core.errors import NormalizeError, StoreError, Unavailable
 from processor.core.payload.entry import Reported
 from processor.core.payload.state import PayloadState, names_of
-from processor.core.payload.watching import (
-    ABSENT_LIMIT,
-    failures_after,
-    is_idle,
-    is_late,
-    is_news,
-    is_over,
-    is_present,
-    strange_keys,
-)
-from processor.core.reports.normalize import status_report
+from processor.core.payload.status_socket import ABSENT_LIMIT, failures_after, is_idle, is_late, is_news, is_over
 from processor.core.reports.report import LookupDue, Report
+from processor.core.reports.status import is_present, status_report, unknown_keys
 from processor.core.timing import Timing
 from processor.store.ports import Recorder
 from processor.xumm.sockets import SocketClosed, StatusSocket
@@ -168,7 +159,7 @@ class Listener:
         watched.failures = failures_after(watched.failures, lived)
         watched.gap = True
 
-    async def _look(self, watched: Watched, because: Literal["gap", "absent"]) -> None:
+    async def _look(self, watched: Watched, reason: Literal["gap", "absent"]) -> None:
         state = watched.state
         await self._record(
             watched,
@@ -177,7 +168,7 @@ class Listener:
                 application_uuid=state.application_uuid,
                 payload=state.payload,
                 at=self._clock(),
-                because=because,
+                reason=reason,
             ),
         )
 
@@ -195,7 +186,7 @@ class Listener:
         watched.over = watched.over or is_over(watched.state, policy, self._clock())
         if transition.raised:
             log.error("payload.flagged", app=app, payload=payload, flags=names_of(transition.raised))
-        if transition.announcements:
+        if transition.events:
             events = [message.message.type for message in recorded.messages]
             log.info("payload.advanced", app=app, payload=payload, events=events)
         if transition.tasks:
@@ -208,7 +199,7 @@ class Listener:
             log.error("watch.senseless", app=watched.state.app, payload=watched.state.payload, error=error)
 
     def _tell_strange(self, watched: Watched, text: str | bytes) -> None:
-        for key in strange_keys(text):
+        for key in unknown_keys(text):
             if key not in self._told and len(self._told) < MAX_STRANGE:
                 self._told.add(key)
                 log.info("watch.strange", app=watched.state.app, payload=watched.state.payload, key=key)

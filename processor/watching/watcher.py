@@ -16,10 +16,10 @@ import structlog
 
 from processor.core.application import Application
 from processor.core.errors import StoreError
+from processor.core.fair_queues import FairQueues, free_places
+from processor.core.payload.status_socket import SILENCE, is_over, retry_delay
 from processor.core.payload.watch import Watch, WatchKey
-from processor.core.payload.watching import SILENCE, is_over, retry_delay
 from processor.core.publishing.message import OutboxMessage
-from processor.core.shares import Lines, rooms
 from processor.core.timing import Timing
 from processor.store.ports import Recorder
 from processor.watching.listener import Listener, Sockets, Watched
@@ -89,7 +89,7 @@ class Watcher:
         self._round_due = True
         self._next_round = 0.0
         self._watches: dict[WatchKey, Watched] = {}
-        self._waiting = Lines[str, Watched](applications, self._pace.handshakes)
+        self._waiting = FairQueues[str, Watched](applications, self._pace.handshakes)
         self._renewals: deque[tuple[float, Watched]] = deque()
         self._ended: set[WatchKey] = set()
         self._opening: set[Watched] = set()
@@ -216,7 +216,7 @@ class Watcher:
 
     def _rooms(self) -> dict[str, int]:
         held = Counter(app for _, app in self._watches)
-        return rooms(self._pace.watches, {app: held[app] for app in self._applications})
+        return free_places(self._pace.watches, {app: held[app] for app in self._applications})
 
     def _begin(self, watch: Watch) -> None:
         state = watch.state

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from aiohttp import hdrs, web
 
-from processor.core.delivery.authentication import Reason as SignatureReason
+from processor.core.delivery.authentication import RefusalReason as SignatureReason
 
 Reason = (
     SignatureReason

@@ -29,7 +29,7 @@ from yarl import URL
 from processor.core.access.limits import Rank
 from processor.core.application import Application
 from processor.core.errors import Denied, LookupFailed, Unavailable
-from processor.core.reports.salvage import read
+from processor.core.reports.parsing import parse_leniently
 from processor.core.retry import decide_request
 from processor.web.client import Answer, Connections
 from processor.xumm.answers import refusal
@@ -109,7 +109,7 @@ class XummApi:
         return other
 
     async def payload(self, uuid: str, priority: Priority = Priority.URGENT) -> bytes:
-        """The payload as Xumm knows it: a JSON object, raw, for `processor.core.reports.normalize.snapshot_report`."""
+        """The payload as Xumm knows it: a JSON object, raw, for `processor.core.reports.snapshot.snapshot_report`."""
         call = _Call("GET", ("payload", _uuid(uuid, "the payload to fetch")), priority=priority)
         async with _within(LOOKUP_PATIENCE):
             return (await self._once(call)).body
@@ -226,7 +226,7 @@ def _uuid(text: str, what: str) -> str:
 
 def _read(model: type[Said], answer: Answer) -> Said:
     try:
-        return read(model.model_validate_json, answer.body)
+        return parse_leniently(model.model_validate_json, answer.body)
     except ValidationError as error:
         places = ", ".join(
             sorted({".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False)})

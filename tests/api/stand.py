@@ -12,7 +12,7 @@ import aiohttp
 from multidict import CIMultiDictProxy
 
 from processor.app import Processor
-from processor.core.access.digest import digest_of
+from processor.core.access.service_key import digest_of
 from processor.sandbox.limits import Limits
 from processor.sandbox.server import Sandbox, SandboxSettings
 from processor.settings.service import Settings

@@ -29,7 +29,7 @@ from schemathesis.specs.openapi.checks import (
 
 from processor.api.openapi import document
 from processor.api.operations import OPERATIONS as TABLE
-from processor.core.access.digest import digest_of
+from processor.core.access.service_key import digest_of
 from tests.api.stand import RETURN, Stand, standing
 from tests.sandbox.world import ALICE, BOB
 

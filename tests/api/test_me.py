@@ -20,8 +20,8 @@ from processor.api.sign_in.identities import Identities
 from processor.api.sign_in.identity_tokens import XAppJwtAuthenticator, XummJwtAuthenticator
 from processor.app import Processor
 from processor.core.access.caller import UserCaller
-from processor.core.access.limits import Allowances, Portions, Shares
-from processor.core.access.oauth2 import ApiSecret, Client
+from processor.core.access.limits import CallLimits, RequestLimits, RequestShares
+from processor.core.access.oauth2 import Client, ClientSecret
 from processor.core.errors import StoreUnavailable
 from processor.core.payload.ids import user_reference
 from processor.web.client import Connections
@@ -35,7 +35,9 @@ from tests.support.tokens import ISSUER, NOW, USER_TOKEN, identity, jwk, public_
 from tests.support.wallets import ALICE
 
 BAR = {"api_key": "8f5b1d3a-0000-4000-8000-00000000a002", "api_secret": "22345678-90ab-4cde-8f01-234567890abc"}
-CLIENT = Client(app="shop", api_key=APPLICATION, secrets=(ApiSecret(text=SECRET),), network="MAINNET", provider=ISSUER)
+CLIENT = Client(
+    app="shop", api_key=APPLICATION, secrets=(ClientSecret(text=SECRET),), network="MAINNET", provider=ISSUER
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -140,7 +142,9 @@ async def test_store_that_is_gone_is_told() -> None:
     async def identify(_request: web.Request) -> UserCaller:
         raise StoreUnavailable("gone")
 
-    gate = Bounds(callers=Allowances(1), services=Allowances(1), requests=Shares(1, Portions()), time=lambda: 0.0)
+    gate = Bounds(
+        callers=CallLimits(1), services=CallLimits(1), requests=RequestLimits(1, RequestShares()), time=lambda: 0.0
+    )
 
     async with (
         serving(endpoint(gate, "/v1/me", {"GET": MeDesk(identify, NoSessions()).told})) as peer,

@@ -15,7 +15,7 @@ from aiohttp import web
 from processor.api.endpoint import Gate, endpoint
 from processor.api.events import BATCH, Streams
 from processor.api.feed import Feed
-from processor.core.access.limits import Allowances, Portions, Shares
+from processor.core.access.limits import CallLimits, RequestLimits, RequestShares
 from processor.core.publishing.message import Message, OutboxMessage
 from processor.core.sign_request.request import StoredRequest
 from processor.store.desk import StoredRequests
@@ -80,9 +80,9 @@ async def served(store: Any, *, heartbeat: timedelta = SHORT) -> AsyncIterator[S
     feed = Feed()
     origins = {"https://shop.example"}
     gate = Gate(
-        callers=Allowances(9),
-        services=Allowances(9),
-        requests=Shares(9, Portions()),
+        callers=CallLimits(9),
+        services=CallLimits(9),
+        requests=RequestLimits(9, RequestShares()),
         time=lambda: 0.0,
         origins=origins,
     )

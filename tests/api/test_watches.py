@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from processor.app import Processor
-from processor.core.access.digest import digest_of
+from processor.core.access.service_key import digest_of
 from processor.web.problem import STATUS
 from tests.core.payloads import PAYLOAD
 from tests.support.settings import settings_for

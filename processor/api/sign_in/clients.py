@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from processor.core.access.oauth2 import ApiSecret, Client
+from processor.core.access.oauth2 import Client, ClientSecret
 from processor.settings.applications import ApplicationSettings
 from processor.settings.service import Settings
 
@@ -14,12 +14,12 @@ def clients_of(settings: Settings) -> Mapping[str, Client]:
 
 def _client(name: str, settings: ApplicationSettings) -> Client:
     previous = (
-        ApiSecret(text=old.secret.get_secret_value(), not_after=old.not_after) for old in settings.previous_secrets
+        ClientSecret(text=old.secret.get_secret_value(), not_after=old.not_after) for old in settings.previous_secrets
     )
     return Client(
         app=name,
         api_key=settings.api_key,
-        secrets=(ApiSecret(text=settings.api_secret.get_secret_value()), *previous),
+        secrets=(ClientSecret(text=settings.api_secret.get_secret_value()), *previous),
         network=settings.network,
         provider=settings.oauth2_url,
         deep_links=frozenset(settings.deep_links),

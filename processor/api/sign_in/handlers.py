@@ -20,8 +20,8 @@ from processor.api.events import Streams
 from processor.api.request import said
 from processor.api.sign_requests.handlers import registered, shown, status_of
 from processor.api.sign_requests.service import SignRequests, Standing, Wish
-from processor.core.access.digest import digest_of
-from processor.core.access.session import Session
+from processor.core.access.caller import Session
+from processor.core.access.service_key import digest_of
 from processor.core.application import Application
 from processor.core.payload.progress import progress, sign_in
 from processor.core.payload.state import PayloadState

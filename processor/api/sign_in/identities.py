@@ -6,7 +6,7 @@ from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from processor.core.access.jwt import Proof, Unproven, verify_identity
+from processor.core.access.jwt import ProvenIdentity, Unproven, verify_identity
 from processor.core.access.oauth2 import Client
 
 
@@ -29,7 +29,7 @@ class Identities:
         self._keys = keys
         self._clock = clock
 
-    async def verify(self, client: Client, token: str, *, nonce: str | None = None) -> Proof:
+    async def verify(self, client: Client, token: str, *, nonce: str | None = None) -> ProvenIdentity:
         """What a token proves. Raises `Unproven`, or `Unavailable` if the provider's keys cannot be had.
 
         A signature that fits no known key may be of a new one: then the keys are read anew, within bounds.

@@ -6,7 +6,7 @@ from typing import Literal
 
 from processor.api.sign_in.identities import Identities
 from processor.core.access.caller import UserCaller
-from processor.core.access.jwt import Proof, Unproven, algorithm_of, claimed_application, verify_xapp
+from processor.core.access.jwt import ProvenIdentity, Unproven, algorithm_of, claimed_application, verify_xapp
 from processor.core.access.oauth2 import Client
 from processor.core.errors import Unavailable
 from processor.core.payload.ids import user_reference
@@ -57,7 +57,7 @@ class XAppJwtAuthenticator:
         return _caller(client, proof, "xapp_jwt")
 
 
-def _caller(client: Client, proof: Proof, proven_by: Literal["xumm_jwt", "xapp_jwt"]) -> UserCaller:
+def _caller(client: Client, proof: ProvenIdentity, proven_by: Literal["xumm_jwt", "xapp_jwt"]) -> UserCaller:
     return UserCaller(
         app=client.app,
         account=proof.account,

@@ -15,20 +15,20 @@ from urllib.parse import urlencode
 import structlog
 from yarl import URL
 
-from processor.core.access.jwt import Proof, Unproven
+from processor.core.access.jwt import ProvenIdentity, Unproven
 from processor.core.access.oauth2 import (
     CODE_TTL,
     STATE_TTL,
-    Begun,
     Client,
+    CompletedSignIn,
     Failure,
-    Granted,
-    answers,
-    authorization,
+    PendingSignIn,
+    authorization_query,
+    failure_of,
     is_challenge,
     is_code,
-    redemption,
-    told,
+    matches_challenge,
+    redemption_form,
 )
 from processor.core.access.ticket import NONCE_BYTES, Purpose, application_of, seal, unseal
 from processor.core.errors import Denied, LookupFailed, Unavailable
@@ -62,7 +62,7 @@ class Sessions(Protocol):
 class Identifies(Protocol):
     """Verifies tokens, as `processor.api.sign_in.identities.Identities` does."""
 
-    async def verify(self, client: Client, token: str, *, nonce: str | None = None) -> Proof:
+    async def verify(self, client: Client, token: str, *, nonce: str | None = None) -> ProvenIdentity:
         """What a token proves. Raises `Unproven` or `Unavailable`."""
         ...
 
@@ -126,7 +126,7 @@ class SignIns:
             raise SignInRefused("return_forbidden")
         if not is_challenge(challenge):
             raise SignInRefused("challenge_invalid")
-        begun = Begun(
+        begun = PendingSignIn(
             id=secrets.token_urlsafe(16),
             return_url=return_url,
             challenge=challenge,
@@ -134,7 +134,7 @@ class SignIns:
             nonce=secrets.token_urlsafe(16),
             expires_at=self._until(STATE_TTL),
         )
-        query = authorization(client, begun, self._sealed(client, "state", begun), self._redirect_uri)
+        query = authorization_query(client, begun, self._sealed(client, "state", begun), self._redirect_uri)
         return f"{client.provider}/auth?{urlencode(query)}"
 
     async def finish(self, state: str, *, code: str | None, error: str | None) -> str:
@@ -143,7 +143,7 @@ class SignIns:
         if not await self._spent.first(f"state {begun.id}", _moment(begun.expires_at, self._clock())):
             raise SignInRefused("state_invalid")
         granted = await self._granted(client, begun, code, error)
-        if isinstance(granted, Granted):
+        if isinstance(granted, CompletedSignIn):
             log.info("sign_in.granted", app=client.app, account=granted.account)
             return _back_to(begun, code=self._sealed(client, "code", granted))
         sampled_log.warning("sign_in.failed", app=client.app, reason=granted)
@@ -153,30 +153,32 @@ class SignIns:
         """The session that a code is for. Raises `SignInRefused` or `StoreError`. Trying uses the code up."""
         client = self._client_of(code)
         content = client and unseal(code, client.app, "code", self._secrets(client))
-        granted = Granted.of(content, self._clock()) if content else None
+        granted = CompletedSignIn.of(content, self._clock()) if content else None
         if client is None or granted is None:
             raise SignInRefused("code_invalid")
         first = await self._spent.first(f"code {granted.id}", _moment(granted.expires_at, self._clock()))
-        if not first or not answers(verifier, granted.challenge):
+        if not first or not matches_challenge(verifier, granted.challenge):
             raise SignInRefused("code_invalid")
         token = await self._sessions.create(client.app, granted.account, granted.user, self._session_ttl)
         return Session(token=token, app=client.app, account=granted.account, ttl=self._session_ttl)
 
-    def _begun(self, state: str) -> tuple[Client, Begun]:
+    def _begun(self, state: str) -> tuple[Client, PendingSignIn]:
         client = self._client_of(state)
         content = client and unseal(state, client.app, "state", self._secrets(client))
-        begun = Begun.of(content, client, self._clock()) if client and content else None
+        begun = PendingSignIn.of(content, client, self._clock()) if client and content else None
         if client is None or begun is None:
             raise SignInRefused("state_invalid")
         return client, begun
 
-    async def _granted(self, client: Client, begun: Begun, code: str | None, error: str | None) -> Granted | Failure:
+    async def _granted(
+        self, client: Client, begun: PendingSignIn, code: str | None, error: str | None
+    ) -> CompletedSignIn | Failure:
         if error is not None:
-            return told(error)
+            return failure_of(error)
         if code is None or not is_code(code):
             return "invalid_request"
         try:
-            token = await self._token(client, redemption(client, begun, code, self._redirect_uri))
+            token = await self._token(client, redemption_form(client, begun, code, self._redirect_uri))
             proof = await self._identities.verify(client, token, nonce=begun.nonce)
         except Unproven as unproven:
             sampled_log.warning("identity.refused", app=client.app, reason=unproven.fault)
@@ -184,7 +186,7 @@ class SignIns:
         except LookupFailed as failed:
             sampled_log.warning("sign_in.unredeemed", app=client.app, problem=str(failed))
             return "temporarily_unavailable" if isinstance(failed, Unavailable) else "access_denied"
-        return Granted(
+        return CompletedSignIn(
             id=secrets.token_urlsafe(16),
             account=proof.account,
             user=user_reference(client.api_key, proof.user_token) if proof.user_token else None,
@@ -209,7 +211,7 @@ class SignIns:
     def _secrets(self, client: Client) -> list[bytes]:
         return [secret.encode() for secret in client.secrets_at(self._clock())]
 
-    def _sealed(self, client: Client, purpose: Purpose, content: Begun | Granted) -> str:
+    def _sealed(self, client: Client, purpose: Purpose, content: PendingSignIn | CompletedSignIn) -> str:
         nonce = secrets.token_bytes(NONCE_BYTES)
         return seal(client.app, purpose, client.secret.encode(), content.content(), nonce)
 
@@ -217,7 +219,7 @@ class SignIns:
         return int((self._clock() + ttl).timestamp())
 
 
-def _back_to(begun: Begun, **answer: str) -> str:
+def _back_to(begun: PendingSignIn, **answer: str) -> str:
     """The app's deep link, which has no fragment, with the answer on it."""
     return f"{begun.return_url}{'&' if '?' in begun.return_url else '?'}{urlencode(answer)}"
 

@@ -23,7 +23,7 @@ from processor.core.payload.progress import progress
 from processor.core.payload.state import PayloadState
 from processor.core.sign_request.order import Order, is_key, may_see, owner_of, rank_of
 from processor.core.sign_request.request import StoredRequest
-from processor.core.sign_request.return_url import Target, is_registered
+from processor.core.sign_request.return_url import ReturnTarget, is_registered
 from processor.core.sign_request.template import faults_in, faults_in_blob, faults_in_instruction
 from processor.web.bodies import Bodies
 from processor.web.problem import Problem
@@ -203,9 +203,9 @@ class SignRequestDesk:
         )
 
 
-def registered(wanted: Return | None, own: Sequence[str]) -> dict[Target, str]:
+def registered(wanted: Return | None, own: Sequence[str]) -> dict[ReturnTarget, str]:
     """The return URLs that were asked for. Raises `Problem` unless each is registered."""
-    urls: dict[Target, str] = {}
+    urls: dict[ReturnTarget, str] = {}
     for target, url in (("app", wanted.app), ("web", wanted.web)) if wanted is not None else ():
         if url is None:
             continue

@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 
 from processor.api.endpoint import Gate, Handler, answered
 from processor.api.sign_requests.handlers import status_of
-from processor.core.access.digest import digest_of
+from processor.core.access.service_key import digest_of
 from processor.core.payload.state import PayloadState
 from processor.core.sign_request.request import StoredRequest
 from processor.settings.applications import ApplicationSettings

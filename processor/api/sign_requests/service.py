@@ -18,16 +18,16 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from processor.api.sign_requests.user_tokens import UserTokens
-from processor.core.access.digest import digest_of
 from processor.core.access.limits import Rank
+from processor.core.access.service_key import digest_of
 from processor.core.application import Application
 from processor.core.errors import Denied, LookupFailed, NotFound, StoreError, Unavailable
 from processor.core.payload.entry import Recorded, Reported
-from processor.core.reports.custom_meta import carry
+from processor.core.reports.custom_meta import encode_custom_meta
 from processor.core.reports.report import RequestReport
 from processor.core.sign_request.order import Order, body_of, identifier_at_xumm, rank_of, recover_answer
-from processor.core.sign_request.request import Draft, Kind, Reservation, StoredRequest
-from processor.core.sign_request.return_url import STATE_BYTES, Target, built
+from processor.core.sign_request.request import Draft, RequestKind, Reservation, StoredRequest
+from processor.core.sign_request.return_url import STATE_BYTES, ReturnTarget, build_url
 from processor.observability.logs import sampled_log
 from processor.web.problem import Problem
 from schemas.payload import Payload
@@ -93,7 +93,7 @@ class Wish:
 
     order: Order
     owner: str
-    kind: Kind = "sign_request"
+    kind: RequestKind = "sign_request"
     idempotency_key: str | None = None
     exchange_digest: bytes | None = None
 
@@ -194,8 +194,8 @@ class SignRequests:
     async def _made(self, order: Order, request: StoredRequest, state: str | None) -> Created:
         """A new payload. If nobody knows whether it stands, a look tells; if not even that does, it is held."""
         token = await self._tokens.usable(order.app, order.account)
-        urls: dict[Target, str] = (
-            {} if state is None else {target: built(url, state) for target, url in order.return_urls.items()}
+        urls: dict[ReturnTarget, str] = (
+            {} if state is None else {target: build_url(url, state) for target, url in order.return_urls.items()}
         )
         value = None if token is None else token.value
         body = body_of(order, request.identifier, user_token=value, return_urls=urls)
@@ -240,12 +240,12 @@ class SignRequests:
 
     async def _keep(self, order: Order, request: StoredRequest, created: Created, told: bytes) -> None:
         """It is watched first, then remembered: what breaks off in between is found by its identifier."""
-        meta = carry({"identifier": request.identifier, "blob": order.blob, "instruction": order.instruction})
+        attached = {"identifier": request.identifier, "blob": order.blob, "instruction": order.instruction}
         standing = replace(request, payload=created.uuid)
-        recorded = await self._report(standing, "created", meta)
+        recorded = await self._report(standing, "created", encode_custom_meta(attached))
         self._on_created()
         transition = recorded.transition
-        late = transition is not None and transition.state.sequence > len(transition.announcements)
+        late = transition is not None and transition.state.sequence > len(transition.events)
         await self._store.complete(request, created.uuid, told, late=late)
         log.info("request.created", app=request.app, payload=created.uuid, pushed=created.pushed, kind=request.kind)
 

@@ -21,7 +21,7 @@ HEADER_PAYLOAD: Final = "x-xumm-payload"
 _MAX_TIMESTAMP_DIGITS: Final = 12
 _DECOY: Final = key_of("00000000-0000-4000-8000-000000000000")
 
-Reason = Literal[
+RefusalReason = Literal[
     "signature_missing", "signature_malformed", "timestamp_malformed", "timestamp_stale", "signature_invalid"
 ]
 """Why a delivery was refused, as the caller is told. Stable: part of the interface."""
@@ -53,7 +53,7 @@ class Delivery(NamedTuple):
 class Refusal:
     """A delivery that is not to be believed."""
 
-    reason: Reason
+    reason: RefusalReason
     verdict: str
     """``unknown_application``, or the reason."""
     authentic: bool = False
@@ -90,7 +90,7 @@ def authenticate(
     stale = abs(now.timestamp() - int(timestamp)) > _TOLERANCE_SECONDS
     if application is not None and authentic and not stale:
         return Delivery(application, body, now, attempt_of(headers))
-    reason: Reason = "timestamp_stale" if stale else "signature_invalid"
+    reason: RefusalReason = "timestamp_stale" if stale else "signature_invalid"
     verdict = reason if application is not None else "unknown_application"
     return Refusal(reason=reason, verdict=verdict, authentic=authentic)
 

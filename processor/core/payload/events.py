@@ -13,12 +13,12 @@ from pydantic import ValidationError
 
 from processor.core.errors import NormalizeError
 from processor.core.payload.ids import event_id
-from processor.core.payload.lifecycle import Announcement
+from processor.core.payload.lifecycle import PlannedEvent
 from processor.core.payload.state import PayloadState
-from processor.core.payload.user_token import TOKEN_LIFE
 from processor.core.proof.evidence import Ledger, Snapshot
-from processor.core.reports.custom_meta import carried
+from processor.core.reports.custom_meta import ensure_portable
 from processor.core.reports.report import (
+    TOKEN_LIFE,
     DeadlinePassed,
     FlagsReleased,
     LedgerReport,
@@ -68,7 +68,7 @@ class _Kind(NamedTuple):
     between_sequence_and_data: bytes
 
 
-def encode(announcement: Announcement, state: PayloadState, report: Report) -> EncodedEvent:
+def encode(announcement: PlannedEvent, state: PayloadState, report: Report) -> EncodedEvent:
     """The event that ``announcement`` stands for. ``state`` is the one after ``report``.
 
     Raises `NormalizeError` if a resolve event would not be what its model promises.
@@ -118,7 +118,7 @@ def _check(body: bytes, event_type: str) -> None:
         raise NormalizeError(f"{event_type} would lack or misstate {places}") from None
 
 
-def _data(announcement: Announcement, state: PayloadState, report: Report) -> dict[str, Any]:
+def _data(announcement: PlannedEvent, state: PayloadState, report: Report) -> dict[str, Any]:
     data: dict[str, Any] = {
         "application": state.application_uuid,
         "payload": state.payload,
@@ -126,7 +126,7 @@ def _data(announcement: Announcement, state: PayloadState, report: Report) -> di
         "user": state.user,
         "asked_of": state.asked_of,
         "asked_by": state.asked_by,
-        "custom_meta": None if state.custom_meta is None else orjson.Fragment(carried(state.custom_meta)),
+        "custom_meta": None if state.custom_meta is None else orjson.Fragment(ensure_portable(state.custom_meta)),
     }
     if announcement.family == "resolve":
         return data | _resolve_data(announcement, state)
@@ -147,7 +147,7 @@ def _token_data(report: Report) -> dict[str, Any]:
     return {"issued_at": token.issued_at, "expires_at": token.expires_at or report.at + TOKEN_LIFE}
 
 
-def _resolve_data(announcement: Announcement, state: PayloadState) -> dict[str, Any]:
+def _resolve_data(announcement: PlannedEvent, state: PayloadState) -> dict[str, Any]:
     snapshot = state.snapshot
     assert snapshot is not None  # noqa: S101  SETTLEMENT resolves nothing without a snapshot
     data: dict[str, Any] = {

@@ -20,7 +20,7 @@ such key signed this; ``differs``: signed, but not what Xumm's API claims, or no
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Signature:
+class VerifiedSignature:
     """The signature in a signed blob, checked."""
 
     account: str
@@ -31,7 +31,7 @@ class Signature:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Doubt:
+class SignatureDoubt:
     """Why a signature is not proven."""
 
     field: str
@@ -60,9 +60,9 @@ class Snapshot:
     """Who signed, of several signers the one whom the API names; as long as that is not proven, the account that the
     transaction is said to act for. Never None if the outcome is ``signed``."""
     txid: str | None = None
-    signature: Signature | None = None
+    signature: VerifiedSignature | None = None
     """None unless the outcome is ``signed`` and the signature proven."""
-    doubt: Doubt | None = None
+    doubt: SignatureDoubt | None = None
     """Why it is not proven."""
     last_ledger_sequence: int | None = None
     """The last ledger that may hold the transaction, if its signed blob names one."""

@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn
 
 from processor.core.proof.codec import Json, Unreadable, encode_value, split_xaddress
 from processor.core.proof.definitions import Definitions
-from processor.core.proof.evidence import OFF_LEDGER_TYPES, Doubt, DoubtReason
+from processor.core.proof.evidence import OFF_LEDGER_TYPES, DoubtReason, SignatureDoubt
 from processor.core.proof.serialized import FLAGS, SIGNATURE, TRANSACTION_TYPE, Field, Serialized
 
 MAX_ASKED: Final = 64
@@ -44,15 +44,15 @@ _LEFT_IN_PART: Final = frozenset({"Fee", "Sequence", "TicketSequence", "NetworkI
 _NOTHING_ASKED: Final = (None, "")
 
 
-class _Unlike(Exception):
+class _Mismatch(Exception):
     def __init__(self, name: str, reason: DoubtReason) -> None:
         super().__init__()
-        self.doubt = Doubt(field=name, reason=reason)
+        self.doubt = SignatureDoubt(field=name, reason=reason)
 
 
 def difference(
     tx_type: str, request: Json | None, transaction: Serialized, definitions: Definitions, *, force_account: bool
-) -> Doubt | None:
+) -> SignatureDoubt | None:
     """A field that was asked for and is not there as asked, or that cannot be read; None if all are as asked.
 
     ``force_account`` says whether the request's ``Account`` was binding.
@@ -71,13 +71,13 @@ def difference(
         _check_flags(asked, transaction.number(FLAGS))
         for name, value in _binding(asked, force_account=force_account):
             _check(name, value, transaction.fields, definitions)
-    except _Unlike as unlike:
-        return unlike.doubt
+    except _Mismatch as mismatch:
+        return mismatch.doubt
     return None
 
 
 def _fail(name: str, reason: DoubtReason) -> NoReturn:
-    raise _Unlike(name, reason)
+    raise _Mismatch(name, reason)
 
 
 def _check_type(tx_type: str, request: Json, transaction: Serialized, definitions: Definitions) -> None:

@@ -3,7 +3,7 @@
 A blob proves which key signed which transaction. That the key may act for the account follows where the account's
 address derives from it. Where it does not, the account may have a regular key: a validated ledger proves that of a
 transaction, since its hash is the hash of exactly this blob; of what never goes to a ledger the blob proves it not,
-and `Signature.unauthorised` says so.
+and `VerifiedSignature.unauthorised` says so.
 
 Source: https://xrpl.org/docs/references/protocol/binary-format and
 https://xrpl.org/docs/concepts/transactions/transaction-signing
@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, NoReturn
 from processor.core.proof.codec import MAX_BLOB_DIGITS, Json, address_of, address_of_id
 from processor.core.proof.curve import Algorithm, algorithm_of, is_signed
 from processor.core.proof.definitions import definitions_of
-from processor.core.proof.evidence import CHANNEL_CLAIM, Doubt, DoubtReason, Signature
+from processor.core.proof.evidence import CHANNEL_CLAIM, DoubtReason, SignatureDoubt, VerifiedSignature
 from processor.core.proof.networks import network_names
 from processor.core.proof.request_match import difference
 from processor.core.proof.serialized import (
@@ -47,7 +47,7 @@ _DROPS: Final = re.compile(r"[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class SignatureClaim:
     """What Xumm's API says of a signature. Empty texts must have become None."""
 
     blob: str | None = field(repr=False)
@@ -75,7 +75,7 @@ class SignedTransaction:
 
     account: str
     """Who signed: the account, or of several signers the one that the API names."""
-    signature: Signature
+    signature: VerifiedSignature
     last_ledger_sequence: int | None
     network_id: int | None
     """Only networks with a number above 1024 have it in their transactions."""
@@ -86,7 +86,7 @@ class SignedTransaction:
         return self.signature.algorithm == "multisign"
 
 
-def prove(claim: Claim) -> SignedTransaction | Doubt:
+def prove(claim: SignatureClaim) -> SignedTransaction | SignatureDoubt:
     """The signed transaction, or the first thing that is wrong with it.
 
     The signatures are checked before anything is read that differs from chain to chain: what is told of an unreadable
@@ -100,12 +100,12 @@ def prove(claim: Claim) -> SignedTransaction | Doubt:
         signers = _signers(transaction)
         acting = _acting(claim, transaction, signers)
         _hold_against_request(claim, transaction)
-    except _Doubtful as doubtful:
-        return doubtful.doubt
+    except _FaultFound as found:
+        return found.doubt
     several = transaction.field(SIGNERS) is not None
     return SignedTransaction(
         account=acting.account,
-        signature=Signature(
+        signature=VerifiedSignature(
             account=_address(transaction) if several else acting.key_address,
             algorithm="multisign" if several else acting.algorithm,
             unauthorised=None if acting.key_address == acting.account else acting.key_address,
@@ -123,17 +123,17 @@ class _Signer(NamedTuple):
     algorithm: Algorithm
 
 
-class _Doubtful(Exception):
-    def __init__(self, doubt: Doubt) -> None:
+class _FaultFound(Exception):
+    def __init__(self, doubt: SignatureDoubt) -> None:
         super().__init__()
         self.doubt = doubt
 
 
 def _doubt(name: str, reason: DoubtReason) -> NoReturn:
-    raise _Doubtful(Doubt(field=name, reason=reason))
+    raise _FaultFound(SignatureDoubt(field=name, reason=reason))
 
 
-def _blob(claim: Claim) -> bytes:
+def _blob(claim: SignatureClaim) -> bytes:
     """The bytes that the API shows, which have the hash that is claimed. What is no transaction has none."""
     if claim.blob is None:
         _doubt("response.hex", "missing")
@@ -197,7 +197,7 @@ def _checked(signed: Serialized | Field, message: bytes) -> _Signer:
     return _Signer(account=_address(signed), key=key.hex().upper(), key_address=address_of(key), algorithm=algorithm)
 
 
-def _acting(claim: Claim, transaction: Serialized, signers: list[_Signer]) -> _Signer:
+def _acting(claim: SignatureClaim, transaction: Serialized, signers: list[_Signer]) -> _Signer:
     """Of those who signed the one whom the API names. What it says of accounts and keys must hold."""
     if claim.account != _address(transaction):
         _doubt("response.account", "differs")
@@ -211,7 +211,7 @@ def _acting(claim: Claim, transaction: Serialized, signers: list[_Signer]) -> _S
     return acting
 
 
-def _named(claim: Claim, signers: list[_Signer]) -> _Signer:
+def _named(claim: SignatureClaim, signers: list[_Signer]) -> _Signer:
     """The one whom the API names; `_acting` sees to it that its names are all of this one."""
     names = {claim.signer, claim.multisign_account, (claim.signer_pubkey or "").upper()} - {None, claim.account, ""}
     if len(signers) > 1 and not names:
@@ -220,7 +220,7 @@ def _named(claim: Claim, signers: list[_Signer]) -> _Signer:
     return next(named, signers[0])
 
 
-def _hold_against_request(claim: Claim, transaction: Serialized) -> None:
+def _hold_against_request(claim: SignatureClaim, transaction: Serialized) -> None:
     """With the definitions of the network that the transaction names, else of the one that the API does."""
     signed_for = network_names([], [transaction.number(NETWORK_ID)])
     network = next(iter(signed_for), claim.network)
@@ -232,10 +232,10 @@ def _hold_against_request(claim: Claim, transaction: Serialized) -> None:
         force_account=claim.force_account or transaction.field(SIGNERS) is not None,
     )
     if doubt is not None:
-        raise _Doubtful(doubt)
+        raise _FaultFound(doubt)
 
 
-def _prove_channel_claim(claim: Claim, signature: bytes) -> SignedTransaction:
+def _prove_channel_claim(claim: SignatureClaim, signature: bytes) -> SignedTransaction:
     """A claim on a payment channel is no transaction, and its blob the bare signature.
 
     Source: https://xrpl.org/docs/references/http-websocket-apis/public-api-methods/payment-channel-methods
@@ -254,7 +254,7 @@ def _prove_channel_claim(claim: Claim, signature: bytes) -> SignedTransaction:
         _doubt("response.signer", "differs")
     return SignedTransaction(
         account=claim.account,
-        signature=Signature(
+        signature=VerifiedSignature(
             account=address, algorithm=algorithm, unauthorised=None if address == claim.account else address
         ),
         last_ledger_sequence=None,

@@ -46,7 +46,7 @@ class BadDevice(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
+class DeviceOwner:
     """Whose device, and when that was asked for."""
 
     application: Application
@@ -56,7 +56,7 @@ class Owner:
     """The opaque reference that events carry, where the caller's proof names it."""
 
 
-def registration(owner: Owner, named: str, asked: DeviceRegistration) -> AnyDeviceCommand:
+def registration(owner: DeviceOwner, named: str, asked: DeviceRegistration) -> AnyDeviceCommand:
     """The command that registers the device that the path ``named``. Raises `BadDevice`."""
     if not _PATHS[asked.channel].fullmatch(named) or (asked.channel != "webpush" and _is_digest(named)):
         raise BadDevice("token", "malformed")
@@ -78,7 +78,7 @@ def registration(owner: Owner, named: str, asked: DeviceRegistration) -> AnyDevi
     return DeviceRegistered(**_envelope(owner, digest_of(token), "registered"), data=data)
 
 
-def removal(owner: Owner, named: str) -> AnyDeviceCommand:
+def removal(owner: DeviceOwner, named: str) -> AnyDeviceCommand:
     """The command that removes the device that the path ``named``. Raises `BadDevice`."""
     if not any(form.fullmatch(named) for form in _PATHS.values()):
         raise BadDevice("token", "malformed")
@@ -109,7 +109,7 @@ def _checked(keys: Keys) -> Keys:
     return keys
 
 
-def _envelope(owner: Owner, digest: str, verb: str) -> dict[str, Any]:
+def _envelope(owner: DeviceOwner, digest: str, verb: str) -> dict[str, Any]:
     app = owner.application.name
     return {
         "id": command_id(app, f"{verb}/{digest}/{owner.account}", owner.at.isoformat()),

@@ -12,9 +12,9 @@ from typing import Any, Final
 import orjson
 
 from processor.core.access.caller import Caller, ServiceCaller
-from processor.core.access.digest import digest_of
 from processor.core.access.limits import Rank
-from processor.core.sign_request.return_url import Target
+from processor.core.access.service_key import digest_of
+from processor.core.sign_request.return_url import ReturnTarget
 from schemas.api import MAX_IDENTIFIER
 from schemas.payload import Payload
 from schemas.platform import Created, NextSteps, References
@@ -42,7 +42,7 @@ class Order:
     blob: Any = None
     account: str | None = None
     """Whom it is for: whose user token it is pushed with."""
-    return_urls: Mapping[Target, str] = field(default_factory=dict)
+    return_urls: Mapping[ReturnTarget, str] = field(default_factory=dict)
 
     @property
     def tx_type(self) -> str:
@@ -59,7 +59,7 @@ class Order:
 
 
 def body_of(
-    order: Order, identifier: str, *, user_token: str | None, return_urls: Mapping[Target, str]
+    order: Order, identifier: str, *, user_token: str | None, return_urls: Mapping[ReturnTarget, str]
 ) -> dict[str, Any]:
     """The body of ``POST payload``. ``return_urls`` have their state."""
     options: dict[str, Any] = {

@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple
 
 import orjson
 
-Kind = Literal["sign_request", "sign_in"]
-Outcome = Literal["new", "taken_over", "done", "in_progress", "conflict", "identifier_taken"]
+RequestKind = Literal["sign_request", "sign_in"]
+ReservationOutcome = Literal["new", "taken_over", "done", "in_progress", "conflict", "identifier_taken"]
 """``new`` and ``taken_over``: it is the caller's to make, the latter after a look whether it was made; ``done``: here
 is the answer; ``conflict``: the key was used for another request; ``identifier_taken``: by another sign request."""
 
@@ -19,7 +19,7 @@ class Draft:
     app: str
     owner: str
     """Who asked: ``user:<account>``, ``service:<name of its key>``, or ``sign-in``."""
-    kind: Kind
+    kind: RequestKind
     identifier: str
     """The payload's custom identifier, unique within the application."""
     request_digest: bytes = field(repr=False)
@@ -41,7 +41,7 @@ class StoredRequest:
     id: int
     app: str
     owner: str
-    kind: Kind
+    kind: RequestKind
     identifier: str
     """As Xumm knows it; see `named`."""
     account: str | None
@@ -63,6 +63,6 @@ class StoredRequest:
 class Reservation(NamedTuple):
     """What came of reserving."""
 
-    outcome: Outcome
+    outcome: ReservationOutcome
     request: StoredRequest | None
     """None where it is not the caller's to see."""

@@ -21,7 +21,7 @@ STATE_BYTES: Final = 32
 """Of chance in a ``state``, which is written in base64url."""
 TAGS: Final = {"id": "{id}", "cid": "{cid}", "txid": "{txid}"}
 """Parameter to the tag that Xumm replaces."""
-Target = Literal["app", "web"]
+ReturnTarget = Literal["app", "web"]
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{1,63}")
 _FOREIGN: Final = frozenset(
     {
@@ -93,13 +93,13 @@ def is_registered(url: str, registered: Collection[str]) -> bool:
     return url in registered and fault_of(url) is None
 
 
-def built(url: str, state: str) -> str:
+def build_url(url: str, state: str) -> str:
     """The address for Xumm: a registered ``url``, with ``state`` and the tags."""
     query = "&".join(f"{name}={value}" for name, value in {"state": state, **TAGS}.items())
     return f"{url}?{query}"
 
 
-_MAX_REGISTERED: Final = MAX_URL - len(built("", encoded(bytes(STATE_BYTES))))
+_MAX_REGISTERED: Final = MAX_URL - len(build_url("", encoded(bytes(STATE_BYTES))))
 
 
 def _is_host(rest: str) -> bool:

@@ -25,7 +25,7 @@ _SEPARATOR: Final = "\x1f"
 """Stands in no name, uuid or address."""
 
 
-class Binding(NamedTuple):
+class TokenBinding(NamedTuple):
     """Whom a token is of. All of it is authenticated, none of it is encrypted."""
 
     application_uuid: str
@@ -72,12 +72,12 @@ class Keyring:
         """Ids alone."""
         return f"Keyring({', '.join(self._ciphers)})"
 
-    def seal(self, token: str, binding: Binding, nonce: bytes) -> Sealed:
+    def seal(self, token: str, binding: TokenBinding, nonce: bytes) -> Sealed:
         """``token`` under the active key. ``nonce``: `NONCE_BYTES` random bytes that were never used before."""
         ciphertext = self._ciphers[self.active].encrypt(nonce, token.encode(), _bound(binding, self.active))
         return Sealed(self.active, nonce + ciphertext)
 
-    def open(self, sealed: Sealed, binding: Binding) -> str:
+    def open(self, sealed: Sealed, binding: TokenBinding) -> str:
         """The token. Raises `UnknownSealingKey` or `SealBroken`."""
         cipher = self._ciphers.get(sealed.key_id)
         if cipher is None:
@@ -89,6 +89,6 @@ class Keyring:
             raise SealBroken(f"a token sealed with key {sealed.key_id} was changed, or is somebody else's") from None
 
 
-def _bound(binding: Binding, key_id: str) -> bytes:
+def _bound(binding: TokenBinding, key_id: str) -> bytes:
     parts = (_PURPOSE, key_id, binding.application_uuid, binding.user, binding.account or "")
     return _SEPARATOR.join(parts).encode()

@@ -19,7 +19,7 @@ from processor.core.proof.definitions import all_fields, all_types
 from processor.core.proof.evidence import OFF_LEDGER_TYPES
 from processor.core.reports.custom_meta import SAFE_INTEGER
 
-FaultReason = Literal[
+TemplateFaultReason = Literal[
     "missing",
     "unknown_type",
     "not_an_address",
@@ -68,21 +68,21 @@ _ISSUANCE: Final = re.compile(r"[0-9A-Fa-f]{48}")
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-class Fault(NamedTuple):
+class TemplateFault(NamedTuple):
     """What is wrong with one field."""
 
     field: str
     """Where, such as ``txjson.Amount.issuer``; never a value."""
-    reason: FaultReason
+    reason: TemplateFaultReason
 
 
-def faults_in(template: Mapping[str, Any]) -> tuple[Fault, ...]:
+def faults_in(template: Mapping[str, Any]) -> tuple[TemplateFault, ...]:
     """What is wrong with a template: the first few faults, none if it may be sent."""
-    found: list[Fault] = []
+    found: list[TemplateFault] = []
     if not isinstance(template.get("TransactionType"), str):
-        found.append(Fault("txjson.TransactionType", "missing"))
+        found.append(TemplateFault("txjson.TransactionType", "missing"))
     elif template["TransactionType"] not in _TYPES:
-        found.append(Fault("txjson.TransactionType", "unknown_type"))
+        found.append(TemplateFault("txjson.TransactionType", "unknown_type"))
     for fault in _walk(template, "txjson", _Room()):
         found.append(fault)
         if len(found) == MAX_FAULTS or fault.reason in {"too_deep", "too_large"}:
@@ -90,18 +90,18 @@ def faults_in(template: Mapping[str, Any]) -> tuple[Fault, ...]:
     return tuple(found)
 
 
-def faults_in_blob(blob: Mapping[str, Any] | None) -> tuple[Fault, ...]:
+def faults_in_blob(blob: Mapping[str, Any] | None) -> tuple[TemplateFault, ...]:
     """What is wrong with what is to be carried along: secrets, depth, size, and numbers that others cannot read."""
     if blob is None:
         return ()
     faults = tuple(islice(_carried(blob, "blob", _Room(), 1), MAX_FAULTS))
     text = json.dumps(blob, ensure_ascii=False, separators=(",", ":"))
-    return faults or ((Fault("blob", "too_large"),) if _length(text) > MAX_BLOB else ())
+    return faults or ((TemplateFault("blob", "too_large"),) if _length(text) > MAX_BLOB else ())
 
 
-def faults_in_instruction(text: str | None) -> tuple[Fault, ...]:
+def faults_in_instruction(text: str | None) -> tuple[TemplateFault, ...]:
     """What is wrong with what the user is to be told."""
-    return (Fault("instruction", "too_large"),) if _length(text or "") > MAX_INSTRUCTION else ()
+    return (TemplateFault("instruction", "too_large"),) if _length(text or "") > MAX_INSTRUCTION else ()
 
 
 def _length(text: str) -> int:
@@ -109,18 +109,18 @@ def _length(text: str) -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def _carried(value: Any, place: str, room: "_Room", depth: int) -> Iterator[Fault]:
+def _carried(value: Any, place: str, room: "_Room", depth: int) -> Iterator[TemplateFault]:
     if not room.take():
         if room.left == -1:
-            yield Fault("blob", "too_large")
+            yield TemplateFault("blob", "too_large")
         return
     if isinstance(value, Mapping | list) and depth > MAX_DEPTH:
-        yield Fault(place, "too_deep")
+        yield TemplateFault(place, "too_deep")
     elif isinstance(value, Mapping):
         for name, each in value.items():
             where = f"{place}.{_shown(name)}"
             if _SECRET.search(_letters(name)):
-                yield Fault(where, "secret_forbidden")
+                yield TemplateFault(where, "secret_forbidden")
             yield from _carried(each, where, room, depth + 1)
     elif isinstance(value, list):
         for number, each in enumerate(value):
@@ -129,11 +129,11 @@ def _carried(value: Any, place: str, room: "_Room", depth: int) -> Iterator[Faul
         yield from _carried_plainly(value, place)
 
 
-def _carried_plainly(value: Any, place: str) -> Iterator[Fault]:
+def _carried_plainly(value: Any, place: str) -> Iterator[TemplateFault]:
     if isinstance(value, int | float) and not abs(value) <= SAFE_INTEGER:
-        yield Fault(place, "number_too_large")
+        yield TemplateFault(place, "number_too_large")
     elif isinstance(value, str) and _is_seed(value):
-        yield Fault(place, "secret_forbidden")
+        yield TemplateFault(place, "secret_forbidden")
 
 
 class _Room:
@@ -147,15 +147,15 @@ class _Room:
         return self.left >= 0
 
 
-def _walk(value: Any, place: str, room: _Room, depth: int = 1, *, signed: bool = False) -> Iterator[Fault]:
+def _walk(value: Any, place: str, room: _Room, depth: int = 1, *, signed: bool = False) -> Iterator[TemplateFault]:
     """``signed`` is what may hold signatures: those of others, which a batch is put together with."""
     if not room.take():
-        yield Fault("txjson", "too_large")
+        yield TemplateFault("txjson", "too_large")
     elif isinstance(value, Mapping):
         yield from _walk_object(value, place, room, depth, signed=signed)
     elif isinstance(value, list):
         if depth > MAX_DEPTH:
-            yield Fault(place, "too_deep")
+            yield TemplateFault(place, "too_deep")
             return
         for number, each in enumerate(value):
             yield from _walk(each, f"{place}.{number}", room, depth + 1, signed=signed)
@@ -163,60 +163,62 @@ def _walk(value: Any, place: str, room: _Room, depth: int = 1, *, signed: bool =
         yield from _plain(value, place, MAX_SIGNED_TEXT if signed else MAX_TEXT)
 
 
-def _walk_object(value: Mapping[str, Any], place: str, room: _Room, depth: int, *, signed: bool) -> Iterator[Fault]:
+def _walk_object(
+    value: Mapping[str, Any], place: str, room: _Room, depth: int, *, signed: bool
+) -> Iterator[TemplateFault]:
     if depth > MAX_DEPTH:
-        yield Fault(place, "too_deep")
+        yield TemplateFault(place, "too_deep")
         return
     for name, each in value.items():
         where = f"{place}.{_shown(name)}"
         letters = _letters(name)
         if len(name) > MAX_NAME or _CONTROL.search(name):
-            yield Fault(where, "too_large" if len(name) > MAX_NAME else "control_character")
+            yield TemplateFault(where, "too_large" if len(name) > MAX_NAME else "control_character")
         elif _SECRET.search(letters):
-            yield Fault(where, "secret_forbidden")
+            yield TemplateFault(where, "secret_forbidden")
         elif letters in _SIGNATURES and each not in _UNSIGNED and not signed:
-            yield Fault(where, "signature_forbidden")
+            yield TemplateFault(where, "signature_forbidden")
         elif name in _ACCOUNTS or name in _LOWER_ACCOUNTS:
             if not _is_address(each):
-                yield Fault(where, "not_an_address")
+                yield TemplateFault(where, "not_an_address")
         elif name in _AMOUNTS:
             yield from _amount(each, where)
         else:
             yield from _walk(each, where, room, depth + 1, signed=signed or name == "BatchSigners")
 
 
-def _plain(value: Any, place: str, longest: int) -> Iterator[Fault]:
+def _plain(value: Any, place: str, longest: int) -> Iterator[TemplateFault]:
     if isinstance(value, float):
-        yield Fault(place, "no_number_with_fraction")
+        yield TemplateFault(place, "no_number_with_fraction")
     elif isinstance(value, int) and not -_MAX_INTEGER < value < _MAX_INTEGER:
-        yield Fault(place, "number_too_large")
+        yield TemplateFault(place, "number_too_large")
     elif isinstance(value, str):
         if len(value) > longest:
-            yield Fault(place, "too_large")
+            yield TemplateFault(place, "too_large")
         elif _CONTROL.search(value):
-            yield Fault(place, "control_character")
+            yield TemplateFault(place, "control_character")
         elif _is_seed(value):
-            yield Fault(place, "secret_forbidden")
+            yield TemplateFault(place, "secret_forbidden")
 
 
-def _amount(value: Any, place: str) -> Iterator[Fault]:
+def _amount(value: Any, place: str) -> Iterator[TemplateFault]:
     """Drops as text, or an issued or multi-purpose token as an object of texts. A number would be read as XRP by some
     and as drops by others.
     """
     if isinstance(value, str):
         if not _DROPS.fullmatch(value) or int(value) > _MAX_DROPS:
-            yield Fault(place, "not_an_amount")
+            yield TemplateFault(place, "not_an_amount")
         return
     if not isinstance(value, Mapping):
-        yield Fault(place, "not_an_amount")
+        yield TemplateFault(place, "not_an_amount")
         return
     shapes = ({"currency", "issuer", "value"}, {"mpt_issuance_id", "value"})
     if set(value) not in shapes:
-        yield Fault(place, "not_an_amount")
+        yield TemplateFault(place, "not_an_amount")
         return
     for name, part in value.items():
         if not isinstance(part, str) or not _PARTS[name](part):
-            yield Fault(f"{place}.{name}", "not_an_address" if name == "issuer" else "not_an_amount")
+            yield TemplateFault(f"{place}.{name}", "not_an_address" if name == "issuer" else "not_an_amount")
 
 
 def _is_address(value: Any) -> bool:

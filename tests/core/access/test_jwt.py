@@ -1,4 +1,3 @@
-import base64
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -20,7 +19,7 @@ from processor.core.access.jwt import (
 )
 from tests.core.payloads import APPLICATION, SECRET
 from tests.support.peer import everything_said
-from tests.support.tokens import EXPECTED, NOW, claims, encoded, forged, identity, jwk, private_key, public_key, xapp
+from tests.support.tokens import EXPECTED, NOW, claims, forged, identity, jwk, private_key, public_key, xapp
 from tests.support.wallets import ALICE
 
 KEYS = [public_key()]
@@ -250,7 +249,7 @@ def test_no_text_breaks_the_verification(text: str) -> None:
 
 @given(st.integers(min_value=0), st.integers(min_value=1, max_value=63))
 def test_any_change_is_noticed(place: int, by: int) -> None:
-    """Whichever character is replaced, the token proves nothing or is the same bytes in another spelling."""
+    """Whichever character before the last is replaced, the token proves nothing."""
     token = identity()
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     at = place % (len(token) - 1)
@@ -259,8 +258,7 @@ def test_any_change_is_noticed(place: int, by: int) -> None:
     other = alphabet[(alphabet.index(token[at]) + by) % 64]
     changed = token[:at] + other + token[at + 1 :]
 
-    same = [encoded(_decoded(part)) for part in changed.split(".")] == token.split(".")
-    assert (fault_of_identity(changed) is None) == same
+    assert fault_of_identity(changed) is not None
 
 
 def test_error_says_nothing_of_the_token() -> None:
@@ -273,7 +271,3 @@ def test_error_says_nothing_of_the_token() -> None:
         assert caught.value.__cause__ is None
         assert caught.value.__suppress_context__ or caught.value.__context__ is None
         assert not any(part in everything_said(caught.value) for part in token.split(".") if len(part) > 10)
-
-
-def _decoded(part: str) -> bytes:
-    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))

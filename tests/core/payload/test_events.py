@@ -11,8 +11,8 @@ from processor.core.errors import NormalizeError
 from processor.core.payload.events import EncodedEvent, encode
 from processor.core.payload.ids import event_id, user_reference
 from processor.core.payload.lifecycle import apply
-from processor.core.reports.normalize import webhook_report
-from processor.core.reports.report import Report, Token
+from processor.core.reports.report import Report, ReportedToken
+from processor.core.reports.webhook import webhook_report
 from schemas.events import MODELS, ResolveFailed, ResolveValidated, parse_event
 from tests.core.payload.test_lifecycle import REPORTS, STORIES
 from tests.core.payloads import (
@@ -38,7 +38,7 @@ def published(*reports: Report) -> list[EncodedEvent]:
     for report in reports:
         transition = apply(state, report, POLICY)
         state = transition.state
-        events += [encode(announcement, state, report) for announcement in transition.announcements]
+        events += [encode(announcement, state, report) for announcement in transition.events]
     return events
 
 
@@ -142,7 +142,7 @@ def test_whom_a_request_was_made_for_stands_in_all_that_follows() -> None:
 def test_user_token_stays_inside() -> None:
     """Events carry the opaque reference of the user, and nothing of the token."""
     token = "0b0e7d4f-1111-4222-8333-944455556666"
-    events = published(webhook(token=Token(value=token, issued_at=NOW)), snapshot(), ledger())
+    events = published(webhook(token=ReportedToken(value=token, issued_at=NOW)), snapshot(), ledger())
 
     references = {json.loads(event.body)["data"]["user"] for event in events}
     assert {user_reference(APPLICATION, token)} == references

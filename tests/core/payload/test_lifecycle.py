@@ -14,17 +14,17 @@ from processor.core.payload.settlement import (
     UNVERIFIED_PATIENCE,
     VERIFIED_PATIENCE,
     Check,
-    Claim,
     Evidence,
     Fetch,
+    ReportedEnd,
     Resolve,
     Rest,
     Stop,
     Wait,
 )
 from processor.core.payload.state import ENDED, Fact, Flag, PayloadState
-from processor.core.proof.evidence import Doubt, Signature
-from processor.core.reports.report import Report, Token
+from processor.core.proof.evidence import SignatureDoubt, VerifiedSignature
+from processor.core.reports.report import Report, ReportedToken
 from schemas.events import ResolveName, SignName
 from tests.core.payloads import (
     EXPIRY,
@@ -52,7 +52,7 @@ def live(*reports: Report) -> tuple[PayloadState, list[str], list[Transition]]:
     for report in reports:
         transitions.append(apply(state, report, POLICY))
         state = transitions[-1].state
-    events = [f"{a.family}.{a.name}" for transition in transitions for a in transition.announcements]
+    events = [f"{a.family}.{a.name}" for transition in transitions for a in transition.events]
     return state, events, transitions
 
 
@@ -61,10 +61,10 @@ def paid(at: datetime) -> list[Report]:
     return [snapshot(at=at), ledger(at=at)]
 
 
-FORGED = {"signature": None, "doubt": Doubt(field="TxnSignature", reason="forged")}
-MISSING = {"signature": None, "doubt": Doubt(field="response.hex", reason="missing")}
-UNREADABLE = {"signature": None, "doubt": Doubt(field="response.hex", reason="unreadable")}
-FOREIGN = Signature(account="rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe", algorithm="ed25519", unauthorised="rPT1")
+FORGED = {"signature": None, "doubt": SignatureDoubt(field="TxnSignature", reason="forged")}
+MISSING = {"signature": None, "doubt": SignatureDoubt(field="response.hex", reason="missing")}
+UNREADABLE = {"signature": None, "doubt": SignatureDoubt(field="response.hex", reason="unreadable")}
+FOREIGN = VerifiedSignature(account="rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe", algorithm="ed25519", unauthorised="rPT1")
 
 
 STORIES: dict[str, tuple[list[Report], list[str]]] = {
@@ -109,7 +109,7 @@ STORIES: dict[str, tuple[list[Report], list[str]]] = {
     "a rejection": ([webhook(signed=False), snapshot("rejected")], ["sign.rejected", "resolve.rejected"]),
     "a rejection that renews the user token": (
         [
-            webhook(signed=False, token=Token(value="6f2c1d2e-7f0c-4b1e-9d53-3a6d5a0c9a41", issued_at=NOW)),
+            webhook(signed=False, token=ReportedToken(value="6f2c1d2e-7f0c-4b1e-9d53-3a6d5a0c9a41", issued_at=NOW)),
             snapshot("rejected"),
         ],
         ["sign.rejected", "sign.token_issued", "resolve.rejected"],
@@ -165,11 +165,11 @@ STORIES: dict[str, tuple[list[Report], list[str]]] = {
         ["sign.signed", "resolve.validated"],
     ),
     "a new user": (
-        [webhook(token=Token(value="6f2c1d2e-7f0c-4b1e-9d53-3a6d5a0c9a41", issued_at=NOW))],
+        [webhook(token=ReportedToken(value="6f2c1d2e-7f0c-4b1e-9d53-3a6d5a0c9a41", issued_at=NOW))],
         ["sign.signed", "sign.token_issued"],
     ),
     "a returning user": (
-        [webhook(token=Token(value="6f2c1d2e-7f0c-4b1e-9d53-3a6d5a0c9a41", issued_at=NOW - timedelta(days=3)))],
+        [webhook(token=ReportedToken(value="6f2c1d2e-7f0c-4b1e-9d53-3a6d5a0c9a41", issued_at=NOW - timedelta(days=3)))],
         ["sign.signed"],
     ),
     "signed in spite of a cancellation": (
@@ -273,7 +273,7 @@ def test_story(story: str) -> None:
 
     assert expected == events
     assert len(expected) == state.sequence
-    assert list(range(1, len(expected) + 1)) == [a.sequence for t in transitions for a in t.announcements]
+    assert list(range(1, len(expected) + 1)) == [a.sequence for t in transitions for a in t.events]
 
 
 @pytest.mark.parametrize("story", STORIES)
@@ -463,7 +463,7 @@ def test_settlement_covers_what_can_meet() -> None:
     """Every claim meets every evidence in the table, and each resolve name can be reached."""
     names = {step.name for step in SETTLEMENT.values() if isinstance(step, Resolve)}
 
-    assert {(claim, evidence) for claim in get_args(Claim) for evidence in get_args(Evidence)} == set(SETTLEMENT)
+    assert {(claim, evidence) for claim in get_args(ReportedEnd) for evidence in get_args(Evidence)} == set(SETTLEMENT)
     assert set(get_args(ResolveName)) == names
 
 
@@ -477,7 +477,7 @@ REPORTS: list[Report] = [
     webhook(),
     webhook(signed=False),
     webhook(txid=None),
-    webhook(token=Token(value="6f2c1d2e-7f0c-4b1e-9d53-3a6d5a0c9a41", issued_at=NOW)),
+    webhook(token=ReportedToken(value="6f2c1d2e-7f0c-4b1e-9d53-3a6d5a0c9a41", issued_at=NOW)),
     *(status(kind) for kind in ("opened", "pre_signed", "dispatched", "signed", "rejected", "expired", "alive")),
     request("created", expires_at=EXPIRY),
     request("cancelled"),
@@ -565,7 +565,7 @@ class AnyStory(RuleBasedStateMachine):
         self.previous = self.state
         self.transition = apply(self.state, report, POLICY)
         self.state = self.transition.state
-        self.events += [f"{a.family}.{a.name}" for a in self.transition.announcements]
+        self.events += [f"{a.family}.{a.name}" for a in self.transition.events]
 
     @invariant()
     def no_fact_is_taken_back(self) -> None:

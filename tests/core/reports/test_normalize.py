@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 
 from processor.core.delivery.authentication import Delivery
 from processor.core.errors import NormalizeError
-from processor.core.proof.evidence import Doubt
+from processor.core.proof.evidence import SignatureDoubt
 from processor.core.proof.signed_blob import transaction_id
-from processor.core.reports.normalize import ledger_report, snapshot_report, status_report, webhook_report
+from processor.core.reports.ledger import ledger_report
+from processor.core.reports.snapshot import snapshot_report
+from processor.core.reports.status import status_report
+from processor.core.reports.webhook import webhook_report
 from tests.core.payloads import ACCOUNT, APPLICATION, NOW, PAYLOAD, SHOP, TXID
 from tests.support.wallets import (
     ALICE,
@@ -225,20 +228,20 @@ def test_snapshot_with_a_proven_signature() -> None:
 @pytest.mark.parametrize(
     ("changes", "doubt"),
     [
-        ({"response__hex": None}, Doubt(field="response.hex", reason="missing")),
-        ({"response__hex": "AB"}, Doubt(field="response.hex", reason="unreadable")),
-        ({"response__txid": TXID}, Doubt(field="response.txid", reason="differs")),
-        ({"response__account": BOB.address}, Doubt(field="response.account", reason="differs")),
-        ({"response__signer": BOB.address}, Doubt(field="response.signer", reason="differs")),
-        ({"response__signer_pubkey": BOB.public_key}, Doubt(field="response.signer_pubkey", reason="differs")),
-        ({"payload__request_json": {"Amount": "2"}}, Doubt(field="Amount", reason="differs")),
-        ({"payload__request_json": None}, Doubt(field="payload.request_json", reason="missing")),
-        ({"payload__request_json": "Payment"}, Doubt(field="payload.request_json", reason="missing")),
+        ({"response__hex": None}, SignatureDoubt(field="response.hex", reason="missing")),
+        ({"response__hex": "AB"}, SignatureDoubt(field="response.hex", reason="unreadable")),
+        ({"response__txid": TXID}, SignatureDoubt(field="response.txid", reason="differs")),
+        ({"response__account": BOB.address}, SignatureDoubt(field="response.account", reason="differs")),
+        ({"response__signer": BOB.address}, SignatureDoubt(field="response.signer", reason="differs")),
+        ({"response__signer_pubkey": BOB.public_key}, SignatureDoubt(field="response.signer_pubkey", reason="differs")),
+        ({"payload__request_json": {"Amount": "2"}}, SignatureDoubt(field="Amount", reason="differs")),
+        ({"payload__request_json": None}, SignatureDoubt(field="payload.request_json", reason="missing")),
+        ({"payload__request_json": "Payment"}, SignatureDoubt(field="payload.request_json", reason="missing")),
         ({"payload__request_json": {"Account": BOB.address}, "meta__forceAccount": True},
-         Doubt(field="Account", reason="differs")),
+         SignatureDoubt(field="Account", reason="differs")),
     ],
 )  # fmt: skip
-def test_snapshot_in_doubt(changes: dict[str, Any], doubt: Doubt) -> None:
+def test_snapshot_in_doubt(changes: dict[str, Any], doubt: SignatureDoubt) -> None:
     """What is wrong with a signature is kept with the snapshot, which proves nothing then."""
     changes = ({"response__txid": None} if changes.get("response__hex") == "AB" else {}) | changes
     snapshot = snapshot_of(**(SIGNED | changes))
@@ -363,7 +366,7 @@ def test_texts_that_stand_for_nothing(nothing: str) -> None:
     assert said is not None
     assert ("signed", None, None) == (said.kind, said.txid, said.expires_at)
     assert (None, None, None) == (shown.txid, shown.network, shown.resolved_at)
-    assert Doubt(field="response.hex", reason="missing") == shown.doubt
+    assert SignatureDoubt(field="response.hex", reason="missing") == shown.doubt
 
 
 @pytest.mark.parametrize("field", ["user_token", "token_issued", "token_expiration"])

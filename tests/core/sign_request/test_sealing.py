@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.core.errors import SealBroken, SealingError, UnknownSealingKey
-from processor.core.sign_request.sealing import NONCE_BYTES, Binding, Keyring, Sealed, SealingKey
+from processor.core.sign_request.sealing import NONCE_BYTES, Keyring, Sealed, SealingKey, TokenBinding
 
 OLD = SealingKey.of(b"o" * 32)
 NEW = SealingKey.of(b"n" * 32)
 NONCE = bytes(range(NONCE_BYTES))
 TOKEN = str(UUID(int=99, version=4))
-MINE = Binding("app", "user", "account")
+MINE = TokenBinding("app", "user", "account")
 
 
 @given(st.text(max_size=60), st.binary(min_size=NONCE_BYTES, max_size=NONCE_BYTES))
@@ -44,11 +44,11 @@ def test_rotation() -> None:
         MINE._replace(user="other"),
         MINE._replace(account="other"),
         MINE._replace(account=None),
-        Binding("app", "useraccount", None),
-        Binding("appuser", "", "account"),
+        TokenBinding("app", "useraccount", None),
+        TokenBinding("appuser", "", "account"),
     ],
 )
-def test_a_token_opens_only_where_it_belongs(binding: Binding) -> None:
+def test_a_token_opens_only_where_it_belongs(binding: TokenBinding) -> None:
     """In the row of another application, user or account it is of no use."""
     sealed = Keyring([NEW]).seal(TOKEN, MINE, NONCE)
 

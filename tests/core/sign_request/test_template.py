@@ -10,7 +10,7 @@ from processor.core.sign_request.template import (
     MAX_DEPTH,
     MAX_FAULTS,
     MAX_VALUES,
-    Fault,
+    TemplateFault,
     faults_in,
     faults_in_blob,
     faults_in_instruction,
@@ -112,21 +112,21 @@ def test_good_templates(changes: dict[str, Any]) -> None:
 )
 def test_faults(changes: dict[str, Any], field: str, reason: Any) -> None:
     """What is wrong is told by its field, never by its value."""
-    assert faults_in(PAYMENT | changes) == (Fault(f"txjson.{field}", reason),)
+    assert faults_in(PAYMENT | changes) == (TemplateFault(f"txjson.{field}", reason),)
 
 
 def test_bounds() -> None:
     """Neither depth nor number of values is without end, and the list of faults is short."""
     assert faults_in(PAYMENT | nested(MAX_DEPTH - 1, 1)) == ()
     assert faults_in(PAYMENT | nested(MAX_DEPTH + 1, 1))[0].reason == "too_deep"
-    assert faults_in(PAYMENT | {"a": [1] * MAX_VALUES}) == (Fault("txjson", "too_large"),)
+    assert faults_in(PAYMENT | {"a": [1] * MAX_VALUES}) == (TemplateFault("txjson", "too_large"),)
     assert len(faults_in(PAYMENT | {f"F{number}": 0.5 for number in range(50)})) == MAX_FAULTS
     assert faults_in_blob(nested(MAX_DEPTH + 1, 1))[0].reason == "too_deep"
-    assert faults_in_blob({"a": [1] * 1000}) == (Fault("blob", "too_large"),)
+    assert faults_in_blob({"a": [1] * 1000}) == (TemplateFault("blob", "too_large"),)
 
 
-@pytest.mark.parametrize(("text", "faults"), [("x" * 1492, ()), ("x" * 1493, (Fault("blob", "too_large"),))])
-def test_longest_blob(text: str, faults: tuple[Fault, ...]) -> None:
+@pytest.mark.parametrize(("text", "faults"), [("x" * 1492, ()), ("x" * 1493, (TemplateFault("blob", "too_large"),))])
+def test_longest_blob(text: str, faults: tuple[TemplateFault, ...]) -> None:
     """Xumm takes 1,500 characters of JSON."""
     assert faults_in_blob({"a": text}) == faults
 

@@ -8,17 +8,15 @@ from typing import Final, NamedTuple
 
 from processor.core.payload.ids import user_reference
 from processor.core.payload.state import PayloadState
-from processor.core.reports.report import Report, SnapshotReport, WebhookReport
+from processor.core.reports.report import TOKEN_LIFE, Report, SnapshotReport, WebhookReport
 
-TOKEN_LIFE: Final = timedelta(days=30)
-"""How long a user token stays valid after the last signature made with it."""
 SURE_FOR: Final = timedelta(days=1)
 """How long after a signature or a check a token passes for alive without asking Xumm."""
 
 _BEARERS: Final = (WebhookReport, SnapshotReport)
 
 
-class KnownToken(NamedTuple):
+class ReceivedToken(NamedTuple):
     """A user token that a signature came with. The token itself is a secret."""
 
     app: str
@@ -33,7 +31,7 @@ class KnownToken(NamedTuple):
 
     def __repr__(self) -> str:
         """Without the token."""
-        return f"KnownToken(app={self.app!r}, user={self.user!r}, expires_at={self.expires_at})"
+        return f"ReceivedToken(app={self.app!r}, user={self.user!r}, expires_at={self.expires_at})"
 
 
 class TokenFacts(NamedTuple):
@@ -63,7 +61,7 @@ class KeptToken(NamedTuple):
         return f"KeptToken({self.facts!r})"
 
 
-def known_token(report: Report) -> KnownToken | None:
+def extract_token(report: Report) -> ReceivedToken | None:
     """The token that came with a signature; None if nobody signed, or there is none."""
     if not isinstance(report, _BEARERS) or report.token is None:
         return None
@@ -78,7 +76,7 @@ def known_token(report: Report) -> KnownToken | None:
         signed_at = min(snapshot.resolved_at or report.at, report.at)
         if snapshot.proven and snapshot.signature is not None and snapshot.signature.algorithm != "multisign":
             account = snapshot.signature.account
-    return KnownToken(
+    return ReceivedToken(
         report.app,
         report.application_uuid,
         user_reference(report.application_uuid, token.value),
@@ -89,7 +87,7 @@ def known_token(report: Report) -> KnownToken | None:
     )
 
 
-class Owner(NamedTuple):
+class TokenOwner(NamedTuple):
     """Whose the token of a user is."""
 
     app: str
@@ -98,7 +96,7 @@ class Owner(NamedTuple):
     account: str
 
 
-def owner_of(state: PayloadState) -> Owner | None:
+def token_owner_of(state: PayloadState) -> TokenOwner | None:
     """Whose the token is that came with a payload; None unless its signature is proven to be one account's.
 
     Xumm's API may leave the token out of a payload whose webhook had it. Both are Xumm's word on one payload: the
@@ -110,7 +108,7 @@ def owner_of(state: PayloadState) -> Owner | None:
     signature = snapshot.signature
     if signature is None or signature.algorithm == "multisign" or snapshot.application != state.application_uuid:
         return None
-    return Owner(state.app, state.user, signature.account)
+    return TokenOwner(state.app, state.user, signature.account)
 
 
 def is_doubtful(token: TokenFacts, now: datetime) -> bool:

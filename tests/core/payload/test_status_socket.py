@@ -9,22 +9,20 @@ from processor.core.payload.learning import FIRST_LOOK, LOOK_PATIENCE, LOOK_SPAC
 from processor.core.payload.lifecycle import WEBHOOK_PATIENCE, Task, apply
 from processor.core.payload.settlement import UNVERIFIED_PATIENCE
 from processor.core.payload.state import Fact, Flag, PayloadState
-from processor.core.payload.watching import (
+from processor.core.payload.status_socket import (
     EXPIRY_SLACK,
     RECONNECT,
     STEADY_AFTER,
-    begins,
     failures_after,
     is_idle,
     is_news,
     is_over,
-    is_present,
     retry_delay,
-    strange_keys,
+    starts_watch,
     watched_until,
 )
-from processor.core.reports.normalize import status_report
 from processor.core.reports.report import LookupDue, Report
+from processor.core.reports.status import is_present, status_report, unknown_keys
 from tests.core.payloads import (
     APPLICATION,
     EXPIRY,
@@ -45,7 +43,7 @@ SECOND = timedelta(seconds=1)
 
 
 def due(because: str, *, after: timedelta = timedelta(0)) -> LookupDue:
-    return LookupDue(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=NOW + after, because=because)  # type: ignore[arg-type]  # one of them
+    return LookupDue(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=NOW + after, reason=because)  # type: ignore[arg-type]  # one of them
 
 
 def after(*reports: Report) -> PayloadState:
@@ -74,7 +72,7 @@ def test_doubt_asks_for_a_look_and_claims_nothing(because: str) -> None:
     transition = apply(UNKNOWN, due(because), POLICY)
 
     assert transition.tasks == (Task(kind="poll"),)
-    assert (transition.state.facts, transition.announcements, transition.state.learned) == (Fact(0), (), None)
+    assert (transition.state.facts, transition.events, transition.state.end_notice) == (Fact(0), (), None)
 
 
 def test_claimed_outcome_is_looked_up_anyway() -> None:
@@ -169,10 +167,10 @@ def test_end_of_a_watch() -> None:
 
 def test_begin_of_a_watch() -> None:
     """A watch begins when a payload becomes known, or known to have been opened, unless it has ended."""
-    assert begins(None, after(status("opened")))
-    assert not begins(None, after(webhook()))
-    assert begins(after(status("expired")), after(status("expired"), status("opened")))
-    assert not begins(after(status("opened")), after(status("opened"), status("pre_signed")))
+    assert starts_watch(None, after(status("opened")))
+    assert not starts_watch(None, after(webhook()))
+    assert starts_watch(after(status("expired")), after(status("expired"), status("opened")))
+    assert not starts_watch(after(status("opened")), after(status("opened"), status("pre_signed")))
 
 
 def test_keepalives_are_no_news() -> None:
@@ -228,22 +226,22 @@ def test_what_needs_no_reading_says_nothing(message: str) -> None:
     if is_idle(state, message):
         report = status_report(SHOP, PAYLOAD, message, NOW)
 
-        assert strange_keys(message) == []
+        assert unknown_keys(message) == []
         assert report is not None
         assert not is_news(state, report)
 
 
 def test_strange_keys() -> None:
     """Keys that nobody knows are named, fit for a log line."""
-    assert strange_keys('{"opened":true,"b\\n":1,"a":2,"user_token":true}') == ["a", "b?"]
-    assert strange_keys("nonsense") == []
+    assert unknown_keys('{"opened":true,"b\\n":1,"a":2,"user_token":true}') == ["a", "b?"]
+    assert unknown_keys("nonsense") == []
 
 
 @given(st.binary(max_size=50) | st.text(max_size=50))
 def test_any_message_can_be_looked_at(message: bytes | str) -> None:
     """Nothing that a socket sends raises here."""
     is_present(message)
-    strange_keys(message)
+    unknown_keys(message)
 
 
 @given(st.lists(st.integers(0, 29), max_size=20), st.floats(0, 1, exclude_max=True))

@@ -3,27 +3,27 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.core.shares import Lines, rooms
+from processor.core.fair_queues import FairQueues, free_places
 
 
 def test_one_alone_has_all() -> None:
     """Nothing is kept free for nobody."""
-    assert {"shop": 7} == rooms(10, {"shop": 3})
+    assert {"shop": 7} == free_places(10, {"shop": 3})
 
 
 def test_half_is_shared_out() -> None:
     """However much one holds, another has places of its own."""
-    assert {"flooded": 0, "shop": 25} == rooms(100, {"flooded": 75, "shop": 0})
+    assert {"flooded": 0, "shop": 25} == free_places(100, {"flooded": 75, "shop": 0})
 
 
 def test_rest_goes_to_whoever_holds_the_least() -> None:
     """Fewer places than applications: each in turn."""
-    assert {"a": 0, "b": 1, "c": 0} == rooms(2, {"a": 1, "b": 0, "c": 0})
+    assert {"a": 0, "b": 1, "c": 0} == free_places(2, {"a": 1, "b": 0, "c": 0})
 
 
 def test_nobody_wants_any() -> None:
     """Without applications there is nothing to share."""
-    assert {} == rooms(10, {})
+    assert {} == free_places(10, {})
 
 
 @given(places=st.integers(0, 200), appetites=st.lists(st.integers(0, 300), min_size=1, max_size=8))
@@ -31,7 +31,7 @@ def test_no_place_is_taken_twice_and_nobody_loses_its_own(places: int, appetites
     """Whoever wants more takes what it may, in whatever order."""
     held = dict.fromkeys(range(len(appetites)), 0)
     for _ in range(50):
-        free = rooms(places, held)
+        free = free_places(places, held)
         for name, wanted in enumerate(appetites):
             held[name] += min(free[name], wanted - held[name])
 
@@ -45,14 +45,14 @@ def test_one_of_many_gets_what_is_not_kept_for_the_others(places: int, crowd: in
     """Only the others' own parts stay free, and what is less than one for each."""
     held = dict.fromkeys(range(crowd), 0)
     for _ in range(100):
-        held[0] += rooms(places, held)[0]
+        held[0] += free_places(places, held)[0]
 
     assert held[0] > places - (places // (2 * crowd) + 1) * (crowd - 1) - 1
 
 
 def test_lines_take_turns() -> None:
     """A long line of one name is no longer wait for another's first, nor do all its turns come first."""
-    lines = Lines[str, str](["flooded", "shop"], places=8)
+    lines = FairQueues[str, str](["flooded", "shop"], places=8)
     for number in range(20):
         lines.put("flooded", f"flooded-{number}")
     lines.put("shop", "shop-0")
@@ -66,7 +66,7 @@ def test_lines_take_turns() -> None:
 
 def test_lines_wait_for_their_time() -> None:
     """Nothing comes before its turn, and the earliest turn comes first, whenever it was put."""
-    lines = Lines[str, str](["shop"], places=8)
+    lines = FairQueues[str, str](["shop"], places=8)
     for at, item in ((2, "later"), (1, "sooner"), (9, "much later")):
         lines.put("shop", item, at)
 
