@@ -1,4 +1,4 @@
-"""Which payloads are worth a socket, and until when; what on it is news; how a socket that broke is tried again."""
+"""Which payloads need a status socket and until when, which messages are news, and when a lost socket is reopened."""
 
 import re
 from datetime import datetime, timedelta
@@ -13,40 +13,40 @@ from processor.core.retry import Backoff
 KEEPALIVE: Final = timedelta(seconds=15)
 """How often Xumm sends something on an open socket."""
 SILENCE: Final = 3 * KEEPALIVE
-"""After which a socket counts as dead: sockets die silently."""
+"""The pause after which a socket counts as dead: sockets die without notice."""
 STEADY_AFTER: Final = timedelta(seconds=30)
-"""A connection that lived this long ends a run of failures; one that merely opened does not."""
+"""How long a connection must live to end a run of failures."""
 ABSENT_LIMIT: Final = 5
-"""How often in a row a socket may say that there is no such payload, which is usual just after it was created."""
+"""How often in a row a socket may say that there is no such payload: usual just after the payload was created."""
 RECONNECT: Final = Backoff(first=timedelta(seconds=1), cap=timedelta(minutes=5))
 LATE_AFTER: Final = timedelta(seconds=10)
-"""How long after a payload became known its first socket counts as late, and the payload is worth a look: users open a
-push within seconds, and a socket replays nothing. In good order one opens within a second, which costs no look."""
+"""The time after which the first socket of a payload counts as late, and causes a routine lookup: users open a push
+within seconds, and a socket replays nothing. Normally a socket opens within a second."""
 EXPIRY_SLACK: Final = timedelta(seconds=60)
-"""How long after its expiry a payload that nobody opened is still watched, so that clocks may differ."""
+"""How long a payload that nobody opened is watched after its expiry, since clocks may differ."""
 
 _KEEPALIVE: Final = re.compile(r'\{"expires_in_seconds":(?:0|-?[1-9][0-9]{0,8})\}')
 
 
 def watched_until(state: PayloadState, policy: PayloadPolicy) -> datetime | None:
-    """When the socket cannot tell anything more. None: as far as is known, never."""
+    """Until when the socket can tell news; None if that is not known."""
     if state.expires_at is None:
         return None
     return state.expires_at + (policy.grace if state.facts & Fact.OPENED else EXPIRY_SLACK)
 
 
 def starts_watch(before: PayloadState | None, after: PayloadState) -> bool:
-    """Whether a report makes a payload worth watching, again perhaps: it became known, or known to have been opened."""
+    """Whether a report starts a watch: the payload became known, or known to have been opened."""
     if after.facts & ANSWERED:
         return False
     return before is None or bool(after.facts & ~before.facts & Fact.OPENED)
 
 
 def is_over(state: PayloadState, policy: PayloadPolicy, now: datetime) -> bool:
-    """Whether nothing is left to watch: the user answered, it is resolved, a human must look, or the time is up.
+    """Whether a watch ends: the user answered, the payload is resolved or flagged, or the time is up.
 
-    Proving an outcome that was reported is the tasks' affair, which are durable: no socket is needed for it. One that
-    was cancelled may still be signed by whoever has it on screen.
+    The proof of a reported end needs no socket: durable tasks look it up. A cancelled payload is watched on, since a
+    user who has it on screen may still sign it.
     """
     if state.facts & ANSWERED or state.resolved is not None or state.flags:
         return True
@@ -55,27 +55,27 @@ def is_over(state: PayloadState, policy: PayloadPolicy, now: datetime) -> bool:
 
 
 def is_late(since: datetime, now: datetime) -> bool:
-    """Whether the first socket of a payload that is known ``since`` then opened too late to have heard everything."""
+    """Whether the first socket of a payload that is known ``since`` then opened too late to have told everything."""
     return now - since >= LATE_AFTER
 
 
 def is_news(state: PayloadState, report: StatusReport) -> bool:
-    """Whether a message says anything that ``state`` does not hold. Most are keepalives that do not."""
+    """Whether a message adds to ``state``. Most messages are keepalives, which do not."""
     if STATUS_FACTS[report.kind] & ~state.facts:
         return True
     return report.expires_at is not None and state.expires_at is None
 
 
 def is_idle(state: PayloadState, text: str | bytes) -> bool:
-    """Whether a message is a keepalive that says no news, told without reading it: nearly all of them are."""
+    """Whether a message is a keepalive without news. Nearly all messages are: this saves parsing them."""
     return state.expires_at is not None and isinstance(text, str) and _KEEPALIVE.fullmatch(text) is not None
 
 
 def retry_delay(failures: int, chance: float) -> timedelta:
-    """The wait before the next connection, after so many failures in a row. ``chance`` is random in [0, 1)."""
+    """The delay before the next connection after ``failures`` in a row. ``chance`` is random in [0, 1)."""
     return RECONNECT.delay(max(failures, 1), chance)
 
 
 def failures_after(failures: int, lived: timedelta) -> int:
-    """How many failures in a row there are, once a connection that lived so long has ended."""
+    """The number of failures in a row, after a connection that lived for ``lived`` has ended."""
     return 1 if lived >= STEADY_AFTER else failures + 1

@@ -1,4 +1,4 @@
-"""User tokens: which report carries one that is worth keeping, and when one is in doubt.
+"""User tokens: which reports contain one to store, whose it is, and when Xumm is asked whether it is still valid.
 
 Source: https://docs.xumm.dev/js-ts-sdk/sdk-syntax/xumm.payload/create#push-notifications
 """
@@ -11,20 +11,20 @@ from processor.core.payload.state import PayloadState
 from processor.core.reports.report import TOKEN_LIFE, Report, SnapshotReport, WebhookReport
 
 SURE_FOR: Final = timedelta(days=1)
-"""How long after a signature or a check a token passes for alive without asking Xumm."""
+"""How long after a signature or a check a token counts as valid without a question to Xumm."""
 
 _BEARERS: Final = (WebhookReport, SnapshotReport)
 
 
 class ReceivedToken(NamedTuple):
-    """A user token that a signature came with. The token itself is a secret."""
+    """A user token in the report of a signature. The token itself is a secret."""
 
     app: str
     application_uuid: str
     user: str
     """The opaque reference."""
     account: str | None
-    """Whose it is, if a proven signature says so."""
+    """The account of the user, if a proven signature names it."""
     value: str
     signed_at: datetime
     expires_at: datetime
@@ -35,7 +35,7 @@ class ReceivedToken(NamedTuple):
 
 
 class TokenFacts(NamedTuple):
-    """What is known of a token that is kept, without the token."""
+    """A stored token, without the token itself."""
 
     app: str
     application_uuid: str
@@ -46,12 +46,12 @@ class TokenFacts(NamedTuple):
     expires_at: datetime
     checked_at: datetime | None
     suspect: bool
-    """A push with it led nowhere."""
+    """A push with the token reached no device."""
     revoked_at: datetime | None
 
 
 class KeptToken(NamedTuple):
-    """A user token, opened to be used now."""
+    """A stored token, with the token itself, to be used at once."""
 
     facts: TokenFacts
     value: str
@@ -62,7 +62,7 @@ class KeptToken(NamedTuple):
 
 
 def extract_token(report: Report) -> ReceivedToken | None:
-    """The token that came with a signature; None if nobody signed, or there is none."""
+    """The token in the report of a signature; None if the report contains no signature or no token."""
     if not isinstance(report, _BEARERS) or report.token is None:
         return None
     token, account, signed_at = report.token, None, report.at
@@ -88,7 +88,7 @@ def extract_token(report: Report) -> ReceivedToken | None:
 
 
 class TokenOwner(NamedTuple):
-    """Whose the token of a user is."""
+    """The account that the token of a user belongs to."""
 
     app: str
     user: str
@@ -97,10 +97,10 @@ class TokenOwner(NamedTuple):
 
 
 def token_owner_of(state: PayloadState) -> TokenOwner | None:
-    """Whose the token is that came with a payload; None unless its signature is proven to be one account's.
+    """The owner of the token that was reported with a payload; None unless the signature is proven to be one account's.
 
-    Xumm's API may leave the token out of a payload whose webhook had it. Both are Xumm's word on one payload: the
-    webhook says with which token, and the signature by whom.
+    Xumm's API may leave out a token that the webhook contained. Both describe one payload: the webhook names the token,
+    and the proven signature names the account.
     """
     snapshot = state.snapshot
     if state.user is None or snapshot is None or snapshot.outcome != "signed" or not snapshot.proven:
@@ -112,10 +112,10 @@ def token_owner_of(state: PayloadState) -> TokenOwner | None:
 
 
 def is_doubtful(token: TokenFacts, now: datetime) -> bool:
-    """Whether Xumm should be asked before a push is tried with it."""
+    """Whether to ask Xumm about a token before a push with it."""
     return token.suspect or now - max(token.signed_at, token.checked_at or token.signed_at) >= SURE_FOR
 
 
 def is_usable(token: TokenFacts, now: datetime) -> bool:
-    """Whether it may be alive."""
+    """Whether a token may still be valid."""
     return token.revoked_at is None and now < token.expires_at
