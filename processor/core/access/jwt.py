@@ -16,6 +16,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.types import Options
 
+from processor.core.errors import ProcessorError
 from processor.core.proof.codec import is_address
 from processor.core.proof.networks import network_names
 from schemas.text import nothing_is_none
@@ -56,7 +57,7 @@ _RENAMED: Final = ("https://oauth2.xumm.app", "https://oauth2.xaman.app")
 _UNVERIFIED: Final = Options(**_UNCHECKED, verify_signature=False)
 
 
-class Unproven(Exception):
+class Unproven(ProcessorError):
     """A token proves nothing. Neither the message nor a cause quotes the token."""
 
     def __init__(self, fault: TokenFault) -> None:

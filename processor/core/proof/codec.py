@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final, NamedTuple
 
+from processor.core.errors import ProcessorError
+
 MAX_BLOB_DIGITS: Final = 256 * 1024
 """Hexadecimal digits of a blob. The largest transactions, which install the code of hooks, have fewer."""
 _ADDRESS: Final = re.compile(r"r[1-9A-HJ-NP-Za-km-z]{24,34}")
@@ -24,7 +26,7 @@ _ANY_CURRENCY: Final = "01" + "00" * 19
 _CURRENCY: Final = re.compile(r"[0-9A-Fa-f]{40}")
 
 
-class Unreadable(Exception):
+class Unreadable(ProcessorError):
     """A value is none of the field's type, or this version cannot encode it."""
 
 

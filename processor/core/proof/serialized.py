@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from processor.core.errors import ProcessorError
+
 MAX_DEPTH: Final = 10
 """Of nested objects and arrays. A ledger accepts as many."""
 
 
-class Malformed(Exception):
+class Malformed(ProcessorError):
     """The bytes are not the canonical form of an object."""
 
 

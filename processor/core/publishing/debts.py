@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from processor.core.errors import ProcessorError
 from processor.core.publishing.backlog import Backlog
 
 EXCHANGE: Final = 1
@@ -23,7 +24,7 @@ class QueueBindings:
     """Whether these are certainly all queues that the exchange routes to."""
 
 
-class BindingsUnknown(Exception):
+class BindingsUnknown(ProcessorError):
     """The broker does not tell which queues are bound."""
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 
 from processor.core.application import Application
+from processor.core.errors import ProcessorError
 from processor.core.payload.ids import command_id, device_reference
 from schemas.api import DeviceRegistration
 from schemas.base64url import decoded, encoded
@@ -36,7 +37,7 @@ _PATHS: Final[Mapping[Channel, re.Pattern[str]]] = {
 _PLATFORMS: Final[Mapping[Channel, Platform]] = {"fcm": "android", "apns": "ios", "webpush": "web"}
 
 
-class BadDevice(ValueError):
+class BadDevice(ProcessorError):
     """A device cannot be pushed to. The message names the field and the reason, never the value."""
 
     def __init__(self, field: str, reason: str) -> None:
