@@ -28,15 +28,7 @@ from schemas.data import (
 from schemas.text import Uuid
 
 SignName = Literal[
-    "created",
-    "opened",
-    "pre_signed",
-    "dispatched",
-    "signed",
-    "rejected",
-    "expired",
-    "cancelled",
-    "token_issued",
+    "created", "opened", "pre_signed", "dispatched", "signed", "rejected", "expired", "cancelled", "token_issued"
 ]
 ResolveName = Literal["signed", "validated", "failed", "rejected", "cancelled", "expired"]
 

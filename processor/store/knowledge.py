@@ -69,7 +69,7 @@ def state_of(row: Sequence[Any]) -> PayloadState:
         snapshot=_snapshot.validate_python(snapshot),
         ledger=_ledger.validate_python(ledger),
         end_notice=None if learned_at is None else EndNotice(source, restored(learned_at)),
-        look_at=None if look_at is None else restored(look_at),
+        lookup_at=None if look_at is None else restored(look_at),
         asked_of=asked_of,
         asked_by=asked_by,
     )
@@ -78,7 +78,7 @@ def state_of(row: Sequence[Any]) -> PayloadState:
 def _times(state: PayloadState) -> tuple[Any, ...]:
     notice = state.end_notice
     source, noticed_at = (None, None) if notice is None else (notice.source, stored(notice.at))
-    return source, noticed_at, None if state.look_at is None else stored(state.look_at)
+    return source, noticed_at, None if state.lookup_at is None else stored(state.lookup_at)
 
 
 def _asked(state: PayloadState) -> tuple[str | None, str | None]:

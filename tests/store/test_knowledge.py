@@ -67,9 +67,9 @@ def test_row_that_names_nobody_who_was_asked_is_read() -> None:
     state = read(TXID, None, None, None, "webhook", 1_000_000, 2_000_000)
 
     assert state.end_notice is not None
-    assert state.look_at is not None
+    assert state.lookup_at is not None
     assert ("webhook", 1, 2, None) == (
-        state.end_notice.source, state.end_notice.at.timestamp(), state.look_at.timestamp(), state.asked_of,
+        state.end_notice.source, state.end_notice.at.timestamp(), state.lookup_at.timestamp(), state.asked_of,
     )  # fmt: skip
 
 

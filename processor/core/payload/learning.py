@@ -59,12 +59,12 @@ RESOLVED_FACTS: Final[dict[ResolveName | None, Facts]] = {
     "expired": NO_FACT,
 }
 """The fact that a published outcome confirms."""
-FIRST_LOOK: Final = timedelta(minutes=1)
+FIRST_LOOKUP: Final = timedelta(minutes=1)
 """The time from the registration of a payload to its first routine lookup, which shows its expiry and missed reports.
 Most payloads end sooner, and are then not looked up."""
-LOOK_SPACING: Final = timedelta(minutes=1)
+LOOKUP_SPACING: Final = timedelta(minutes=1)
 """Between two routine lookups of a payload: a socket that flaps, or a replayed body, costs no more."""
-LOOK_PATIENCE: Final = timedelta(hours=1)
+ROUTINE_PATIENCE: Final = timedelta(hours=1)
 """How long a routine lookup without an answer stands for later ones, so that they do not pile up."""
 
 _SNAPSHOT_RANK: Final[dict[SnapshotOutcome, int]] = {
@@ -105,7 +105,7 @@ def learn(state: PayloadState, report: Report) -> PayloadState:  # noqa: PLR0911
                 asked_of=state.asked_of or report.asked_of, asked_by=state.asked_by or report.asked_by
             )
         case LookupDue():
-            return state._replace(look_at=_next_routine_lookup(state, report))
+            return state._replace(lookup_at=_next_routine_lookup(state, report))
         case LookupAbandoned():
             return state._replace(flags=state.flags | Flag.ABANDONED)
         case DeadlinePassed():
@@ -144,7 +144,7 @@ def _add(
         _first_notice(state, facts, EndNotice(_SOURCES[type(report)], report.at))
         if facts & _END_FACTS
         else state.end_notice,
-        state.look_at,
+        state.lookup_at,
         state.asked_of,
         state.asked_by,
     )
@@ -184,14 +184,14 @@ def _flag_contradictions(before: Snapshot | None, snapshot: Snapshot) -> Flag:
 
 def _next_routine_lookup(state: PayloadState, report: LookupDue) -> datetime | None:
     """When the routine lookup is due that covers ``report``: the planned one, if that covers it."""
-    last = state.look_at
+    last = state.lookup_at
     if report.reason == "registered":
-        return last if last is not None or state.snapshot is not None else report.at + FIRST_LOOK
+        return last if last is not None or state.snapshot is not None else report.at + FIRST_LOOKUP
     if last is None:
         return report.at
     answered = state.snapshot is not None and state.snapshot.fetched_at >= last
-    covered = report.at < last or (not answered and report.at < last + LOOK_PATIENCE)
-    return last if covered else max(report.at, last + LOOK_SPACING)
+    covered = report.at < last or (not answered and report.at < last + ROUTINE_PATIENCE)
+    return last if covered else max(report.at, last + LOOKUP_SPACING)
 
 
 def _release_flags(state: PayloadState) -> PayloadState:
@@ -201,7 +201,7 @@ def _release_flags(state: PayloadState) -> PayloadState:
     """
     if state.resolved is not None:
         return state._replace(flags=0)
-    return state._replace(flags=0, txid=None, snapshot=None, ledger=None, look_at=None)
+    return state._replace(flags=0, txid=None, snapshot=None, ledger=None, lookup_at=None)
 
 
 def _better_snapshot(old: Snapshot | None, new: Snapshot) -> Snapshot:

@@ -236,12 +236,12 @@ def _lookup_kind(facts: Facts) -> Literal["fetch", "poll"]:
 
 def _plan_routine(state: PayloadState, new: PayloadState, step: Step, report: Report) -> tuple[Task, ...]:
     """One routine lookup covers all reports before it; a payload that awaits its proof is looked up anyway."""
-    if not isinstance(report, LookupDue) or new.look_at in {None, state.look_at}:
+    if not isinstance(report, LookupDue) or new.lookup_at in {None, state.lookup_at}:
         return ()
     if isinstance(step, Fetch | Check) and new.facts & ENDED:
         return ()
-    assert new.look_at is not None  # noqa: S101  the first line
-    return (Task(kind="poll", due=max(new.look_at - report.at, timedelta(0))),)
+    assert new.lookup_at is not None  # noqa: S101  the first line
+    return (Task(kind="poll", due=max(new.lookup_at - report.at, timedelta(0))),)
 
 
 def _deadlines(state: PayloadState, new: PayloadState, report: Report) -> Iterator[Task]:

@@ -34,7 +34,7 @@ Evidence = Literal[
     "failed_on_ledger",
     "never_validated",
 ]
-SECOND_LOOK: Final = timedelta(seconds=60)
+SECOND_LOOKUP: Final = timedelta(seconds=60)
 """The time from the first report of an end without a signature to the lookup that makes the end final. A signature may
 come in between: Xumm cancels without a condition, and takes a late signature on purpose."""
 UNVERIFIED_PATIENCE: Final = timedelta(minutes=30)
@@ -155,10 +155,10 @@ def final_from(state: PayloadState, snapshot: Snapshot, policy: PayloadPolicy) -
     """
     noticed_at = snapshot.fetched_at if state.end_notice is None else state.end_notice.at
     if snapshot.outcome == "rejected":
-        return noticed_at + SECOND_LOOK if state.facts & Fact.SIGNED else snapshot.fetched_at
+        return noticed_at + SECOND_LOOKUP if state.facts & Fact.SIGNED else snapshot.fetched_at
     if state.facts & Fact.OPENED:
         return (state.expires_at or noticed_at) + policy.grace
-    return noticed_at + SECOND_LOOK if snapshot.outcome == "cancelled" else snapshot.fetched_at
+    return noticed_at + SECOND_LOOKUP if snapshot.outcome == "cancelled" else snapshot.fetched_at
 
 
 def _evidence_of_signature(snapshot: Snapshot, ledger: Ledger | None, policy: PayloadPolicy) -> Evidence:

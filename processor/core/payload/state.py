@@ -104,7 +104,7 @@ class PayloadState(NamedTuple):
     snapshot: Snapshot | None = None
     ledger: Ledger | None = None
     end_notice: EndNotice | None = None
-    look_at: datetime | None = None
+    lookup_at: datetime | None = None
     """When the last routine lookup is due, or was."""
     asked_of: str | None = None
     """The account that the payload was made for, if through this service."""

@@ -59,15 +59,7 @@ SPONSOR_SIGNATURE: Final = FieldId(14, 38)
 SIGNERS: Final = FieldId(15, 3)
 BATCH_SIGNERS: Final = FieldId(15, 31)
 NOT_SIGNED: Final = frozenset(
-    {
-        TXN_SIGNATURE,
-        SIGNATURE,
-        MASTER_SIGNATURE,
-        COUNTERPARTY_SIGNATURE,
-        SPONSOR_SIGNATURE,
-        SIGNERS,
-        BATCH_SIGNERS,
-    }
+    {TXN_SIGNATURE, SIGNATURE, MASTER_SIGNATURE, COUNTERPARTY_SIGNATURE, SPONSOR_SIGNATURE, SIGNERS, BATCH_SIGNERS}
 )
 """Fields of a transaction that its signature does not cover."""
 

@@ -24,22 +24,8 @@ TAGS: Final = {"id": "{id}", "cid": "{cid}", "txid": "{txid}"}
 ReturnTarget = Literal["app", "web"]
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{1,63}")
 _FOREIGN: Final = frozenset(
-    {
-        "javascript",
-        "data",
-        "vbscript",
-        "file",
-        "blob",
-        "about",
-        "http",
-        "ftp",
-        "ws",
-        "wss",
-        "intent",
-        "content",
-        "mailto",
-    }
-    | {"tel", "sms", "market", "itms-apps", "view-source", "xumm", "xaman", "chrome", "jar", "filesystem"}
+    {"javascript", "data", "vbscript", "file", "blob", "about", "http", "ftp", "ws", "wss", "intent", "content", "tel"}
+    | {"mailto", "sms", "market", "itms-apps", "view-source", "xumm", "xaman", "chrome", "jar", "filesystem"}
 )
 """Schemes that do not belong to an application."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._~:/@!$&'()*+,;=%-]+")
@@ -89,7 +75,7 @@ def link_fault_of(link: str) -> str | None:
 
 
 def is_registered(url: str, registered: Collection[str]) -> bool:
-    """Whether ``url`` is exactly one of the URLs in ``registered``, and may be."""
+    """Whether ``url`` is exactly one of ``registered``, and a valid return URL."""
     return url in registered and fault_of(url) is None
 
 

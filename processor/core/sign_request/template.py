@@ -76,7 +76,7 @@ class TemplateFault(NamedTuple):
     reason: TemplateFaultReason
 
 
-Faults = Iterator[TemplateFault]
+_Faults = Iterator[TemplateFault]
 
 
 def faults_in(template: Mapping[str, Any]) -> tuple[TemplateFault, ...]:
@@ -112,7 +112,7 @@ def _length(text: str) -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def _check_blob(value: Any, place: str, allowance: "_Allowance", depth: int) -> Faults:
+def _check_blob(value: Any, place: str, allowance: "_Allowance", depth: int) -> _Faults:
     if not allowance.take():
         if allowance.left == -1:
             yield TemplateFault("blob", "too_large")
@@ -132,7 +132,7 @@ def _check_blob(value: Any, place: str, allowance: "_Allowance", depth: int) -> 
         yield from _check_blob_value(value, place)
 
 
-def _check_blob_value(value: Any, place: str) -> Faults:
+def _check_blob_value(value: Any, place: str) -> _Faults:
     if isinstance(value, int | float) and not abs(value) <= SAFE_INTEGER:
         yield TemplateFault(place, "number_too_large")
     elif isinstance(value, str) and _is_seed(value):
@@ -150,7 +150,7 @@ class _Allowance:
         return self.left >= 0
 
 
-def _check_value(value: Any, place: str, allowance: _Allowance, depth: int = 1, *, signed: bool = False) -> Faults:
+def _check_value(value: Any, place: str, allowance: _Allowance, depth: int = 1, *, signed: bool = False) -> _Faults:
     """``signed``: within an object that may contain signatures of others, as of a batch."""
     if not allowance.take():
         yield TemplateFault("txjson", "too_large")
@@ -166,7 +166,7 @@ def _check_value(value: Any, place: str, allowance: _Allowance, depth: int = 1, 
         yield from _check_plain(value, place, MAX_SIGNED_TEXT if signed else MAX_TEXT)
 
 
-def _check_object(value: Mapping[str, Any], place: str, allowance: _Allowance, depth: int, *, signed: bool) -> Faults:
+def _check_object(value: Mapping[str, Any], place: str, allowance: _Allowance, depth: int, *, signed: bool) -> _Faults:
     if depth > MAX_DEPTH:
         yield TemplateFault(place, "too_deep")
         return
@@ -188,7 +188,7 @@ def _check_object(value: Mapping[str, Any], place: str, allowance: _Allowance, d
             yield from _check_value(each, where, allowance, depth + 1, signed=signed or name == "BatchSigners")
 
 
-def _check_plain(value: Any, place: str, longest: int) -> Faults:
+def _check_plain(value: Any, place: str, longest: int) -> _Faults:
     if isinstance(value, float):
         yield TemplateFault(place, "no_number_with_fraction")
     elif isinstance(value, int) and not -_MAX_INTEGER < value < _MAX_INTEGER:
@@ -202,7 +202,7 @@ def _check_plain(value: Any, place: str, longest: int) -> Faults:
             yield TemplateFault(place, "secret_forbidden")
 
 
-def _check_amount(value: Any, place: str) -> Faults:
+def _check_amount(value: Any, place: str) -> _Faults:
     """An amount is drops as text, or an issued or multi-purpose token as an object of texts. A number is refused: some
     readers would take it for XRP, and others for drops.
     """

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from processor.core.payload.facts import FACTS
 from processor.core.payload.lifecycle import Task, Transition, apply
 from processor.core.payload.settlement import (
-    SECOND_LOOK,
+    SECOND_LOOKUP,
     SETTLEMENT,
     UNVERIFIED_PATIENCE,
     VERIFIED_PATIENCE,
@@ -43,7 +43,7 @@ from tests.core.payloads import (
 )
 
 LATER = EXPIRY + POLICY.grace + timedelta(minutes=1)
-LOOKED_AGAIN = NOW + SECOND_LOOK
+LOOKED_AGAIN = NOW + SECOND_LOOKUP
 
 
 def live(*reports: Report) -> tuple[PayloadState, list[str], list[Transition]]:
@@ -354,7 +354,7 @@ def test_cancellation_takes_a_second_look() -> None:
     _, _, (asked, looked, over) = live(request("cancelled"), snapshot("cancelled"), deadline(at=LOOKED_AGAIN))
 
     assert (Task(kind="fetch"),) == asked.tasks
-    assert (Wait(), (Task(kind="deadline", due=SECOND_LOOK),)) == (looked.step, looked.tasks)
+    assert (Wait(), (Task(kind="deadline", due=SECOND_LOOKUP),)) == (looked.step, looked.tasks)
     assert (Task(kind="fetch"),) == over.tasks
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.core.payload.learning import FIRST_LOOK, LOOK_PATIENCE, LOOK_SPACING
+from processor.core.payload.learning import FIRST_LOOKUP, LOOKUP_SPACING, ROUTINE_PATIENCE
 from processor.core.payload.lifecycle import WEBHOOK_PATIENCE, Task, apply
 from processor.core.payload.settlement import UNVERIFIED_PATIENCE
 from processor.core.payload.state import Fact, Flag, PayloadState
@@ -60,7 +60,7 @@ def tasks(*reports: Report) -> tuple[Task, ...]:
 
 def test_registered_payload_is_looked_up_once() -> None:
     """A little later, since most have ended by then; asking again asks for nothing."""
-    assert tasks(due("registered")) == (Task(kind="poll", due=FIRST_LOOK),)
+    assert tasks(due("registered")) == (Task(kind="poll", due=FIRST_LOOKUP),)
     assert tasks(due("registered"), due("registered", after=SECOND)) == ()
     assert tasks(snapshot("open"), due("registered")) == ()
     assert tasks(webhook(), due("registered")) == ()
@@ -102,7 +102,7 @@ def test_looks_do_not_pile_up(moments: list[int], because: str) -> None:
         transition = apply(state, due(because, after=(moment - min(moments)) * SECOND), POLICY)
         state, asked = transition.state, asked + len(transition.tasks)
 
-    assert asked == (1 if max(moments) - min(moments) < LOOK_PATIENCE / SECOND else 2)
+    assert asked == (1 if max(moments) - min(moments) < ROUTINE_PATIENCE / SECOND else 2)
 
 
 @given(st.lists(st.integers(1, 600), min_size=1, max_size=100))
@@ -118,7 +118,7 @@ def test_every_doubt_is_covered(gaps: list[int]) -> None:
         looks += [moment + task.due for task in transition.tasks if task.kind == "poll"]
 
         assert looks[-1] >= moment
-    assert all(later - earlier >= LOOK_SPACING for earlier, later in pairwise(looks))
+    assert all(later - earlier >= LOOKUP_SPACING for earlier, later in pairwise(looks))
 
 
 def test_signing_that_is_never_heard_of_again_has_a_deadline() -> None:
