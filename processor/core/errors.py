@@ -19,6 +19,7 @@ their subject, in the module that the tree names.
     ├── Unproven                 a JSON Web Token proves nothing: core/access/jwt.py
     ├── BadDevice                a device cannot be pushed to: core/sign_request/device.py
     ├── BindingsUnknown          the broker does not tell its bindings: core/publishing/debts.py
+    ├── DoubtFound               a signature is in doubt: core/proof/evidence.py
     ├── Malformed                bytes are no transaction: core/proof/serialized.py
     └── Unreadable               a value cannot be encoded: core/proof/codec.py
 

@@ -123,7 +123,7 @@ def verify_identity(
         raise Unproven("audience")
     if nonce is not None and claims.get("nonce") != nonce:
         raise Unproven("nonce")
-    return _verify_claims(claims, now, _networks(claims) == [expected.network])
+    return _verify_claims(claims, now, on_network=_networks(claims) == [expected.network])
 
 
 def verify_xapp(token: str, secrets: Sequence[str], expected: Expected, now: datetime) -> ProvenIdentity:
@@ -132,10 +132,10 @@ def verify_xapp(token: str, secrets: Sequence[str], expected: Expected, now: dat
     others = (claims.get(name, expected.api_key) for name in ("aud", "app_uuidv4"))
     if claims.get("client_id") != expected.api_key or any(other != expected.api_key for other in others):
         raise Unproven("audience")
-    return _verify_claims(claims, now, _networks(claims) in ([], [expected.network]))
+    return _verify_claims(claims, now, on_network=_networks(claims) in ([], [expected.network]))
 
 
-def _verify_claims(claims: Claims, now: datetime, on_network: bool) -> ProvenIdentity:  # noqa: FBT001  the answer to one question
+def _verify_claims(claims: Claims, now: datetime, *, on_network: bool) -> ProvenIdentity:
     expires_at, not_before = _instant(claims, "exp"), _instant(claims, "nbf")
     if expires_at is None or expires_at + LEEWAY <= now:
         raise Unproven("expired")

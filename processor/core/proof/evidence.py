@@ -5,7 +5,9 @@ Snapshots and ledgers are stored by the names of their fields.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NoReturn
+
+from processor.core.errors import ProcessorError
 
 CustomMetaJson = bytes
 """The JSON of a `schemas.text.CustomMeta`, which is carried and not interpreted."""
@@ -46,6 +48,19 @@ class SignatureDoubt:
     def disproves(self) -> bool:
         """Whether the signature is disproven. A missing field may follow; an unreadable one needs a human."""
         return self.reason in {"forged", "differs"}
+
+
+class DoubtFound(ProcessorError):
+    """A signature is in doubt."""
+
+    def __init__(self, doubt: SignatureDoubt) -> None:
+        super().__init__()
+        self.doubt = doubt
+
+
+def fail(field: str, reason: DoubtReason) -> NoReturn:
+    """Raise `DoubtFound` for a field."""
+    raise DoubtFound(SignatureDoubt(field=field, reason=reason))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,11 @@ matter.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from processor.core.proof.codec import Json, Unreadable, encode_value, split_xaddress
 from processor.core.proof.definitions import Definitions
-from processor.core.proof.evidence import OFF_LEDGER_TYPES, DoubtReason, SignatureDoubt
+from processor.core.proof.evidence import OFF_LEDGER_TYPES, DoubtFound, SignatureDoubt, fail
 from processor.core.proof.serialized import FLAGS, SIGNATURE, TRANSACTION_TYPE, Field, Serialized
 
 MAX_ASKED: Final = 64
@@ -44,12 +44,6 @@ _LEFT_IN_PART: Final = frozenset({"Fee", "Sequence", "TicketSequence", "NetworkI
 _NOTHING_ASKED: Final = (None, "")
 
 
-class _Mismatch(Exception):
-    def __init__(self, name: str, reason: DoubtReason) -> None:
-        super().__init__()
-        self.doubt = SignatureDoubt(field=name, reason=reason)
-
-
 def difference(
     tx_type: str, request: Json | None, transaction: Serialized, definitions: Definitions, *, force_account: bool
 ) -> SignatureDoubt | None:
@@ -60,48 +54,44 @@ def difference(
     asked = request or {}
     try:
         if len(asked) > MAX_ASKED:
-            _fail("payload.request_json", "unreadable")
+            fail("payload.request_json", "unreadable")
         _check_type(tx_type, asked, transaction, definitions)
         if request is None and tx_type not in OFF_LEDGER_TYPES:
-            _fail("payload.request_json", "missing")
+            fail("payload.request_json", "missing")
         if not definitions.ids.issuperset(transaction.ids):
-            _fail("response.hex", "unreadable")
+            fail("response.hex", "unreadable")
         if transaction.field(SIGNATURE) is not None and not asked.get("Signature"):
-            _fail("Signature", "differs")  # no signature covers this field, so it must be as requested
+            fail("Signature", "differs")  # no signature covers this field, so it must be as requested
         _check_flags(asked, transaction.number(FLAGS))
         for name, value in _binding(asked, force_account=force_account):
             _compare(name, value, transaction.fields, definitions)
-    except _Mismatch as mismatch:
-        return mismatch.doubt
+    except DoubtFound as found:
+        return found.doubt
     return None
-
-
-def _fail(name: str, reason: DoubtReason) -> NoReturn:
-    raise _Mismatch(name, reason)
 
 
 def _check_type(tx_type: str, request: Json, transaction: Serialized, definitions: Definitions) -> None:
     """Compare the types. A pseudo transaction is signed without a type."""
     name, signed = "TransactionType", transaction.number(TRANSACTION_TYPE)
     if request.get(name) not in (*_NOTHING_ASKED, tx_type):
-        _fail(name, "differs")
+        fail(name, "differs")
     if tx_type in OFF_LEDGER_TYPES:
         if signed is not None:
-            _fail(name, "differs")
+            fail(name, "differs")
         return
     if signed is None:
-        _fail(name, "differs")
+        fail(name, "differs")
     if tx_type not in definitions.types or signed not in definitions.types.values():
-        _fail(name, "unreadable")
+        fail(name, "unreadable")
     if definitions.types[tx_type] != signed:
-        _fail(name, "differs")
+        fail(name, "differs")
 
 
 def _check_flags(request: Json, signed: int | None) -> None:
     """Compare flags that were requested as a number: each must be set. A wallet may set more."""
     asked = request.get("Flags")
     if isinstance(asked, int) and not isinstance(asked, bool) and asked & (signed or 0) != asked:
-        _fail("Flags", "differs")
+        fail("Flags", "differs")
 
 
 def _binding(request: Json, *, force_account: bool) -> Iterator[tuple[str, Any]]:
@@ -119,7 +109,7 @@ def _compare(name: str, asked: Any, fields: tuple[Field, ...], definitions: Defi
         return
     field = next((field for field in fields if field.id == shape.id), None)
     if field is None or not _is_equal(name, asked, field, definitions):
-        _fail(name, "differs")
+        fail(name, "differs")
 
 
 def _is_equal(name: str, asked: Any, field: Field, definitions: Definitions) -> bool:
@@ -132,7 +122,7 @@ def _is_equal(name: str, asked: Any, field: Field, definitions: Definitions) -> 
             try:
                 return encode_value(name, kind, asked, definitions.types) == field.value
             except Unreadable:
-                _fail(name, "unreadable")
+                fail(name, "unreadable")
 
 
 def _is_equal_object(name: str, asked: Json, field: Field, definitions: Definitions) -> bool:

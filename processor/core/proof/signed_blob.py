@@ -12,12 +12,12 @@ https://xrpl.org/docs/concepts/transactions/transaction-signing
 import hashlib
 import re
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, NamedTuple
 
 from processor.core.proof.codec import MAX_BLOB_DIGITS, Json, address_of, address_of_id
 from processor.core.proof.curve import Algorithm, algorithm_of, is_signed
 from processor.core.proof.definitions import definitions_of
-from processor.core.proof.evidence import CHANNEL_CLAIM, DoubtReason, SignatureDoubt, VerifiedSignature
+from processor.core.proof.evidence import CHANNEL_CLAIM, DoubtFound, SignatureDoubt, VerifiedSignature, fail
 from processor.core.proof.networks import network_names
 from processor.core.proof.request_match import difference
 from processor.core.proof.serialized import (
@@ -100,7 +100,7 @@ def prove(claim: SignatureClaim) -> SignedTransaction | SignatureDoubt:
         signers = _verify_signers(transaction)
         acting = _find_signer(claim, transaction, signers)
         _compare_with_request(claim, transaction)
-    except _FaultFound as found:
+    except DoubtFound as found:
         return found.doubt
     several = transaction.field(SIGNERS) is not None
     return SignedTransaction(
@@ -123,25 +123,15 @@ class _Signer(NamedTuple):
     algorithm: Algorithm
 
 
-class _FaultFound(Exception):
-    def __init__(self, doubt: SignatureDoubt) -> None:
-        super().__init__()
-        self.doubt = doubt
-
-
-def _fail(name: str, reason: DoubtReason) -> NoReturn:
-    raise _FaultFound(SignatureDoubt(field=name, reason=reason))
-
-
 def _parse_hex(claim: SignatureClaim) -> bytes:
     """The bytes of the blob, after a check of the claimed hash. A claim on a payment channel has none."""
     if claim.blob is None:
-        _fail("response.hex", "missing")
+        fail("response.hex", "missing")
     digits = claim.blob.upper()
     if len(digits) > MAX_BLOB_DIGITS or not _HEX.fullmatch(digits):
-        _fail("response.hex", "unreadable")
+        fail("response.hex", "unreadable")
     if claim.txid not in {None, transaction_id(digits)} and claim.tx_type != CHANNEL_CLAIM:
-        _fail("response.txid", "differs")
+        fail("response.txid", "differs")
     return bytes.fromhex(digits)
 
 
@@ -154,14 +144,14 @@ def _parse_transaction(blob: bytes) -> Serialized:
     try:
         return parse_serialized(blob)
     except Malformed:
-        _fail("response.hex", "unreadable")
+        fail("response.hex", "unreadable")
 
 
 def _address(signed: Serialized | Field) -> str:
     """The account of a transaction, or of one of its signers."""
     account = signed.get(ACCOUNT)
     if not account:
-        _fail("Account" if isinstance(signed, Serialized) else "Signers", "missing")
+        fail("Account" if isinstance(signed, Serialized) else "Signers", "missing")
     return address_of_id(account)
 
 
@@ -169,21 +159,21 @@ def _verify_signers(transaction: Serialized) -> list[_Signer]:
     """The signers of a transaction, each verified."""
     _address(transaction)
     if transaction.field(MASTER_SIGNATURE) is not None:
-        _fail("response.hex", "forged")  # no signature covers this field, and no transaction has it
+        fail("response.hex", "forged")  # no signature covers this field, and no transaction has it
     several = transaction.field(SIGNERS)
     if several is None:
         return [_verify_signer(transaction, _FOR_SIGNING + transaction.signed)]
     if transaction.get(SIGNING_PUB_KEY) != b"" or transaction.get(TXN_SIGNATURE) is not None:
-        _fail("Signers", "forged")
+        fail("Signers", "forged")
     accounts = {entry.get(ACCOUNT) for entry in several.inner}
     if not 0 < len(accounts) == len(several.inner) <= MAX_SIGNERS:
-        _fail("Signers", "forged")
+        fail("Signers", "forged")
     return [_verify_cosigner(transaction, entry) for entry in several.inner]
 
 
 def _verify_cosigner(transaction: Serialized, entry: Field) -> _Signer:
     if entry.id != SIGNER or {each.id for each in entry.inner} != {ACCOUNT, SIGNING_PUB_KEY, TXN_SIGNATURE}:
-        _fail("Signers", "forged")
+        fail("Signers", "forged")
     _address(entry)
     return _verify_signer(entry, _FOR_MULTISIGNING + transaction.signed + (entry.get(ACCOUNT) or b""))
 
@@ -193,21 +183,21 @@ def _verify_signer(signed: Serialized | Field, message: bytes) -> _Signer:
     key = signed.get(SIGNING_PUB_KEY) or b""
     algorithm = algorithm_of(key)
     if algorithm is None or not is_signed(message, signed.get(TXN_SIGNATURE) or b"", key):
-        _fail("TxnSignature" if isinstance(signed, Serialized) else "Signers", "forged")
+        fail("TxnSignature" if isinstance(signed, Serialized) else "Signers", "forged")
     return _Signer(account=_address(signed), key=key.hex().upper(), key_address=address_of(key), algorithm=algorithm)
 
 
 def _find_signer(claim: SignatureClaim, transaction: Serialized, signers: list[_Signer]) -> _Signer:
     """The signer that the API names. Its claims about accounts and keys must hold."""
     if claim.account != _address(transaction):
-        _fail("response.account", "differs")
+        fail("response.account", "differs")
     acting = signers[0] if transaction.field(SIGNERS) is None else _find_named(claim, signers)
     if claim.signer not in {None, acting.account, acting.key_address}:
-        _fail("response.signer", "differs")
+        fail("response.signer", "differs")
     if claim.multisign_account not in {None, acting.account, claim.account}:
-        _fail("response.multisign_account", "differs")
+        fail("response.multisign_account", "differs")
     if claim.signer_pubkey is not None and claim.signer_pubkey.upper() != acting.key:
-        _fail("response.signer_pubkey", "differs")
+        fail("response.signer_pubkey", "differs")
     return acting
 
 
@@ -215,7 +205,7 @@ def _find_named(claim: SignatureClaim, signers: list[_Signer]) -> _Signer:
     """The signer that the API names; `_find_signer` checks that all names are of this signer."""
     names = {claim.signer, claim.multisign_account, (claim.signer_pubkey or "").upper()} - {None, claim.account, ""}
     if len(signers) > 1 and not names:
-        _fail("response.signer", "missing")
+        fail("response.signer", "missing")
     named = (signer for signer in signers if names & {signer.account, signer.key_address, signer.key})
     return next(named, signers[0])
 
@@ -232,7 +222,7 @@ def _compare_with_request(claim: SignatureClaim, transaction: Serialized) -> Non
         force_account=claim.force_account or transaction.field(SIGNERS) is not None,
     )
     if doubt is not None:
-        raise _FaultFound(doubt)
+        raise DoubtFound(doubt)
 
 
 def _prove_channel_claim(claim: SignatureClaim, signature: bytes) -> SignedTransaction:
@@ -243,15 +233,15 @@ def _prove_channel_claim(claim: SignatureClaim, signature: bytes) -> SignedTrans
     request, key = claim.request or {}, bytes.fromhex(claim.signer_pubkey or "")
     channel, amount = str(request.get("Channel")), str(request.get("Amount"))
     if not _CHANNEL.fullmatch(channel) or not _DROPS.fullmatch(amount):
-        _fail("payload.request_json", "unreadable")
+        fail("payload.request_json", "unreadable")
     algorithm = algorithm_of(key)
     if algorithm is None or claim.account is None:
-        _fail("response.signer_pubkey", "missing")
+        fail("response.signer_pubkey", "missing")
     if not is_signed(_FOR_CLAIMING + bytes.fromhex(channel) + int(amount).to_bytes(8), signature, key):
-        _fail("response.hex", "forged")
+        fail("response.hex", "forged")
     address = address_of(key)
     if claim.signer not in {None, claim.account, address}:
-        _fail("response.signer", "differs")
+        fail("response.signer", "differs")
     return SignedTransaction(
         account=claim.account,
         signature=VerifiedSignature(
