@@ -18,8 +18,9 @@ import structlog
 
 from processor.core.application import Application
 from processor.core.errors import LookupFailed, NormalizeError, StoreError, StoreUnavailable
-from processor.core.payload.due_task import Claim, DueTask, Lane, TaskKind
+from processor.core.payload.due_task import Claim, DueTask, Lane
 from processor.core.payload.entry import Recorded, Reported
+from processor.core.payload.lifecycle import TaskKind
 from processor.core.payload.settlement import Check, Fetch, next_step
 from processor.core.payload.state import ENDED, PayloadState, names_of
 from processor.core.proof.evidence import Snapshot

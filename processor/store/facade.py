@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from processor.core.errors import StoreError
-from processor.core.payload.due_task import Claim, DueTask, Lane, TaskKind
+from processor.core.payload.due_task import Claim, DueTask, Lane
 from processor.core.payload.entry import Recorded, Reported
+from processor.core.payload.lifecycle import TaskKind
 from processor.core.payload.watch import Watch, WatchKey
 from processor.core.publishing.message import OutboxMessage
 from processor.store import tasks

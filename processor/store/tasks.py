@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, update
 
-from processor.core.payload.due_task import Claim, DueTask, Lane, TaskKind
+from processor.core.payload.due_task import Claim, DueTask, Lane
+from processor.core.payload.lifecycle import TaskKind
 from processor.store.knowledge import STATE, state_of
 from processor.store.rows import first_of_each
 from processor.store.tables import payloads, restored, stored, tasks

@@ -13,9 +13,9 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from processor.core.application import Application
-from processor.core.payload.due_task import Claim, DueTask, Lane, TaskKind
+from processor.core.payload.due_task import Claim, DueTask, Lane
 from processor.core.payload.entry import Recorded, Reported
-from processor.core.payload.lifecycle import apply
+from processor.core.payload.lifecycle import TaskKind, apply
 from processor.core.payload.state import Flag, PayloadState
 from processor.core.reports.report import WebhookReport
 from processor.ledger.transactions import LedgerNodes, Transactions

@@ -5,8 +5,9 @@ from typing import get_args
 from uuid import UUID
 
 from processor.core.application import PayloadPolicy
-from processor.core.payload.due_task import Lane, TaskKind
+from processor.core.payload.due_task import Lane
 from processor.core.payload.entry import DeliveryRecord, Quarantined, Refused, Reported
+from processor.core.payload.lifecycle import TaskKind
 from processor.core.proof.evidence import Ledger, Snapshot, VerifiedSignature
 from processor.core.reports.report import (
     DeadlinePassed,
