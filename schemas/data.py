@@ -24,7 +24,7 @@ class SignData(Tolerant):
     payload: Uuid
     """Xumm's ``payload_uuidv4``: the sign request."""
     origin: Origin
-    """The source: webhook (HMAC verified), websocket, api or ledger (TLS), request (through this service), deadline."""
+    """The source: webhook (HMAC verified), websocket or api (TLS), ledger, request (through this service), deadline."""
     user: Uuid | None = None
     """Opaque reference of the user within the application: stable, and not the user token. Null while unknown."""
     asked_of: Account | None = None
