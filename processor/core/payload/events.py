@@ -18,34 +18,10 @@ from processor.core.payload.state import PayloadState
 from processor.core.proof.evidence import Ledger, Snapshot
 from processor.core.reports.custom_meta import ensure_portable
 from processor.core.reports.parsing import describe_errors
-from processor.core.reports.report import (
-    TOKEN_LIFE,
-    DeadlinePassed,
-    FlagsReleased,
-    LedgerReport,
-    LookupAbandoned,
-    LookupDue,
-    Report,
-    RequestReport,
-    SnapshotReport,
-    StatusReport,
-    WebhookReport,
-)
-from schemas.data import Origin
+from processor.core.reports.report import ORIGINS, TOKEN_LIFE, Report, SnapshotReport, WebhookReport
 from schemas.events import MODELS, ResolveName, SignName, parse_event, sequence_text
 from schemas.topology import routing_key
 
-_ORIGINS: Final[dict[type[Any], Origin]] = {
-    WebhookReport: "webhook",
-    StatusReport: "websocket",
-    SnapshotReport: "api",
-    LedgerReport: "ledger",
-    RequestReport: "request",
-    DeadlinePassed: "deadline",
-    LookupAbandoned: "deadline",
-    LookupDue: "deadline",
-    FlagsReleased: "deadline",
-}
 _DATASCHEMAS: Final = {name: model.model_fields["dataschema"].default for name, model in MODELS.items()}
 
 
@@ -122,7 +98,7 @@ def _data(planned: PlannedEvent, state: PayloadState, report: Report) -> dict[st
     data: dict[str, Any] = {
         "application": state.application_uuid,
         "payload": state.payload,
-        "origin": _ORIGINS[type(report)],
+        "origin": ORIGINS[type(report)],
         "user": state.user,
         "asked_of": state.asked_of,
         "asked_by": state.asked_by,

@@ -9,19 +9,10 @@ from typing import Final, assert_never
 
 from processor.core.payload.facts import SNAPSHOT_FACTS, complete_facts
 from processor.core.payload.ids import user_reference
-from processor.core.payload.state import (
-    ENDED,
-    NO_FACT,
-    NO_FLAG,
-    EndNotice,
-    Fact,
-    Facts,
-    Flag,
-    PayloadState,
-    ReportSource,
-)
+from processor.core.payload.state import ENDED, NO_FACT, NO_FLAG, EndNotice, Fact, Facts, Flag, PayloadState
 from processor.core.proof.evidence import Ledger, Snapshot, SnapshotOutcome
 from processor.core.reports.report import (
+    ORIGINS,
     DeadlinePassed,
     FlagsReleased,
     LedgerReport,
@@ -67,7 +58,7 @@ LOOKUP_SPACING: Final = timedelta(minutes=1)
 ROUTINE_PATIENCE: Final = timedelta(hours=1)
 """How long a routine lookup without an answer stands for later ones, so that they do not pile up."""
 
-_SNAPSHOT_RANK: Final[dict[SnapshotOutcome, int]] = {
+_RANK: Final[dict[SnapshotOutcome, int]] = {
     "open": 0,
     "expired": 1,
     "cancelled": 2,
@@ -77,12 +68,6 @@ _SNAPSHOT_RANK: Final[dict[SnapshotOutcome, int]] = {
 _END_FACTS: Final = int(ENDED | Fact.EXPIRED)
 _DELIVERED_SIGNED: Final = int(Fact.DELIVERED | Fact.SIGNED)
 _DELIVERED_REJECTED: Final = int(Fact.DELIVERED | Fact.REJECTED)
-_SOURCES: Final[dict[type[Report], ReportSource]] = {
-    WebhookReport: "webhook",
-    StatusReport: "websocket",
-    SnapshotReport: "api",
-    RequestReport: "request",
-}
 _LEDGER_RANK: Final = {"pending": 0, "never_validated": 1, "validated": 2}
 _TOKEN_ISSUED: Final = int(Fact.TOKEN_ISSUED)
 
@@ -141,7 +126,7 @@ def _add(
         state.custom_meta or report.custom_meta,
         state.snapshot,
         state.ledger,
-        _first_notice(state, facts, EndNotice(_SOURCES[type(report)], report.at))
+        _first_notice(state, facts, EndNotice(ORIGINS[type(report)], report.at))
         if facts & _END_FACTS
         else state.end_notice,
         state.lookup_at,
@@ -207,7 +192,7 @@ def _release_flags(state: PayloadState) -> PayloadState:
 def _better_snapshot(old: Snapshot | None, new: Snapshot) -> Snapshot:
     if old is None:
         return new
-    return max(old, new, key=lambda snapshot: (_SNAPSHOT_RANK[snapshot.outcome], snapshot.proven, snapshot.fetched_at))
+    return max(old, new, key=lambda snapshot: (_RANK[snapshot.outcome], snapshot.proven, snapshot.fetched_at))
 
 
 def _better_ledger(state: PayloadState, new: Ledger) -> Ledger | None:

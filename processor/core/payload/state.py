@@ -2,9 +2,10 @@
 
 from datetime import datetime
 from enum import IntFlag
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from processor.core.proof.evidence import CustomMetaJson, Ledger, Snapshot
+from schemas.data import Origin
 from schemas.events import ResolveName
 
 
@@ -59,7 +60,6 @@ Facts = int
 """A set of `Fact`. A plain number, since adding to an `IntFlag` takes a microsecond, for every webhook."""
 Flags = int
 """A set of `Flag`, likewise."""
-ReportSource = Literal["webhook", "websocket", "api", "request"]
 NO_FACT: Final = Fact(0)
 NO_FLAG: Final = Flag(0)
 
@@ -72,7 +72,7 @@ def names_of(flags: Flags) -> str:
 class EndNotice(NamedTuple):
     """The first report that a payload ended; until there is one, the first report that it expired."""
 
-    source: ReportSource
+    source: Origin
     at: datetime
 
 

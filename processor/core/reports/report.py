@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal, NamedTuple
 
 from processor.core.proof.evidence import CustomMetaJson, Ledger, Snapshot
+from schemas.data import Origin
 
 TOKEN_LIFE: Final = timedelta(days=30)
 """How long a user token stays valid after the last signature made with it.
@@ -134,3 +135,16 @@ Report = (
     | LookupAbandoned
     | FlagsReleased
 )
+
+ORIGINS: Final[dict[type[Report], Origin]] = {
+    WebhookReport: "webhook",
+    StatusReport: "websocket",
+    SnapshotReport: "api",
+    LedgerReport: "ledger",
+    RequestReport: "request",
+    DeadlinePassed: "deadline",
+    LookupAbandoned: "deadline",
+    LookupDue: "deadline",
+    FlagsReleased: "deadline",
+}
+"""The source of each report, as events name it."""
