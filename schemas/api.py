@@ -1,4 +1,4 @@
-"""What apps and services say to this one over HTTP, and what it answers. The OpenAPI document is made of these."""
+"""The requests and answers of the HTTP interface, from which the OpenAPI document is generated."""
 
 from datetime import datetime
 from typing import Annotated, Final, Literal, Self
@@ -23,71 +23,71 @@ from schemas.text import Account, ApplicationName, TransactionHash, Uuid
 MAX_IDENTIFIER: Final = 40
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,39}$")]
 """The application's own name for a payload: at most 40 characters that need no escapes anywhere."""
-Text = Annotated[
+Instruction = Annotated[
     str, StringConstraints(max_length=280, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]*$")
 ]
-Address = Annotated[str, StringConstraints(max_length=512)]
+ReturnAddress = Annotated[str, StringConstraints(max_length=512)]
 Minutes = Annotated[StrictInt, Field(ge=1, le=60 * 24 * 7)]
 
 
-class _Wire(BaseModel):
+class _ApiModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
 
-class Return(_Wire):
-    """Where Xumm sends the user back to: each must be registered for the application, character by character."""
+class Return(_ApiModel):
+    """The URLs that Xumm sends the user back to. Each must equal one that is registered for the application."""
 
-    app: Address | None = None
-    """When the user came from an app on the same device."""
-    web: Address | None = None
-    """When the user came from a browser."""
+    app: ReturnAddress | None = None
+    """For a user who came from an app on the same device."""
+    web: ReturnAddress | None = None
+    """For a user who came from a browser."""
 
 
-class SignInCommand(_Wire):
+class SignInCommand(_ApiModel):
     """Begin a sign-in."""
 
     app: ApplicationName
     return_url: Return | None = None
 
 
-class SignRequestCommand(_Wire):
+class SignRequestCommand(_ApiModel):
     """Ask a user to sign a transaction."""
 
     app: ApplicationName
     txjson: dict[str, JsonValue]
     """The transaction's template."""
     submit: StrictBool
-    """Whether the wallet submits it. Required: it decides what the outcome means."""
+    """Whether the wallet submits the transaction. Required, since it decides what the outcome means."""
     expire: Minutes = 240
-    """Minutes within which it can be opened."""
+    """Minutes within which the payload can be opened."""
     force_network: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9]{1,19}$")] | None = None
-    """The network it must be signed on; the application's own unless named, and no other than that is taken."""
-    instruction: Text | None = None
-    """Shown to the user."""
+    """The network to sign on. If given, it must be the application's own."""
+    instruction: Instruction | None = None
+    """Text that is shown to the user."""
     identifier: Identifier | None = None
-    """The application's own name for it, unique within the application."""
+    """The application's own name for the payload, unique within the application."""
     blob: dict[str, JsonValue] | None = None
-    """Carried along, into webhooks and events."""
+    """Data that is copied into webhooks and events."""
     account: Account | None = None
-    """Whom to push it to. A user's requests are their own."""
+    """The account to push the payload to. A user's requests are pushed to the user."""
     return_url: Return | None = None
 
 
-class Qr(_Wire):
+class Qr(_ApiModel):
     """The code to scan with the wallet."""
 
     png: str
-    """A data URL of a PNG, made here: nobody else is asked."""
+    """A data URL of a PNG that this service made."""
     matrix: tuple[str, ...]
     """The same code for drawing: rows from top to bottom, ``1`` for a dark module, without the quiet zone."""
     png_url: str | None = None
-    """Xumm's picture."""
+    """The URL of Xumm's PNG."""
     matrix_url: str | None = None
-    """Xumm's matrix as JSON."""
+    """The URL of Xumm's matrix as JSON."""
 
 
-class SignRequestCreated(_Wire):
-    """The payload stands at Xumm, and is followed to its end."""
+class SignRequestCreated(_ApiModel):
+    """The payload was created at Xumm, and is followed to its end."""
 
     id: Uuid
     """The payload's UUID."""
@@ -107,16 +107,16 @@ class SignRequestCreated(_Wire):
 
 
 class SignInCreated(SignRequestCreated):
-    """A sign-in, and the secret with which whoever began it gets the session."""
+    """A sign-in, with the secret that its creator exchanges for the session."""
 
     exchange_secret: str
-    """As bearer token for the sign-in's status, events and session. Works once for the session; shown once."""
+    """The bearer token for status, events and session of the sign-in. Valid once for the session; shown once."""
     session_url: str
-    """Path on this host: POST there once it is signed."""
+    """Path on this host: POST to it once the payload is signed."""
 
 
-class SignRequestStatus(_Wire):
-    """How far it is."""
+class SignRequestStatus(_ApiModel):
+    """The progress of a sign request."""
 
     id: Uuid
     app: ApplicationName
@@ -126,16 +126,16 @@ class SignRequestStatus(_Wire):
     created_at: datetime
     expires_at: datetime
     reported: tuple[SignName, ...]
-    """What Xumm reported. Deliver nothing on it."""
+    """The reports of Xumm so far, which are not proven: deliver nothing on them."""
     outcome: ResolveName | None
-    """How it ended, once proven."""
+    """The outcome, once proven."""
     account: Account | None = None
-    """Who signed, once proven."""
+    """The signer, once proven."""
     txid: TransactionHash | None = None
     """The transaction, once proven."""
 
 
-class SignRequestPage(_Wire):
+class SignRequestPage(_ApiModel):
     """Sign requests, the newest first."""
 
     items: tuple[SignRequestStatus, ...]
@@ -143,14 +143,14 @@ class SignRequestPage(_Wire):
     """The cursor of the next page; null on the last."""
 
 
-class SignRequestCancelled(_Wire):
-    """It can no longer be opened."""
+class SignRequestCancelled(_ApiModel):
+    """The payload can no longer be opened."""
 
     id: Uuid
     reason: Literal["OK", "ALREADY_CANCELLED"]
 
 
-class SessionCreated(_Wire):
+class SessionCreated(_ApiModel):
     """The user proved to hold the account."""
 
     token: str
@@ -162,7 +162,7 @@ class SessionCreated(_Wire):
     account: Account
 
 
-class SessionRedeemed(_Wire):
+class SessionRedeemed(_ApiModel):
     """The user signed in through Xumm's OAuth2 provider."""
 
     access_token: str
@@ -174,51 +174,51 @@ class SessionRedeemed(_Wire):
     account: Account
 
 
-class Watched(_Wire):
+class Watched(_ApiModel):
     """The payload is followed."""
 
     result: Literal["accepted", "known"]
-    """``known``: it was already, or it has ended."""
+    """``known``: it was followed already, or has ended."""
 
 
-class Me(_Wire):
-    """Who the caller is, as far as this service is concerned."""
+class Me(_ApiModel):
+    """The caller, as this service knows them."""
 
     app: ApplicationName
     account: Account
     proven_by: Literal["session", "xumm_jwt", "xapp_jwt"]
     expires_at: AwareDatetime | None
-    """Until when that counts, where it is known."""
+    """Until when the proof counts, where it is known."""
 
 
-class DeviceRegistration(_Wire):
+class DeviceRegistration(_ApiModel):
     """A device of the caller's; its token is in the path."""
 
     channel: Channel
-    """The provider that the token is of."""
+    """The provider of the token."""
     platform: Platform | None = None
-    """What the device is; by default what its channel serves: Android, iOS or the web."""
+    """The platform of the device; by default the one that the channel serves: Android, iOS or the web."""
     locale: Locale | None = None
-    """Language of its user."""
+    """The language of the user."""
     subscription: Subscription | None = None
-    """Of a browser, and of nothing else."""
+    """The push subscription of a browser; only for channel ``webpush``."""
 
     @model_validator(mode="after")
     def _subscribed(self) -> Self:
         if (self.channel == "webpush") != (self.subscription is not None):
-            raise PydanticCustomError("subscription_misplaced", "webpush has a subscription, nothing else has")
+            raise PydanticCustomError("subscription_misplaced", "webpush, and no other channel, has a subscription")
         return self
 
 
-class FieldError(_Wire):
-    """What is wrong with one field."""
+class FieldError(_ApiModel):
+    """A fault in one field."""
 
     field: str
     reason: str
 
 
-class ProblemDetails(_Wire):
-    """A refusal, as of RFC 9457."""
+class ProblemDetails(_ApiModel):
+    """A refusal, as in RFC 9457."""
 
     type: str
     title: str

@@ -1,7 +1,7 @@
-"""What one service asks of another, by HTTP or by a message on a queue that `schemas.topology` names.
+"""The commands between services, sent by HTTP or as a message to a queue that `schemas.topology` names.
 
-Others ask this one to watch payloads; this one asks the push consumer to register and remove devices. The latter are
-CloudEvents like the events, and decoded like them, but never take their way: they carry device tokens.
+Other services ask this one to watch payloads; this one asks the push consumer to register and remove devices. Device
+commands are CloudEvents like the events, but have an exchange of their own, since they contain device tokens.
 """
 
 from typing import Annotated, Final, Literal, get_args
@@ -21,18 +21,18 @@ class WatchCommand(BaseModel):
     app: ApplicationName
     """The application's name."""
     payload: Uuid
-    """What Xumm answered when the sign request was created."""
+    """The payload's uuid, as Xumm answered when the sign request was created."""
 
 
 class RedeemCommand(BaseModel):
-    """Swap the code that came to the app's deep link for a session."""
+    """Exchange the code that came to the app's deep link for a session."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
     code: Annotated[str, Field(max_length=2048, repr=False)]
-    """As it came, once."""
+    """The code as it came. Valid once."""
     code_verifier: Annotated[str, Field(max_length=128, repr=False)]
-    """What the app made its ``code_challenge`` of."""
+    """The verifier of the app's ``code_challenge``."""
 
 
 class DeviceCommand(Tolerant):
@@ -42,20 +42,20 @@ class DeviceCommand(Tolerant):
 
     specversion: Literal["1.0"] = "1.0"
     id: Uuid
-    """UUIDv5 of what was asked and when."""
+    """UUIDv5 of the command and its time."""
     source: Annotated[str, Field(pattern=r"^/xumm/[a-z0-9][a-z0-9_-]{0,62}$")]
     """``/xumm/<application name>``."""
     type: str
     subject: Uuid
-    """UUIDv5 of the device: its commands are applied one after another."""
+    """UUIDv5 of the device, whose commands are applied one after another."""
     time: AwareDatetime
-    """When it was asked for. The last one asked for wins, in whatever order they arrive."""
+    """When the command was given. The command with the latest time wins, in whatever order they arrive."""
     datacontenttype: Literal["application/json"] = "application/json"
     dataschema: str
 
 
 class DeviceData(Tolerant):
-    """Whose device."""
+    """The owner of a device."""
 
     application: Uuid
     """Xumm's ``application_uuidv4``, which is also the public API key."""
@@ -64,28 +64,28 @@ class DeviceData(Tolerant):
 
 
 class DeviceRegisteredData(DeviceData):
-    """A device, and the way to it."""
+    """A device with its address."""
 
     channel: Channel
     token: Annotated[Token, Field(repr=False)]
-    """The provider's registration token; of a browser, the endpoint of its subscription."""
+    """The provider's registration token; for a browser, the endpoint of the subscription."""
     keys: Annotated[Keys | None, Field(repr=False)] = None
-    """Of a browser's subscription, and of nothing else."""
+    """The keys of a browser's subscription; null for other channels."""
     platform: Platform
     locale: Locale | None = None
     user: Uuid | None = None
-    """Opaque reference of the user, as in the events' ``user``; None where the caller proved an account alone."""
+    """Opaque reference of the user, as in the events' ``user``; null if the caller proved only an account."""
 
 
 class DeviceRemovedData(DeviceData):
-    """A device, without the way to it."""
+    """A device without its address."""
 
     device: Digest
-    """Of the token, or of the endpoint."""
+    """The SHA-256 of the token or the endpoint."""
 
 
 class DeviceRegistered(DeviceCommand):
-    """From now on the device is pushed to for this account, and for no other."""
+    """The device gets the pushes for this account, and for no other."""
 
     type: Literal["xumm.device.registered"] = "xumm.device.registered"
     dataschema: Literal["urn:xumm-processor:command.device.registered:1"] = (
@@ -95,7 +95,7 @@ class DeviceRegistered(DeviceCommand):
 
 
 class DeviceRemoved(DeviceCommand):
-    """The device is pushed to for this account no more. If it is another's, nothing happens."""
+    """The device no longer gets the pushes for this account. No effect if it belongs to another account."""
 
     type: Literal["xumm.device.removed"] = "xumm.device.removed"
     dataschema: Literal["urn:xumm-processor:command.device.removed:1"] = "urn:xumm-processor:command.device.removed:1"

@@ -1,7 +1,7 @@
-"""What a new JSON Schema of an event would break, compared with the released one.
+"""The breaking changes of an event's JSON Schema, compared with the released one.
 
-The stream keeps old events, and consumers are deployed on their own, so both directions count: an old consumer must
-read new events and a new consumer old ones. Optional fields may be added; everything else needs a new version.
+The stream keeps old events, and consumers are deployed independently, so that old consumers read new events and new
+consumers read old ones. Optional fields may be added; any other change needs a new version.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ Schema = Mapping[str, Any]
 
 
 def breaking_changes(released: Mapping[str, Schema], current: Mapping[str, Schema]) -> list[str]:
-    """One line for each change that breaks a consumer; ``$id`` to schema, both. An empty list if there is none."""
+    """One line for each change that breaks a consumer. ``released`` and ``current`` map ``$id`` to schema."""
     problems: list[str] = []
     for urn, old in released.items():
         if (new := current.get(urn)) is None:
@@ -26,7 +26,7 @@ def breaking_changes(released: Mapping[str, Schema], current: Mapping[str, Schem
 
 
 def _has_successor(urn: str, current: Mapping[str, Schema]) -> bool:
-    """Whether a later version of the event is there; its consumers were given a new name to move to."""
+    """Whether ``current`` has a later version of the event, which consumers can move to."""
     event, _, version = urn.rpartition(":")
     return any(other.rpartition(":")[0] == event and int(other.rpartition(":")[2]) > int(version) for other in current)
 
@@ -102,6 +102,6 @@ def _resolve(schema: Schema, root: Schema) -> Schema:
 
 
 def _by_label(schema: Schema, root: Schema) -> dict[str, Schema]:
-    """The alternatives of ``anyOf`` by what tells them apart; a plain schema has none."""
+    """The alternatives of ``anyOf`` by title or type; none for a plain schema."""
     alternatives = [_resolve(each, root) for each in schema.get("anyOf", ())]
     return {str(each.get("title") or each.get("type") or "anything"): each for each in alternatives}

@@ -1,4 +1,4 @@
-"""What events say in their ``data``: the facts, and in ``proof`` what was verified of them and against what."""
+"""The ``data`` of events: the facts, and in ``proof`` what was verified and against what."""
 
 from typing import Literal
 
@@ -11,47 +11,47 @@ Origin = Literal["webhook", "websocket", "api", "request", "deadline", "ledger"]
 
 
 class Tolerant(BaseModel):
-    """Unknown keys are ignored, not refused: a consumer must survive a producer that is a version ahead of it."""
+    """Ignores unknown keys: a consumer must accept the events of a newer producer."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
 
 class SignData(Tolerant):
-    """What every event says."""
+    """The data of every event."""
 
     application: Uuid
     """Xumm's ``application_uuidv4``, which is also the public API key."""
     payload: Uuid
     """Xumm's ``payload_uuidv4``: the sign request."""
     origin: Origin
-    """How this was learned: webhook (HMAC checked), websocket or api (TLS), request (made through this service)."""
+    """The source: webhook (HMAC verified), websocket or api (TLS), ledger, request (through this service), deadline."""
     user: Uuid | None = None
-    """Opaque reference of the user within the application: stable, and no user token. None while unknown."""
+    """Opaque reference of the user within the application: stable, and not the user token. Null while unknown."""
     asked_of: Account | None = None
-    """Whom the request was made for, if it was made through this service for somebody. Says nothing of who signed."""
+    """The account that the request was made for, if through this service. It does not tell who signed."""
     asked_by: str | None = None
-    """By whom it was made, if through this service: ``service:<name of its key>``, ``user:<account>`` or ``sign-in``.
-    What a user asked for is no order of yours, whatever its identifier, instruction and blob say."""
+    """Who made the request, if through this service: ``service:<name of its key>``, ``user:<account>`` or ``sign-in``.
+    A user's request is no order of yours, whatever its identifier, instruction and blob say."""
     custom_meta: CustomMeta | None = None
-    """None while unknown: of the messages on a status socket only the last carries it, which tells the answer."""
+    """Null while unknown: on a status socket only the last message contains it."""
 
 
 class SignedData(SignData):
-    """What a signature adds."""
+    """The data of a reported signature."""
 
     txid: TransactionHash | None = None
-    """Hash of the signed transaction. Reported, not proven: wait for the resolve event before you deliver anything."""
+    """Hash of the signed transaction. Not proven: wait for the resolve event before you deliver anything."""
 
 
 class ExpiringData(SignData):
-    """What an expiry adds."""
+    """The data of an event about a payload that expires."""
 
     expires_at: AwareDatetime | None = None
-    """Until when the payload can be opened; an opened one can be resolved later too."""
+    """Until when the payload can be opened. A payload that was opened may be resolved later."""
 
 
 class TokenIssuedData(SignData):
-    """What is told of a user token: never the token."""
+    """The data of an issued user token, without the token."""
 
     issued_at: AwareDatetime | None = None
     expires_at: AwareDatetime | None = None
@@ -59,24 +59,24 @@ class TokenIssuedData(SignData):
 
 
 class ApiProof(Tolerant):
-    """The payload as fetched from Xumm's API."""
+    """The payload was fetched from Xumm's API."""
 
     fetched_at: AwareDatetime
 
 
 class SignatureProof(Tolerant):
-    """The signed blob, checked here."""
+    """The signed blob was verified by this service."""
 
     account: Account
-    """The address that the signing key derives to, or that the signer list acted for."""
+    """The address that is derived from the signing key, or that the signer list acted for."""
     algorithm: Literal["secp256k1", "ed25519", "multisign"]
 
 
 class LedgerProof(Tolerant):
-    """The transaction as found in a validated ledger."""
+    """The transaction was found in a validated ledger."""
 
     node: str
-    """Host of the node that was asked."""
+    """Host of the node that answered."""
     ledger_index: int
     result: str
     """The ledger's result code, ``tesSUCCESS`` or ``tec...``."""
@@ -112,39 +112,39 @@ Amount = str | IssuedAmount | MptAmount
 
 
 class ResolveData(SignData):
-    """How the payload ended."""
+    """The data of an outcome."""
 
     proof: Proof
     tx_type: str | None = None
-    """``SignIn``, ``Payment``, ...; None if Xumm did not say."""
+    """``SignIn``, ``Payment``, ...; null if Xumm does not tell."""
     resolved_at: AwareDatetime | None = None
     """When the user signed or rejected, by Xumm's clock."""
 
 
 class SignedOutcome(ResolveData):
-    """How a signed payload ended."""
+    """The data of the outcome of a signed payload."""
 
     account: Account
-    """Who signed."""
+    """The signer."""
     network: str | None = None
     """The network the wallet was on, such as ``MAINNET``."""
     txid: TransactionHash | None = None
 
 
 class OnLedger(SignedOutcome):
-    """How a payload ended that was signed for a ledger."""
+    """The data of the outcome of a payload that was signed for a ledger."""
 
     txid: TransactionHash
 
 
 class ValidatedData(OnLedger):
-    """What the ledger holds."""
+    """The data of a validated transaction."""
 
     network: str
     delivered_amount: Amount | None = None
-    """What was received, from the ledger's metadata; None where the transaction delivers nothing. Never ``Amount``."""
+    """The received amount, from the ledger's metadata; null if the transaction delivers nothing. Never ``Amount``."""
     amount_unavailable: bool = False
-    """Whether the ledger does not tell what was received: not known, so never to be taken for paid."""
+    """Whether the ledger does not tell the received amount, which is then unknown: never take it for paid."""
     destination: Account | None = None
     destination_tag: int | None = None
     fee: str | None = None
@@ -152,7 +152,7 @@ class ValidatedData(OnLedger):
 
 
 class FailedData(OnLedger):
-    """Why it did not succeed."""
+    """The data of a transaction that did not succeed."""
 
     reason: FailReason
     result: str | None = None

@@ -1,4 +1,4 @@
-"""What push devices are named by: the shapes that the interface and its commands share.
+"""The shapes of push devices that the HTTP interface and the commands share.
 
 Sources: RFC 5646 section 2.1 (languages), RFC 8291 section 3 and https://www.w3.org/TR/push-api/ (subscriptions),
 https://developer.apple.com/documentation/usernotifications (device tokens are binary and of variable length).
@@ -18,14 +18,14 @@ Platform = Literal["android", "ios", "web"]
 
 MAX_ENDPOINT: Final = 2048
 POINT_BYTES: Final = 65
-"""Of an uncompressed point on P-256."""
+"""The size of an uncompressed point on P-256."""
 AUTH_BYTES: Final = 16
 _UNCOMPRESSED: Final = 0x04
 PRIVATE_DOMAINS: Final = frozenset(
     {"alt", "arpa", "corp", "example", "home", "internal", "intranet", "invalid", "lan", "local", "localdomain"}
     | {"localhost", "mail", "onion", "private", "test"}
 )
-"""Last labels that name nothing public: RFC 6761, 6762, 7686, 8375, 9476, and what private networks use."""
+"""Last labels of names that are not public: RFC 6761, 6762, 7686, 8375, 9476, and usage in private networks."""
 
 _hexadecimal: Final = re.compile(r"(?:[0-9a-fA-F]{2}){16,100}")
 _endpoint: Final = re.compile(r"https://((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*)/[!\"$-~]*")
@@ -37,13 +37,13 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Locale = Annotated[
     str, StringConstraints(max_length=35, pattern=r"^[A-Za-z]{2,3}(?:-[A-Za-z]{4})?(?:-(?:[A-Za-z]{2}|[0-9]{3}))?$")
 ]
-"""A language, perhaps with script and region, such as ``de-CH``."""
+"""A language, optionally with script and region, such as ``de-CH``."""
 
 
 def digest_of_token(token: str) -> str:
-    """What names a device in keys, notes and commands: SHA-256 of its token, in hexadecimal.
+    """The SHA-256 of a device's token in hexadecimal, which names the device in keys, notes and commands.
 
-    A token that is hexadecimal itself, as APNs' are, has one whatever its case: apps write both.
+    A hexadecimal token, such as those of APNs, has the same digest in either case: apps write both.
     """
     plain = token.lower() if _hexadecimal.fullmatch(token) else token
     return hashlib.sha256(plain.encode()).hexdigest()
@@ -52,7 +52,7 @@ def digest_of_token(token: str) -> str:
 def _public(endpoint: str) -> str:
     found = _endpoint.fullmatch(endpoint)
     if found is None:
-        raise PydanticCustomError("endpoint_malformed", "no https address without port, credentials or fragment")
+        raise PydanticCustomError("endpoint_malformed", "not an https URL without port, credentials or fragment")
     if found[1].rpartition(".")[2] in PRIVATE_DOMAINS:
         raise PydanticCustomError("endpoint_not_public", "the host is not public")
     return endpoint
@@ -64,7 +64,7 @@ def _bare(text: str) -> str:
     try:
         decoded(bare)
     except ValueError:
-        raise PydanticCustomError("base64url_malformed", "no base64url") from None
+        raise PydanticCustomError("base64url_malformed", "not base64url") from None
     return bare
 
 
@@ -72,7 +72,7 @@ def _point(text: str) -> str:
     bare = _bare(text)
     found = decoded(bare)
     if len(found) != POINT_BYTES or found[0] != _UNCOMPRESSED:
-        raise PydanticCustomError("point_malformed", "no uncompressed point on P-256")
+        raise PydanticCustomError("point_malformed", "not an uncompressed point on P-256")
     return bare
 
 
@@ -84,11 +84,11 @@ def _secret(text: str) -> str:
 
 
 Endpoint = Annotated[str, StringConstraints(max_length=MAX_ENDPOINT), AfterValidator(_public)]
-"""Where a browser's messages go: https, a public host by name, neither port nor credentials nor fragment."""
+"""The URL for messages to a browser: https, a public host name, without port, credentials or fragment."""
 
 
 class Keys(BaseModel):
-    """What a message to one browser is encrypted with, in base64url; padding is dropped."""
+    """The keys that encrypt a message to one browser, in base64url; padding is dropped."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True, hide_input_in_errors=True)
 
@@ -104,7 +104,7 @@ class Keys(BaseModel):
 
 
 class Subscription(BaseModel):
-    """As a browser's ``PushSubscription`` gives it; what else it says is ignored."""
+    """The ``PushSubscription`` of a browser; other members are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True, hide_input_in_errors=True)
 

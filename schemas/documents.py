@@ -1,6 +1,6 @@
-"""The contract as documents: a JSON Schema of each event and inbound shape, and an AsyncAPI description of the stream.
+"""The documents of the contract: a JSON Schema of each event, command and inbound shape, and an AsyncAPI document.
 
-All are generated from the models and committed; ``processor schema --check`` says whether they still agree.
+All are generated from the models and committed; ``processor schema --check`` tells whether they agree.
 
 Sources: https://json-schema.org/draft/2020-12, https://www.asyncapi.com/docs/reference/specification/v3.0.0,
 https://github.com/asyncapi/bindings/tree/master/amqp
@@ -32,7 +32,7 @@ from schemas.webhook import WEBHOOK
 
 ROOT: Final = Path(__file__).parent
 RELEASED: Final = "released"
-"""Folder of the schemas that consumers out there rely on."""
+"""Folder of the released schemas, which deployed consumers rely on."""
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _INBOUND: Final[dict[str, TypeAdapter[Any]]] = {"webhook": WEBHOOK, "status": TypeAdapter(Status)}
@@ -42,11 +42,11 @@ _COMMANDS: Final[dict[str, type[BaseModel]]] = {
     "device.removed": DeviceRemoved,
 }
 _COMMAND_QUEUES: Final = {"watch": WATCHES, "device.registered": PUSH_DEVICES, "device.removed": PUSH_DEVICES}
-_QUEUES_TOLD: Final = {
+_QUEUE_DESCRIPTIONS: Final = {
     WATCHES: "Quorum queue that this service takes commands from. Publish to the default exchange, "
-    "persistent and mandatory. What makes no sense goes to the dead letters, with the reason.",
+    "persistent and mandatory. An invalid command goes to the dead letters, with the reason.",
     PUSH_DEVICES: f"Quorum queue bound to the direct exchange `{COMMANDS}` by its own name. This service publishes to "
-    "it what apps say of their devices. Device tokens are secrets: no other queue gets them.",
+    "it the commands for the devices of apps. Device tokens are secrets: no other queue gets them.",
 }
 _TAKING: Final = {"ack": True, "bindingVersion": "0.3.0"}
 _SENDING: Final = {"deliveryMode": 2, "mandatory": True, "timestamp": True, "bindingVersion": "0.3.0"}
@@ -61,7 +61,7 @@ class _Generator(GenerateJsonSchema):
 
 
 def documents() -> dict[str, str]:
-    """Every document: its path below ``schemas/`` and its text."""
+    """Every document, by its path below ``schemas/``."""
     texts = {f"json/{name}.json": _text(schema) for name, schema in event_schemas().items()}
     texts |= {f"json/inbound.{name}.json": _text(_inbound_schema(name)) for name in _INBOUND}
     texts |= {f"json/command.{name}.json": _text(_command_schema(name)) for name in _COMMANDS}
@@ -80,14 +80,14 @@ def examples(directory: Path = ROOT / "examples") -> dict[str, dict[str, Any]]:
 
 
 def stale(directory: Path = ROOT, others: Mapping[str, str] = MappingProxyType({})) -> list[str]:
-    """The documents in ``directory`` that would be written otherwise, or not at all. ``others`` stand there too."""
+    """The paths of documents in ``directory`` that are stale or left over. ``others`` belong there too."""
     wanted = documents() | dict(others)
     found = {f"json/{path.name}" for path in (directory / "json").glob("*.json")}
     return sorted((found - wanted.keys()) | {path for path, text in wanted.items() if _read(directory / path) != text})
 
 
 def write(directory: Path = ROOT, others: Mapping[str, str] = MappingProxyType({})) -> list[str]:
-    """Bring ``directory`` up to date; the paths that changed. Released schemas stay as they are."""
+    """Bring ``directory`` up to date. Returns the paths that changed. Released schemas stay as they are."""
     changed = stale(directory, others)
     wanted = documents() | dict(others)
     for path in changed:
@@ -100,16 +100,16 @@ def write(directory: Path = ROOT, others: Mapping[str, str] = MappingProxyType({
 
 
 def breaking(directory: Path = ROOT) -> list[str]:
-    """What would break consumers that rely on the released schemas. Each event with a new version starts anew."""
-    return breaking_changes(_released(directory), _by_id(_promised()))
+    """The changes that break consumers of the released schemas. An event with a new version is a new event."""
+    return breaking_changes(_released(directory), _by_id(_public_schemas()))
 
 
 def release(directory: Path = ROOT) -> list[str]:
-    """Freeze the schemas as they are now; the paths written. Raises `ValueError` if they break what was released."""
+    """Release the schemas as they are. Returns the paths written. Raises `ValueError` if a change breaks consumers."""
     if problems := breaking(directory):
         raise ValueError("; ".join(problems))
     written = []
-    for urn, schema in _by_id(_promised()).items():
+    for urn, schema in _by_id(_public_schemas()).items():
         path = f"{RELEASED}/{urn.removeprefix('urn:xumm-processor:').replace(':', '.v')}.json"
         if _read(directory / path) != _text(schema):
             (directory / path).parent.mkdir(parents=True, exist_ok=True)
@@ -118,8 +118,8 @@ def release(directory: Path = ROOT) -> list[str]:
     return written
 
 
-def _promised() -> list[dict[str, Any]]:
-    """What programs that are deployed on their own rely on."""
+def _public_schemas() -> list[dict[str, Any]]:
+    """The schemas that programs rely on which are deployed independently."""
     return [*event_schemas().values(), *map(_command_schema, _COMMANDS)]
 
 
@@ -142,7 +142,7 @@ def _text(document: Mapping[str, Any]) -> str:
 def _event_schema(model: type[CloudEvent | DeviceCommand]) -> dict[str, Any]:
     schema = model.model_json_schema(mode="serialization", schema_generator=_Generator)
     urn = model.model_fields["dataschema"].default
-    # The envelope is always complete, also where the model knows a value by itself.
+    # The envelope is always complete, also where the model has a default.
     return _document(urn, schema) | {"required": list(schema["properties"])}
 
 
@@ -172,7 +172,7 @@ def _asyncapi() -> dict[str, Any]:
         "info": {
             "title": "Xumm events",
             "version": "1.0.0",
-            "description": "What people did with sign requests, and how these ended, once proven. Delivered at least "
+            "description": "What users do with sign requests, and the proven outcomes of these. Delivered at least "
             "once: dedupe by `id`. Events of one payload are numbered by `sequence`.",
         },
         "defaultContentType": CONTENT_TYPE,
@@ -218,13 +218,13 @@ def _queue_channels(kinds: Mapping[str, str]) -> Iterator[tuple[str, dict[str, A
 
 
 def _command_channels() -> Iterator[tuple[str, dict[str, Any]]]:
-    for queue, told in _QUEUES_TOLD.items():
+    for queue, description in _QUEUE_DESCRIPTIONS.items():
         names = [f"command.{name}" for name, each in _COMMAND_QUEUES.items() if each == queue]
         yield (
             f"queue.{queue}",
             {
                 "address": queue,
-                "description": told,
+                "description": description,
                 "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
                 "bindings": _queue_bindings(queue),
             },

@@ -1,10 +1,11 @@
 """The events that this service publishes: CloudEvents 1.0 envelopes, one frozen model for each event.
 
-Two families. *sign* says what the user is doing, at once, as Xumm reports it. *resolve* says how the payload ended,
-proven: each carries a ``proof`` that states what was verified and against what. A payload has at most one event of each
+There are two families. *sign* tells what the user is doing, at once, as Xumm reports it. *resolve* tells the proven
+outcome of the payload: its ``proof`` states what was verified and against what. A payload has at most one event of each
 sign type and exactly one resolve event; delivery is at least once, so consumers dedupe by ``id``.
 
-To add an event: one model here, one row in ``processor/core/payload/lifecycle.py``, one fixture.
+To add an event, add its model here, its row in ``processor/core/payload/facts.py`` (of a resolve event, in
+``settlement.py`` beside it), and its example in ``schemas/examples``.
 
 Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md and its *sequence* extension.
 """
@@ -27,15 +28,7 @@ from schemas.data import (
 from schemas.text import Uuid
 
 SignName = Literal[
-    "created",
-    "opened",
-    "pre_signed",
-    "dispatched",
-    "signed",
-    "rejected",
-    "expired",
-    "cancelled",
-    "token_issued",
+    "created", "opened", "pre_signed", "dispatched", "signed", "rejected", "expired", "cancelled", "token_issued"
 ]
 ResolveName = Literal["signed", "validated", "failed", "rejected", "cancelled", "expired"]
 
@@ -47,7 +40,7 @@ class CloudEvent(Tolerant):
 
     specversion: Literal["1.0"] = "1.0"
     id: Uuid
-    """UUIDv5 of the fact: the same fact has the same id, however often and on whatever way it was learned."""
+    """UUIDv5 of the fact: the same fact has the same id, however often and from whatever source it was reported."""
     source: Annotated[str, Field(pattern=r"^/xumm/[a-z0-9][a-z0-9_-]{0,62}$")]
     """``/xumm/<application name>``."""
     type: str
@@ -115,7 +108,7 @@ class SignRejected(CloudEvent):
 
 
 class SignExpired(CloudEvent):
-    """The time to open the payload passed. One that had been opened can still be signed."""
+    """The time to open the payload has passed. A payload that was opened can still be signed."""
 
     type: Literal["xumm.sign.expired"] = "xumm.sign.expired"
     dataschema: Literal["urn:xumm-processor:sign.expired:1"] = "urn:xumm-processor:sign.expired:1"
@@ -123,7 +116,7 @@ class SignExpired(CloudEvent):
 
 
 class SignCancelled(CloudEvent):
-    """The payload was withdrawn. Whoever opened it just then can still sign."""
+    """The payload was cancelled. A user who opened it just before can still sign."""
 
     type: Literal["xumm.sign.cancelled"] = "xumm.sign.cancelled"
     dataschema: Literal["urn:xumm-processor:sign.cancelled:1"] = "urn:xumm-processor:sign.cancelled:1"
@@ -139,7 +132,7 @@ class SignTokenIssued(CloudEvent):
 
 
 class ResolveSigned(CloudEvent):
-    """Signed, and never submitted by the wallet: a SignIn, a claim on a payment channel, a payload with
+    """Signed, and not to be submitted by the wallet: a SignIn, a claim on a payment channel, a payload with
     ``submit: false``, or one signature of several.
     """
 
@@ -173,7 +166,7 @@ class ResolveRejected(CloudEvent):
 
 
 class ResolveCancelled(CloudEvent):
-    """Withdrawn, and nobody can sign it any more."""
+    """Cancelled, and nobody can sign it any more."""
 
     type: Literal["xumm.resolve.cancelled"] = "xumm.resolve.cancelled"
     dataschema: Literal["urn:xumm-processor:resolve.cancelled:1"] = "urn:xumm-processor:resolve.cancelled:1"
@@ -204,7 +197,7 @@ _event: Final[TypeAdapter[SignEvent | ResolveEvent]] = TypeAdapter(Event)
 
 
 def parse_event(body: bytes | str) -> SignEvent | ResolveEvent:
-    """The event in ``body``, structured JSON. Raises ``pydantic.ValidationError`` if it is none of ours."""
+    """The event in ``body``, structured JSON. Raises ``pydantic.ValidationError`` if it is not one of these."""
     return _event.validate_json(body)
 
 
@@ -215,5 +208,5 @@ def family_and_name(event_type: str) -> tuple[str, str]:
 
 
 def sequence_text(sequence: int) -> str:
-    """The wire form of a position: fixed width, so that it compares as text, as the CloudEvents extension asks."""
+    """The wire form of a position: of fixed width, to compare as text, as the CloudEvents extension requires."""
     return f"{sequence:0{SEQUENCE_WIDTH}d}"

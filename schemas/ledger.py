@@ -1,4 +1,4 @@
-"""What an XRP Ledger node answers to ``tx`` and ``server_info``, as far as an outcome depends on it.
+"""The answers of an XRP Ledger node to ``tx`` and ``server_info``, as far as an outcome depends on them.
 
 Source: https://xrpl.org/docs/references/http-websocket-apis/public-api-methods/transaction-methods/tx
 """
@@ -11,7 +11,7 @@ from schemas.text import Account, TransactionHash, Whole
 
 
 class TransactionMeta(BaseModel):
-    """What the transaction did. ``delivered_amount`` stays raw here: nodes also send the word ``unavailable``."""
+    """The effect of a transaction. ``delivered_amount`` is raw here: nodes also send the word ``unavailable``."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -20,7 +20,7 @@ class TransactionMeta(BaseModel):
 
 
 class Transaction(BaseModel):
-    """Nodes put the transaction's fields at the top level, from API version 2 on in ``tx_json``: the caller merges."""
+    """A transaction, its fields at the top level. From API version 2 on they are in ``tx_json``: the caller merges."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
@@ -37,7 +37,7 @@ class Transaction(BaseModel):
 
 
 class ValidatedLedger(BaseModel):
-    """The newest one that a node knows."""
+    """The newest validated ledger that a node knows."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -45,7 +45,7 @@ class ValidatedLedger(BaseModel):
 
 
 class NodeInfo(BaseModel):
-    """A node of itself. Old ones of the main network tell no number of it."""
+    """A node, about itself. Older nodes of the main network tell no ``network_id``."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

@@ -1,4 +1,4 @@
-"""What ``GET payload/<uuid>`` of Xumm's API answers, as far as an outcome depends on it.
+"""The answer of Xumm's API to ``GET payload/<uuid>``, as far as an outcome depends on it.
 
 Source: https://docs.xumm.dev/js-ts-sdk/sdk-syntax/xumm.payload/get
 """
@@ -6,9 +6,9 @@ Source: https://docs.xumm.dev/js-ts-sdk/sdk-syntax/xumm.payload/get
 import re
 from typing import Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StrictBool
+from pydantic import BeforeValidator, Field, JsonValue, StrictBool
 
-from schemas.text import Account, Attached, Instant, Lenient, NothingIsNone, TransactionHash, Uuid, Whole
+from schemas.text import Account, Attached, Instant, Lenient, NothingIsNone, TransactionHash, Uuid, Whole, XummAnswer
 
 
 def _result(value: object) -> object:
@@ -21,11 +21,7 @@ _PublicKey = Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{66}$")]
 _Name = Annotated[str, Field(max_length=64)]
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class PayloadMeta(_Wire):
+class PayloadMeta(XummAnswer):
     """The flags of a payload."""
 
     exists: StrictBool
@@ -41,15 +37,15 @@ class PayloadMeta(_Wire):
     """Whether the ``Account`` of the request is binding."""
 
 
-class PayloadApplication(_Wire):
+class PayloadApplication(XummAnswer):
     """The application that the payload belongs to. ``issued_user_token`` is a secret."""
 
     uuidv4: Uuid
     issued_user_token: Annotated[Uuid | None, Lenient] = None
 
 
-class PayloadRequest(_Wire):
-    """What was asked."""
+class PayloadRequest(XummAnswer):
+    """The request."""
 
     tx_type: str
     request_json: Annotated[dict[str, JsonValue] | None, Lenient] = None
@@ -57,8 +53,8 @@ class PayloadRequest(_Wire):
     expires_at: Annotated[Instant | None, Lenient] = None
 
 
-class PayloadAnswer(_Wire):
-    """What the wallet answered; every field is null until it did."""
+class PayloadAnswer(XummAnswer):
+    """The answer of the wallet; every field is null before."""
 
     hex: Annotated[str | None, NothingIsNone] = None
     txid: Annotated[TransactionHash | None, NothingIsNone] = None
@@ -74,11 +70,11 @@ class PayloadAnswer(_Wire):
 
     @property
     def nodetypes(self) -> tuple[str | None, ...]:
-        """All that names the network, by the names that Xumm has for networks."""
+        """Xumm's names of the network, from all fields that have one."""
         return self.dispatched_nodetype, self.environment_nodetype
 
 
-class Payload(_Wire):
+class Payload(XummAnswer):
     """One payload as Xumm knows it."""
 
     meta: PayloadMeta

@@ -1,24 +1,20 @@
-"""What Xumm's API answers to the calls that make, cancel and check things; `schemas.payload` has what it shows.
+"""The answers of Xumm's API to the calls that create, cancel and check; `schemas.payload` has the payload itself.
 
 Source: https://docs.xumm.dev/js-ts-sdk/sdk-syntax/xumm.payload
 """
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import Field, StrictBool
 
-from schemas.text import Instant, Lenient, Uuid
+from schemas.text import Instant, Lenient, Uuid, XummAnswer
 
 CancelReason = Literal["OK", "ALREADY_CANCELLED", "ALREADY_RESOLVED", "ALREADY_OPENED", "ALREADY_EXPIRED"]
 ENDED_OTHERWISE: Final[frozenset[CancelReason]] = frozenset({"ALREADY_RESOLVED", "ALREADY_OPENED", "ALREADY_EXPIRED"})
-"""Reasons for which a payload is not cancelled, and never will be."""
+"""Reasons why a payload is not cancelled, and never will be."""
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True, hide_input_in_errors=True)
-
-
-class PingedApplication(_Wire):
+class PingedApplication(XummAnswer):
     """The application whose credentials were used."""
 
     uuidv4: Uuid
@@ -27,52 +23,52 @@ class PingedApplication(_Wire):
     disabled: Annotated[int | None, Lenient] = None
 
 
-class Authentication(_Wire):
-    """Who called."""
+class Authentication(XummAnswer):
+    """The caller."""
 
     application: PingedApplication
 
 
-class Pong(_Wire):
-    """``GET ping``: the credentials are right, and whose they are."""
+class Pong(XummAnswer):
+    """``GET ping``: the credentials are valid, and of this application."""
 
     pong: Literal[True]
     auth: Authentication
 
 
-class NextSteps(_Wire):
-    """Where to send the user."""
+class NextSteps(XummAnswer):
+    """The links to send the user to."""
 
     always: str
     """The deep link or universal link."""
     no_push_msg_received: Annotated[str | None, Lenient] = None
 
 
-class References(_Wire):
-    """Where to show and to watch it."""
+class References(XummAnswer):
+    """The URLs of the QR code and of the status socket."""
 
     qr_png: Annotated[str | None, Lenient] = None
     qr_matrix: Annotated[str | None, Lenient] = None
     websocket_status: str
 
 
-class Created(_Wire):
-    """``POST payload``: the sign request stands."""
+class Created(XummAnswer):
+    """``POST payload``: the payload was created."""
 
     uuid: Uuid
     next: NextSteps
     refs: References
     pushed: StrictBool = False
-    """Whether the user token led to a device."""
+    """Whether the payload was pushed to a device of the user."""
 
 
-class _CancelResult(_Wire):
+class _CancelResult(XummAnswer):
     cancelled: StrictBool
     reason: CancelReason
 
 
-class Cancelled(_Wire):
-    """``DELETE payload``: whether it is cancelled, or why not."""
+class Cancelled(XummAnswer):
+    """``DELETE payload``: whether the payload is cancelled, or why not."""
 
     result: _CancelResult
 
@@ -82,8 +78,8 @@ class Cancelled(_Wire):
         return self.result.reason not in ENDED_OTHERWISE
 
 
-class TokenState(_Wire):
-    """Whether a user token can still be pushed to."""
+class TokenState(XummAnswer):
+    """Whether a user token is still valid."""
 
     user_token: Annotated[Uuid, Field(repr=False)]
     """A secret."""
@@ -92,7 +88,7 @@ class TokenState(_Wire):
     expires: Annotated[Instant | None, Lenient] = None
 
 
-class TokenStates(_Wire):
+class TokenStates(XummAnswer):
     """``POST user-tokens``, and ``GET user-token/<token>``."""
 
     tokens: tuple[TokenState, ...]

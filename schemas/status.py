@@ -1,7 +1,7 @@
 """The text messages of a payload's WebSocket, ``wss://xumm.app/sign/<payload uuid>``.
 
-New keys and messages come over time, so a message is read by the keys it has; one with none of these is unknown, which
-is worth a log line and nothing else.
+Xumm adds keys and messages over time, so a message is read by the keys that it has. A message with none of these keys
+is unknown, and only logged.
 
 Source: https://docs.xumm.dev/concepts/payloads-sign-requests/status-updates/websocket
 """
@@ -14,22 +14,22 @@ from schemas.text import Attached, NothingIsNone, TransactionHash, Uuid
 
 
 class Status(BaseModel):
-    """One message. Every field is optional; those that are set say what it is."""
+    """One message. Every field is optional; those that are set tell its kind."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     message: str | None = None
-    """``Welcome <uuid>`` on connecting; another text, then a close, if the payload does not exist (yet)."""
+    """``Welcome <uuid>`` on connecting; another text, then a close, if there is no such payload (yet)."""
     expires_in_seconds: Annotated[int | None, NothingIsNone] = None
     """Negative: expired that long ago. Sent on connecting and every 15 s."""
     opened: StrictBool | None = None
-    """Comes with every look of the wallet, also after the expiry."""
+    """Sent each time the wallet opens the payload, also after the expiry."""
     devapp_fetched: StrictBool | None = None
-    """Somebody fetched the payload by API: no news."""
+    """The payload was fetched by API: no news."""
     pre_signed: StrictBool | None = None
     dispatched: StrictBool | None = None
     expired: StrictBool | None = None
-    """It cannot be opened any more; one that was opened can still be answered."""
+    """The payload can no longer be opened; if it was opened, it can still be answered."""
     signed: StrictBool | None = None
     """Set on the message that resolves the payload."""
     payload_uuidv4: Uuid | None = None

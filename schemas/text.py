@@ -1,4 +1,4 @@
-"""The small shapes that several wire formats share.
+"""The small shapes that several wire formats share, and the base of Xumm's answers.
 
 A UUID travels as canonical lower-case text: it is compared, stored and routed as text, never computed with.
 """
@@ -42,19 +42,19 @@ def _whole(value: object) -> object:
 
 _digits: Final = re.compile(r"[0-9]{1,10}")
 Whole = Annotated[int, Field(strict=True, ge=0, lt=2**32), BeforeValidator(_whole)]
-"""A number as ledgers count: sequences, tags, networks. Decimal text is read too; fractions and booleans are none."""
+"""A number as in ledgers: sequences, tags, networks. Decimal text is accepted; fractions and booleans are not."""
 
 
 _NOTHING: Final = frozenset({"", "null", "undefined"})
 
 
 def nothing_is_none(value: object) -> object:
-    """None for a text that stands for nothing: Xumm's own is empty, JavaScript's names what it does not have."""
+    """None for a text that stands for nothing: Xumm sends an empty one, and JavaScript its names of absent values."""
     return None if isinstance(value, str) and value in _NOTHING else value
 
 
 NothingIsNone: Final = BeforeValidator(nothing_is_none)
-"""For optional fields: a text that stands for nothing is absent, not wrong."""
+"""For optional fields: a text that stands for nothing counts as absent."""
 
 
 def is_uuid(text: str) -> bool:
@@ -65,27 +65,33 @@ def is_uuid(text: str) -> bool:
 Instant = Annotated[
     datetime, WithJsonSchema({"type": ["integer", "string"], "description": "Unix seconds or ISO 8601."})
 ]
-"""A moment: Unix seconds or an ISO 8601 string on the wire. One without a time zone is UTC: see `aware`."""
+"""An instant: Unix seconds or an ISO 8601 string on the wire. Without a time zone it is UTC: see `aware`."""
 
 
 def aware(moment: datetime | None) -> datetime | None:
-    """``moment`` with its time zone, UTC unless it had one."""
+    """``moment`` with a time zone: UTC if it had none."""
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
+class XummAnswer(BaseModel):
+    """The base of the answers of Xumm's API. Unknown keys are ignored, and errors do not quote the input."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True, hide_input_in_errors=True)
+
+
 class _Lenient:
-    """Done by the validator itself, without a call back into Python: it stands on the hot path."""
+    """The validator itself does this, without a call back into Python, since every webhook needs it."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.with_default_schema(handler(source), default=None, on_error="default")
 
 
 Lenient: Final = _Lenient()
-"""For fields that merely accompany an outcome: what makes no sense turns into ``None``."""
+"""For fields on which no outcome depends: an invalid value becomes ``None``."""
 
 
 RESERVED_IDENTIFIERS: Final = ("xwp-", "xwu-")
-"""How identifiers begin that this service makes: of a request that has none, and of one that a user named."""
+"""The prefixes of identifiers that this service makes: for a request without one, and for one that a user chose."""
 _TEXT_OR_NULL: Final = {"type": ["string", "null"]}
 Attached = Annotated[
     JsonValue,
@@ -97,11 +103,11 @@ Attached = Annotated[
         }
     ),
 ]
-"""``custom_meta`` as Xumm sends it: what of it can be carried is decided apart from what it came with."""
+"""``custom_meta`` as Xumm sends it. Which members are kept is decided apart from the rest of the message."""
 
 
 class CustomMeta(BaseModel):
-    """What the application attached to the payload when it created it; carried as it is."""
+    """The data that the application attached to the payload when it created it, unchanged."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
@@ -110,7 +116,7 @@ class CustomMeta(BaseModel):
     blob: JsonValue = None
     """Any JSON value."""
     instruction: str | None = None
-    """What the user was told."""
+    """The text that the user was shown."""
     dropped: tuple[str, ...] = ()
-    """Which of these could not be carried, since not every reader of JSON would take them; ``custom_meta`` if it was no
-    object at all. What is named here is null, and was not."""
+    """The members that were dropped, since not every reader of JSON accepts them; ``custom_meta`` if it was no object.
+    A member that is named here is null in the event, and was not null at Xumm."""

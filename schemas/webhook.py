@@ -1,10 +1,10 @@
 """The body that Xumm posts when a payload is signed or rejected.
 
-Shapes are those really seen, wider than the documented ones. What decides an outcome (both payload uuids, the
-application, ``signed``, ``txid``) is strict; what merely accompanies it turns into ``None`` when it makes no sense,
-since refusing a whole webhook over an odd expiry date would lose an outcome.
+The shapes are those that Xumm sends, wider than the documented ones. The fields that decide an outcome (both payload
+uuids, the application, ``signed``, ``txid``) are strict; any other field becomes ``None`` when it is invalid, since a
+refusal of a whole webhook over an odd expiry date would lose an outcome.
 
-The shapes are typed dictionaries, which pydantic fills a third faster than models: this stands on the hot path.
+The shapes are typed dictionaries, which pydantic fills a third faster than models: every webhook is parsed with them.
 
 Source: https://docs.xumm.dev/concepts/payloads-sign-requests/status-updates/webhooks
 """
@@ -30,7 +30,7 @@ class Meta(TypedDict):
 
 
 class PayloadResponse(TypedDict):
-    """How the payload ended, as far as a webhook tells."""
+    """The answer of the user, as far as a webhook tells."""
 
     payload_uuidv4: Uuid
     signed: StrictBool
@@ -55,11 +55,11 @@ class Webhook(TypedDict):
 
 
 WEBHOOK: Final[TypeAdapter[Webhook]] = TypeAdapter(Webhook)
-"""Reads a body: ``WEBHOOK.validate_json(body)``. Raises ``pydantic.ValidationError``, which quotes its input."""
+"""Parses a body: ``WEBHOOK.validate_json(body)``. Raises ``pydantic.ValidationError``, which quotes its input."""
 
 
 class NamingMeta(BaseModel):
-    """Of `Meta` what names the payload."""
+    """The part of `Meta` that names the payload."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -68,7 +68,7 @@ class NamingMeta(BaseModel):
 
 
 class Naming(BaseModel):
-    """A body of which nothing else has to make sense."""
+    """A body of which only the part that names the payload has to be valid."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

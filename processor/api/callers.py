@@ -6,9 +6,9 @@ from typing import Final, Protocol
 from aiohttp import hdrs, web
 
 from processor.api.rate_limits import RateLimits
+from processor.core.access.caller import PREFIX as SESSION_PREFIX
 from processor.core.access.caller import Caller, ServiceCaller, UserCaller
 from processor.core.access.service_key import PREFIX, Scope, ServiceKey, find_key
-from processor.core.access.session import PREFIX as SESSION_PREFIX
 from processor.core.sign_request.order import owner_of
 from processor.store.ports import SessionStore
 from processor.web.problem import Problem

@@ -22,7 +22,7 @@ from processor.core.access.caller import UserCaller
 from processor.core.access.service_key import Scope
 from processor.core.application import Application
 from processor.core.publishing.message import Message
-from processor.core.sign_request.device import BadDevice, Owner, registration, removal
+from processor.core.sign_request.device import BadDevice, DeviceOwner, registration, removal
 from processor.web.bodies import Bodies
 from processor.web.problem import Problem, ProblemReason
 from schemas.api import DeviceRegistration
@@ -69,7 +69,7 @@ class DeviceHandlers:
             raise _convert_error(error) from None
         return await self._publish(command)
 
-    async def _identify_owner(self, request: web.Request) -> Owner:
+    async def _identify_owner(self, request: web.Request) -> DeviceOwner:
         """Return the caller if it is a user, or the account that a service names in the query. Raises `Problem`."""
         caller = await self.authenticator.authorize(request, SCOPE)
         app, account, user = request.query.get("app"), request.query.get("account"), None
@@ -85,7 +85,7 @@ class DeviceHandlers:
             address = _account.validate_python(account)
         except ValidationError:
             raise Problem("parameter_invalid", errors=[("account", "no_account")]) from None
-        return Owner(application=application, account=address, at=self.clock(), user=user)
+        return DeviceOwner(application=application, account=address, at=self.clock(), user=user)
 
     async def _publish(self, command: AnyDeviceCommand) -> web.StreamResponse:
         """Publish ``command``. Raises `Problem` unless the broker confirms it."""

@@ -6,8 +6,8 @@ from math import ceil
 
 from aiohttp import hdrs, web
 
-from processor.core.access.client_address import Network, client_of
-from processor.core.access.limits import Allowances, Rank, Shares
+from processor.core.access.client_address import IpNetwork, client_of
+from processor.core.access.limits import CallLimits, Rank, RequestLimits
 from processor.web.problem import Problem
 
 
@@ -15,13 +15,13 @@ from processor.web.problem import Problem
 class RateLimits:
     """Count calls. Each method that counts raises `Problem` if a limit is exceeded."""
 
-    callers: Allowances
-    services: Allowances
-    requests: Shares
+    callers: CallLimits
+    services: CallLimits
+    requests: RequestLimits
     """Of each application's sign requests."""
     time: Callable[[], float]
     """Monotonic, in seconds."""
-    proxies: Collection[Network] = ()
+    proxies: Collection[IpNetwork] = ()
     """Proxies whose ``X-Forwarded-For`` is believed."""
 
     def count_caller(self, caller: str) -> None:

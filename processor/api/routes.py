@@ -22,7 +22,7 @@ from processor.api.sign_requests.creation import SignRequests
 from processor.api.sign_requests.handlers import SignRequestHandlers
 from processor.api.watches import WatchHandlers
 from processor.broker.port import Publisher
-from processor.core.access.limits import Allowances, Portions, Shares
+from processor.core.access.limits import CallLimits, RequestLimits, RequestShares
 from processor.core.application import Application
 from processor.settings.service import Settings, service_keys_of
 from processor.store.ports import SessionStore, SignRequestStore
@@ -116,13 +116,13 @@ class Interface:
 
     def _build_limits(self) -> RateLimits:
         settings = self.settings.api
-        portions = Portions(
+        portions = RequestShares(
             users=settings.share_of_users, strangers=settings.share_of_strangers, caller=settings.share_of_one
         )
         return RateLimits(
-            callers=Allowances(settings.calls_per_minute),
-            services=Allowances(settings.service_calls_per_minute),
-            requests=Shares(settings.requests_per_minute, portions),
+            callers=CallLimits(settings.calls_per_minute),
+            services=CallLimits(settings.service_calls_per_minute),
+            requests=RequestLimits(settings.requests_per_minute, portions),
             time=self.time,
             proxies=settings.trusted_proxies,
         )

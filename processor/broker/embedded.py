@@ -13,8 +13,8 @@ from typing import Any, Final, Self
 import structlog
 
 from processor.broker.port import Disconnected, Nacked, PublishError, Unanswered, Unroutable
+from processor.core.publishing.debts import topic_matches
 from processor.core.publishing.message import Message
-from processor.core.publishing.topic import topic_matches
 
 Deliver = Callable[[Message], Awaitable[None]]
 """Returns once its consumer has settled the message: acknowledged or dead-lettered."""

@@ -4,7 +4,7 @@ from asyncio import Future
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from processor.core.publishing.debts import Bindings
+from processor.core.publishing.debts import QueueBindings
 from processor.core.publishing.message import Message
 
 IN_ORDER: Final = 200
@@ -80,10 +80,10 @@ class Queues(Protocol):
     """The queues that the exchange routes to."""
 
     @property
-    def expected(self) -> Bindings:
+    def expected(self) -> QueueBindings:
         """The queues by the settings."""
         ...
 
-    async def ask(self) -> Bindings:
+    async def ask(self) -> QueueBindings:
         """The queues by the broker. Raises `BindingsUnknown`."""
         ...

@@ -32,8 +32,7 @@ def create(
 
       processor keys create backend
     """
-    from processor.core.access.digest import digest_of
-    from processor.core.access.service_key import PREFIX
+    from processor.core.access.service_key import PREFIX, digest_of
     from processor.settings.loading import variable_of
 
     if not _NAME.fullmatch(name):

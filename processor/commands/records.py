@@ -121,7 +121,7 @@ def replay(
 def _refuse_senseless(application: "Application", body: bytes) -> None:
     from processor.core.delivery.authentication import Delivery
     from processor.core.errors import NormalizeError
-    from processor.core.reports.normalize import webhook_report
+    from processor.core.reports.webhook import webhook_report
 
     try:
         webhook_report(Delivery(application=application, body=body, received_at=datetime.now(UTC), attempt=None))

@@ -106,7 +106,7 @@ def outcomes(
 
 def _row(watch: "Watch", loaded: "Settings") -> dict[str, Any]:
     from processor.core.payload.state import Fact
-    from processor.core.payload.watching import watched_until
+    from processor.core.payload.status_socket import watched_until
     from processor.settings.service import applications_of
 
     application = applications_of(loaded).get(watch.state.app)

@@ -1,4 +1,4 @@
-"""An application as registered in Xumm's developer console, and the policy that its operator set for it."""
+"""An application as registered in Xumm's developer console, with the policy for its payloads."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -6,30 +6,30 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secret:
-    """One API secret, as the HMAC key made of it. During a rotation the old one stays valid until ``not_after``."""
+    """The HMAC key of one API secret. During a rotation the old secret stays valid until ``not_after``."""
 
     key: bytes = field(repr=False)
     not_after: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """What the operator expects of payloads."""
+class PayloadPolicy:
+    """The operator's rules for the outcome of payloads."""
 
     network: str = "MAINNET"
-    """Where transactions must land: a payment on a test network never passes for a real one."""
+    """The network that transactions must be validated on: a payment on a test network never counts as a real one."""
     grace: timedelta = timedelta(hours=24)
-    """How long a payload that was opened before it expired may still be signed before it counts as expired."""
+    """How long after its expiry a payload that was opened in time may still be signed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
-    """One application. ``name`` is the operator's, ``uuid`` is Xumm's (and the public API key)."""
+    """One application. The operator chose ``name``; ``uuid`` is Xumm's, and the public API key."""
 
     name: str
     uuid: str
     secrets: tuple[Secret, ...] = field(repr=False)
-    policy: Policy = Policy()
+    policy: PayloadPolicy = PayloadPolicy()
 
     def keys(self, now: datetime) -> list[bytes]:
         """The HMAC keys that are valid at ``now``."""

@@ -1,4 +1,4 @@
-"""Whether and when to try again: decided here, and nowhere else."""
+"""Whether and when to retry, for lookups, connections, publishing, the store and requests."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +16,7 @@ class Backoff:
     jitter: float = 0.5
 
     def delay(self, attempt: int, chance: float) -> timedelta:
-        """The wait after failed attempt number ``attempt`` (from 1). ``chance`` is random in [0, 1)."""
+        """The delay after failed attempt number ``attempt``, from 1. ``chance`` is random in [0, 1)."""
         exponent = min(attempt - 1, 32)
         full: timedelta = min(self.first * 2**exponent, self.cap)
         return full * (1 - self.jitter * chance)
@@ -24,7 +24,7 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryDecision:
-    """Try again after ``delay``, or, if it is None, give up."""
+    """Retry after ``delay``; give up if it is None."""
 
     delay: timedelta | None
 
@@ -34,37 +34,37 @@ CONNECT: Final = Backoff(first=timedelta(milliseconds=250), cap=timedelta(second
 PUBLISH: Final = Backoff(first=timedelta(milliseconds=200), cap=timedelta(seconds=15))
 STORE: Final = Backoff(first=timedelta(milliseconds=250), cap=timedelta(seconds=5))
 REFUSED: Final = Backoff(first=timedelta(seconds=1), cap=timedelta(minutes=1))
-"""For a queue that does not take an event, while others do."""
+"""For a queue that refuses events that other queues take."""
 REQUEST: Final = Backoff(first=timedelta(milliseconds=300), cap=timedelta(seconds=3))
 REQUEST_ATTEMPTS: Final = 4
 IDEMPOTENT: Final = frozenset({"GET", "DELETE"})
-"""Methods of which a repetition does no harm, whatever became of the first call."""
+"""Methods that may be repeated whether the first call succeeded or not."""
 LOOKUP_PATIENCE: Final = timedelta(hours=24)
-"""How long an outcome is looked up before a human is asked to."""
+"""How long an outcome is looked up before the payload is flagged for a human."""
 
 
 def decide_lookup(
     error: LookupFailed | NormalizeError | None, *, attempt: int, age: timedelta, chance: float
 ) -> RetryDecision:
-    """After a lookup that failed, or that (``None``) answered without settling the payload.
+    """The decision after a lookup that failed, or, with None, whose answer did not resolve the payload.
 
-    A denied one is tried again too, slowly: credentials get repaired, and giving up would lose an outcome.
+    A denied lookup is retried too, slowly: credentials get repaired, and giving up would lose an outcome.
     """
     if age >= LOOKUP_PATIENCE:
         return RetryDecision(delay=None)
     match error:
         case Denied() | NormalizeError():
             return RetryDecision(delay=LOOKUP.cap)
-        case Unavailable(retry_after=timedelta() as asked):
-            return RetryDecision(delay=max(min(asked, LOOKUP.cap), LOOKUP.delay(attempt, chance)))
+        case Unavailable(retry_after=timedelta() as wanted):
+            return RetryDecision(delay=max(min(wanted, LOOKUP.cap), LOOKUP.delay(attempt, chance)))
         case _:
             return RetryDecision(delay=LOOKUP.delay(attempt, chance))
 
 
 def decide_request(error: LookupFailed, *, method: str, attempt: int, left: timedelta, chance: float) -> RetryDecision:
-    """After a call that failed while somebody waits for it, who has ``left`` patience.
+    """The decision after a failed call of Xumm's API for a caller who waits for ``left`` at most.
 
-    What creates something is repeated only if the first call certainly created nothing.
+    A call that creates something is repeated only if the first call certainly created nothing.
     """
     if not isinstance(error, Unavailable) or attempt >= REQUEST_ATTEMPTS:
         return RetryDecision(delay=None)

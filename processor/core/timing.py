@@ -1,4 +1,4 @@
-"""Time and chance, as arguments."""
+"""The clocks and the source of randomness that a component is given."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """Time and chance, which tests have in hand."""
+    """Clocks and randomness as values, so that tests control them."""
 
     clock: Callable[[], datetime]
     time: Callable[[], float]

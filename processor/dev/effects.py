@@ -16,8 +16,8 @@ from consumers.push.registry.devices import Device, masked
 from consumers.runtime.consumer import Resources
 from consumers.runtime.discovery import Found, find
 from processor.broker.embedded import Deliver
+from processor.core.publishing.debts import topic_matches
 from processor.core.publishing.message import Message
-from processor.core.publishing.topic import topic_matches
 from processor.dev.live import Live
 
 PUSH: Final = "push"

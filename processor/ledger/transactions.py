@@ -23,8 +23,8 @@ from yarl import URL
 from processor.core.application import Application
 from processor.core.errors import Denied, Unavailable
 from processor.core.payload.state import PayloadState
-from processor.core.proof.evidence import Doubt, Ledger, Snapshot
-from processor.core.reports.normalize import ledger_report
+from processor.core.proof.evidence import Ledger, SignatureDoubt, Snapshot
+from processor.core.reports.ledger import ledger_report
 from processor.core.reports.report import LedgerReport, SnapshotReport
 from processor.ledger.nodes import Node, NodeRotation, WrongNetwork, is_found
 from processor.web.client import Connections
@@ -232,4 +232,4 @@ def _judge(snapshot: Snapshot, regular_key: str | None) -> Snapshot:
     signature = snapshot.signature
     if signature is not None and signature.unauthorised == regular_key:
         return replace(snapshot, signature=replace(signature, unauthorised=None))
-    return replace(snapshot, signature=None, doubt=Doubt(field="response.signer", reason="differs"))
+    return replace(snapshot, signature=None, doubt=SignatureDoubt(field="response.signer", reason="differs"))

@@ -24,8 +24,8 @@ from processor.core.payload.lifecycle import TaskKind
 from processor.core.payload.settlement import Check, Fetch, next_step
 from processor.core.payload.state import ENDED, PayloadState
 from processor.core.proof.evidence import Snapshot
-from processor.core.reports.normalize import snapshot_report
 from processor.core.reports.report import DeadlinePassed, LedgerReport, LookupAbandoned, Report, SnapshotReport
+from processor.core.reports.snapshot import snapshot_report
 from processor.core.retry import LOOKUP, RetryDecision, decide_lookup
 from processor.store.ports import Recorder, TaskStore
 

@@ -36,7 +36,7 @@ from processor.broker.port import (
     Unsendable,
 )
 from processor.core.errors import StoreError
-from processor.core.publishing.debts import BindingsUnknown, Debt, Debts, Refusal
+from processor.core.publishing.debts import BindingsUnknown, Debt, Debts, RefusingQueue
 from processor.core.publishing.message import OutboxMessage
 from processor.store.ports import Outbox
 
@@ -71,7 +71,7 @@ class Arrears:
         """``on_published`` is called with each settled position, ``on_forgotten`` when all others are owed no more."""
         self._debts = Debts(queues.expected)
         self._queues = queues
-        self.owed: Final = self._debts.owed
+        self.owed: Final = self._debts.unconfirmed
         """The positions of all owed events, as keys."""
         self._outbox = outbox
         self._publisher = publisher
@@ -85,7 +85,7 @@ class Arrears:
         self._refusing: set[str | None] = set()
 
     @property
-    def refusals(self) -> tuple[Refusal, ...]:
+    def refusals(self) -> tuple[RefusingQueue, ...]:
         """The queues that do not take events now."""
         return self._debts.refusals
 
@@ -93,7 +93,7 @@ class Arrears:
         """Whether events with this routing key are to be given to `take` at once, since one of their queues takes
         none.
         """
-        return self._debts.diverts(routing_key)
+        return self._debts.bypasses_exchange(routing_key)
 
     def take(self, row: OutboxMessage, error: PublishError | None, done: Callable[[bool], None]) -> None:
         """Owe an event that the exchange did not confirm, or that was not published to the exchange.
@@ -237,7 +237,7 @@ class Arrears:
         self._changed.set()
 
     def _blame(self, debt: Debt, error: PublishError) -> None:
-        debt.blame(str(error), silent=isinstance(error, Unanswered), at=self._clock())
+        debt.mark_refusing(str(error), silent=isinstance(error, Unanswered), at=self._clock())
         self._uncertain.set()
 
     def _await_late_confirm(self, debt: Debt, row: OutboxMessage, error: PublishError) -> None:
@@ -245,7 +245,7 @@ class Arrears:
         if not isinstance(error, Unanswered):
             return
         if debt is self._debts.exchange:
-            self._debts.silence(row.message.routing_key)
+            self._debts.mark_silent(row.message.routing_key)
         error.late.add_done_callback(partial(self._on_late_confirm, debt, row))
 
     def _on_late_confirm(self, debt: Debt, row: OutboxMessage, late: "Future[None]") -> None:

@@ -21,7 +21,7 @@ import structlog
 from processor.broker.port import Publisher, Queues
 from processor.core.errors import StoreError
 from processor.core.payload.entry import Commit
-from processor.core.publishing.debts import Refusal
+from processor.core.publishing.debts import RefusingQueue
 from processor.core.publishing.message import OutboxMessage
 from processor.core.retry import PUBLISH
 from processor.relay.arrears import Arrears
@@ -82,7 +82,7 @@ class Relay:
         return not self._behind.is_set() and not self._arrears.owed
 
     @property
-    def refused(self) -> tuple[Refusal, ...]:
+    def refused(self) -> tuple[RefusingQueue, ...]:
         """The queues that do not take events at the moment."""
         return self._arrears.refusals
 

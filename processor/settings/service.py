@@ -30,7 +30,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from processor.core.access.service_key import Scope, ServiceKey
-from processor.core.application import Application, Policy, Secret
+from processor.core.application import Application, PayloadPolicy, Secret
 from processor.core.delivery.signature import key_of
 from processor.core.sign_request.sealing import Keyring, SealingKey
 from processor.settings.applications import ApplicationSettings
@@ -239,7 +239,7 @@ def _application(name: str, settings: ApplicationSettings) -> Application:
         name=name,
         uuid=settings.api_key,
         secrets=(current, *previous),
-        policy=Policy(network=settings.network, grace=settings.grace),
+        policy=PayloadPolicy(network=settings.network, grace=settings.grace),
     )
 
 

@@ -6,16 +6,16 @@ from typing import Final
 
 import structlog
 
-from processor.core.access.session import Session
+from processor.core.access.caller import Session
 from processor.core.errors import SealingError, StoreError
 from processor.core.payload.due_task import ClaimedTasks, DueTask, Lane
 from processor.core.payload.lifecycle import TaskKind
 from processor.core.payload.state import PayloadState
-from processor.core.payload.user_token import KeptToken
 from processor.core.payload.watch import Watch, WatchKey
 from processor.core.publishing.message import OutboxMessage
 from processor.core.sign_request.request import Draft, Reservation, StoredRequest
 from processor.core.sign_request.sealing import Keyring
+from processor.core.sign_request.user_token import KeptToken
 from processor.store import (
     leases,
     outbox,

@@ -80,9 +80,9 @@ def _log_advance(entry: Reported, recorded: Recorded, transition: Transition) ->
     report = entry.report
     if isinstance(report, RequestReport):
         return  # told by whoever made the request, which goes on after this commit
-    if transition.announcements:
+    if transition.events:
         log.info("payload.advanced", app=report.app, payload=report.payload, events=_types_of(recorded))
-    elif isinstance(report, LookupDue) and report.because == "registered" and transition.news:
+    elif isinstance(report, LookupDue) and report.reason == "registered" and transition.news:
         log.info("payload.registered", app=report.app, payload=report.payload)
 
 

@@ -8,7 +8,7 @@ import orjson
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, select
 
-from processor.core.payload.state import Learned, PayloadState
+from processor.core.payload.state import EndNotice, PayloadState
 from processor.core.proof.evidence import Ledger, Snapshot
 from processor.store.tables import from_micros, payloads, to_micros
 
@@ -107,16 +107,18 @@ def state_of(row: Sequence[Any]) -> PayloadState:
         custom_meta=None if custom_meta is None else bytes(custom_meta),
         snapshot=_snapshot.validate_python(snapshot),
         ledger=_ledger.validate_python(ledger),
-        learned=None if learned_at is None else Learned(source, from_micros(learned_at)),
-        look_at=None if look_at is None else from_micros(look_at),
+        end_notice=None if learned_at is None else EndNotice(source, from_micros(learned_at)),
+        lookup_at=None if look_at is None else from_micros(look_at),
         asked_of=asked_of,
         asked_by=asked_by,
     )
 
 
 def _times(state: PayloadState) -> tuple[Any, ...]:
-    source, learned_at = (None, None) if state.learned is None else (state.learned.source, to_micros(state.learned.at))
-    return source, learned_at, None if state.look_at is None else to_micros(state.look_at)
+    source, learned_at = (
+        (None, None) if state.end_notice is None else (state.end_notice.source, to_micros(state.end_notice.at))
+    )
+    return source, learned_at, None if state.lookup_at is None else to_micros(state.lookup_at)
 
 
 def _asked(state: PayloadState) -> tuple[str | None, str | None]:

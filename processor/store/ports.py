@@ -10,16 +10,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from processor.core.access.session import Session
+from processor.core.access.caller import Session
 from processor.core.errors import StoreError
 from processor.core.payload.due_task import ClaimedTasks, DueTask, Lane
 from processor.core.payload.entry import Quarantined, Recorded, Refused, Reported
 from processor.core.payload.lifecycle import TaskKind
 from processor.core.payload.state import PayloadState
-from processor.core.payload.user_token import KeptToken
 from processor.core.payload.watch import Watch, WatchKey
 from processor.core.publishing.message import OutboxMessage
 from processor.core.sign_request.request import Draft, Reservation, StoredRequest
+from processor.core.sign_request.user_token import KeptToken
 
 Settle = Callable[[Recorded | StoreError], None]
 """Receives the result of one entry, once, on the event loop."""

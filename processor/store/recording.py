@@ -8,12 +8,12 @@ from sqlalchemy import Connection, Dialect, bindparam, select, text
 
 from processor.core.payload.entry import Entry, Quarantined, Recorded, Reported
 from processor.core.payload.events import encode
-from processor.core.payload.lifecycle import Announcement, Transition, apply
+from processor.core.payload.lifecycle import PlannedEvent, Transition, apply
 from processor.core.payload.state import Fact, PayloadState
-from processor.core.payload.user_token import owner_of
-from processor.core.payload.watching import begins
+from processor.core.payload.status_socket import starts_watch
 from processor.core.publishing.message import Message, OutboxMessage
 from processor.core.sign_request.sealing import Keyring
+from processor.core.sign_request.user_token import token_owner_of
 from processor.store.payloads import STATE, UNKNOWN, row_of, state_of
 from processor.store.rows import Insert, Insertion, Upsert, driver_cursor, render
 from processor.store.tables import (
@@ -89,7 +89,7 @@ class Recording:
         self._put_quarantine(connection, _quarantine_rows(entries))
         if self._vault is not None:
             self._vault.keep(connection, [entry.report for entry in reported])
-            self._vault.bind(connection, filter(None, map(owner_of, states)))
+            self._vault.bind(connection, filter(None, map(token_owner_of, states)))
         each = iter(recorded)
         return [next(each) if isinstance(entry, Reported) else _NO_REPORT for entry in entries]
 
@@ -123,7 +123,7 @@ class Recording:
     def _announce(self, connection: Connection, changes: Sequence[_Change]) -> list[Recorded]:
         """Put the events of ``changes`` into the outbox."""
         messages = [
-            [_message(announcement, transition.state, entry) for announcement in transition.announcements]
+            [_message(announcement, transition.state, entry) for announcement in transition.events]
             for entry, _, transition in changes
         ]
         positions = self._positions(connection, sum(map(len, messages)))
@@ -178,7 +178,7 @@ def _latest(changes: Sequence[_Change]) -> list[PayloadState]:
     return list({(state.payload, state.app): state for state in states}.values())
 
 
-def _message(announcement: Announcement, state: PayloadState, entry: Reported) -> Message:
+def _message(announcement: PlannedEvent, state: PayloadState, entry: Reported) -> Message:
     event_id, event_type, routing_key, body = encode(announcement, state, entry.report)
     at = int(entry.report.at.timestamp())
     return Message(event_id, event_type, state.app, state.payload, routing_key, body, at, entry.traceparent)
@@ -187,7 +187,7 @@ def _message(announcement: Announcement, state: PayloadState, entry: Reported) -
 def _event_rows(recorded: Recorded) -> Iterator[_Row]:
     transition, queued = recorded
     assert transition is not None  # noqa: S101  these are reports
-    for (position, message), announcement in zip(queued, transition.announcements, strict=True):
+    for (position, message), announcement in zip(queued, transition.events, strict=True):
         event_id, event_type, app, payload, routing_key, body, at, traceparent = message
         sequence = announcement.sequence
         yield (position, event_id, app, payload, sequence, event_type, routing_key, body, at, traceparent)
@@ -214,7 +214,7 @@ def _watch_rows(changes: Sequence[_Change], now: int) -> list[_Row]:
     return [
         (transition.state.payload, transition.state.app, now, None, 0)
         for _, before, transition in changes
-        if begins(before, transition.state)
+        if starts_watch(before, transition.state)
     ]
 
 
@@ -227,7 +227,7 @@ def _outcome_rows(changes: Sequence[_Change], now: int) -> list[_Row]:
 
 
 def _outcome_row(state: PayloadState, now: int) -> _Row:
-    learned, snapshot = state.learned, state.snapshot
+    learned, snapshot = state.end_notice, state.snapshot
     resolved_at = None if snapshot is None or snapshot.resolved_at is None else to_micros(snapshot.resolved_at)
     source, learned_at = ("unknown", now) if learned is None else (learned.source, to_micros(learned.at))
     return (now, state.payload, state.app, state.resolved, source, learned_at, resolved_at)

@@ -6,8 +6,8 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, insert, select
 
-from processor.core.access.digest import digest_of
-from processor.core.access.session import PREFIX, Session
+from processor.core.access.caller import PREFIX, Session
+from processor.core.access.service_key import digest_of
 from processor.store.sign_requests import take_exchange
 from processor.store.tables import from_micros, sessions, to_micros
 

@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Dialect, and_, case, null, or_, select, update
 
 from processor.core.errors import SealingError
-from processor.core.payload.user_token import KnownToken, Owner, TokenFacts, known_token
 from processor.core.reports.report import Report
-from processor.core.sign_request.sealing import NONCE_BYTES, Binding, Keyring, Sealed
+from processor.core.sign_request.sealing import NONCE_BYTES, Keyring, Sealed, TokenBinding
+from processor.core.sign_request.user_token import ReceivedToken, TokenFacts, TokenOwner, extract_token
 from processor.store.rows import Insert, Upsert
 from processor.store.tables import from_micros, to_micros, user_tokens
 
@@ -51,15 +51,15 @@ class TokenVault:
 
     def keep(self, connection: Connection, reports: Iterable[Report]) -> None:
         """Store the tokens that came with signatures: one row for each user, in an order that excludes deadlocks."""
-        tokens: dict[tuple[str, str], KnownToken] = {}
+        tokens: dict[tuple[str, str], ReceivedToken] = {}
         for report in reports:
-            token = known_token(report)
+            token = extract_token(report)
             if token is not None:
                 key = (token.app, token.user)
                 tokens[key] = _merge(tokens.get(key), token)
         self._put(connection, [self._row(tokens[key]) for key in sorted(tokens)])
 
-    def bind(self, connection: Connection, owners: Iterable[Owner]) -> None:
+    def bind(self, connection: Connection, owners: Iterable[TokenOwner]) -> None:
         """Seal the tokens without an account anew as their owners', in an order that excludes deadlocks."""
         for app, user, account in sorted(set(owners)):
             unbound = (*_same(app, user), user_tokens.c.account.is_(None), user_tokens.c.revoked_at.is_(None))
@@ -72,8 +72,8 @@ class TokenVault:
                 continue
             connection.execute(update(user_tokens).where(*unbound).values(values))
 
-    def _row(self, token: KnownToken) -> tuple[Any, ...]:
-        binding = Binding(token.application_uuid, token.user, token.account)
+    def _row(self, token: ReceivedToken) -> tuple[Any, ...]:
+        binding = TokenBinding(token.application_uuid, token.user, token.account)
         sealed = self._keyring.seal(token.value, binding, os.urandom(NONCE_BYTES))
         times = (to_micros(token.signed_at), to_micros(token.expires_at))
         return (token.app, token.user, token.application_uuid, token.account, sealed.key_id, sealed.box, *times, 0)
@@ -130,7 +130,7 @@ def rotate(connection: Connection, keyring: Keyring) -> tuple[int, int]:
 def _reseal(row: Any, keyring: Keyring, account: str | None) -> dict[str, Any]:
     """What changes in a row when its token is sealed with the active key as that of ``account``."""
     token = _token(row).open(keyring)
-    sealed = keyring.seal(token, Binding(row.application, row.user_reference, account), os.urandom(NONCE_BYTES))
+    sealed = keyring.seal(token, TokenBinding(row.application, row.user_reference, account), os.urandom(NONCE_BYTES))
     return {"account": account, "key_id": sealed.key_id, "sealed": sealed.box}
 
 
@@ -153,7 +153,7 @@ def _facts(row: Any) -> TokenFacts:
     )
 
 
-def _merge(old: KnownToken | None, new: KnownToken) -> KnownToken:
+def _merge(old: ReceivedToken | None, new: ReceivedToken) -> ReceivedToken:
     if old is None:
         return new
     return new._replace(
@@ -163,8 +163,8 @@ def _merge(old: KnownToken | None, new: KnownToken) -> KnownToken:
     )
 
 
-def _binding(facts: TokenFacts) -> Binding:
-    return Binding(facts.application_uuid, facts.user, facts.account)
+def _binding(facts: TokenFacts) -> TokenBinding:
+    return TokenBinding(facts.application_uuid, facts.user, facts.account)
 
 
 def _same(app: str, user: str) -> Sequence[Any]:

@@ -14,18 +14,9 @@ from processor.core.application import Application
 from processor.core.errors import NormalizeError, StoreError, Unavailable
 from processor.core.payload.entry import Reported
 from processor.core.payload.state import PayloadState
-from processor.core.payload.watching import (
-    ABSENT_LIMIT,
-    failures_after,
-    is_idle,
-    is_late,
-    is_news,
-    is_over,
-    is_present,
-    strange_keys,
-)
-from processor.core.reports.normalize import status_report
+from processor.core.payload.status_socket import ABSENT_LIMIT, failures_after, is_idle, is_late, is_news, is_over
 from processor.core.reports.report import LookupDue, Report
+from processor.core.reports.status import is_present, status_report, unknown_keys
 from processor.core.timing import Timing
 from processor.store.ports import Recorder
 from processor.xumm.sockets import SocketClosed, StatusSocket
@@ -175,7 +166,7 @@ class Listener:
                 application_uuid=state.application_uuid,
                 payload=state.payload,
                 at=self._clock(),
-                because=because,
+                reason=because,
             ),
         )
 
@@ -198,7 +189,7 @@ class Listener:
             log.error("watch.senseless", app=watched.state.app, payload=watched.state.payload, error=error)
 
     def _log_unknown_keys(self, watched: HeldWatch, text: str | bytes) -> None:
-        for key in strange_keys(text):
+        for key in unknown_keys(text):
             if key not in self._logged_keys and len(self._logged_keys) < MAX_LOGGED_KEYS:
                 self._logged_keys.add(key)
                 log.info("watch.strange", app=watched.state.app, payload=watched.state.payload, key=key)

@@ -10,10 +10,10 @@ import structlog
 
 from processor.core.application import Application
 from processor.core.errors import StoreError
+from processor.core.fair_queues import FairQueues
 from processor.core.payload.entry import Reported
 from processor.core.reports.report import LookupDue
 from processor.core.retry import STORE
-from processor.core.shares import Lines
 from processor.store.ports import Recorder
 from schemas.commands import WatchCommand
 
@@ -60,7 +60,7 @@ class WatchRequests:
             application_uuid=application.uuid,
             payload=command.payload,
             at=self._clock(),
-            because="registered",
+            reason="registered",
         )
         recorded = await self._recorder.record(Reported(report=report, policy=application.policy))
         return recorded.transition is not None and recorded.transition.news
@@ -86,7 +86,7 @@ class PendingCommands:
         self._requests = requests
         self._chance = chance
         self._patience = patience
-        self._lines = Lines[str, _Pending](requests.applications, AT_ONCE)
+        self._lines = FairQueues[str, _Pending](requests.applications, AT_ONCE)
         self._stored: dict[asyncio.Task[None], str] = {}
 
     def put(self, command: WatchCommand, settle: Callable[[], Awaitable[None]]) -> None:

@@ -16,11 +16,11 @@ import structlog
 
 from processor.core.application import Application
 from processor.core.errors import StoreError
+from processor.core.fair_queues import FairQueues, free_places
 from processor.core.payload.entry import Commit, Reported
+from processor.core.payload.status_socket import SILENCE, is_over, retry_delay
 from processor.core.payload.watch import Watch, WatchKey
-from processor.core.payload.watching import SILENCE, is_over, retry_delay
 from processor.core.reports.report import RequestReport
-from processor.core.shares import Lines, rooms
 from processor.core.timing import Timing
 from processor.store.ports import Recorder, WatchStore
 from processor.watching.listener import HeldWatch, Listener, Sockets
@@ -69,7 +69,7 @@ class Watcher:
         self._round_due = True
         self._next_round = 0.0
         self._watches: dict[WatchKey, HeldWatch] = {}
-        self._waiting = Lines[str, HeldWatch](applications, self._limits.handshakes)
+        self._waiting = FairQueues[str, HeldWatch](applications, self._limits.handshakes)
         self._renewals: deque[tuple[float, HeldWatch]] = deque()
         self._ended: set[WatchKey] = set()
         self._opening: set[HeldWatch] = set()
@@ -196,7 +196,7 @@ class Watcher:
 
     def _rooms(self) -> dict[str, int]:
         held = Counter(app for _, app in self._watches)
-        return rooms(self._limits.watches, {app: held[app] for app in self._applications})
+        return free_places(self._limits.watches, {app: held[app] for app in self._applications})
 
     def _begin(self, watch: Watch) -> None:
         state = watch.state

@@ -6,10 +6,10 @@ from typing import Final, Literal
 
 from aiohttp import hdrs, web
 
-from processor.core.delivery.authentication import Reason
+from processor.core.delivery.authentication import RefusalReason
 
 ProblemReason = (
-    Reason
+    RefusalReason
     | Literal[
         "already_expired",
         "already_opened",

@@ -20,11 +20,11 @@ from processor.core.application import Application
 from processor.core.delivery.authentication import HEADER_PAYLOAD, Delivery, Matches, Refusal, attempt_of, authenticate
 from processor.core.delivery.plain_request import WholeRequest
 from processor.core.delivery.signature import matches
-from processor.core.delivery.trace import TRACE_BYTES, traceparents
 from processor.core.errors import NormalizeError, StoreError, StoreFull
 from processor.core.payload.entry import DeliveryRecord, Quarantined, Recorded, Refused, Reported
-from processor.core.reports.normalize import named_payload, webhook_report
-from processor.core.reports.report import Because, LookupDue, WebhookReport
+from processor.core.publishing.message import TRACE_BYTES, traceparents
+from processor.core.reports.report import LookupDue, LookupReason, WebhookReport
+from processor.core.reports.webhook import parse_payload_uuid, webhook_report
 from processor.observability.logs import sampled_log
 from processor.store.ports import Recorder, Settle
 from processor.web.bodies import Bodies
@@ -148,15 +148,15 @@ class Intake:
         except StoreError as error:
             log.warning("delivery.unnoted", app=arrival.app, error=str(error))
 
-    async def _request_lookup(self, application: Application, body: bytes, because: Because) -> None:
+    async def _request_lookup(self, application: Application, body: bytes, because: LookupReason) -> None:
         """Make a lookup due of the payload that an authentic body names, if it names one. Raises `StoreError`."""
         try:
-            payload = named_payload(application, body)
+            payload = parse_payload_uuid(application, body)
         except NormalizeError as error:
             log.warning("delivery.unnoted", app=application.name, error=str(error))
             return
         report = LookupDue(
-            app=application.name, application_uuid=application.uuid, payload=payload, at=self._clock(), because=because
+            app=application.name, application_uuid=application.uuid, payload=payload, at=self._clock(), reason=because
         )
         await self._recorder.record(Reported(report=report, policy=application.policy))
 

@@ -29,7 +29,7 @@ from yarl import URL
 from processor.core.access.limits import Rank
 from processor.core.application import Application
 from processor.core.errors import Denied, LookupFailed, Unavailable
-from processor.core.reports.salvage import read
+from processor.core.reports.parsing import parse_leniently
 from processor.core.retry import decide_request
 from processor.web.client import Answer, Connections
 from processor.xumm.answers import find_error
@@ -228,7 +228,7 @@ def _uuid(text: str, what: str) -> str:
 
 def _read(model: type[Result], answer: Answer) -> Result:
     try:
-        return read(model.model_validate_json, answer.body)
+        return parse_leniently(model.model_validate_json, answer.body)
     except ValidationError as error:
         places = ", ".join(
             sorted({".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False)})

@@ -13,7 +13,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from yarl import URL
 
-from processor.core.access.key_sets import keys_of
+from processor.core.access.jwks import parse_jwks
 from processor.core.errors import NormalizeError, Unavailable
 from processor.web.client import Answer, HttpClient
 
@@ -73,7 +73,7 @@ class KeyCache:
     async def _fetch(self) -> None:
         try:
             answer = await self._connections.ask("GET", self._url)
-            self._keys = keys_of(_document(answer))
+            self._keys = parse_jwks(_document(answer))
             self._fetched_at = self._time()
             log.info("identity_keys.fetched", host=self._url.host, count=len(self._keys))
         except (Unavailable, NormalizeError) as error:

@@ -13,7 +13,7 @@ import aiohttp
 from multidict import CIMultiDictProxy
 
 from processor.app import Processor
-from processor.core.access.digest import digest_of
+from processor.core.access.service_key import digest_of
 from processor.sandbox.ledger import Pace
 from processor.sandbox.limits import Limits
 from processor.sandbox.server import Sandbox, SandboxSettings

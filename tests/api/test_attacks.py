@@ -26,10 +26,9 @@ from processor.api.operations import OPERATIONS
 from processor.api.rate_limits import RateLimits
 from processor.api.sign_in.identity_tokens import IdentityVerifier, XummJwtAuthenticator
 from processor.core.access import service_key
-from processor.core.access.digest import digest_of
-from processor.core.access.limits import Allowances, Portions, Shares
-from processor.core.access.oauth2 import ApiSecret, Client
-from processor.core.access.service_key import ServiceKey, find_key
+from processor.core.access.limits import CallLimits, RequestLimits, RequestShares
+from processor.core.access.oauth2 import Client, ClientSecret
+from processor.core.access.service_key import ServiceKey, digest_of, find_key
 from processor.web.client import Connections
 from processor.web.problem import Problem
 from processor.xumm.provider_keys import KeyCache
@@ -269,12 +268,15 @@ async def test_ten_thousand_wrong_tokens() -> None:
     """They cost the provider one call, and this service no memory; who sends them is told to wait."""
     async with serving(says({"keys": [jwk()]})) as provider, Connections(timeout=timedelta(seconds=5)) as connections:
         issuer = str(provider.url).rstrip("/")
-        secret = ApiSecret(text=SHOP.secret)
+        secret = ClientSecret(text=SHOP.secret)
         client = Client(app="shop", api_key=SHOP.key, secrets=(secret,), network="MAINNET", provider=issuer)
         async with KeyCache(provider.url / "certs", connections, ttl=timedelta(hours=1), time=lambda: 0.0) as keys:
             verifier = IdentityVerifier({issuer: keys}, clock=lambda: datetime.now(UTC))
             limits = RateLimits(
-                callers=Allowances(60), services=Allowances(60), requests=Shares(1, Portions()), time=lambda: 0.0
+                callers=CallLimits(60),
+                services=CallLimits(60),
+                requests=RequestLimits(1, RequestShares()),
+                time=lambda: 0.0,
             )
             callers = RequestAuthenticator([], NoSessions(), limits, [XummJwtAuthenticator({"shop": client}, verifier)])
             wrong = identity(

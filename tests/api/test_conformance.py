@@ -30,7 +30,7 @@ from schemathesis.specs.openapi.checks import (
 from processor.api.operations import OPERATIONS as TABLE
 from processor.api.operations import openapi_document
 from processor.broker.embedded import EmbeddedPublisher
-from processor.core.access.digest import digest_of
+from processor.core.access.service_key import digest_of
 from processor.core.publishing.message import Message
 from schemas.topology import PUSH_DEVICES
 from tests.api.stand import RETURN, Stand, standing

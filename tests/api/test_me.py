@@ -18,7 +18,7 @@ from processor.api.me import MeHandlers
 from processor.api.sign_in.identity_tokens import IdentityVerifier, XAppJwtAuthenticator, XummJwtAuthenticator
 from processor.app import Processor
 from processor.core.access.caller import UserCaller
-from processor.core.access.oauth2 import ApiSecret, Client
+from processor.core.access.oauth2 import Client, ClientSecret
 from processor.core.errors import StoreUnavailable
 from processor.core.payload.ids import user_reference
 from processor.web.client import Connections
@@ -32,7 +32,9 @@ from tests.support.tokens import ISSUER, NOW, USER_TOKEN, identity, jwk, public_
 from tests.support.wallets import ALICE
 
 BAR = {"api_key": "8f5b1d3a-0000-4000-8000-00000000a002", "api_secret": "22345678-90ab-4cde-8f01-234567890abc"}
-CLIENT = Client(app="shop", api_key=APPLICATION, secrets=(ApiSecret(text=SECRET),), network="MAINNET", provider=ISSUER)
+CLIENT = Client(
+    app="shop", api_key=APPLICATION, secrets=(ClientSecret(text=SECRET),), network="MAINNET", provider=ISSUER
+)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from processor.app import Processor
-from processor.core.access.digest import digest_of
+from processor.core.access.service_key import digest_of
 from processor.store import payloads, watches
 from processor.web.problem import PROBLEMS
 from tests.core.payloads import PAYLOAD

@@ -73,7 +73,7 @@ async def hear(sizes: Sizes, broker: Broker) -> Hearing:
         await remember(
             placement,
             [
-                LookupDue(app=APP, application_uuid=placement.api_key, payload=payload, at=at, because="registered")
+                LookupDue(app=APP, application_uuid=placement.api_key, payload=payload, at=at, reason="registered")
                 for payload in payloads
             ],
         )

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Final, Self
 from uuid import uuid4
 
-from processor.core.application import Policy
+from processor.core.application import PayloadPolicy
 from processor.core.payload.entry import Reported
 from processor.core.reports.report import Report
 from processor.store.store import Store
@@ -92,7 +92,7 @@ async def remember(placement: Placement, reports: Sequence[Report]) -> None:
     async with Writer(partial(Store.open, url)) as writer:
         for start in range(0, len(reports), _AT_ONCE):
             group = reports[start : start + _AT_ONCE]
-            await asyncio.gather(*(writer.record(Reported(report=report, policy=Policy())) for report in group))
+            await asyncio.gather(*(writer.record(Reported(report=report, policy=PayloadPolicy())) for report in group))
 
 
 async def until(condition: Callable[[], bool], otherwise: str) -> None:

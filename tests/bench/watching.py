@@ -137,7 +137,7 @@ async def read(count: int, sizes: Sizes) -> Reading:
 
 
 def _registered(placement: Placement, at: datetime) -> LookupDue:
-    return LookupDue(app=APP, application_uuid=placement.api_key, payload=str(uuid4()), at=at, because="registered")
+    return LookupDue(app=APP, application_uuid=placement.api_key, payload=str(uuid4()), at=at, reason="registered")
 
 
 @asynccontextmanager

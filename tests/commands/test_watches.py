@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from processor.core.access.digest import digest_of
+from processor.core.access.service_key import digest_of
 from processor.store.store import Store
 from tests.commands.shell import Shell
 from tests.commands.test_running import settings

@@ -17,7 +17,10 @@ from processor.core.errors import Denied, NormalizeError, NotFound, Unavailable
 from processor.core.payload.learning import FRESH_TOKEN
 from processor.core.payload.lifecycle import WEBHOOK_PATIENCE
 from processor.core.proof.evidence import SnapshotOutcome
-from processor.core.reports.normalize import ledger_report, snapshot_report, status_report, webhook_report
+from processor.core.reports.ledger import ledger_report
+from processor.core.reports.snapshot import snapshot_report
+from processor.core.reports.status import status_report
+from processor.core.reports.webhook import webhook_report
 from processor.ledger.transactions import LedgerNodes, Lifetime
 from processor.sandbox.attempt import ANSWER_WITHIN, LAST_ATTEMPT, RETRY_AFTER
 from processor.sandbox.attempt import sign as sandbox_sign

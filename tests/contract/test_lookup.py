@@ -8,7 +8,7 @@ from yarl import URL
 
 from processor.core.application import Application
 from processor.core.payload.state import PayloadState
-from processor.core.reports.normalize import snapshot_report
+from processor.core.reports.snapshot import snapshot_report
 from processor.ledger.transactions import LedgerNodes, Transactions
 from processor.sandbox.server import Sandbox
 from processor.xumm.api import Credentials, Payloads, XummApi

@@ -62,7 +62,7 @@ class Memory:
     def record(self, entry: Reported) -> "asyncio.Future[Recorded]":
         transition = apply(self.state, entry.report, entry.policy)
         self.state = transition.state
-        self.events += [f"{each.family}.{each.name}" for each in transition.announcements]
+        self.events += [f"{each.family}.{each.name}" for each in transition.events]
         self.due += [self.task(each.kind) for each in transition.tasks]
         done: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
         done.set_result(Recorded(transition=transition))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from processor.core.access.session import Session
+from processor.core.access.caller import Session
 from processor.core.payload.entry import Reported
 from processor.core.payload.ids import user_reference
 from processor.core.reports.report import RequestReport

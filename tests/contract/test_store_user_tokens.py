@@ -9,10 +9,10 @@ import pytest
 
 from processor.core.payload.entry import Reported
 from processor.core.payload.ids import user_reference
-from processor.core.payload.user_token import TOKEN_LIFE, TokenFacts
-from processor.core.proof.evidence import Signature
-from processor.core.reports.report import SnapshotReport, Token
+from processor.core.proof.evidence import VerifiedSignature
+from processor.core.reports.report import TOKEN_LIFE, ReportedToken, SnapshotReport
 from processor.core.sign_request.sealing import Keyring, SealingKey
+from processor.core.sign_request.user_token import TokenFacts
 from processor.store import user_tokens
 from processor.store.store import Store
 from tests.store.samples import ACCOUNT, APP, APPLICATION, NOW, payload, reported, snapshot, webhook
@@ -39,9 +39,9 @@ def signed(number: int, *, token: str | None = TOKEN, at: datetime = NOW, accoun
     """A fetched payload, whose signature is proven if it has an account."""
     report = snapshot(number).report
     assert isinstance(report, SnapshotReport)
-    proof = None if account is None else Signature(account=account, algorithm="secp256k1")
+    proof = None if account is None else VerifiedSignature(account=account, algorithm="secp256k1")
     shown = replace(report.snapshot, outcome="signed", signature=proof, account=account or ACCOUNT, resolved_at=at)
-    return reported(replace(report, at=at, snapshot=shown, token=None if token is None else Token(value=token)))
+    return reported(replace(report, at=at, snapshot=shown, token=None if token is None else ReportedToken(value=token)))
 
 
 def kept(store: Store) -> list[TokenFacts]:

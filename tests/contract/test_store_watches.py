@@ -45,7 +45,7 @@ def store(url: str) -> Iterator[Store]:
 
 def registered(number: int) -> Reported:
     return reported(
-        LookupDue(app=APP, application_uuid=APPLICATION, payload=payload(number), at=NOW, because="registered")
+        LookupDue(app=APP, application_uuid=APPLICATION, payload=payload(number), at=NOW, reason="registered")
     )
 
 

@@ -4,18 +4,18 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from processor.core.application import Application, Policy, Secret
+from processor.core.application import Application, PayloadPolicy, Secret
 from processor.core.delivery.signature import key_of
 from processor.core.payload.state import PayloadState
-from processor.core.proof.evidence import Ledger, Signature, Snapshot
+from processor.core.proof.evidence import Ledger, Snapshot, VerifiedSignature
 from processor.core.reports.report import (
     DeadlinePassed,
     LedgerReport,
     LookupAbandoned,
+    ReportedToken,
     RequestReport,
     SnapshotReport,
     StatusReport,
-    Token,
     WebhookReport,
 )
 
@@ -26,9 +26,9 @@ SECRET = "12345678-90ab-4cde-8f01-234567890abc"
 TXID = "AB" * 32
 OTHER_TXID = "CD" * 32
 ACCOUNT = "rwiETSee2wMz3SBnAG8hkMsCgvGy9LWbZ1"
-SIGNATURE = Signature(account=ACCOUNT, algorithm="secp256k1")
+SIGNATURE = VerifiedSignature(account=ACCOUNT, algorithm="secp256k1")
 SHOP = Application(name="shop", uuid=APPLICATION, secrets=(Secret(key=key_of(SECRET)),))
-POLICY = Policy(network="MAINNET", grace=timedelta(hours=1))
+POLICY = PayloadPolicy(network="MAINNET", grace=timedelta(hours=1))
 EXPIRY = NOW + timedelta(minutes=10)
 UNKNOWN = PayloadState(app="shop", application_uuid=APPLICATION, payload=PAYLOAD)
 
@@ -36,7 +36,7 @@ _IDS: dict[str, Any] = {"app": "shop", "application_uuid": APPLICATION, "payload
 
 
 def webhook(
-    *, signed: bool = True, txid: str | None = TXID, token: Token | None = None, at: datetime = NOW
+    *, signed: bool = True, txid: str | None = TXID, token: ReportedToken | None = None, at: datetime = NOW
 ) -> WebhookReport:
     return WebhookReport(**_IDS, at=at, signed=signed, txid=txid if signed else None, token=token)
 

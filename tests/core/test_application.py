@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from processor.core.application import Application, Policy, Secret
+from processor.core.application import Application, PayloadPolicy, Secret
 from tests.core.payloads import APPLICATION, NOW
 
 SECOND = timedelta(seconds=1)
@@ -15,7 +15,7 @@ ROTATING = Application(
 
 def test_policy_by_default() -> None:
     """Payments must land on the main network; an opened payload may be signed for a day after its expiry."""
-    assert Policy(network="MAINNET", grace=timedelta(hours=24)) == Policy() == ROTATING.policy
+    assert PayloadPolicy(network="MAINNET", grace=timedelta(hours=24)) == PayloadPolicy() == ROTATING.policy
 
 
 def test_keys_are_valid_until_their_end() -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from processor.core.access.digest import digest_of
+from processor.core.access.service_key import digest_of
 from processor.sandbox.phone import ACCOUNT
 from schemas.topology import DEFAULT_QUEUES, PUSH_DEVICES, dead_letter_queue
 from tests.consumers.broker import until

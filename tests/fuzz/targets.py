@@ -26,14 +26,11 @@ from processor.core.payload.events import encode
 from processor.core.payload.lifecycle import apply
 from processor.core.payload.state import PayloadState
 from processor.core.proof.signed_blob import transaction_id
-from processor.core.reports.normalize import (
-    ledger_report,
-    named_payload,
-    snapshot_report,
-    status_report,
-    webhook_report,
-)
+from processor.core.reports.ledger import ledger_report
 from processor.core.reports.report import Report
+from processor.core.reports.snapshot import snapshot_report
+from processor.core.reports.status import status_report
+from processor.core.reports.webhook import parse_payload_uuid, webhook_report
 from processor.web.client import Answer
 from schemas.events import parse_event
 from schemas.text import is_uuid
@@ -57,7 +54,7 @@ class Target:
 def _follow(report: Report, state: PayloadState = UNKNOWN) -> None:
     """Take ``report`` the whole way to what is published of it."""
     transition = apply(state, report, POLICY)
-    for announcement in transition.announcements:
+    for announcement in transition.events:
         body = encode(announcement, transition.state, report).body
         json.loads(body.decode(), parse_constant=_not_json)
         parse_event(body)
@@ -72,7 +69,7 @@ def _webhook(body: bytes) -> bool:
     delivery = authenticate(SHOP, headers, body, NOW)
     assert isinstance(delivery, Delivery)
     try:
-        assert is_uuid(named_payload(SHOP, body))
+        assert is_uuid(parse_payload_uuid(SHOP, body))
         _follow(webhook_report(delivery))
     except NormalizeError:
         return False
@@ -372,7 +369,7 @@ _EVENTS: Final[list[Any]] = [
     json.loads(encode(announcement, transition.state, report).body)
     for state, report in ((UNKNOWN, snapshot("signed")), (UNKNOWN, snapshot("rejected")), (_SIGNED, ledger()))
     for transition in (apply(state, report, POLICY),)
-    for announcement in transition.announcements
+    for announcement in transition.events
 ]
 
 TARGETS: Final = {

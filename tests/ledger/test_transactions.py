@@ -14,7 +14,7 @@ from yarl import URL
 
 from processor.core.errors import Denied, NormalizeError, Unavailable
 from processor.core.payload.state import PayloadState
-from processor.core.proof.evidence import Doubt, Signature
+from processor.core.proof.evidence import SignatureDoubt, VerifiedSignature
 from processor.ledger.nodes import NETWORK_TRUSTED, OUTAGE, SEARCHED_LEDGERS
 from processor.ledger.transactions import LedgerNodes, Lifetime, NodeAnswer, Transactions, report_of
 from tests.core.payloads import ACCOUNT, NOW, PAYLOAD, SHOP, TXID, UNKNOWN, sign_in, snapshot
@@ -398,7 +398,7 @@ async def test_a_snapshot_says_how_far_to_look(changes: dict[str, Any], status: 
 
 
 KEY_ADDRESS = "rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe"
-FOREIGN = Signature(account=KEY_ADDRESS, algorithm="ed25519", unauthorised=KEY_ADDRESS)
+FOREIGN = VerifiedSignature(account=KEY_ADDRESS, algorithm="ed25519", unauthorised=KEY_ADDRESS)
 NO_ACCOUNT = {"error": "actNotFound", "status": "error"}
 
 
@@ -422,7 +422,7 @@ async def test_the_ledger_says_whose_regular_key_it_is(account: object, *, prove
         transactions = Transactions(ledger, clock=lambda: NOW)
         judged = (await transactions.check_regular_key(SHOP, sign_in(signature=FOREIGN))).snapshot
 
-    assert (proven, None if proven else Doubt(field="response.signer", reason="differs")) == (
+    assert (proven, None if proven else SignatureDoubt(field="response.signer", reason="differs")) == (
         judged.proven,
         judged.doubt,
     )

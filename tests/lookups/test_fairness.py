@@ -115,7 +115,7 @@ def signed(application: Application) -> Report:
 def gap(application: Application) -> Report:
     """Nobody listened to a new payload of it for a while."""
     return LookupDue(
-        app=application.name, application_uuid=application.uuid, payload=str(uuid4()), at=NOW, because="gap"
+        app=application.name, application_uuid=application.uuid, payload=str(uuid4()), at=NOW, reason="gap"
     )
 
 

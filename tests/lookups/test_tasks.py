@@ -174,7 +174,7 @@ async def runner(tmp_path: Path) -> AsyncIterator[Runner]:
 
 
 def due(because: Any = "gap") -> LookupDue:
-    return LookupDue(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=NOW, because=because)
+    return LookupDue(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=NOW, reason=because)
 
 
 async def hourly(runner: Runner, condition: Callable[[], bool]) -> None:

@@ -12,7 +12,7 @@ from yarl import URL
 
 from processor.core.application import Application
 from processor.core.errors import NormalizeError
-from processor.core.reports.normalize import status_report
+from processor.core.reports.status import status_report
 from processor.sandbox.clock import utc_now
 from processor.sandbox.faults import Faults
 from processor.sandbox.javascript import stringify

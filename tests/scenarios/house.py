@@ -15,7 +15,7 @@ from sqlalchemy import Connection, and_, func, not_, or_, select
 
 from processor.app import Processor
 from processor.broker.embedded import EmbeddedPublisher
-from processor.core.access.digest import digest_of
+from processor.core.access.service_key import digest_of
 from processor.core.payload.state import PayloadState
 from processor.core.publishing.message import Message
 from processor.core.timing import Timing

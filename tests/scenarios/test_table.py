@@ -131,8 +131,8 @@ def wrong(case: Case, events: list[Json], state: PayloadState) -> Iterator[str]:
     """What is not as promised, the source included that it was learned from."""
     yield from unkept(case.outcome, events, state)
     late = SIGNS_LATE_AT in case.outcome.deeds or case.outcome.is_lied_of
-    if state.learned is None or ((state.learned.source != "api") != case.told and not late):
-        yield f"learned by {state.learned}"
+    if state.end_notice is None or ((state.end_notice.source != "api") != case.told and not late):
+        yield f"learned by {state.end_notice}"
 
 
 async def test_every_mixture_of_sources_ends_every_payload_once(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_schemas_are_valid(path: str) -> None:
 
 
 def test_every_event_has_one_example() -> None:
-    """An event is a model, a row of the lifecycle, and an example."""
+    """An event is a model, a row of the table of facts, and an example."""
     assert {path.stem for path in (ROOT / "examples").glob("*.json")} == set(MODELS)
 
 

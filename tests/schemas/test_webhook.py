@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from processor.core.reports.custom_meta import carry
+from processor.core.reports.custom_meta import encode_custom_meta
 from schemas.webhook import WEBHOOK
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "webhooks"
@@ -22,7 +22,7 @@ def facts(body: bytes) -> dict[str, Any]:
     except ValidationError:
         return {"error": True}
     meta, response = webhook["meta"], webhook["payloadResponse"]
-    custom = json.loads(carry(webhook.get("custom_meta")) or b"{}")
+    custom = json.loads(encode_custom_meta(webhook.get("custom_meta")) or b"{}")
     token = webhook.get("userToken") or {}
     return {
         "application": meta["application_uuidv4"],

@@ -4,19 +4,19 @@ from datetime import UTC, datetime, timedelta
 from typing import get_args
 from uuid import UUID
 
-from processor.core.application import Policy
+from processor.core.application import PayloadPolicy
 from processor.core.payload.due_task import Lane
 from processor.core.payload.entry import DeliveryRecord, Quarantined, Refused, Reported
 from processor.core.payload.lifecycle import TaskKind
-from processor.core.proof.evidence import Ledger, Signature, Snapshot
+from processor.core.proof.evidence import Ledger, Snapshot, VerifiedSignature
 from processor.core.reports.report import (
     DeadlinePassed,
     LedgerReport,
     Report,
+    ReportedToken,
     RequestReport,
     SnapshotReport,
     StatusReport,
-    Token,
     WebhookReport,
 )
 from schemas.text import CustomMeta
@@ -54,7 +54,7 @@ def delivery(number: int, *, verdict: str = "accepted", app: str = APP, at: date
 def reported(report: Report, *, delivered: bool = False) -> Reported:
     """An entry without a delivery, or with one."""
     line = delivery(int(UUID(report.payload)) & 0xFFFFFFFF, app=report.app) if delivered else None
-    return Reported(report=report, policy=Policy(), delivery=line, traceparent="00-ab-cd-01")
+    return Reported(report=report, policy=PayloadPolicy(), delivery=line, traceparent="00-ab-cd-01")
 
 
 def webhook(number: int, *, signed: bool = True, app: str = APP, at: datetime = NOW) -> Reported:
@@ -66,7 +66,7 @@ def webhook(number: int, *, signed: bool = True, app: str = APP, at: datetime = 
         at=at,
         signed=signed,
         txid=TXID if signed else None,
-        token=Token(value=payload(1), issued_at=at),
+        token=ReportedToken(value=payload(1), issued_at=at),
         custom_meta=ODD.model_dump_json().encode(),
     )
     return reported(report, delivered=True)
@@ -125,7 +125,7 @@ def snapshot(number: int, *, at: datetime = NOW) -> Reported:
         network="MAINNET",
         resolved_at=at,
         expires_at=at + timedelta(hours=1),
-        signature=Signature(account=ACCOUNT, algorithm="secp256k1"),
+        signature=VerifiedSignature(account=ACCOUNT, algorithm="secp256k1"),
     )
     return reported(
         SnapshotReport(app=APP, application_uuid=APPLICATION, payload=payload(number), at=at, snapshot=fetched)

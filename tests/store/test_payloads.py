@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from processor.core.payload.state import Fact, Flag, PayloadState
-from processor.core.proof.evidence import Doubt, Signature, Snapshot
+from processor.core.proof.evidence import SignatureDoubt, Snapshot, VerifiedSignature
 from processor.store.payloads import STATE, row_of, state_of
 from schemas.text import CustomMeta
 from tests.store.samples import APP, APPLICATION, NOW, TXID, payload
@@ -66,10 +66,10 @@ def test_row_that_names_nobody_who_was_asked_is_read() -> None:
     """What an earlier version learned is there, and the rest is unknown."""
     state = read(TXID, None, None, None, "webhook", 1_000_000, 2_000_000)
 
-    assert state.learned is not None
-    assert state.look_at is not None
+    assert state.end_notice is not None
+    assert state.lookup_at is not None
     assert ("webhook", 1, 2, None) == (
-        state.learned.source, state.learned.at.timestamp(), state.look_at.timestamp(), state.asked_of,
+        state.end_notice.source, state.end_notice.at.timestamp(), state.lookup_at.timestamp(), state.asked_of,
     )  # fmt: skip
 
 
@@ -84,10 +84,10 @@ def test_older_rows_are_read() -> None:
 
 
 def test_a_proven_signature_is_kept() -> None:
-    """Signature and doubt survive the way through the database."""
+    """VerifiedSignature and doubt survive the way through the database."""
     old = TypeAdapter(Snapshot).validate_python(OLD_SNAPSHOT)
-    proven = replace(old, signature=Signature(account="rX", algorithm="multisign", unauthorised="rY"))
-    doubted = replace(old, doubt=Doubt(field="response.hex", reason="missing"), networks_disagree=True)
+    proven = replace(old, signature=VerifiedSignature(account="rX", algorithm="multisign", unauthorised="rY"))
+    doubted = replace(old, doubt=SignatureDoubt(field="response.hex", reason="missing"), networks_disagree=True)
     state = PayloadState(app=APP, application_uuid=APPLICATION, payload=payload(1))
 
     for snapshot in (proven, doubted):

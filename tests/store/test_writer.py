@@ -11,7 +11,7 @@ import pytest
 import structlog
 from sqlalchemy import Connection
 
-from processor.core.application import Policy
+from processor.core.application import PayloadPolicy
 from processor.core.errors import StoreError, StoreFull, StoreLocked, StoreUnavailable
 from processor.core.payload.entry import Commit, Recorded, Refused
 from processor.core.publishing.message import OutboxMessage
@@ -141,7 +141,9 @@ async def test_guilty_alone(writer: Writer) -> None:
 
 async def test_error_tells_no_value(writer: Writer) -> None:
     """An error in the code fails the entry with a `StoreError`, and neither it nor the log quotes what came in."""
-    entry = snapshot(1)._replace(policy=cast("Policy", None), report=replace(snapshot(1).report, custom_meta=b"geheim"))
+    entry = snapshot(1)._replace(
+        policy=cast("PayloadPolicy", None), report=replace(snapshot(1).report, custom_meta=b"geheim")
+    )
     with structlog.testing.capture_logs() as lines, pytest.raises(StoreError) as caught:
         await writer.record(entry)
 

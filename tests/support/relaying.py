@@ -11,7 +11,7 @@ from typing import Self
 from processor.broker.port import PublishError
 from processor.core.errors import StoreUnavailable
 from processor.core.payload.entry import Commit
-from processor.core.publishing.debts import Bindings, BindingsUnknown
+from processor.core.publishing.debts import BindingsUnknown, QueueBindings
 from processor.core.publishing.message import Message, OutboxMessage
 
 
@@ -84,13 +84,13 @@ class KnownQueues:
         expected: Mapping[str, Sequence[str]] = MappingProxyType({}),
         bound: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        self.expected = Bindings(topics=expected, complete=False)
+        self.expected = QueueBindings(topics=expected, complete=False)
         self._bound = bound
 
-    async def ask(self) -> Bindings:
+    async def ask(self) -> QueueBindings:
         if self._bound is None:
             raise BindingsUnknown("nobody says")
-        return Bindings(topics=self._bound, complete=True)
+        return QueueBindings(topics=self._bound, complete=True)
 
 
 class ObedientPublisher:

@@ -156,7 +156,7 @@ class World:
     async def register(self, payload: str) -> Recorded:
         """Ask for a watch."""
         report = LookupDue(
-            app="shop", application_uuid=APPLICATION, payload=payload, at=self.time.now(), because="registered"
+            app="shop", application_uuid=APPLICATION, payload=payload, at=self.time.now(), reason="registered"
         )
         return await self.record(report)
 

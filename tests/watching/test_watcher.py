@@ -12,10 +12,10 @@ from structlog.testing import capture_logs
 from websockets.asyncio.server import ServerConnection
 
 from processor.core.errors import StoreUnavailable
-from processor.core.payload.learning import FIRST_LOOK
+from processor.core.payload.learning import FIRST_LOOKUP
 from processor.core.payload.state import Fact, Flag
+from processor.core.payload.status_socket import ABSENT_LIMIT, EXPIRY_SLACK, LATE_AFTER, SILENCE
 from processor.core.payload.watch import Watch
-from processor.core.payload.watching import ABSENT_LIMIT, EXPIRY_SLACK, LATE_AFTER, SILENCE
 from processor.store.adapters import WATCH_LEASE, StoredWatches
 from processor.watching.watcher import RENEW_SECONDS, WatchLimits
 from tests.core.payloads import EXPIRY, NOW, PAYLOAD, POLICY, TXID, abandoned, request, snapshot, webhook
@@ -114,7 +114,7 @@ async def test_late_socket_of_a_registered_payload(tmp_path: Path) -> None:
             server.gate.set()
             await until(lambda: "xumm.sign.opened" in world.events)
 
-            assert await world.due(FIRST_LOOK.total_seconds()) == ["poll"]
+            assert await world.due(FIRST_LOOKUP.total_seconds()) == ["poll"]
 
 
 async def test_watchdog(tmp_path: Path) -> None:

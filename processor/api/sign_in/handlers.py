@@ -23,8 +23,8 @@ from processor.api.rate_limits import RateLimits
 from processor.api.sign_requests.creation import CreatedPayload, NewSignRequest, SignRequests
 from processor.api.sign_requests.handlers import check_return_urls
 from processor.api.sign_requests.responses import describe_created, describe_status
-from processor.core.access.digest import digest_of
-from processor.core.access.session import Session
+from processor.core.access.caller import Session
+from processor.core.access.service_key import digest_of
 from processor.core.payload.progress import progress, sign_in
 from processor.core.payload.state import PayloadState
 from processor.core.sign_request.order import Order

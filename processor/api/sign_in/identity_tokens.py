@@ -7,7 +7,14 @@ from typing import Literal, Protocol
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from processor.core.access.caller import UserCaller
-from processor.core.access.jwt import Proof, Unproven, algorithm_of, claimed_application, verify_identity, verify_xapp
+from processor.core.access.jwt import (
+    ProvenIdentity,
+    Unproven,
+    algorithm_of,
+    claimed_application,
+    verify_identity,
+    verify_xapp,
+)
 from processor.core.access.oauth2 import Client
 from processor.core.errors import Unavailable
 from processor.core.payload.ids import user_reference
@@ -34,7 +41,7 @@ class IdentityVerifier:
         self._keys = keys
         self._clock = clock
 
-    async def verify(self, client: Client, token: str, *, nonce: str | None = None) -> Proof:
+    async def verify(self, client: Client, token: str, *, nonce: str | None = None) -> ProvenIdentity:
         """Return what the token proves. Raises `Unproven`, or `Unavailable` if the provider's keys cannot be fetched.
 
         If no known key fits the signature, the keys are fetched again, at most as often as the key set allows.
@@ -105,7 +112,7 @@ def _find_client(clients: Mapping[str, Client], app_hint: str | None, token: str
     return next((client for client in clients.values() if client.api_key == api_key), None)
 
 
-def _build_caller(client: Client, proof: Proof, proven_by: Literal["xumm_jwt", "xapp_jwt"]) -> UserCaller:
+def _build_caller(client: Client, proof: ProvenIdentity, proven_by: Literal["xumm_jwt", "xapp_jwt"]) -> UserCaller:
     return UserCaller(
         app=client.app,
         account=proof.account,
@@ -115,6 +122,6 @@ def _build_caller(client: Client, proof: Proof, proven_by: Literal["xumm_jwt", "
     )
 
 
-def build_user_reference(client: Client, proof: Proof) -> str | None:
+def build_user_reference(client: Client, proof: ProvenIdentity) -> str | None:
     """Build the opaque reference by which events name the user; None if the token names no user token."""
     return user_reference(client.api_key, proof.user_token) if proof.user_token else None

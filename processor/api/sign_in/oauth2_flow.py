@@ -20,16 +20,16 @@ from processor.core.access.jwt import Unproven
 from processor.core.access.oauth2 import (
     CODE_TTL,
     STATE_TTL,
-    Begun,
     Client,
+    CompletedSignIn,
     Failure,
-    Granted,
-    answers,
-    authorization,
+    PendingSignIn,
+    authorization_query,
+    failure_of,
     is_challenge,
     is_code,
-    redemption,
-    told,
+    matches_challenge,
+    redemption_form,
 )
 from processor.core.access.ticket import NONCE_BYTES, Purpose, application_of, seal, unseal
 from processor.core.errors import Denied, LookupFailed, Unavailable
@@ -79,7 +79,7 @@ class OAuth2Flow:
             raise Problem("return_forbidden")
         if not is_challenge(challenge):
             raise Problem("challenge_invalid")
-        begun = Begun(
+        begun = PendingSignIn(
             id=secrets.token_urlsafe(16),
             return_url=return_url,
             challenge=challenge,
@@ -87,17 +87,17 @@ class OAuth2Flow:
             nonce=secrets.token_urlsafe(16),
             expires_at=self._expire_in(STATE_TTL),
         )
-        query = authorization(client, begun, self._seal(client, "state", begun), self.redirect_uri)
+        query = authorization_query(client, begun, self._seal(client, "state", begun), self.redirect_uri)
         return f"{client.provider}/auth?{urlencode(query)}"
 
     async def finish(self, state: str, *, code: str | None, error: str | None) -> str:
         """Take what the provider sent. Returns the app's link, with ``code`` or ``error`` in its query."""
         client, content = self._unseal(state, "state")
-        begun = Begun.of(content, client, self.clock())
+        begun = PendingSignIn.of(content, client, self.clock())
         if begun is None or not await self._use_up("state", begun):
             raise Problem("state_invalid")
         granted = await self._verify_grant(client, begun, code, error)
-        if isinstance(granted, Granted):
+        if isinstance(granted, CompletedSignIn):
             log.info("sign_in.granted", app=client.app, account=granted.account)
             return _build_link(begun, code=self._seal(client, "code", granted))
         sampled_log.warning("sign_in.failed", app=client.app, reason=granted)
@@ -106,21 +106,25 @@ class OAuth2Flow:
     async def redeem(self, code: str, verifier: str) -> RedeemedSession:
         """SessionStore a code for a session. An attempt uses the code up. Raises `StoreError` too."""
         client, content = self._unseal(code, "code")
-        granted = Granted.of(content, self.clock())
-        if granted is None or not await self._use_up("code", granted) or not answers(verifier, granted.challenge):
+        granted = CompletedSignIn.of(content, self.clock())
+        if (
+            granted is None
+            or not await self._use_up("code", granted)
+            or not matches_challenge(verifier, granted.challenge)
+        ):
             raise Problem("code_invalid")
         token = await self.sessions.create(client.app, granted.account, granted.user, self.session_ttl)
         return RedeemedSession(token=token, app=client.app, account=granted.account, ttl=self.session_ttl)
 
     async def _verify_grant(
-        self, client: Client, begun: Begun, code: str | None, error: str | None
-    ) -> Granted | Failure:
+        self, client: Client, begun: PendingSignIn, code: str | None, error: str | None
+    ) -> CompletedSignIn | Failure:
         if error is not None:
-            return told(error)
+            return failure_of(error)
         if code is None or not is_code(code):
             return "invalid_request"
         try:
-            token = await self._fetch_token(client, redemption(client, begun, code, self.redirect_uri))
+            token = await self._fetch_token(client, redemption_form(client, begun, code, self.redirect_uri))
             proof = await self.verifier.verify(client, token, nonce=begun.nonce)
         except Unproven as unproven:
             sampled_log.warning("identity.refused", app=client.app, reason=unproven.fault)
@@ -128,7 +132,7 @@ class OAuth2Flow:
         except LookupFailed as failed:
             sampled_log.warning("sign_in.token_refused", app=client.app, problem=str(failed))
             return "temporarily_unavailable" if isinstance(failed, Unavailable) else "access_denied"
-        return Granted(
+        return CompletedSignIn(
             id=secrets.token_urlsafe(16),
             account=proof.account,
             user=build_user_reference(client, proof),
@@ -155,12 +159,12 @@ class OAuth2Flow:
             raise Problem(_INVALID[purpose])
         return client, content
 
-    async def _use_up(self, purpose: Purpose, content: Begun | Granted) -> bool:
+    async def _use_up(self, purpose: Purpose, content: PendingSignIn | CompletedSignIn) -> bool:
         """Mark a ticket as used. Returns whether it was unused."""
         expires_at = datetime.fromtimestamp(content.expires_at, UTC)
         return await self.spent.use(f"{purpose} {content.id}", expires_at)
 
-    def _seal(self, client: Client, purpose: Purpose, content: Begun | Granted) -> str:
+    def _seal(self, client: Client, purpose: Purpose, content: PendingSignIn | CompletedSignIn) -> str:
         nonce = secrets.token_bytes(NONCE_BYTES)
         return seal(client.app, purpose, client.secret.encode(), content.content(), nonce)
 
@@ -168,6 +172,6 @@ class OAuth2Flow:
         return int((self.clock() + ttl).timestamp())
 
 
-def _build_link(begun: Begun, **answer: str) -> str:
+def _build_link(begun: PendingSignIn, **answer: str) -> str:
     """Add ``answer`` to the query of the app's deep link, which has no fragment."""
     return f"{begun.return_url}{'&' if '?' in begun.return_url else '?'}{urlencode(answer)}"

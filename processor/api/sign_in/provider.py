@@ -13,7 +13,7 @@ from processor.api.callers import TokenAuthenticator
 from processor.api.operations import build_path
 from processor.api.sign_in.identity_tokens import IdentityVerifier, XAppJwtAuthenticator, XummJwtAuthenticator
 from processor.api.sign_in.oauth2_flow import OAuth2Flow
-from processor.core.access.oauth2 import ApiSecret, Client
+from processor.core.access.oauth2 import Client, ClientSecret
 from processor.settings.applications import ApplicationSettings
 from processor.settings.service import Settings
 from processor.store.ports import SessionStore, UsedOnce
@@ -68,12 +68,12 @@ async def open_provider(
 def build_client(name: str, settings: ApplicationSettings) -> Client:
     """Build the provider's client of a configured application."""
     previous = (
-        ApiSecret(text=old.secret.get_secret_value(), not_after=old.not_after) for old in settings.previous_secrets
+        ClientSecret(text=old.secret.get_secret_value(), not_after=old.not_after) for old in settings.previous_secrets
     )
     return Client(
         app=name,
         api_key=settings.api_key,
-        secrets=(ApiSecret(text=settings.api_secret.get_secret_value()), *previous),
+        secrets=(ClientSecret(text=settings.api_secret.get_secret_value()), *previous),
         network=settings.network,
         provider=settings.oauth2_url,
         deep_links=frozenset(settings.deep_links),

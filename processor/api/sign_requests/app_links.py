@@ -16,7 +16,7 @@ from aiohttp import web
 from processor.api.endpoint import json_response
 from processor.api.rate_limits import RateLimits
 from processor.api.sign_requests.responses import describe_status
-from processor.core.access.digest import digest_of
+from processor.core.access.service_key import digest_of
 from processor.settings.applications import ApplicationSettings
 from processor.store.ports import SignRequestStore
 from processor.web.problem import Problem

@@ -17,16 +17,16 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from processor.api.sign_requests.user_tokens import UserTokens
-from processor.core.access.digest import digest_of
 from processor.core.access.limits import Rank
+from processor.core.access.service_key import digest_of
 from processor.core.application import Application
 from processor.core.errors import Denied, LookupFailed, NotFound, StoreError, Unavailable
 from processor.core.payload.entry import Recorded, Reported
-from processor.core.reports.custom_meta import carry
+from processor.core.reports.custom_meta import encode_custom_meta
 from processor.core.reports.report import RequestReport
 from processor.core.sign_request.order import Order, body_of, identifier_at_xumm, rank_of, recover_answer
-from processor.core.sign_request.request import Draft, Kind, Outcome, StoredRequest
-from processor.core.sign_request.return_url import STATE_BYTES, built
+from processor.core.sign_request.request import Draft, RequestKind, ReservationOutcome, StoredRequest
+from processor.core.sign_request.return_url import STATE_BYTES, build_url
 from processor.observability.logs import sampled_log
 from processor.store.ports import Recorder, SignRequestStore
 from processor.web.problem import Problem, ProblemReason
@@ -73,7 +73,7 @@ class NewSignRequest:
 
     order: Order
     owner: str
-    kind: Kind = "sign_request"
+    kind: RequestKind = "sign_request"
     idempotency_key: str | None = None
     exchange_digest: bytes | None = None
 
@@ -163,7 +163,7 @@ class SignRequests:
     async def _create_payload(self, order: Order, request: StoredRequest, state: str | None) -> Created:
         """Create a payload. If Xumm does not answer, look for it; if that fails too, hold the request for a while."""
         token = await self.tokens.find_usable(order.app, order.account)
-        urls = {} if state is None else {target: built(url, state) for target, url in order.return_urls.items()}
+        urls = {} if state is None else {target: build_url(url, state) for target, url in order.return_urls.items()}
         value = None if token is None else token.value
         body = body_of(order, request.identifier, user_token=value, return_urls=urls)
         try:
@@ -208,10 +208,12 @@ class SignRequests:
 
     async def _complete(self, order: Order, request: StoredRequest, created: Created, response: bytes) -> None:
         """Report the payload, so that it is watched, then store the response; see the module's docstring."""
-        meta = carry({"identifier": request.identifier, "blob": order.blob, "instruction": order.instruction})
-        recorded = await self._report(replace(request, payload=created.uuid), "created", meta)
+        meta = encode_custom_meta(
+            {"identifier": request.identifier, "blob": order.blob, "instruction": order.instruction}
+        )
+        recorded = await self._report(replace(request, payload=created.uuid), "created", encode_custom_meta(meta))
         transition = recorded.transition
-        late = transition is not None and transition.state.sequence > len(transition.announcements)
+        late = transition is not None and transition.state.sequence > len(transition.events)
         await self.store.complete(request, created.uuid, response, late=late)
         log.info("request.created", app=request.app, payload=created.uuid, pushed=created.pushed, kind=request.kind)
 
@@ -234,7 +236,7 @@ class SignRequests:
         return await self.recorder.record(Reported(report=report, policy=application.policy))
 
 
-def _check_outcome(outcome: Outcome) -> None:
+def _check_outcome(outcome: ReservationOutcome) -> None:
     match outcome:
         case "conflict":
             raise Problem("idempotency_key_reused")

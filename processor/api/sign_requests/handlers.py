@@ -20,7 +20,7 @@ from processor.api.sign_requests.responses import describe_created, describe_sta
 from processor.core.access.caller import Caller, ServiceCaller, UserCaller
 from processor.core.sign_request.order import Order, is_key, may_see, owner_of, rank_of
 from processor.core.sign_request.request import StoredRequest
-from processor.core.sign_request.return_url import Target, is_registered
+from processor.core.sign_request.return_url import ReturnTarget, is_registered
 from processor.core.sign_request.template import faults_in, faults_in_blob, faults_in_instruction
 from processor.settings.applications import ApplicationSettings
 from processor.store.ports import SignRequestStore
@@ -152,9 +152,9 @@ def _find_faults(command: SignRequestCommand, caller: Caller, network: str) -> l
     return faults
 
 
-def check_return_urls(requested: Return | None, registered: Sequence[str]) -> dict[Target, str]:
+def check_return_urls(requested: Return | None, registered: Sequence[str]) -> dict[ReturnTarget, str]:
     """Return the requested return URLs by target. Raises `Problem` unless each is registered."""
-    urls: dict[Target, str] = {}
+    urls: dict[ReturnTarget, str] = {}
     for target, url in (("app", requested.app), ("web", requested.web)) if requested is not None else ():
         if url is None:
             continue

@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 
 from processor.core.errors import LookupFailed
-from processor.core.payload.user_token import KeptToken, is_doubtful, is_usable
+from processor.core.sign_request.user_token import KeptToken, is_doubtful, is_usable
 from processor.store.ports import UserTokenStore
 from schemas.platform import TokenStates
 

@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 
 from processor.broker.topology.management import Management, TopologyError, parse_access
-from processor.core.publishing.debts import Bindings, BindingsUnknown
+from processor.core.publishing.debts import BindingsUnknown, QueueBindings
 from processor.settings.service import Settings
 from schemas.topology import EXCHANGE, LOG
 
@@ -19,14 +19,14 @@ class BoundQueues:
         self._settings = settings
 
     @property
-    def expected(self) -> Bindings:
+    def expected(self) -> QueueBindings:
         """The queues that `processor topology apply` binds."""
         topics = dict(self._settings.queues)
         if self._settings.topology.log:
             topics[LOG] = ("#",)
-        return Bindings(topics=topics, complete=False)
+        return QueueBindings(topics=topics, complete=False)
 
-    async def ask(self) -> Bindings:
+    async def ask(self) -> QueueBindings:
         """The queues that are bound now; without a management URL the expected ones. Raises `BindingsUnknown`."""
         url = self._settings.management_url
         if url is None:

@@ -15,7 +15,7 @@ from yarl import URL
 
 from processor.broker.address import parse_addresses
 from processor.broker.topology.objects import Actual, Binding, Exchange, Policy, Queue, Setting, Topology
-from processor.core.publishing.debts import Bindings
+from processor.core.publishing.debts import QueueBindings
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=30)
 _LIGHT: Final = "disable_stats=true&enable_queue_totals=true"
@@ -101,7 +101,7 @@ class Management:
             policy_of_queue={raw["name"]: raw.get("policy") or None for raw in queues},
         )
 
-    async def bound(self, exchange: str) -> Bindings:
+    async def bound(self, exchange: str) -> QueueBindings:
         """The queues that ``exchange`` routes to; those behind another exchange are left out."""
         found: dict[str, list[str]] = {}
         complete = True
@@ -110,7 +110,7 @@ class Management:
                 found.setdefault(raw["destination"], []).append(raw["routing_key"])
             else:
                 complete = False
-        return Bindings(topics=found, complete=complete)
+        return QueueBindings(topics=found, complete=complete)
 
     async def write(self, target: Exchange | Queue | Binding | Policy) -> None:
         """Declare or set it. Raises `TopologyError` where something of that name is in the way."""

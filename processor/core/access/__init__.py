@@ -1,1 +1,1 @@
-"""Who calls, and how much they may."""
+"""Who calls our own API, what they may do, and how often."""

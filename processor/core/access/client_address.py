@@ -1,4 +1,4 @@
-"""Whose address a request comes from: the peer's, or what a proxy says that the operator trusts.
+"""The address of the client of a request: the peer's, or the one that a trusted proxy names.
 
 Source: https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/X-Forwarded-For; how a hop may be written:
 https://www.rfc-editor.org/rfc/rfc7239#section-6
@@ -9,19 +9,19 @@ from collections.abc import Collection
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
-Network = IPv4Network | IPv6Network
+IpNetwork = IPv4Network | IPv6Network
 MAX_HOPS: Final = 10
-"""Proxies, one behind the other."""
+"""Proxies in a row."""
 _HOP: Final = re.compile(r"(?:\[(?P<v6>[^\[\]]*:[^\[\]]*)\]|(?P<v4>[0-9.]+))(?::[0-9]{1,5})?", re.ASCII)
 _SITE_BITS: Final = 64
-"""What one customer of an internet provider has, at least, of IPv6."""
+"""The prefix of IPv6 addresses that one customer of an internet provider has, at least."""
 
 
-def client_of(peer: str | None, forwarded: str, trusted: Collection[Network]) -> str:
-    """Under which name to count a client. ``forwarded``: the values of ``X-Forwarded-For``, as they came.
+def client_of(peer: str | None, forwarded: str, trusted: Collection[IpNetwork]) -> str:
+    """The name under which to count a client. ``forwarded`` are the values of ``X-Forwarded-For``, as they came.
 
-    From the last on, since whoever comes before wrote what they liked. A hop that cannot be read ends the walk: what
-    stands before it, nobody who is trusted vouches for. An IPv6 client is counted by its /64, of which it may use every
+    Hops are read from the last one back, as long as a trusted proxy vouches for them: a client can write any hop before
+    its own. A hop that cannot be read ends the search. An IPv6 client is counted by its /64, of which it may use every
     address.
     """
     client = _address(peer or "")
@@ -37,7 +37,7 @@ def client_of(peer: str | None, forwarded: str, trusted: Collection[Network]) ->
 
 
 def _hop(text: str) -> IPv4Address | IPv6Address | None:
-    """An address, perhaps with a port; None for ``unknown`` and whatever else hides one."""
+    """The address of a hop, which may have a port; None for ``unknown`` and other texts."""
     bare = text.strip('"')
     written = _HOP.fullmatch(bare)
     return _address(bare if written is None else written["v6"] or written["v4"])

@@ -1,7 +1,7 @@
-"""JSON Web Tokens that prove who a user of Xumm is: one kind of Xumm's OAuth2 provider, one of Xumm's xApps.
+"""JSON Web Tokens that prove the identity of a user of Xumm: those of Xumm's OAuth2 provider, and those of xApps.
 
-The kind decides the algorithm and the key, never the token: its header may say what it likes. A key in the header, or
-an address of one, is not looked at.
+The kind of token decides the algorithm and the key, never the header of the token. A key in the header, or an address
+of one, is ignored.
 
 Source: https://www.rfc-editor.org/rfc/rfc8725#section-3 and https://docs.xumm.dev/environments/identity-oauth2
 """
@@ -16,16 +16,17 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.types import Options
 
+from processor.core.errors import ProcessorError
 from processor.core.proof.codec import is_address
 from processor.core.proof.networks import network_names
 from schemas.text import nothing_is_none
 
 MAX_TOKEN: Final = 4096
-"""Characters; Xumm's have about 1,000. A longer one is not even taken apart."""
+"""Characters; Xumm's tokens have about 1,000. A longer token is not parsed."""
 LEEWAY: Final = timedelta(seconds=30)
-"""By which clocks may differ."""
+"""The tolerance for the difference of two clocks."""
 
-Fault = Literal[
+TokenFault = Literal[
     "malformed",
     "algorithm",
     "signature",
@@ -50,34 +51,34 @@ _UNCHECKED: Final = Options(
     verify_sub=False,
     verify_jti=False,
 )
-"""The library knows the time and asks nobody for it; claims are checked here, against the time that is given."""
+"""The library would read the clock itself; claims are checked here, against the time that is given."""
 _RENAMED: Final = ("https://oauth2.xumm.app", "https://oauth2.xaman.app")
-"""One provider under two names: its tokens bear either, wherever it was asked."""
+"""One provider under two names: its tokens name either of them as the issuer."""
 _UNVERIFIED: Final = Options(**_UNCHECKED, verify_signature=False)
 
 
-class Unproven(Exception):
-    """A token that proves nothing. Neither the message nor a cause quotes it."""
+class Unproven(ProcessorError):
+    """A token proves nothing. Neither the message nor a cause quotes the token."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: TokenFault) -> None:
         super().__init__(fault)
         self.fault = fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What a token must say to be believed."""
+    """The claims that a token must have."""
 
     api_key: str
-    """The application that it was issued to."""
+    """The application that the token was issued to."""
     network: str
     issuer: str
-    """The provider. An xApp's token has one only perhaps, and the key says as much."""
+    """The provider. Not checked for an xApp's token, which may have none: its key proves the issuer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """What a token proves."""
+class ProvenIdentity:
+    """The identity that a token proves."""
 
     account: str
     expires_at: datetime
@@ -88,9 +89,9 @@ Claims = Mapping[str, Any]
 
 
 def claimed_application(token: str) -> str | None:
-    """Whose token this says it is, an API key. Nothing is proven yet: it only tells against whom to verify."""
+    """The API key that a token claims. It is not verified: it only selects the application to verify against."""
     try:
-        claims = _parsed(token)["payload"]
+        claims = _parse(token)["payload"]
     except Unproven:
         return None
     claimed = claims.get("client_id", claims.get("aud"))
@@ -98,9 +99,9 @@ def claimed_application(token: str) -> str | None:
 
 
 def algorithm_of(token: str) -> str | None:
-    """What the token says it is signed with; None if it is none."""
+    """The algorithm that a token names; None if ``token`` is none."""
     try:
-        algorithm = _parsed(token)["header"].get("alg")
+        algorithm = _parse(token)["header"].get("alg")
     except Unproven:
         return None
     return algorithm if isinstance(algorithm, str) else None
@@ -108,12 +109,12 @@ def algorithm_of(token: str) -> str | None:
 
 def verify_identity(
     token: str, keys: Sequence[RSAPublicKey], expected: Expected, now: datetime, *, nonce: str | None = None
-) -> Proof:
-    """What a token of the OAuth2 provider proves, signed RS256 with one of ``keys``. Raises `Unproven`.
+) -> ProvenIdentity:
+    """The identity in a token of the OAuth2 provider, signed RS256 with one of ``keys``. Raises `Unproven`.
 
-    Xumm names no key in its tokens (``kid``), so each of the few is tried. A ``nonce`` that is given must be in it.
+    Xumm's tokens name no key (``kid``), so each key is tried. A ``nonce`` that is given must be in the token.
     """
-    claims = _signed(token, "RS256", keys)
+    claims = _verify_signature(token, "RS256", keys)
     if claims.get("iss") not in _names_of(expected.issuer):
         raise Unproven("issuer")
     if claims.get("aud") != expected.api_key or any(
@@ -122,19 +123,19 @@ def verify_identity(
         raise Unproven("audience")
     if nonce is not None and claims.get("nonce") != nonce:
         raise Unproven("nonce")
-    return _proof(claims, now, _networks(claims) == [expected.network])
+    return _verify_claims(claims, now, on_network=_networks(claims) == [expected.network])
 
 
-def verify_xapp(token: str, secrets: Sequence[str], expected: Expected, now: datetime) -> Proof:
-    """What an xApp's token proves, signed HS256 with one of the application's API secrets. Raises `Unproven`."""
-    claims = _signed(token, "HS256", [secret.encode() for secret in secrets])
+def verify_xapp(token: str, secrets: Sequence[str], expected: Expected, now: datetime) -> ProvenIdentity:
+    """The identity in an xApp's token, signed HS256 with one of the application's API secrets. Raises `Unproven`."""
+    claims = _verify_signature(token, "HS256", [secret.encode() for secret in secrets])
     others = (claims.get(name, expected.api_key) for name in ("aud", "app_uuidv4"))
     if claims.get("client_id") != expected.api_key or any(other != expected.api_key for other in others):
         raise Unproven("audience")
-    return _proof(claims, now, _networks(claims) in ([], [expected.network]))
+    return _verify_claims(claims, now, on_network=_networks(claims) in ([], [expected.network]))
 
 
-def _proof(claims: Claims, now: datetime, on_network: bool) -> Proof:  # noqa: FBT001  the answer to one question
+def _verify_claims(claims: Claims, now: datetime, *, on_network: bool) -> ProvenIdentity:
     expires_at, not_before = _instant(claims, "exp"), _instant(claims, "nbf")
     if expires_at is None or expires_at + LEEWAY <= now:
         raise Unproven("expired")
@@ -145,15 +146,17 @@ def _proof(claims: Claims, now: datetime, on_network: bool) -> Proof:  # noqa: F
         raise Unproven("subject")
     if not on_network:
         raise Unproven("network")
-    return Proof(account=account, expires_at=expires_at, user_token=user_token if isinstance(user_token, str) else None)
+    return ProvenIdentity(
+        account=account, expires_at=expires_at, user_token=user_token if isinstance(user_token, str) else None
+    )
 
 
 def _names_of(issuer: str) -> tuple[str, ...]:
     return _RENAMED if issuer in _RENAMED else (issuer,)
 
 
-def _parsed(token: str) -> Mapping[str, Any]:
-    """Header and payload, with nothing verified. Raises `Unproven`."""
+def _parse(token: str) -> Mapping[str, Any]:
+    """The header and the payload, not verified. Raises `Unproven`."""
     if len(token) > MAX_TOKEN or not _SHAPE.fullmatch(token):
         raise Unproven("malformed")
     try:
@@ -162,9 +165,9 @@ def _parsed(token: str) -> Mapping[str, Any]:
         raise Unproven("malformed") from None
 
 
-def _signed(token: str, algorithm: Literal["RS256", "HS256"], keys: Sequence[Any]) -> Claims:
-    """The claims, signed with one of ``keys``."""
-    if _parsed(token)["header"].get("alg") != algorithm:
+def _verify_signature(token: str, algorithm: Literal["RS256", "HS256"], keys: Sequence[Any]) -> Claims:
+    """The claims of a token that is signed with one of ``keys``. Raises `Unproven`."""
+    if _parse(token)["header"].get("alg") != algorithm:
         raise Unproven("algorithm")
     for key in keys:
         try:
@@ -177,7 +180,7 @@ def _signed(token: str, algorithm: Literal["RS256", "HS256"], keys: Sequence[Any
 
 
 def _instant(claims: Claims, name: str) -> datetime | None:
-    """None if the claim is not there. Raises `Unproven`."""
+    """The instant in a claim; None if the claim is absent. Raises `Unproven`."""
     value = claims.get(name)
     if value is None:
         return None
@@ -187,7 +190,7 @@ def _instant(claims: Claims, name: str) -> datetime | None:
 
 
 def _networks(claims: Claims) -> list[str]:
-    """All networks that are named or numbered; a number may come as text, and so may none."""
+    """The networks in the claims, by name or number. A number, or its absence, may be written as text."""
     name, number = (nothing_is_none(claims.get(claim)) for claim in ("network_type", "network_id"))
     if not isinstance(name, str | None) or isinstance(number, bool) or not isinstance(number, int | str | None):
         raise Unproven("network")

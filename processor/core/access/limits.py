@@ -1,17 +1,17 @@
-"""How much one caller may ask: token buckets, one for each caller. Time comes as an argument, in seconds."""
+"""Rate limits for callers of our own API, as token buckets. Times are seconds of a monotonic clock."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final, Literal
 
 MAX_CALLERS: Final = 10_000
-"""Buckets that are kept. The one that was not used for the longest goes first: most likely it is full again."""
+"""Buckets that are kept. The least recently used one is dropped first: most likely it is full again."""
 Rank = Literal["service", "user", "stranger"]
-"""Who asks: somebody with a key, somebody who signed in, or anybody."""
+"""Who calls: a service with a key, a user who signed in, or anybody else."""
 
 
-class Allowances:
-    """So many calls a minute for each caller, the same number at once after a quiet minute."""
+class CallLimits:
+    """A number of calls a minute for each caller, and the same number at once after a quiet minute."""
 
     def __init__(self, per_minute: int, *, callers: int = MAX_CALLERS) -> None:
         self._capacity = float(per_minute)
@@ -20,7 +20,7 @@ class Allowances:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, caller: str, now: float) -> float:
-        """Take one call; 0 if it is allowed, or how many seconds to wait until the next one is."""
+        """Count one call. Returns 0 if it is allowed, else the seconds until the next call is."""
         left, wait = self._left(caller, now), self.wait(caller, now)
         self._buckets[caller] = (left if wait else left - 1, now)
         self._buckets.move_to_end(caller)
@@ -29,7 +29,7 @@ class Allowances:
         return wait
 
     def wait(self, caller: str, now: float) -> float:
-        """How many seconds until the next call is allowed, 0 if it is. Takes nothing."""
+        """The seconds until the next call is allowed, 0 if it is now. Counts nothing."""
         left = self._left(caller, now)
         return 0.0 if left >= 1 else (1 - left) / self._rate
 
@@ -39,30 +39,30 @@ class Allowances:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Portions:
-    """Percent of what an application may have."""
+class RequestShares:
+    """Shares of an application's limit, in percent."""
 
     users: int = 67
-    """For users and strangers together: the rest is for services alone."""
+    """Of users and strangers together: the rest is for services alone."""
     strangers: int = 33
-    """For strangers: the rest is for users and services."""
+    """Of strangers: the rest is for users and services."""
     caller: int = 20
-    """For one user, or one address of strangers."""
+    """Of one user, or of one address of strangers."""
 
 
-class Shares:
-    """So many calls a minute for each application, of which strangers leave a part to users, and both one to services.
+class RequestLimits:
+    """A number of calls a minute for each application. Shares are reserved for services, and for services and users.
 
-    Whoever ranks higher may use what nobody else asks for.
+    A caller of a higher rank may use the shares of the lower ranks.
     """
 
-    def __init__(self, per_minute: int, portions: Portions) -> None:
+    def __init__(self, per_minute: int, shares: RequestShares) -> None:
         users, strangers, caller = (
-            Allowances(max(1, per_minute * percent // 100))
-            for percent in (portions.users, portions.strangers, portions.caller)
+            CallLimits(max(1, per_minute * percent // 100))
+            for percent in (shares.users, shares.strangers, shares.caller)
         )
-        everybody = Allowances(per_minute)
-        self._of_application: dict[Rank, tuple[Allowances, ...]] = {
+        everybody = CallLimits(per_minute)
+        self._of_application: dict[Rank, tuple[CallLimits, ...]] = {
             "service": (everybody,),
             "user": (everybody, users),
             "stranger": (everybody, users, strangers),
@@ -70,7 +70,7 @@ class Shares:
         self._of_caller = caller
 
     def take(self, app: str, rank: Rank, caller: str, now: float) -> float:
-        """Take one call; 0 if it is allowed, or how many seconds to wait until the next one may be."""
+        """Count one call. Returns 0 if it is allowed, else the seconds until the next call may be."""
         buckets = [(each, app) for each in self._of_application[rank]]
         if rank != "service":
             buckets.append((self._of_caller, f"{app}/{caller}"))

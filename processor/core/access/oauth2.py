@@ -1,8 +1,8 @@
-"""Signing in through Xumm's OAuth2 provider, as decisions: what is sent out, what may come back, where it goes then.
+"""Sign-in through Xumm's OAuth2 provider: the requests to the provider, and the states and codes of a sign-in.
 
-The service is the provider's client, because only it may hold the API secret; the app is the service's, and proves
-with a challenge of its own (PKCE) that whoever redeems the code is who asked to sign in. So neither another app
-that claims the same deep link nor a code that was slipped to the app is of any use.
+This service is the client of the provider, since only it may hold the API secret. The app is the client of this
+service, and proves with a challenge of its own (PKCE) that the redeemer of the code is the app that began the sign-in.
+So another app that claims the same deep link cannot use a code, nor can anybody slip a code to the app.
 
 Source: https://www.rfc-editor.org/rfc/rfc6749, https://www.rfc-editor.org/rfc/rfc7636 (S256 alone),
 https://www.rfc-editor.org/rfc/rfc8252 and https://www.rfc-editor.org/rfc/rfc9700
@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Self
 
-from processor.core.access.digest import digest_of
 from processor.core.access.jwt import Expected
+from processor.core.access.service_key import digest_of
 from schemas.base64url import encoded
 
 STATE_TTL: Final = timedelta(minutes=10)
@@ -24,24 +24,24 @@ STATE_TTL: Final = timedelta(minutes=10)
 CODE_TTL: Final = timedelta(seconds=60)
 """How long the app may take to redeem its code."""
 MAX_CODE: Final = 1024
-"""Characters of a code of the provider's."""
+"""Characters of a code of the provider."""
 
 Failure = Literal["access_denied", "invalid_request", "server_error", "temporarily_unavailable"]
-"""What the app is told in ``error``, as of RFC 6749, section 4.1.2.1."""
+"""The ``error`` that the app gets, as of RFC 6749, section 4.1.2.1."""
 
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}", re.ASCII)
 _CODE: Final = re.compile(rf"[!-~]{{1,{MAX_CODE}}}", re.ASCII)
-_TOLD: Final[dict[str, Failure]] = {
+_PASSED_ON: Final[dict[str, Failure]] = {
     "access_denied": "access_denied",
     "temporarily_unavailable": "temporarily_unavailable",
 }
-"""What of the provider's errors is the app's business."""
+"""The errors of the provider that are passed on to the app."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApiSecret:
-    """An API secret as Xumm shows it; after ``not_after`` it is none any more."""
+class ClientSecret:
+    """An API secret as Xumm shows it, valid until ``not_after``."""
 
     text: str = field(repr=False)
     not_after: datetime | None = None
@@ -49,17 +49,17 @@ class ApiSecret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """An application as Xumm's OAuth2 provider knows it, and what its operator allows."""
+    """An application as a client of Xumm's OAuth2 provider, with what its operator allows."""
 
     app: str
     api_key: str
-    secrets: tuple[ApiSecret, ...]
+    secrets: tuple[ClientSecret, ...]
     """The current one first."""
     network: str
     provider: str
-    """Where the provider is: also what its tokens name as their issuer."""
+    """The URL of the provider, which is also the issuer in its tokens."""
     deep_links: frozenset[str] = frozenset()
-    """Where users may be sent back to, each as a whole. None: they cannot sign in this way."""
+    """The complete links that users may be sent back to. If empty, users cannot sign in this way."""
     xapp_tokens: bool = False
 
     @property
@@ -69,42 +69,42 @@ class Client:
 
     @property
     def expected(self) -> Expected:
-        """What a token must say."""
+        """The claims that a token must have."""
         return Expected(api_key=self.api_key, network=self.network, issuer=self.provider)
 
     def secrets_at(self, now: datetime) -> list[str]:
-        """Those that are valid."""
+        """The secrets that are valid at ``now``."""
         return [secret.text for secret in self.secrets if secret.not_after is None or now < secret.not_after]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Begun:
-    """A sign-in that is under way: sealed, it is the ``state`` of the request to the provider."""
+class PendingSignIn:
+    """A sign-in that has begun. Sealed, it is the ``state`` of the request to the provider."""
 
     id: str
     return_url: str
     challenge: str
-    """The app's."""
+    """The challenge of the app."""
     verifier: str = field(repr=False)
-    """Ours, for the provider."""
+    """The verifier of this service, for the provider."""
     nonce: str
     expires_at: int
     """Unix seconds."""
 
     def content(self) -> dict[str, Any]:
-        """For the ticket."""
+        """The content of the ticket."""
         return asdict(self)
 
     @classmethod
     def of(cls, content: Mapping[str, Any], client: Client, now: datetime) -> Self | None:
-        """What a ticket of ours holds, if its time is not over and its way back is still allowed."""
-        begun = cls(**content)
-        return begun if now.timestamp() < begun.expires_at and begun.return_url in client.deep_links else None
+        """The sign-in in a ticket, unless it has expired or its deep link is no longer allowed."""
+        pending = cls(**content)
+        return pending if now.timestamp() < pending.expires_at and pending.return_url in client.deep_links else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Granted:
-    """A sign-in that succeeded: sealed, it is the code that the app redeems."""
+class CompletedSignIn:
+    """A sign-in that succeeded. Sealed, it is the code that the app redeems."""
 
     id: str
     account: str
@@ -115,39 +115,39 @@ class Granted:
     """Unix seconds."""
 
     def content(self) -> dict[str, Any]:
-        """For the ticket."""
+        """The content of the ticket."""
         return asdict(self)
 
     @classmethod
     def of(cls, content: Mapping[str, Any], now: datetime) -> Self | None:
-        """What a ticket of ours holds, if its time is not over."""
-        granted = cls(**content)
-        return granted if now.timestamp() < granted.expires_at else None
+        """The sign-in in a ticket, unless it has expired."""
+        completed = cls(**content)
+        return completed if now.timestamp() < completed.expires_at else None
 
 
 def is_challenge(text: str) -> bool:
-    """Whether it can be one: the SHA-256 of something, in base64url."""
+    """Whether ``text`` has the form of a challenge: a SHA-256 in base64url."""
     return _CHALLENGE.fullmatch(text) is not None
 
 
 def is_code(text: str) -> bool:
-    """Whether the provider may have made it."""
+    """Whether ``text`` has the form of a code of the provider."""
     return _CODE.fullmatch(text) is not None
 
 
 def challenge_of(verifier: str) -> str:
-    """What is shown of a verifier until it is needed itself (S256)."""
+    """The challenge of a verifier (S256)."""
     return encoded(digest_of(verifier))
 
 
-def answers(verifier: str, challenge: str) -> bool:
-    """Whether the challenge was made of this verifier."""
+def matches_challenge(verifier: str, challenge: str) -> bool:
+    """Whether ``challenge`` is the challenge of ``verifier``."""
     return _VERIFIER.fullmatch(verifier) is not None and hmac.compare_digest(
         challenge_of(verifier).encode(), challenge.encode()
     )
 
 
-def authorization(client: Client, begun: Begun, state: str, redirect_uri: str) -> dict[str, str]:
+def authorization_query(client: Client, pending: PendingSignIn, state: str, redirect_uri: str) -> dict[str, str]:
     """The query with which the user's browser goes to the provider."""
     return {
         "client_id": client.api_key,
@@ -155,13 +155,13 @@ def authorization(client: Client, begun: Begun, state: str, redirect_uri: str) -
         "response_type": "code",
         "scope": "openid",
         "state": state,
-        "nonce": begun.nonce,
-        "code_challenge": challenge_of(begun.verifier),
+        "nonce": pending.nonce,
+        "code_challenge": challenge_of(pending.verifier),
         "code_challenge_method": "S256",
     }
 
 
-def redemption(client: Client, begun: Begun, code: str, redirect_uri: str) -> dict[str, str]:
+def redemption_form(client: Client, pending: PendingSignIn, code: str, redirect_uri: str) -> dict[str, str]:
     """The form with which the provider's code is exchanged."""
     return {
         "grant_type": "authorization_code",
@@ -169,10 +169,10 @@ def redemption(client: Client, begun: Begun, code: str, redirect_uri: str) -> di
         "redirect_uri": redirect_uri,
         "client_id": client.api_key,
         "client_secret": client.secret,
-        "code_verifier": begun.verifier,
+        "code_verifier": pending.verifier,
     }
 
 
-def told(error: str) -> Failure:
-    """What the app hears of an error that the provider reports."""
-    return _TOLD.get(error, "server_error")
+def failure_of(error: str) -> Failure:
+    """The failure that the app is told for an ``error`` of the provider."""
+    return _PASSED_ON.get(error, "server_error")

@@ -1,8 +1,7 @@
-"""What this service hands out for a few minutes and takes back: sealed, so that nothing needs to be remembered.
+"""Tickets: sealed values that this service hands out for a few minutes and takes back, so that it stores nothing.
 
-A ticket can be read and made only with an application's API secret, which all instances of this service have and
-nobody else but Xumm. It is bound to the application and to what it is for. That it counts once only is for whoever
-takes it back to see to.
+A ticket can be made and read only with an application's API secret, which only Xumm and the instances of this service
+have. It is bound to the application and to its purpose. The caller of `unseal` sees to it that a ticket counts once.
 
 Source: https://www.rfc-editor.org/rfc/rfc5116#section-5.2
 """
@@ -28,21 +27,21 @@ _SCHEME: Final = "xumm-processor/ticket/1"
 
 
 def application_of(ticket: str) -> str | None:
-    """The name of the application that the ticket says it is of; None if it is no ticket."""
+    """The name of the application that a ticket claims to be for; None if ``ticket`` is none."""
     if len(ticket) > MAX_TICKET or not _TICKET.fullmatch(ticket):
         return None
     return ticket.partition(".")[0]
 
 
 def seal(app: str, purpose: Purpose, secret: bytes, content: Mapping[str, Any], nonce: bytes) -> str:
-    """The ticket, which can stand in a URL. ``nonce``: `NONCE_BYTES` random bytes that were never used before."""
+    """The ticket, as text for a URL. ``nonce``: `NONCE_BYTES` random bytes that were never used before."""
     text = json.dumps(content, separators=(",", ":")).encode()
     box = _cipher(app, purpose, secret).encrypt(nonce, text, None)
     return f"{app}.{encoded(nonce + box)}"
 
 
 def unseal(ticket: str, app: str, purpose: Purpose, secrets: Sequence[bytes]) -> dict[str, Any] | None:
-    """What was sealed with one of ``secrets``; None if it was not, was changed, or was meant for something else."""
+    """The content that was sealed with one of ``secrets``; None if it was not, was changed, or has another purpose."""
     if application_of(ticket) != app:
         return None
     sealed = ticket.partition(".")[2]
@@ -61,5 +60,5 @@ def unseal(ticket: str, app: str, purpose: Purpose, secrets: Sequence[bytes]) ->
 
 
 def _cipher(app: str, purpose: Purpose, secret: bytes) -> AESGCM:
-    """One key for each application and purpose, so that none of them opens what is another's."""
+    """One key for each application and purpose, so that none opens the ticket of another."""
     return AESGCM(hmac.digest(secret, f"{_SCHEME}/{purpose}/{app}".encode(), "sha256"))

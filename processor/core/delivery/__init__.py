@@ -1,1 +1,1 @@
-"""A webhook is believed or not."""
+"""Whether a webhook is believed."""

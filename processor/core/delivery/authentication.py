@@ -1,7 +1,7 @@
-"""One webhook delivery: holding a `Delivery` proves that its signature was checked.
+"""The authentication of a webhook: holding a `Delivery` proves that its signature was checked.
 
-A refusal tells a stranger the same thing, in the same time, whether the application exists or not: an unknown one is
-checked against a decoy. ``verdict`` is for our own delivery log and says more than ``reason``, which goes out.
+A stranger gets the same refusal, in the same time, whether the application exists or not: the signature for an unknown
+application is checked against a decoy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from processor.core.application import Application
 from processor.core.delivery.signature import HEADER_SIGNATURE, HEADER_TIMESTAMP, HEX_DIGITS, key_of, matches
 
 TOLERANCE: Final = timedelta(seconds=300)
-"""How far the sender's clock may be from ours, both ways."""
+"""The largest difference between the sender's clock and ours, in either direction."""
 
 _TOLERANCE_SECONDS: Final = TOLERANCE.total_seconds()
 HEADER_ATTEMPT: Final = "x-xumm-attempt"
@@ -21,22 +21,22 @@ HEADER_PAYLOAD: Final = "x-xumm-payload"
 _MAX_TIMESTAMP_DIGITS: Final = 12
 _DECOY: Final = key_of("00000000-0000-4000-8000-000000000000")
 
-Reason = Literal[
+RefusalReason = Literal[
     "signature_missing", "signature_malformed", "timestamp_malformed", "timestamp_stale", "signature_invalid"
 ]
-"""Why a delivery was refused, as the caller is told. Stable: part of the interface."""
+"""The reason of a refusal, as the caller is told. Stable: part of the interface."""
 
 
 class Matches(Protocol):
-    """Tells whether a key made a signature, as `processor.core.delivery.signature.matches` does."""
+    """Checks a signature, as `processor.core.delivery.signature.matches` does."""
 
     def __call__(self, keys: Sequence[bytes], timestamp: str, body: bytes, signature: bytes) -> bool:
-        """Check with all of ``keys``."""
+        """Whether one of ``keys`` made the signature. Takes the time of all of them."""
         ...
 
 
 class Delivery(NamedTuple):
-    """An authentic webhook: the raw body was signed with a secret of ``application``, and recently."""
+    """An authentic webhook: the raw body was signed recently with a secret of ``application``."""
 
     application: Application
     body: bytes
@@ -51,13 +51,13 @@ class Delivery(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A delivery that is not to be believed."""
+    """A webhook that is not authentic."""
 
-    reason: Reason
+    reason: RefusalReason
     verdict: str
-    """``unknown_application``, or the reason."""
+    """For the delivery log: ``unknown_application``, which no caller is told, or the reason."""
     authentic: bool = False
-    """The signature is right and only the time is not: the clock of one side is wrong."""
+    """The signature is valid and only the timestamp is stale: the clock of one side is wrong."""
 
 
 def authenticate(
@@ -69,15 +69,15 @@ def authenticate(
     keys: int = 1,
     matches: Matches = matches,
 ) -> Delivery | Refusal:
-    """Check the signature over the raw ``body``, then its age. ``headers`` must look keys up case-insensitively.
+    """Check the signature over the raw ``body``, then its age. ``headers`` must look names up case-insensitively.
 
-    What matches no key is checked with ``keys`` of them, decoys among them: as many as any application has, so that a
-    refusal takes as long for each application, and for none.
+    A signature that matches no key is checked with ``keys`` keys in all, filled up with decoys. ``keys`` is the largest
+    number that an application has, so that a refusal takes the same time for every application, and for none.
     """
     signature, timestamp = headers.get(HEADER_SIGNATURE), headers.get(HEADER_TIMESTAMP)
     if signature is None or timestamp is None:
         return Refusal(reason="signature_missing", verdict="signature_missing")
-    raw_signature = _unhex(signature)
+    raw_signature = _parse_hex(signature)
     if raw_signature is None:
         return Refusal(reason="signature_malformed", verdict="signature_malformed")
     if not _is_unix_seconds(timestamp):
@@ -90,18 +90,18 @@ def authenticate(
     stale = abs(now.timestamp() - int(timestamp)) > _TOLERANCE_SECONDS
     if application is not None and authentic and not stale:
         return Delivery(application, body, now, attempt_of(headers))
-    reason: Reason = "timestamp_stale" if stale else "signature_invalid"
+    reason: RefusalReason = "timestamp_stale" if stale else "signature_invalid"
     verdict = reason if application is not None else "unknown_application"
     return Refusal(reason=reason, verdict=verdict, authentic=authentic)
 
 
 def attempt_of(headers: Mapping[str, str]) -> int | None:
-    """The attempt that the sender says this is, 1 to 99."""
+    """The number of the attempt, 1 to 99, that the sender claims; None if there is none."""
     text = headers.get(HEADER_ATTEMPT, "")
     return int(text) if len(text) in {1, 2} and text.isascii() and text.isdigit() and text != "0" else None
 
 
-def _unhex(signature: str) -> bytes | None:
+def _parse_hex(signature: str) -> bytes | None:
     if len(signature) != HEX_DIGITS or not signature.isascii() or not signature.isalnum():
         return None
     try:

@@ -1,7 +1,7 @@
-"""Why a webhook's signature does not match: the mistakes that receivers make, tried one after the other.
+"""Why a webhook's signature does not match: the known mistakes in computing one, tried one after the other.
 
-A receiver that recomputes the signature in another way, or over another body, gets another result. Each mistake is
-tried alone, then those of the key with those of the body, until one explains the signature at hand.
+A signature that is computed in another way, or over another body, differs. Each mistake is tried alone, then each
+mistake with the key together with each mistake with the body, until one explains the given signature.
 """
 
 import hmac
@@ -70,23 +70,23 @@ _ADVICE: Final[dict[Finding, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """What was found. ``findings`` are the causes, together; ``("valid",)`` if there is nothing wrong."""
+    """The result. ``findings`` are the causes that apply together; ``("valid",)`` if there are none."""
 
     findings: tuple[Finding, ...]
 
     @property
     def valid(self) -> bool:
-        """Whether the service would accept it."""
+        """Whether the service would accept the webhook."""
         return self.findings == ("valid",)
 
     @property
     def advice(self) -> tuple[str, ...]:
-        """A sentence or two for each finding."""
+        """The advice for each finding: a sentence or two."""
         return tuple(_ADVICE[finding] for finding in self.findings)
 
 
 def diagnose(secret: str, timestamp: str, signature: str, body: bytes, now: datetime) -> Diagnosis:
-    """Why ``signature`` does or does not match, all three as they came."""
+    """Why ``signature`` matches or not. ``timestamp``, ``signature`` and ``body`` are as they came."""
     if not signature.strip():
         return Diagnosis(findings=("signature_missing",))
     notation, raw = _read_signature(signature.strip())
@@ -103,20 +103,20 @@ def diagnose(secret: str, timestamp: str, signature: str, body: bytes, now: date
 
 
 def _read_signature(signature: str) -> tuple[tuple[Finding, ...], bytes | None]:
-    """How it is written where Xumm would write it otherwise, and its bytes."""
+    """The finding where ``signature`` is not written as Xumm writes it, and its bytes; None if it is no signature."""
     _, equals, rest = signature.partition("=")
     if equals and signature.lower().startswith(("sha1=", "sha256=")):
         return ("signature_prefixed",), _read_signature(rest)[1]
     try:
         raw = bytes.fromhex(signature)
     except ValueError:
-        return ("signature_base64",), _from_base64(signature)
+        return ("signature_base64",), _parse_base64(signature)
     if len(raw) not in {20, 32, 64}:
         return (), None
     return (("signature_upper_case",) if signature != signature.lower() else ()), raw
 
 
-def _from_base64(signature: str) -> bytes | None:
+def _parse_base64(signature: str) -> bytes | None:
     try:
         raw = b64decode(signature + "=" * (-len(signature) % 4), altchars=b"-_" if set("-_") & set(signature) else None)
     except (Base64Error, ValueError):
@@ -125,7 +125,7 @@ def _from_base64(signature: str) -> bytes | None:
 
 
 def _explain(secret: str, timestamp: str, raw: bytes, body: bytes) -> tuple[Finding, ...] | None:
-    """The fewest mistakes that make ``raw``; None if none do."""
+    """The fewest mistakes that lead to the signature ``raw``; None if none do."""
     name = {20: "sha1", 32: "sha256", 64: "sha512"}[len(raw)]
     algorithm: tuple[Finding, ...] = () if name == "sha1" else ("algorithm",)
     best: tuple[Finding, ...] | None = None
@@ -178,11 +178,11 @@ def _bodies(body: bytes) -> Iterator[tuple[Finding | None, bytes]]:
     yield from (("body_newline", text) for text in (stripped, stripped + b"\n", stripped + b"\r\n") if text != body)
     if body.strip() not in {body, stripped}:
         yield "body_trimmed", body.strip()
-    yield from (("body_reformatted", text) for text in _rewritten(body))
+    yield from (("body_reformatted", text) for text in _rewrite(body))
 
 
-def _rewritten(body: bytes) -> Iterator[bytes]:
-    """The same JSON as other serialisers write it."""
+def _rewrite(body: bytes) -> Iterator[bytes]:
+    """The JSON in ``body`` as other serialisers write it."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):

@@ -1,8 +1,8 @@
-"""One HTTP request that came in one piece, written as plainly as Xumm's sender writes it.
+"""A webhook's HTTP request that arrived whole and in plain form, as Xumm's sender writes it.
 
-Only what every HTTP/1.1 parser reads alike is read here: one request line, plain fields, each of them once, and exactly
-the bytes that ``content-length`` names. Whatever else may stand in a request (a transfer coding, a folded or odd field)
-makes it None, and is left to a real HTTP parser.
+Only requests that every HTTP/1.1 parser reads alike are parsed here: one request line, plain fields, each of them once,
+and exactly the bytes that ``content-length`` counts. For any other request (with a transfer coding, or a folded or
+unusual field) the result is None, and the request is left to a full HTTP parser.
 
 Source: https://www.rfc-editor.org/rfc/rfc9112
 """
@@ -24,31 +24,31 @@ _NEEDED: Final = frozenset({"content-length", "host"})
 _EXTRAORDINARY: Final = frozenset(
     {"content-encoding", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 )
-"""Fields that change how a request is to be read, or what is to be answered."""
+"""Fields that change how a request is read or answered."""
 
 
 class WholeRequest(NamedTuple):
-    """A webhook's request, nothing in it checked but its form."""
+    """A webhook's request, of which only the form is checked."""
 
     app: str
-    """The last segment of its path."""
+    """The last segment of the path."""
     headers: Mapping[str, str]
-    """In lower case, names and values."""
+    """Names and values in lower case."""
     body: bytes
     closes: bool
     """Whether the sender wants the connection closed after the answer."""
     rest: bytes = b""
-    """What came behind it, whatever that is."""
+    """The bytes that followed the request."""
 
 
 def read_whole(data: bytes) -> WholeRequest | None:
-    """The request that ``data`` is, from its first byte to its last, or None."""
+    """The request that ``data`` consists of, or None."""
     first = read_first(data)
     return None if first is None or first.rest else first
 
 
 def read_first(data: bytes) -> WholeRequest | None:
-    """The request that ``data`` begins with and has the whole of, or None."""
+    """The complete request that ``data`` begins with, or None."""
     head, _, body = data.partition(b"\r\n\r\n")
     if len(head) > MAX_HEAD or not head.isascii():
         return None
@@ -71,7 +71,7 @@ def _app_in(line: str) -> str | None:
 
 
 def _headers(fields: list[str]) -> dict[str, str] | None:
-    """By name; None if a field is not plain or makes the request extraordinary, or stands twice."""
+    """The fields by name; None if one is not plain, changes how the request is read, or occurs twice."""
     try:
         headers = dict([field.split(": ", 1) for field in fields])
     except ValueError:
@@ -82,5 +82,5 @@ def _headers(fields: list[str]) -> dict[str, str] | None:
 
 @lru_cache(maxsize=64)
 def _are_plain(names: tuple[str, ...]) -> bool:
-    """Whether a request with these fields is plain. One sender sends the same ones each time."""
+    """Whether a request with these fields is plain. Cached, since a sender repeats its fields."""
     return _NEEDED.issubset(names) and _EXTRAORDINARY.isdisjoint(names) and all(map(_NAME.fullmatch, names))

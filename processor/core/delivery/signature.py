@@ -1,4 +1,4 @@
-"""The signature that Xumm puts on a webhook.
+"""The signature of a webhook.
 
 It is the hex HMAC-SHA1 of the timestamp header followed by the raw body, keyed with the API secret from which only the
 **first** dash is removed, since the sender is JavaScript and calls ``secret.replace('-', '')``.
@@ -28,7 +28,7 @@ def sign(key: bytes, timestamp: str, body: bytes) -> str:
 
 
 def matches(keys: Iterable[bytes], timestamp: str, body: bytes, signature: bytes) -> bool:
-    """Whether one of ``keys`` made the 20 raw bytes of ``signature``. Takes the same time whichever did, or none."""
+    """Whether one of ``keys`` made the 20 raw bytes of ``signature``. Always takes the time of all keys."""
     message = timestamp.encode() + body
     found = False
     for key in keys:
@@ -37,11 +37,11 @@ def matches(keys: Iterable[bytes], timestamp: str, body: bytes, signature: bytes
 
 
 _BLOCK: Final = 64
-"""Bytes that SHA-1 takes at a time."""
+"""The block size of SHA-1, in bytes."""
 
 
 def _mac(key: bytes, message: bytes) -> bytes:
-    """HMAC-SHA1 that goes on from the key's hash states, which takes half the time of `hmac.digest`.
+    """HMAC-SHA1 from the cached hash states of the key, in half the time of `hmac.digest`.
 
     Source: https://www.rfc-editor.org/rfc/rfc2104#section-4
     """
@@ -55,7 +55,7 @@ def _mac(key: bytes, message: bytes) -> bytes:
 
 @lru_cache(maxsize=256)
 def _keyed(key: bytes) -> tuple[Any, Any]:
-    """The hash states after the key, inside and outside."""
+    """The inner and the outer hash state after the key."""
     block = (sha1(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")  # noqa: S324  Xumm chose it
     return sha1(block.translate(_IPAD)), sha1(block.translate(_OPAD))  # noqa: S324  Xumm chose it
 

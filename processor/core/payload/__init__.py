@@ -1,1 +1,1 @@
-"""The life of a payload: an outcome is decided here."""
+"""What a report changes, how a payload ends, and which events and lookups follow."""

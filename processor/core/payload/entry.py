@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from processor.core.application import Policy
+from processor.core.application import PayloadPolicy
 from processor.core.payload.lifecycle import Transition
 from processor.core.publishing.message import OutboxMessage
 from processor.core.reports.report import Report
@@ -34,7 +34,7 @@ class Reported(NamedTuple):
     """A report to apply to its payload. ``delivery`` is set for a webhook; the recorder fills in its verdict."""
 
     report: Report
-    policy: Policy
+    policy: PayloadPolicy
     delivery: DeliveryRecord | None = None
     traceparent: str | None = None
     started: float = 0.0

@@ -1,7 +1,7 @@
-"""What is published: an announcement of the lifecycle becomes a CloudEvent.
+"""The encoding of an event that the lifecycle planned, as a CloudEvent.
 
-The models in ``schemas/events.py`` are the contract. A sign event is written out directly, since every value in it was
-checked on its way in; a resolve event, which money depends on, is held against its model before it may leave.
+The models in ``schemas/events.py`` are the contract. A sign event is written directly, since its values were validated
+in the report; a resolve event, on which deliveries and payments depend, is validated against its model.
 """
 
 from datetime import datetime
@@ -13,43 +13,20 @@ from pydantic import ValidationError
 
 from processor.core.errors import NormalizeError
 from processor.core.payload.ids import event_id
-from processor.core.payload.lifecycle import Announcement
+from processor.core.payload.lifecycle import PlannedEvent
 from processor.core.payload.state import PayloadState
-from processor.core.payload.user_token import TOKEN_LIFE
 from processor.core.proof.evidence import Ledger, Snapshot
-from processor.core.reports.custom_meta import carried
-from processor.core.reports.report import (
-    DeadlinePassed,
-    FlagsReleased,
-    LedgerReport,
-    LookupAbandoned,
-    LookupDue,
-    Report,
-    RequestReport,
-    SnapshotReport,
-    StatusReport,
-    WebhookReport,
-)
-from schemas.data import Origin
+from processor.core.reports.custom_meta import ensure_portable
+from processor.core.reports.parsing import describe_errors
+from processor.core.reports.report import ORIGINS, TOKEN_LIFE, Report, SnapshotReport, WebhookReport
 from schemas.events import MODELS, ResolveName, SignName, parse_event, sequence_text
 from schemas.topology import routing_key
 
-_ORIGINS: Final[dict[type[Any], Origin]] = {
-    WebhookReport: "webhook",
-    StatusReport: "websocket",
-    SnapshotReport: "api",
-    LedgerReport: "ledger",
-    RequestReport: "request",
-    DeadlinePassed: "deadline",
-    LookupAbandoned: "deadline",
-    LookupDue: "deadline",
-    FlagsReleased: "deadline",
-}
 _DATASCHEMAS: Final = {name: model.model_fields["dataschema"].default for name, model in MODELS.items()}
 
 
 class EncodedEvent(NamedTuple):
-    """One event, ready to be stored and published."""
+    """One event as it is stored and published."""
 
     id: str
     type: str
@@ -59,7 +36,7 @@ class EncodedEvent(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """What all events of one type of one application share."""
+    """The parts that all events of one type of one application share."""
 
     type: str
     fact: str
@@ -68,30 +45,30 @@ class _Kind(NamedTuple):
     between_sequence_and_data: bytes
 
 
-def encode(announcement: Announcement, state: PayloadState, report: Report) -> EncodedEvent:
-    """The event that ``announcement`` stands for. ``state`` is the one after ``report``.
+def encode(planned: PlannedEvent, state: PayloadState, report: Report) -> EncodedEvent:
+    """The encoded ``planned`` event. ``state`` is the state after ``report``.
 
-    Raises `NormalizeError` if a resolve event would not be what its model promises.
+    Raises `NormalizeError` if a resolve event does not conform to its model.
     """
-    kind = _kind(state.app, announcement.family, announcement.name)
+    kind = _kind(state.app, planned.family, planned.name)
     identifier = event_id(state.application_uuid, state.payload, kind.fact)
     body = b'{"specversion":"1.0","id":"%b%b%b","time":%b,"sequence":"%b%b%b}' % (
         identifier.encode(),
         kind.between_id_and_subject,
         state.payload.encode(),
         _json_of(report.at),
-        sequence_text(announcement.sequence).encode(),
+        sequence_text(planned.sequence).encode(),
         kind.between_sequence_and_data,
-        orjson.dumps(_data(announcement, state, report), option=orjson.OPT_UTC_Z),
+        orjson.dumps(_data(planned, state, report), option=orjson.OPT_UTC_Z),
     )
-    if announcement.family == "resolve":
+    if planned.family == "resolve":
         _check(body, kind.type)
     return EncodedEvent(identifier, kind.type, kind.routing_key, body)
 
 
 @lru_cache(maxsize=1024)
 def _kind(app: str, family: Literal["sign", "resolve"], name: SignName | ResolveName) -> _Kind:
-    """Names of applications, types and uuids need no escapes: they were checked on their way in."""
+    """Names of applications, types and uuids need no escapes: they were validated in the report."""
     event_type = f"xumm.{family}.{name}"
     return _Kind(
         type=event_type,
@@ -106,7 +83,7 @@ def _kind(app: str, family: Literal["sign", "resolve"], name: SignName | Resolve
 
 @lru_cache(maxsize=64)
 def _json_of(moment: datetime) -> bytes:
-    """Webhooks that come together share theirs."""
+    """Cached, since webhooks of one batch have the same time."""
     return orjson.dumps(moment, option=orjson.OPT_UTC_Z)
 
 
@@ -114,23 +91,22 @@ def _check(body: bytes, event_type: str) -> None:
     try:
         parse_event(body)
     except ValidationError as error:
-        places = ", ".join(".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False))
-        raise NormalizeError(f"{event_type} would lack or misstate {places}") from None
+        raise NormalizeError(f"{event_type} would be invalid: {describe_errors(error)}") from None
 
 
-def _data(announcement: Announcement, state: PayloadState, report: Report) -> dict[str, Any]:
+def _data(planned: PlannedEvent, state: PayloadState, report: Report) -> dict[str, Any]:
     data: dict[str, Any] = {
         "application": state.application_uuid,
         "payload": state.payload,
-        "origin": _ORIGINS[type(report)],
+        "origin": ORIGINS[type(report)],
         "user": state.user,
         "asked_of": state.asked_of,
         "asked_by": state.asked_by,
-        "custom_meta": None if state.custom_meta is None else orjson.Fragment(carried(state.custom_meta)),
+        "custom_meta": None if state.custom_meta is None else orjson.Fragment(ensure_portable(state.custom_meta)),
     }
-    if announcement.family == "resolve":
-        return data | _resolve_data(announcement, state)
-    match announcement.name:
+    if planned.family == "resolve":
+        return data | _resolve_data(planned, state)
+    match planned.name:
         case "signed":
             data["txid"] = state.txid
         case "created" | "expired":
@@ -147,7 +123,7 @@ def _token_data(report: Report) -> dict[str, Any]:
     return {"issued_at": token.issued_at, "expires_at": token.expires_at or report.at + TOKEN_LIFE}
 
 
-def _resolve_data(announcement: Announcement, state: PayloadState) -> dict[str, Any]:
+def _resolve_data(planned: PlannedEvent, state: PayloadState) -> dict[str, Any]:
     snapshot = state.snapshot
     assert snapshot is not None  # noqa: S101  SETTLEMENT resolves nothing without a snapshot
     data: dict[str, Any] = {
@@ -162,12 +138,12 @@ def _resolve_data(announcement: Announcement, state: PayloadState) -> dict[str, 
     if snapshot.outcome != "signed":
         return data
     data |= {"account": snapshot.account, "network": snapshot.network, "txid": snapshot.txid}
-    match announcement.name:
+    match planned.name:
         case "validated":
             return data | _validated_data(state.ledger)
         case "failed":
-            ledger = state.ledger if announcement.reason == "ledger_result" else None
-            return data | {"reason": announcement.reason, "result": None if ledger is None else ledger.result}
+            ledger = state.ledger if planned.reason == "ledger_result" else None
+            return data | {"reason": planned.reason, "result": None if ledger is None else ledger.result}
         case _:
             return data
 

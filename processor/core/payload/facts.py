@@ -1,4 +1,4 @@
-"""What can happen to a payload, as a table: how each fact is announced, and what it says of the others."""
+"""The table of facts: the event of each fact, and what the fact says about other facts."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -10,8 +10,8 @@ from schemas.events import SignName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One fact: the event that announces it, what must have happened before, and what makes it no news or untrue."""
+class FactRule:
+    """One fact: its event, the facts that it implies, those that make the event obsolete, those that make it untrue."""
 
     event: SignName
     implies: Facts = NO_FACT
@@ -21,18 +21,18 @@ class Row:
 
 _LATER_THAN_OPENED: Final = Fact.PRE_SIGNED | Fact.DISPATCHED | ENDED
 
-FACTS: Final[dict[Fact, Row]] = {
-    Fact.CREATED: Row(event="created", overtaken_by=Fact.OPENED | Fact.EXPIRED | _LATER_THAN_OPENED),
-    Fact.OPENED: Row(event="opened", overtaken_by=Fact.EXPIRED | _LATER_THAN_OPENED),
-    Fact.PRE_SIGNED: Row(event="pre_signed", implies=Fact.OPENED, overtaken_by=Fact.DISPATCHED | ENDED),
-    Fact.DISPATCHED: Row(event="dispatched", implies=Fact.OPENED | Fact.PRE_SIGNED, overtaken_by=ENDED),
-    Fact.EXPIRED: Row(event="expired", withdrawn_by=ENDED),
-    Fact.CANCELLED: Row(event="cancelled", overtaken_by=ANSWERED),
-    Fact.REJECTED: Row(event="rejected", implies=Fact.OPENED),
-    Fact.SIGNED: Row(event="signed", implies=Fact.OPENED),
-    Fact.TOKEN_ISSUED: Row(event="token_issued"),
+FACTS: Final[dict[Fact, FactRule]] = {
+    Fact.CREATED: FactRule(event="created", overtaken_by=Fact.OPENED | Fact.EXPIRED | _LATER_THAN_OPENED),
+    Fact.OPENED: FactRule(event="opened", overtaken_by=Fact.EXPIRED | _LATER_THAN_OPENED),
+    Fact.PRE_SIGNED: FactRule(event="pre_signed", implies=Fact.OPENED, overtaken_by=Fact.DISPATCHED | ENDED),
+    Fact.DISPATCHED: FactRule(event="dispatched", implies=Fact.OPENED | Fact.PRE_SIGNED, overtaken_by=ENDED),
+    Fact.EXPIRED: FactRule(event="expired", withdrawn_by=ENDED),
+    Fact.CANCELLED: FactRule(event="cancelled", overtaken_by=ANSWERED),
+    Fact.REJECTED: FactRule(event="rejected", implies=Fact.OPENED),
+    Fact.SIGNED: FactRule(event="signed", implies=Fact.OPENED),
+    Fact.TOKEN_ISSUED: FactRule(event="token_issued"),
 }
-"""In the order in which events are published that one report causes."""
+"""In the order in which the events that one report causes are published."""
 
 SNAPSHOT_FACTS: Final[dict[SnapshotOutcome, Facts]] = {
     "open": int(NO_FACT),
@@ -41,12 +41,12 @@ SNAPSHOT_FACTS: Final[dict[SnapshotOutcome, Facts]] = {
     "rejected": int(Fact.REJECTED),
     "signed": int(Fact.SIGNED),
 }
-"""What Xumm's API says happened."""
+"""The facts in an answer of Xumm's API."""
 
 
 @cache
-def closed(facts: Facts) -> Facts:
-    """``facts`` with what they imply, without what they withdraw."""
+def complete_facts(facts: Facts) -> Facts:
+    """``facts`` with those that they imply, without those that they withdraw."""
     for fact, row in FACTS.items():
         if fact & facts:
             facts |= row.implies

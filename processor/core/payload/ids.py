@@ -1,4 +1,4 @@
-"""Identifiers that are derived from facts, so that every source, retry and instance derives the same ones."""
+"""Identifiers that are derived from facts, so that every source, retry and instance derives the same one."""
 
 from hashlib import sha1
 from typing import TYPE_CHECKING, Final
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def _namespace(uuid: str) -> "HASH":
-    """The hash state after the namespace: going on from a copy is quicker than to begin anew."""
+    """The hash state after the namespace, to be copied: that is quicker than to hash the namespace again."""
     return sha1(UUID(uuid).bytes, usedforsecurity=False)
 
 
@@ -21,10 +21,10 @@ _VARIANT: Final = {f"{digit:x}": "89ab"[digit & 3] for digit in range(16)}
 
 
 def event_id(application_uuid: str, payload: str, fact: str) -> str:
-    """UUIDv5 of what happened.
+    """The id of an event: the UUIDv5 of its fact.
 
-    ``fact`` is the event type of a sign event, but for a resolve event it is the family alone, so that a payload has
-    one resolve event id whatever the outcome.
+    ``fact`` is the type of a sign event; for a resolve event it is the family alone, so that a payload has one resolve
+    event id whatever the outcome.
     """
     return _uuid5(_EVENTS, f"{application_uuid}/{payload}/{fact}")
 
@@ -43,12 +43,12 @@ def device_reference(digest: str) -> str:
 
 
 def command_id(app: str, wish: str, at: str) -> str:
-    """UUIDv5 of what was asked for, and when."""
+    """The id of a command: the UUIDv5 of its wish and of the time when it was expressed."""
     return _uuid5(_COMMANDS, f"{app}/{wish}/{at}")
 
 
 def _uuid5(namespace: "HASH", name: str) -> str:
-    """As `uuid.uuid5`, without its object in between: two of these are made for each webhook.
+    """As `uuid.uuid5`, without the `UUID` object: each webhook needs two.
 
     Source: https://www.rfc-editor.org/rfc/rfc9562#section-5.5
     """

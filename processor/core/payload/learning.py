@@ -1,34 +1,35 @@
-"""How one report adds to what is known of a payload.
+"""How one report adds to the state of a payload.
 
-Everything here only adds, and adding the same things in another order ends in the same knowledge: facts (with what they
-imply) and flags are unions, evidence is replaced by better evidence, and what merely accompanies keeps its first value.
+Reports only add, and the same reports in another order lead to the same state: facts (with those that they imply) and
+flags are unions, evidence is replaced by better evidence, and every other field keeps its first value.
 """
 
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
-from processor.core.payload.facts import SNAPSHOT_FACTS, closed
+from processor.core.payload.facts import SNAPSHOT_FACTS, complete_facts
 from processor.core.payload.ids import user_reference
-from processor.core.payload.state import ENDED, NO_FACT, NO_FLAG, Fact, Facts, Flag, Learned, PayloadState, Source
+from processor.core.payload.state import ENDED, NO_FACT, NO_FLAG, EndNotice, Fact, Facts, Flag, PayloadState
 from processor.core.proof.evidence import Ledger, Snapshot, SnapshotOutcome
 from processor.core.reports.report import (
+    ORIGINS,
     DeadlinePassed,
     FlagsReleased,
     LedgerReport,
     LookupAbandoned,
     LookupDue,
     Report,
+    ReportedToken,
     RequestReport,
     SnapshotReport,
     StatusReport,
-    Token,
     WebhookReport,
 )
 from schemas.events import ResolveName
 
 FRESH_TOKEN: Final = timedelta(minutes=30)
-"""A user token counts as issued with a payload if it is no older than this when the report comes: Xumm repeats the
-token of a returning user in every webhook, and its retries end after some 22 minutes."""
+"""The age up to which a user token counts as issued with the payload that is reported: Xumm repeats the token of a
+returning user in every webhook, and its retries end after some 22 minutes."""
 
 STATUS_FACTS: Final[dict[str, Facts]] = {
     "opened": Fact.OPENED,
@@ -48,37 +49,31 @@ RESOLVED_FACTS: Final[dict[ResolveName | None, Facts]] = {
     "cancelled": Fact.CANCELLED,
     "expired": NO_FACT,
 }
-"""The deed that a published outcome stands for."""
-FIRST_LOOK: Final = timedelta(minutes=1)
-"""How long after a payload was registered it is looked up, to learn when it expires and what was missed before. Most
-end sooner, and then cost no look."""
-LOOK_SPACING: Final = timedelta(minutes=1)
-"""Between two looks at a payload without a claim: a socket that flaps, or a body that is replayed, costs no more."""
-LOOK_PATIENCE: Final = timedelta(hours=1)
-"""For so long a look that was not answered yet stands for later ones, so that they do not pile up."""
+"""The fact that a published outcome confirms."""
+FIRST_LOOKUP: Final = timedelta(minutes=1)
+"""The time from the registration of a payload to its first routine lookup, which shows its expiry and missed reports.
+Most payloads end sooner, and are then not looked up."""
+LOOKUP_SPACING: Final = timedelta(minutes=1)
+"""Between two routine lookups of a payload: a socket that flaps, or a replayed body, costs no more."""
+ROUTINE_PATIENCE: Final = timedelta(hours=1)
+"""How long a routine lookup without an answer stands for later ones, so that they do not pile up."""
 
-_SNAPSHOT_RANK: Final[dict[SnapshotOutcome, int]] = {
+_RANK: Final[dict[SnapshotOutcome, int]] = {
     "open": 0,
     "expired": 1,
     "cancelled": 2,
     "rejected": 2,
     "signed": 3,
 }
-_TELLS_END: Final = int(ENDED | Fact.EXPIRED)
+_END_FACTS: Final = int(ENDED | Fact.EXPIRED)
 _DELIVERED_SIGNED: Final = int(Fact.DELIVERED | Fact.SIGNED)
 _DELIVERED_REJECTED: Final = int(Fact.DELIVERED | Fact.REJECTED)
-_SOURCES: Final[dict[type[Report], Source]] = {
-    WebhookReport: "webhook",
-    StatusReport: "websocket",
-    SnapshotReport: "api",
-    RequestReport: "request",
-}
 _LEDGER_RANK: Final = {"pending": 0, "never_validated": 1, "validated": 2}
 _TOKEN_ISSUED: Final = int(Fact.TOKEN_ISSUED)
 
 
 def learn(state: PayloadState, report: Report) -> PayloadState:  # noqa: PLR0911  one return for each kind
-    """What is known after ``report``. What is news in it, and what is to be done, is the lifecycle's."""
+    """The state after ``report``. What follows from the change is decided in `processor.core.payload.lifecycle`."""
     match report:
         case WebhookReport():
             facts = _DELIVERED_SIGNED if report.signed else _DELIVERED_REJECTED
@@ -90,18 +85,18 @@ def learn(state: PayloadState, report: Report) -> PayloadState:  # noqa: PLR0911
         case LedgerReport():
             return state._replace(ledger=_better_ledger(state, report.ledger))
         case RequestReport():
-            asked = _add(state, REQUEST_FACTS[report.kind], report, expires_at=report.expires_at)
-            return asked._replace(
+            known = _add(state, REQUEST_FACTS[report.kind], report, expires_at=report.expires_at)
+            return known._replace(
                 asked_of=state.asked_of or report.asked_of, asked_by=state.asked_by or report.asked_by
             )
         case LookupDue():
-            return state._replace(look_at=_next_look(state, report))
+            return state._replace(lookup_at=_next_routine_lookup(state, report))
         case LookupAbandoned():
             return state._replace(flags=state.flags | Flag.ABANDONED)
         case DeadlinePassed():
             return state
         case FlagsReleased():
-            return _released(state)
+            return _release_flags(state)
         case _:
             assert_never(report)
 
@@ -112,16 +107,16 @@ def _add(
     report: WebhookReport | StatusReport | SnapshotReport | RequestReport,
     *,
     txid: str | None = None,
-    token: Token | None = None,
+    token: ReportedToken | None = None,
     expires_at: datetime | None = None,
 ) -> PayloadState:
     if token is not None and _is_fresh(token, report.at):
         facts |= _TOKEN_ISSUED
-    return PayloadState(  # every field by position: half the time of `_replace`, and each webhook comes by
+    return PayloadState(  # by position, on the path of every webhook: half the time of `_replace`
         state.app,
         state.application_uuid,
         state.payload,
-        closed(state.facts | facts),
+        complete_facts(state.facts | facts),
         state.flags,
         state.sequence,
         state.resolved,
@@ -131,19 +126,19 @@ def _add(
         state.custom_meta or report.custom_meta,
         state.snapshot,
         state.ledger,
-        _first_learned(state, facts, Learned(_SOURCES[type(report)], report.at))
-        if facts & _TELLS_END
-        else state.learned,
-        state.look_at,
+        _first_notice(state, facts, EndNotice(ORIGINS[type(report)], report.at))
+        if facts & _END_FACTS
+        else state.end_notice,
+        state.lookup_at,
         state.asked_of,
         state.asked_by,
     )
 
 
-def _first_learned(state: PayloadState, facts: Facts, now: Learned) -> Learned:
-    """The first word of a deed; as long as there is none, of the expiry."""
-    first_deed = facts & ENDED and not state.facts & ENDED
-    return now if state.learned is None or first_deed else state.learned
+def _first_notice(state: PayloadState, facts: Facts, now: EndNotice) -> EndNotice:
+    """The first notice of an end; until there is one, the first notice of the expiry."""
+    is_first = facts & ENDED and not state.facts & ENDED
+    return now if state.end_notice is None or is_first else state.end_notice
 
 
 def _add_snapshot(state: PayloadState, report: SnapshotReport) -> PayloadState:
@@ -155,13 +150,13 @@ def _add_snapshot(state: PayloadState, report: SnapshotReport) -> PayloadState:
         facts |= Fact.OPENED
     known = _add(state, facts, report, txid=snapshot.txid, token=report.token, expires_at=snapshot.expires_at)
     return known._replace(
-        flags=known.flags | _contradictions(state.snapshot, snapshot),
+        flags=known.flags | _flag_contradictions(state.snapshot, snapshot),
         snapshot=_better_snapshot(state.snapshot, snapshot),
         expires_at=snapshot.expires_at or known.expires_at,
     )
 
 
-def _contradictions(before: Snapshot | None, snapshot: Snapshot) -> Flag:
+def _flag_contradictions(before: Snapshot | None, snapshot: Snapshot) -> Flag:
     flags = NO_FLAG
     if before is not None and len({before.txid, snapshot.txid} - {None}) > 1:
         flags |= Flag.TRANSACTIONS_DISAGREE
@@ -172,32 +167,32 @@ def _contradictions(before: Snapshot | None, snapshot: Snapshot) -> Flag:
     return flags
 
 
-def _next_look(state: PayloadState, report: LookupDue) -> datetime | None:
-    """When the look is due that covers ``report``; the old one if that still does."""
-    last = state.look_at
-    if report.because == "registered":
-        return last if last is not None or state.snapshot is not None else report.at + FIRST_LOOK
+def _next_routine_lookup(state: PayloadState, report: LookupDue) -> datetime | None:
+    """When the routine lookup is due that covers ``report``: the planned one, if that covers it."""
+    last = state.lookup_at
+    if report.reason == "registered":
+        return last if last is not None or state.snapshot is not None else report.at + FIRST_LOOKUP
     if last is None:
         return report.at
     answered = state.snapshot is not None and state.snapshot.fetched_at >= last
-    covered = report.at < last or (not answered and report.at < last + LOOK_PATIENCE)
-    return last if covered else max(report.at, last + LOOK_SPACING)
+    covered = report.at < last or (not answered and report.at < last + ROUTINE_PATIENCE)
+    return last if covered else max(report.at, last + LOOKUP_SPACING)
 
 
-def _released(state: PayloadState) -> PayloadState:
-    """Without flags, and without the evidence that they came of: the next answer of Xumm's API decides.
+def _release_flags(state: PayloadState) -> PayloadState:
+    """The state without flags and without the evidence that raised them: the next answer of Xumm's API decides.
 
-    What was published stays published: a payload that is resolved keeps its outcome and its evidence.
+    A payload that is resolved keeps its outcome and its evidence.
     """
     if state.resolved is not None:
         return state._replace(flags=0)
-    return state._replace(flags=0, txid=None, snapshot=None, ledger=None, look_at=None)
+    return state._replace(flags=0, txid=None, snapshot=None, ledger=None, lookup_at=None)
 
 
 def _better_snapshot(old: Snapshot | None, new: Snapshot) -> Snapshot:
     if old is None:
         return new
-    return max(old, new, key=lambda each: (_SNAPSHOT_RANK[each.outcome], each.proven, each.fetched_at))
+    return max(old, new, key=lambda snapshot: (_RANK[snapshot.outcome], snapshot.proven, snapshot.fetched_at))
 
 
 def _better_ledger(state: PayloadState, new: Ledger) -> Ledger | None:
@@ -209,5 +204,5 @@ def _better_ledger(state: PayloadState, new: Ledger) -> Ledger | None:
     return max(old, new, key=lambda ledger: (_LEDGER_RANK[ledger.status], ledger.checked_at))
 
 
-def _is_fresh(token: Token, at: datetime) -> bool:
+def _is_fresh(token: ReportedToken, at: datetime) -> bool:
     return token.issued_at is not None and abs(at - token.issued_at) <= FRESH_TOKEN

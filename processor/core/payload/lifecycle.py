@@ -6,12 +6,12 @@
        ├──▶ cancelled (= can no longer be opened) ──────────────▶ cancelled, unless opened and still signed
        └──▶ expired (likewise) ─────────────────────────────────▶ expired, unless opened and still signed
 
-`apply` alone decides what is news, what is repetition, what ends a payload and what must be looked up next. Facts are
-a set that reports add to, so their order and repetition change nothing. One fact gives way: a payload that turns out
-signed, rejected or cancelled is not *expired*, since expiry only means that it cannot be opened any more.
+`apply` alone decides which reports are news, what ends a payload and what is looked up next. Facts are a set that
+reports add to, so the order and the repetition of reports change nothing. One fact is withdrawn: a payload that turns
+out signed, rejected or cancelled is not *expired*, since expiry only means that it can no longer be opened.
 
-A sign event is published when its fact is news and nothing later is known yet: a late *opened* is kept, not announced.
-A resolve event is published when the evidence settles it in `SETTLEMENT`, at most once, whatever was claimed before.
+A sign event is published when its fact is new and no later fact is known: a late *opened* is kept, not published. A
+resolve event is published when `SETTLEMENT` resolves the payload, at most once, whatever end was reported before.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
-from processor.core.application import Policy
+from processor.core.application import PayloadPolicy
 from processor.core.payload.facts import FACTS, SNAPSHOT_FACTS
 from processor.core.payload.learning import RESOLVED_FACTS, STATUS_FACTS, learn
 from processor.core.payload.settlement import (
@@ -50,21 +50,20 @@ from schemas.data import FailReason
 from schemas.events import ResolveName, SignName
 
 DEADLINE_SLACK: Final = timedelta(seconds=30)
-"""How long after an expiry the payload is looked up, so that Xumm's clock may differ from ours."""
+"""The time from an expiry to the lookup of the payload: Xumm's clock may differ from ours."""
 WEBHOOK_PATIENCE: Final = timedelta(minutes=23)
-"""How long Xumm goes on trying to deliver a webhook: 10, 60, 600 and 600 seconds between five attempts, for each of
-which it waits up to 15 seconds."""
-UNTOLD_EXPIRY: Final = timedelta(hours=4)
-"""When a payload is looked up of which even Xumm's API does not tell when it expires: Xumm's default for that."""
-LONGEST_LOOK: Final = timedelta(hours=1)
-"""Between two looks at a payload that should have expired and, says Xumm, has not."""
-
+"""How long Xumm tries to deliver a webhook: 10, 60, 600 and 600 seconds between five attempts, each of which may take
+15 seconds."""
+DEFAULT_EXPIRY: Final = timedelta(hours=4)
+"""The time to the next lookup of a payload whose expiry Xumm's API does not tell: the default expiry at Xumm."""
+LONGEST_PAUSE: Final = timedelta(hours=1)
+"""Between two lookups of a payload that is past its expiry and that Xumm does not call expired."""
 
 _OUTCOMES_DISAGREE: Final = int(Flag.OUTCOMES_DISAGREE)
 _LATE_OUTCOME: Final = int(Flag.LATE_OUTCOME)
-_TOLD: Final = int(ENDED | Fact.DELIVERED)
+_END_REPORTED: Final = int(ENDED | Fact.DELIVERED)
 _SIGNATURE_UNREADABLE: Final = int(Flag.SIGNATURE_UNREADABLE)
-
+_SIGNING: Final = int(Fact.PRE_SIGNED | Fact.DISPATCHED)
 
 TaskKind = Literal["fetch", "check", "deadline", "poll"]
 """As the store names them. ``fetch`` asks Xumm's API and ``check`` a ledger node for the proof that somebody waits for:
@@ -73,7 +72,7 @@ they are urgent. ``poll`` asks Xumm's API whether anything was missed, which is 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """Something to do later, at ``due`` from now (never negative)."""
+    """A lookup or a reminder that is due in ``due``, which is never negative."""
 
     kind: TaskKind
     due: timedelta = timedelta(0)
@@ -83,67 +82,67 @@ _LOOKUPS: Final = {"fetch": (Task(kind="fetch"),), "poll": (Task(kind="poll"),)}
 _CHECK: Final = (Task(kind="check"),)
 _OVER: Final = (Stop, Resolve)
 _PERSISTENT: Final = (LedgerReport, DeadlinePassed)
-"""These ask again for what was asked for before."""
+"""Reports that repeat the lookup that was asked for before."""
 
 
-class Announcement(NamedTuple):
+class PlannedEvent(NamedTuple):
     """One event to publish."""
 
     family: Literal["sign", "resolve"]
     name: SignName | ResolveName
     sequence: int
     reason: FailReason | None = None
-    """Why it failed, if it did."""
+    """Why the payload failed, if it did."""
 
 
 class Transition(NamedTuple):
-    """What a report changed."""
+    """The effect of a report."""
 
     state: PayloadState
     step: Step
-    """What the payload needs now."""
-    announcements: tuple[Announcement, ...] = ()
+    """The next step for the payload."""
+    events: tuple[PlannedEvent, ...] = ()
     tasks: tuple[Task, ...] = ()
     raised: Flags = 0
-    """Flags that this report raised: each is worth an error in the log."""
+    """Flags that the report raised: each is worth an error in the log."""
 
     @property
     def news(self) -> bool:
-        """Whether the report said anything that was not known."""
-        return bool(self.announcements or self.tasks or self.raised)
+        """Whether the report added anything."""
+        return bool(self.events or self.tasks or self.raised)
 
 
-def apply(state: PayloadState, report: Report, policy: Policy) -> Transition:
-    """The state after ``report``, and what follows from it. Pure: the same arguments give the same transition."""
-    learned = learn(state, report)
-    told = _unreadable(learned, policy) if state.resolved is None else _belated(state, learned, report)
-    if told:
-        learned = learned._replace(flags=learned.flags | told)
-    step = next_step(learned, policy)
-    if isinstance(step, Resolve) and _is_refuted(learned, step):
-        learned = learned._replace(flags=_OUTCOMES_DISAGREE)
-    announcements = _announce(state.facts, learned.facts, state.sequence, step)
+def apply(state: PayloadState, report: Report, policy: PayloadPolicy) -> Transition:
+    """The state after ``report``, with the events and tasks that follow from it."""
+    new = learn(state, report)
+    flags = _flag_unreadable(new, policy) if state.resolved is None else _flag_late_answer(state, new, report)
+    if flags & ~new.flags:
+        new = new._replace(flags=new.flags | flags)
+    step = next_step(new, policy)
+    if isinstance(step, Resolve) and _is_contradicted(new, step):
+        new = new._replace(flags=_OUTCOMES_DISAGREE)
+    events = _plan_events(state.facts, new.facts, state.sequence, step)
     return Transition(
-        _published(learned, announcements, step),
+        _mark_published(new, events, step),
         step,
-        announcements,
-        _tasks(state, learned, step, report, policy),
-        learned.flags & ~state.flags,
+        events,
+        _plan_tasks(state, new, step, report, policy),
+        new.flags & ~state.flags,
     )
 
 
-def _belated(state: PayloadState, learned: PayloadState, report: Report) -> Flags:
-    """What to flag of an answer of the user that is told after another end was published."""
+def _flag_late_answer(state: PayloadState, new: PayloadState, report: Report) -> Flags:
+    """The flag for an answer of the user that is reported after another outcome was published."""
     published = RESOLVED_FACTS[state.resolved]
-    is_new = isinstance(report, SnapshotReport) or learned.facts & ~state.facts
+    is_new = isinstance(report, SnapshotReport) or new.facts & ~state.facts
     if not is_new or not _answer_in(report) & ~published:
         return 0
-    is_refuted = published & Fact.SIGNED or isinstance(report, StatusReport)
-    return _OUTCOMES_DISAGREE if is_refuted else _LATE_OUTCOME
+    is_unfounded = published & Fact.SIGNED or isinstance(report, StatusReport)
+    return _OUTCOMES_DISAGREE if is_unfounded else _LATE_OUTCOME
 
 
 def _answer_in(report: Report) -> Facts:
-    """What the user did, if the report says so."""
+    """The answer of the user that a report contains."""
     match report:
         case WebhookReport():
             return Fact.SIGNED if report.signed else Fact.REJECTED
@@ -155,104 +154,106 @@ def _answer_in(report: Report) -> Facts:
             return 0
 
 
-def _is_refuted(state: PayloadState, step: Resolve) -> bool:
-    """Whether somebody said otherwise than is published now. A cancellation and an expiry go with any end."""
+def _is_contradicted(state: PayloadState, step: Resolve) -> bool:
+    """Whether a report contradicts the outcome that is published now. A cancellation or an expiry contradicts none."""
     shown = None if state.snapshot is None else state.snapshot.txid
-    otherwise = state.facts & ANSWERED & ~RESOLVED_FACTS[step.name]
-    return bool(otherwise) or (shown is not None and state.txid not in {None, shown})
+    other_answer = state.facts & ANSWERED & ~RESOLVED_FACTS[step.name]
+    return bool(other_answer) or (shown is not None and state.txid not in {None, shown})
 
 
-def _unreadable(learned: PayloadState, policy: Policy) -> Flags:
-    """The flag for a signature that is all there is to go by and cannot be read: another look will not help."""
-    return _SIGNATURE_UNREADABLE if evidence_of(learned, policy) == "unreadable" else 0
+def _flag_unreadable(state: PayloadState, policy: PayloadPolicy) -> Flags:
+    """The flag for a signature that cannot be read and is the only evidence: another lookup will not help."""
+    return _SIGNATURE_UNREADABLE if evidence_of(state, policy) == "unreadable" else 0
 
 
 @lru_cache(maxsize=4096)
-def _announce(old: Facts, now: Facts, sequence: int, step: Step) -> tuple[Announcement, ...]:
-    """What the facts ``now`` call for beyond ``old``, numbered after ``sequence``, and then the outcome."""
+def _plan_events(old: Facts, now: Facts, sequence: int, step: Step) -> tuple[PlannedEvent, ...]:
+    """The events of the facts that are in ``now`` and not in ``old``, then that of the outcome, numbered."""
     new = now & ~old
     sign = [row.event for fact, row in FACTS.items() if fact & new and not row.overtaken_by & now]
-    announcements = [Announcement("sign", name, number) for number, name in enumerate(sign, start=sequence + 1)]
+    events = [PlannedEvent("sign", name, number) for number, name in enumerate(sign, start=sequence + 1)]
     if isinstance(step, Resolve):
-        announcements.append(Announcement("resolve", step.name, sequence + len(sign) + 1, step.reason))
-    return tuple(announcements)
+        events.append(PlannedEvent("resolve", step.name, sequence + len(sign) + 1, step.reason))
+    return tuple(events)
 
 
-def _published(learned: PayloadState, announcements: tuple[Announcement, ...], step: Step) -> PayloadState:
-    if not announcements:
-        return learned
-    resolved = step.name if isinstance(step, Resolve) else learned.resolved
-    return learned.published(announcements[-1].sequence, resolved)
+def _mark_published(state: PayloadState, events: tuple[PlannedEvent, ...], step: Step) -> PayloadState:
+    if not events:
+        return state
+    resolved = step.name if isinstance(step, Resolve) else state.resolved
+    return state.published(events[-1].sequence, resolved)
 
 
-def _tasks(state: PayloadState, learned: PayloadState, step: Step, report: Report, policy: Policy) -> tuple[Task, ...]:
-    """What to look up, and when to be told that time has passed. Repetitions ask for nothing."""
-    if isinstance(step, _OVER) or learned.resolved is not None:
+def _plan_tasks(
+    state: PayloadState, new: PayloadState, step: Step, report: Report, policy: PayloadPolicy
+) -> tuple[Task, ...]:
+    """The lookups and reminders that a report causes. A repetition causes none."""
+    if isinstance(step, _OVER) or new.resolved is not None:
         return ()
-    return _LOOKUPS["fetch"] if isinstance(report, FlagsReleased) else _due(state, learned, step, report, policy)
+    return _LOOKUPS["fetch"] if isinstance(report, FlagsReleased) else _plan_due(state, new, step, report, policy)
 
 
-def _due(state: PayloadState, learned: PayloadState, step: Step, report: Report, policy: Policy) -> tuple[Task, ...]:
-    """The same for a payload that is still open or unproven, and no human's affair."""
+def _plan_due(
+    state: PayloadState, new: PayloadState, step: Step, report: Report, policy: PayloadPolicy
+) -> tuple[Task, ...]:
+    """The same for a payload that is open or unproven, and not left to a human."""
     changed = step != next_step(state, policy)
     if isinstance(step, Fetch) or isinstance(report, DeadlinePassed):
-        lookup = _lookup(learned.facts)
-        asked = changed or lookup != _lookup(state.facts) or isinstance(report, _PERSISTENT)
-        return (
-            _LOOKUPS[lookup] if asked or _is_said_anew(state, learned, report) else _look(state, learned, step, report)
-        )
+        kind = _lookup_kind(new.facts)
+        wanted = changed or kind != _lookup_kind(state.facts) or isinstance(report, _PERSISTENT)
+        if wanted or _is_confirmed_elsewhere(state, new, report):
+            return _LOOKUPS[kind]
+        return _plan_routine(state, new, step, report)
     if isinstance(step, Check) and changed:
         return _CHECK
     if isinstance(report, LookupDue):
-        return _look(state, learned, step, report)
+        return _plan_routine(state, new, step, report)
     if isinstance(step, Wait) and (changed or isinstance(report, SnapshotReport)):
-        return (Task(kind="deadline", due=_wait(learned, report.at, policy)),)
-    return tuple(_deadlines(state, learned, report)) if isinstance(step, Rest) else ()
+        return (Task(kind="deadline", due=_time_to_final(new, report.at, policy)),)
+    return tuple(_deadlines(state, new, report)) if isinstance(step, Rest) else ()
 
 
-def _is_said_anew(state: PayloadState, learned: PayloadState, report: Report) -> bool:
-    """Whether somebody else says what Xumm's API did not show when it was asked: the next try may be far away."""
-    snapshot, before = state.snapshot, state.learned
-    answered = snapshot is not None and before is not None and snapshot.fetched_at >= before.at
-    return answered and bool(learned.facts & ~state.facts & _TOLD) and not isinstance(report, SnapshotReport)
+def _is_confirmed_elsewhere(state: PayloadState, new: PayloadState, report: Report) -> bool:
+    """Whether another source reports the end that Xumm's API did not show: the next attempt may be far away."""
+    snapshot, notice = state.snapshot, state.end_notice
+    answered = snapshot is not None and notice is not None and snapshot.fetched_at >= notice.at
+    return answered and bool(new.facts & ~state.facts & _END_REPORTED) and not isinstance(report, SnapshotReport)
 
 
-def _wait(state: PayloadState, now: datetime, policy: Policy) -> timedelta:
-    """Until the answer at hand, if it is the same then, is final."""
+def _time_to_final(state: PayloadState, now: datetime, policy: PayloadPolicy) -> timedelta:
+    """The time until an unchanged answer of Xumm's API is final."""
     assert state.snapshot is not None  # noqa: S101  SETTLEMENT waits for nothing without a snapshot
     slack = DEADLINE_SLACK if state.facts & Fact.OPENED else timedelta(0)
     return max(final_from(state, state.snapshot, policy) - now, timedelta(0)) + slack
 
 
-def _lookup(facts: Facts) -> Literal["fetch", "poll"]:
-    """Somebody waits for the proof of a deed; nobody waits for a payload that nobody touched."""
+def _lookup_kind(facts: Facts) -> Literal["fetch", "poll"]:
+    """Somebody waits for the proof of an end; nobody waits for a payload that nobody acted on."""
     return "fetch" if facts & ENDED else "poll"
 
 
-def _look(state: PayloadState, learned: PayloadState, step: Step, report: Report) -> tuple[Task, ...]:
-    """One look covers all doubts that come before it; what is being proven is looked up anyway."""
-    if not isinstance(report, LookupDue) or learned.look_at in {None, state.look_at}:
+def _plan_routine(state: PayloadState, new: PayloadState, step: Step, report: Report) -> tuple[Task, ...]:
+    """One routine lookup covers all reports before it; a payload that awaits its proof is looked up anyway."""
+    if not isinstance(report, LookupDue) or new.lookup_at in {None, state.lookup_at}:
         return ()
-    if isinstance(step, Fetch | Check) and learned.facts & ENDED:
+    if isinstance(step, Fetch | Check) and new.facts & ENDED:
         return ()
-    assert learned.look_at is not None  # noqa: S101  the line above
-    return (Task(kind="poll", due=max(learned.look_at - report.at, timedelta(0))),)
+    assert new.lookup_at is not None  # noqa: S101  the first line
+    return (Task(kind="poll", due=max(new.lookup_at - report.at, timedelta(0))),)
 
 
-def _deadlines(state: PayloadState, learned: PayloadState, report: Report) -> Iterator[Task]:
-    """When to look again at a payload that is open, in case nobody says how it ends."""
-    snapshot = isinstance(report, SnapshotReport)
-    if learned.expires_at is not None and (state.expires_at is None or snapshot):
-        yield Task(kind="deadline", due=_until(learned.expires_at, report.at))
-    elif snapshot:
-        yield Task(kind="deadline", due=UNTOLD_EXPIRY)
-    if isinstance(report, StatusReport) and learned.facts & ~state.facts & _SIGNING:
+def _deadlines(state: PayloadState, new: PayloadState, report: Report) -> Iterator[Task]:
+    """The next lookups of an open payload, in case no source reports the end."""
+    is_snapshot = isinstance(report, SnapshotReport)
+    if new.expires_at is not None and (state.expires_at is None or is_snapshot):
+        yield Task(kind="deadline", due=_time_past(new.expires_at, report.at))
+    elif is_snapshot:
+        yield Task(kind="deadline", due=DEFAULT_EXPIRY)
+    if isinstance(report, StatusReport) and new.facts & ~state.facts & _SIGNING:
         yield Task(kind="deadline", due=WEBHOOK_PATIENCE)
 
 
-_SIGNING: Final = int(Fact.PRE_SIGNED | Fact.DISPATCHED)
-
-
-def _until(moment: datetime, now: datetime) -> timedelta:
-    """Until a little after ``moment``; the longer ago that is, the more rarely it is worth another look."""
-    return max(moment - now, timedelta(0), min(now - moment, LONGEST_LOOK) - DEADLINE_SLACK) + DEADLINE_SLACK
+def _time_past(expires_at: datetime, now: datetime) -> timedelta:
+    """The time until a little after ``expires_at``; the longer ago that is, the longer the pause."""
+    pause = min(now - expires_at, LONGEST_PAUSE) - DEADLINE_SLACK
+    return max(expires_at - now, timedelta(0), pause) + DEADLINE_SLACK

@@ -1,4 +1,4 @@
-"""How far a sign request is, for whoever waits for it."""
+"""The progress of a sign request, as the interface tells it."""
 
 from typing import Final, Literal, NamedTuple
 
@@ -6,28 +6,28 @@ from processor.core.payload.facts import FACTS
 from processor.core.payload.state import Fact, PayloadState
 from schemas.events import ResolveName, SignName
 
-_UNTOLD: Final = Fact.TOKEN_ISSUED
+_HIDDEN: Final = Fact.TOKEN_ISSUED
 _PROVEN: Final[frozenset[ResolveName]] = frozenset({"signed", "validated"})
 
 
 class Progress(NamedTuple):
-    """What is known of a payload."""
+    """The reported and the proven part of a payload's life."""
 
     reported: tuple[SignName, ...]
-    """What was reported so far, in the order of a payload's life."""
+    """The sign events so far, in the order of a payload's life."""
     outcome: ResolveName | None
-    """How it ended, proven; None as long as it is not."""
+    """The proven outcome; None until there is one."""
     account: str | None
-    """Who signed, proven."""
+    """Who signed; None unless proven."""
     txid: str | None
-    """The transaction, proven."""
+    """The transaction; None unless proven."""
 
 
 def progress(state: PayloadState | None) -> Progress:
-    """What may be told. Nothing of an unproven signature but that it was reported."""
+    """The progress in ``state``. Account and transaction of a signature are left out until the signature is proven."""
     if state is None:
         return Progress((), None, None, None)
-    reported = tuple(row.event for fact, row in FACTS.items() if fact & state.facts and not fact & _UNTOLD)
+    reported = tuple(row.event for fact, row in FACTS.items() if fact & state.facts and not fact & _HIDDEN)
     snapshot = state.snapshot
     if state.resolved not in _PROVEN or snapshot is None or not snapshot.proven:
         return Progress(reported, state.resolved, None, None)
@@ -38,8 +38,8 @@ SignIn = Literal["pending", "signed", "failed"]
 
 
 def sign_in(state: PayloadState | None) -> SignIn:
-    """How a sign-in stands: ``signed`` only if somebody was proven to hold the account."""
-    told = progress(state)
-    if told.outcome is None:
+    """The progress of a sign-in: ``signed`` only if somebody is proven to hold the account."""
+    known = progress(state)
+    if known.outcome is None:
         return "pending"
-    return "signed" if told.outcome == "signed" and told.account is not None else "failed"
+    return "signed" if known.outcome == "signed" and known.account is not None else "failed"

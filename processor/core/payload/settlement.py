@@ -1,6 +1,7 @@
-"""When a payload is settled: what is claimed, the evidence at hand, and what the two call for.
+"""When a payload is resolved: the table from the reported end and the evidence to the next step.
 
-Evidence alone settles. A claim that it does not bear out makes the service look again, and lapses after a while.
+Evidence alone resolves a payload. A reported end that the evidence does not confirm causes lookups, and lapses after a
+while.
 """
 
 from dataclasses import dataclass
@@ -8,43 +9,44 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Final, Literal, get_args
 
-from processor.core.application import Policy
+from processor.core.application import PayloadPolicy
 from processor.core.payload.facts import SNAPSHOT_FACTS
 from processor.core.payload.state import ENDED, Fact, Facts, PayloadState
 from processor.core.proof.evidence import Ledger, Snapshot
 from schemas.data import FailReason
 from schemas.events import ResolveName
 
-Claim = Literal["none", "expired", "ended"]
-"""What was reported of the end and is not what Xumm's API shows. It makes us look; it proves nothing."""
+ReportedEnd = Literal["none", "expired", "ended"]
+"""The end that was reported and that Xumm's API does not show. It causes lookups; it proves nothing."""
 Evidence = Literal[
     "none",  # never fetched, or fetched while nothing had ended
-    "reversible",  # expired, cancelled or rejected, but a signature may still come or be on its way
+    "reversible",  # expired, cancelled or rejected, but a signature may still follow
     "expired",
     "cancelled",
     "rejected",
-    "unproven",  # signed, but nothing proves yet by whom
-    "unreadable",  # signed, but nobody here can read what
+    "unproven",  # signed, but the signer is not proven yet
+    "unreadable",  # signed, but this version cannot read the signed blob
     "signed_off_ledger",
-    "untransmitted",  # signed for the ledger, but network or transaction are not known yet
+    "untransmitted",  # signed for a ledger, but network or transaction are not known yet
     "wrong_network",
     "submitted",  # not validated yet
     "validated",
     "failed_on_ledger",
     "never_validated",
 ]
-SECOND_LOOK: Final = timedelta(seconds=60)
-"""How long after an end without a signature was first heard of it is looked at once more, where a signature may have
+SECOND_LOOKUP: Final = timedelta(seconds=60)
+"""The time from the first report of an end without a signature to the lookup that makes the end final. A signature may
 come in between: Xumm cancels without a condition, and takes a late signature on purpose."""
 UNVERIFIED_PATIENCE: Final = timedelta(minutes=30)
-"""How long a socket's word is looked up while Xumm's API shows otherwise: longer than a webhook is on its way."""
+"""How long an end that no webhook reported is looked up while Xumm's API does not show it: longer than Xumm retries a
+webhook."""
 VERIFIED_PATIENCE: Final = timedelta(hours=12)
-"""The same for a word that a webhook's signature stands for; within the time after which a human is asked."""
+"""The same for an end that a webhook reported: shorter than `processor.core.retry.LOOKUP_PATIENCE`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Nothing to do until somebody reports something."""
+    """Do nothing until the next report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,27 +61,27 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait until an answer without a signature is final: see `final_from`."""
+    """Wait until an end without a signature is final: see `final_from`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """Publish how it ended."""
+    """Publish the outcome."""
 
     name: ResolveName
     reason: FailReason | None = None
-    """Why, if it failed."""
+    """Why the payload failed, if it did."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A human must look: sources disagree."""
+    """Leave the payload to a human, since its flags are raised or its signature cannot be read."""
 
 
 Step = Rest | Fetch | Check | Wait | Resolve | Stop
 
 _rest, _fetch, _check, _wait, _stop = Rest(), Fetch(), Check(), Wait(), Stop()
-_CLAIMED: Final[dict[tuple[Claim, Evidence], Step]] = {
+_UNPROVEN_STEPS: Final[dict[tuple[ReportedEnd, Evidence], Step]] = {
     ("none", "none"): _rest,
     ("expired", "none"): _fetch,
     ("ended", "none"): _fetch,
@@ -87,7 +89,7 @@ _CLAIMED: Final[dict[tuple[Claim, Evidence], Step]] = {
     ("expired", "reversible"): _wait,
     ("ended", "reversible"): _fetch,
 }
-_PROVEN: Final[dict[Evidence, Step]] = {
+_PROVEN_STEPS: Final[dict[Evidence, Step]] = {
     "unproven": _fetch,
     "unreadable": _stop,
     "untransmitted": _fetch,
@@ -101,31 +103,31 @@ _PROVEN: Final[dict[Evidence, Step]] = {
     "cancelled": Resolve("cancelled"),
     "expired": Resolve("expired"),
 }
-SETTLEMENT: Final[dict[tuple[Claim, Evidence], Step]] = _CLAIMED | {
-    (claim, evidence): step for evidence, step in _PROVEN.items() for claim in get_args(Claim)
+SETTLEMENT: Final[dict[tuple[ReportedEnd, Evidence], Step]] = _UNPROVEN_STEPS | {
+    (end, evidence): step for evidence, step in _PROVEN_STEPS.items() for end in get_args(ReportedEnd)
 }
-"""What claim and evidence at hand call for. Where there is a proof, no claim withholds it."""
+"""The step for each reported end and evidence. Where there is a proof, the reported end does not matter."""
 
 
-def next_step(state: PayloadState, policy: Policy) -> Step:
-    """What the payload needs now."""
+def next_step(state: PayloadState, policy: PayloadPolicy) -> Step:
+    """The next step for a payload."""
     if state.flags:
         return _stop
     if state.resolved is not None:
         return _rest
-    return SETTLEMENT[claim_of(state), evidence_of(state, policy)]
+    return SETTLEMENT[reported_end_of(state), evidence_of(state, policy)]
 
 
-def claim_of(state: PayloadState) -> Claim:
-    """What somebody says of the end beyond what Xumm's API shows, unless the API was asked for long enough."""
+def reported_end_of(state: PayloadState) -> ReportedEnd:
+    """The end that was reported and that Xumm's API does not show, unless the report has lapsed."""
     snapshot = state.snapshot
     if snapshot is None:
-        return _claim_in(state.facts)
-    return "none" if _has_lapsed(state, snapshot) else _claim_in(state.facts & ~SNAPSHOT_FACTS[snapshot.outcome])
+        return _end_in(state.facts)
+    return "none" if _has_lapsed(state, snapshot) else _end_in(state.facts & ~SNAPSHOT_FACTS[snapshot.outcome])
 
 
 @cache
-def _claim_in(facts: Facts) -> Claim:
+def _end_in(facts: Facts) -> ReportedEnd:
     if facts & ENDED:
         return "ended"
     return "expired" if facts & Fact.EXPIRED else "none"
@@ -133,11 +135,11 @@ def _claim_in(facts: Facts) -> Claim:
 
 def _has_lapsed(state: PayloadState, snapshot: Snapshot) -> bool:
     patience = VERIFIED_PATIENCE if state.facts & Fact.DELIVERED else UNVERIFIED_PATIENCE
-    return state.learned is not None and snapshot.fetched_at - state.learned.at >= patience
+    return state.end_notice is not None and snapshot.fetched_at - state.end_notice.at >= patience
 
 
-def evidence_of(state: PayloadState, policy: Policy) -> Evidence:
-    """What was proven so far."""
+def evidence_of(state: PayloadState, policy: PayloadPolicy) -> Evidence:
+    """The evidence in ``state``."""
     snapshot = state.snapshot
     if snapshot is None or snapshot.outcome == "open":
         return "none"
@@ -146,20 +148,20 @@ def evidence_of(state: PayloadState, policy: Policy) -> Evidence:
     return snapshot.outcome if snapshot.fetched_at >= final_from(state, snapshot, policy) else "reversible"
 
 
-def final_from(state: PayloadState, snapshot: Snapshot, policy: Policy) -> datetime:
-    """From when on an answer such as ``snapshot``, which shows no signature, is final.
+def final_from(state: PayloadState, snapshot: Snapshot, policy: PayloadPolicy) -> datetime:
+    """The instant from which an answer such as ``snapshot``, which shows no signature, is final.
 
-    Whoever opened a payload in time may sign it until its grace is over, also one that was cancelled meanwhile.
+    A user who opened a payload in time may sign it until its grace is over, even if it was cancelled meanwhile.
     """
-    learned_at = snapshot.fetched_at if state.learned is None else state.learned.at
+    noticed_at = snapshot.fetched_at if state.end_notice is None else state.end_notice.at
     if snapshot.outcome == "rejected":
-        return learned_at + SECOND_LOOK if state.facts & Fact.SIGNED else snapshot.fetched_at
+        return noticed_at + SECOND_LOOKUP if state.facts & Fact.SIGNED else snapshot.fetched_at
     if state.facts & Fact.OPENED:
-        return (state.expires_at or learned_at) + policy.grace
-    return learned_at + SECOND_LOOK if snapshot.outcome == "cancelled" else snapshot.fetched_at
+        return (state.expires_at or noticed_at) + policy.grace
+    return noticed_at + SECOND_LOOKUP if snapshot.outcome == "cancelled" else snapshot.fetched_at
 
 
-def _evidence_of_signature(snapshot: Snapshot, ledger: Ledger | None, policy: Policy) -> Evidence:
+def _evidence_of_signature(snapshot: Snapshot, ledger: Ledger | None, policy: PayloadPolicy) -> Evidence:
     if not snapshot.on_ledger:
         return "signed_off_ledger" if snapshot.proven else _evidence_of_doubt(snapshot)
     if snapshot.network is None or snapshot.txid is None:
@@ -170,7 +172,7 @@ def _evidence_of_signature(snapshot: Snapshot, ledger: Ledger | None, policy: Po
 
 
 def _evidence_of_doubt(snapshot: Snapshot) -> Evidence:
-    """What is missing may come with another look; what cannot be read stays so."""
+    """Missing data may come with another lookup; an unreadable blob stays unreadable."""
     return "unreadable" if snapshot.doubt is not None and snapshot.doubt.reason == "unreadable" else "unproven"
 
 

@@ -1,10 +1,11 @@
-"""What is known of one payload: a set of facts that only grows, and the evidence gathered so far."""
+"""The state of one payload: a set of facts that only grows, and the evidence gathered so far."""
 
 from datetime import datetime
 from enum import IntFlag
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from processor.core.proof.evidence import CustomMetaJson, Ledger, Snapshot
+from schemas.data import Origin
 from schemas.events import ResolveName
 
 
@@ -21,45 +22,44 @@ class Fact(IntFlag):
     CANCELLED = 128
     TOKEN_ISSUED = 256
     DELIVERED = 512
-    """Xumm's webhook came. Told to operators, not to consumers."""
+    """Xumm's webhook came. Shown to operators, not to consumers."""
 
 
 ANSWERED: Final = int(Fact.SIGNED | Fact.REJECTED)
-"""What the user does, and does once."""
+"""The user's answer. There is one."""
 ENDED: Final = int(ANSWERED | Fact.CANCELLED)
-"""What ends a payload by somebody's deed. A signature may follow a cancellation, and counts then."""
+"""An act of the user or the application that ends a payload. A signature may follow a cancellation, and then counts."""
 
 
 class Flag(IntFlag):
     """Why a human should look. The numbers are stored: never reuse one.
 
-    A payload that is flagged before it is resolved will not be resolved without a human. `OUTCOMES_DISAGREE` and
-    `LATE_OUTCOME` come with or after the resolve event, and withhold nothing.
+    A payload that is flagged before it is resolved is not resolved until somebody releases the flags.
+    `OUTCOMES_DISAGREE` and `LATE_OUTCOME` are set with or after the resolve event, and withhold nothing.
     """
 
     OUTCOMES_DISAGREE = 1
-    """A webhook or a socket had named another outcome, or another transaction, than was proven: for information."""
+    """A webhook or a socket named another outcome or transaction than the one that was proven: for information."""
     TRANSACTIONS_DISAGREE = 2
     """Xumm's API named different transactions."""
     APPLICATIONS_DISAGREE = 4
-    """A source says that the payload belongs to another application."""
+    """A source names another application as the owner of the payload."""
     LATE_OUTCOME = 8
-    """A signature or a rejection was learned after another end had been published as resolved."""
+    """A signature or a rejection was reported after another outcome was published."""
     ABANDONED = 16
-    """Looking up the outcome was given up."""
+    """The lookup of the outcome was given up."""
     SIGNATURE_DISPROVEN = 32
-    """The signed blob is forged, or is not what Xumm's API claims or what was asked."""
+    """The signed blob is forged, or differs from what Xumm's API claims or from the request."""
     NETWORKS_DISAGREE = 64
     """Xumm's API names several networks for one signature."""
     SIGNATURE_UNREADABLE = 128
-    """The signed blob is of a chain or a kind that this version cannot read, so nobody knows what was signed."""
+    """This version cannot read the signed blob, because of its chain or kind: nobody knows what was signed."""
 
 
 Facts = int
-"""A set of `Fact`. A plain number, since adding to an `IntFlag` costs a microsecond, which every webhook would pay."""
+"""A set of `Fact`. A plain number, since adding to an `IntFlag` takes a microsecond, for every webhook."""
 Flags = int
 """A set of `Flag`, likewise."""
-Source = Literal["webhook", "websocket", "api", "request"]
 NO_FACT: Final = Fact(0)
 NO_FLAG: Final = Flag(0)
 
@@ -69,44 +69,48 @@ def names_of(flags: Flags) -> str:
     return Flag(flags).name or ""
 
 
-class Learned(NamedTuple):
-    """How it was first learned that a payload had ended or, as long as nobody says so, that it had expired."""
+class EndNotice(NamedTuple):
+    """The first report that a payload ended; until there is one, the first report that it expired."""
 
-    source: Source
+    source: Origin
     at: datetime
 
 
 class PayloadState(NamedTuple):
-    """One payload as the service knows it. Of an unknown one only the three names are set.
+    """One payload as the service knows it. Of an unknown payload only the first three fields are set.
 
-    A named tuple, since it is copied with changes several times for each webhook: a tuple does that twice as fast.
+    A named tuple, since it is copied with changes several times for each webhook: that takes half the time of a frozen
+    dataclass.
     """
 
     app: str
+    """The application's name."""
     application_uuid: str
+    """Xumm's uuid of the application."""
     payload: str
+    """The payload's uuid."""
     facts: Facts = 0
     flags: Flags = 0
     sequence: int = 0
     """Of the last event."""
     resolved: ResolveName | None = None
-    """The resolve event that was published: there is one at most."""
+    """The name of the resolve event that was published: there is one at most."""
     txid: str | None = None
-    """As reported, before anything was proven."""
+    """The transaction as first reported, not proven."""
     user: str | None = None
-    """Opaque reference."""
+    """The user's opaque reference."""
     expires_at: datetime | None = None
     custom_meta: CustomMetaJson | None = None
     snapshot: Snapshot | None = None
     ledger: Ledger | None = None
-    learned: Learned | None = None
-    look_at: datetime | None = None
-    """When the last look is due, or was, that was asked for without a claim."""
+    end_notice: EndNotice | None = None
+    lookup_at: datetime | None = None
+    """When the last routine lookup is due, or was."""
     asked_of: str | None = None
-    """The account that it was made for through this service."""
+    """The account that the payload was made for, if through this service."""
     asked_by: str | None = None
-    """Who made it through this service."""
+    """Who made the payload, if through this service."""
 
     def published(self, sequence: int, resolved: ResolveName | None) -> "PayloadState":
-        """After an event was published; a third of the time that `_replace` takes."""
+        """The state after an event was published. Takes a third of the time of `_replace`."""
         return PayloadState._make((*self[:5], sequence, resolved, *self[7:]))

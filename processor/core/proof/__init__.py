@@ -1,1 +1,1 @@
-"""What proves an outcome."""
+"""Whether an outcome is proven: by a signature, and by a transaction in a ledger."""

@@ -1,6 +1,6 @@
-"""The binary form of single values, as xrpl-py writes it, and addresses.
+"""The binary form of single values, as xrpl-py encodes it, and addresses.
 
-The library is loaded with the first use: it takes half a second, which no command line should wait for.
+xrpl-py is imported with the first use, which takes half a second: `prepare` imports it at the start of the service.
 
 Source: https://xrpl.org/docs/references/protocol/binary-format
 """
@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final, NamedTuple
 
+from processor.core.errors import ProcessorError
+
 MAX_BLOB_DIGITS: Final = 256 * 1024
-"""Hexadecimal digits of a blob: a transaction that installs the code of hooks has fewer, and no other has so many."""
+"""Hexadecimal digits of a blob. The largest transactions, which install the code of hooks, have fewer."""
 _ADDRESS: Final = re.compile(r"r[1-9A-HJ-NP-Za-km-z]{24,34}")
 
 Json = Mapping[str, Any]
@@ -19,19 +21,19 @@ Json = Mapping[str, Any]
 _WITH_TAGS: Final = {"Account": "SourceTag", "Destination": "DestinationTag"}
 """Fields whose X-address becomes an address and a tag."""
 _CURRENCY_AT: Final = {"Amount": 8, "Issue": 0}
-"""Where the twenty bytes of a currency stand."""
+"""The offset of the twenty bytes of a currency."""
 _ANY_CURRENCY: Final = "01" + "00" * 19
 _CURRENCY: Final = re.compile(r"[0-9A-Fa-f]{40}")
 
 
-class Unreadable(Exception):
-    """No value that a field of this type can have, or none that this version can write."""
+class Unreadable(ProcessorError):
+    """A value is none of the field's type, or this version cannot encode it."""
 
 
 class _Library(NamedTuple):
     types: Any
     by_name: frozenset[str]
-    """Fields of which the notation depends on their name."""
+    """Fields whose notation depends on their name."""
     permission: Any
     address_of_key: Any
     address_of_id: Any
@@ -61,12 +63,12 @@ def _library() -> _Library:
 
 
 def prepare() -> None:
-    """Load the library: better at the start than with the first payload."""
+    """Import the library: better at the start than with the first payload."""
     _library()
 
 
 def encode_value(name: str, kind: str, value: Any, types: Mapping[str, int]) -> bytes:
-    """``value`` as the field ``name`` of type ``kind`` has it, without header and length. Raises `Unreadable`.
+    """Encode ``value`` for the field ``name`` of type ``kind``, without header and length. Raises `Unreadable`.
 
     ``types`` are the transaction types of the chain.
     """
@@ -84,7 +86,7 @@ def encode_value(name: str, kind: str, value: Any, types: Mapping[str, int]) -> 
             value = str(value)
         arguments = (value, name) if name in library.by_name else (value,)
         return bytes(getattr(library.types, kind).from_value(*arguments))
-    except Exception:  # noqa: BLE001  KeyError, ValueError, OverflowError and others, at whatever is no value
+    except Exception:  # noqa: BLE001  the library raises KeyError, ValueError, OverflowError and others
         raise Unreadable from None
 
 
@@ -93,14 +95,14 @@ def _is_spelt_out(currency: Any) -> bool:
 
 
 def _encode_with_currency(name: str, kind: str, value: Json) -> bytes:
-    """With the very bytes of a currency: the library refuses some that the ledger takes."""
+    """Encode a value with the given bytes of the currency: the library refuses some that the ledger accepts."""
     start = _CURRENCY_AT[kind]
     other = encode_value(name, kind, {**value, "currency": _ANY_CURRENCY}, {})
     return other[:start] + bytes.fromhex(value["currency"]) + other[start + 20 :]
 
 
 def split_xaddress(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """The field as a transaction has it: of an X-address the address, and the tag if there is one."""
+    """The fields of a transaction for ``value``: an X-address becomes an address, and a tag if it has one."""
     if name not in _WITH_TAGS or not isinstance(value, str) or not _library().is_xaddress(value):
         yield name, value
         return
@@ -111,7 +113,7 @@ def split_xaddress(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def address_of(key: bytes) -> str:
-    """The classic address that a public key derives to."""
+    """The classic address that is derived from a public key."""
     return str(_library().address_of_key(key.hex().upper()))
 
 
@@ -121,5 +123,5 @@ def address_of_id(account: bytes) -> str:
 
 
 def is_address(text: str) -> bool:
-    """Whether this is a classic address, its checksum included, and nothing else: the library ignores blanks behind."""
+    """Whether ``text`` is a classic address with a valid checksum. The library alone would ignore trailing blanks."""
     return _ADDRESS.fullmatch(text) is not None and bool(_library().is_address(text))

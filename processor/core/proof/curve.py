@@ -1,7 +1,7 @@
-"""Signatures of the XRP Ledger: which are valid, by the ledger's own rules, which are stricter than the curves'.
+"""The validity of a signature by the rules of the XRP Ledger, which are stricter than those of the curves.
 
-An ECDSA signature counts only in its one canonical form: strict DER, and of the two values of S the lower one.
-Otherwise anybody could change a signed blob, and with it the transaction's hash, without the key.
+An ECDSA signature is valid only in its canonical form: strict DER, and the lower one of the two values of S. Otherwise
+anybody could change a signed blob, and with it the transaction's hash, without the key.
 
 Source: https://xrpl.org/docs/concepts/transactions/finality-of-results/transaction-malleability
 """
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 Algorithm = Literal["secp256k1", "ed25519"]
 
 ORDER: Final = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
-"""Of the group that secp256k1 makes. Source: SEC 2, section 2.4.1."""
+"""The order of the group of secp256k1. Source: SEC 2, section 2.4.1."""
 
 _KEY_BYTES: Final = 33
 _ALGORITHMS: Final[dict[int, Algorithm]] = {0x02: "secp256k1", 0x03: "secp256k1", 0xED: "ed25519"}
@@ -27,12 +27,12 @@ _half_of_sha512: Final = ECDSA(Prehashed(SHA256()))
 
 
 def algorithm_of(key: bytes) -> Algorithm | None:
-    """Whose public key this is, going by its first byte; None if it is none."""
+    """The algorithm of a public key, by its first byte; None if ``key`` is none."""
     return _ALGORITHMS.get(key[0]) if len(key) == _KEY_BYTES else None
 
 
 def is_signed(message: bytes, signature: bytes, key: bytes) -> bool:
-    """Whether ``signature`` of ``message`` was made with the secret of the public ``key`` and is canonical."""
+    """Whether ``signature`` is a canonical signature of ``message`` that verifies with the public ``key``."""
     try:
         match algorithm_of(key):
             case "secp256k1":
@@ -47,7 +47,7 @@ def is_signed(message: bytes, signature: bytes, key: bytes) -> bool:
 
 
 def _is_canonical(signature: bytes) -> bool:
-    """The library reads strict DER only, and takes no R or S that is not between 0 and the order."""
+    """Whether S is low. The library accepts strict DER only, and no R or S outside of 1 to the order less 1."""
     _, s = decode_dss_signature(signature)
     return s <= ORDER // 2
 

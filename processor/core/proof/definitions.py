@@ -1,7 +1,7 @@
-"""What the numbers of transaction types and fields mean, which differs from chain to chain.
+"""The numbers of transaction types and fields, which differ from chain to chain.
 
-Xahau was forked from the XRP Ledger and went on numbering by itself, so that both chains use some numbers for different
-things. A chain that is not known is read with what both have in common.
+Xahau was forked from the XRP Ledger and assigned numbers of its own, so that some numbers mean different things on the
+two chains. An unknown chain is read with the definitions that both have in common.
 
 Source: https://xrpl.org/docs/references/protocol/binary-format and the definitions that ``xahau-py`` carries
 """
@@ -25,7 +25,7 @@ class FieldShape(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definitions:
-    """The names of one chain."""
+    """The transaction types and fields of one chain."""
 
     types: Mapping[str, int]
     """The number of each transaction type."""
@@ -33,14 +33,14 @@ class Definitions:
 
     @property
     def ids(self) -> frozenset[FieldId]:
-        """Of all fields."""
+        """The ids of all fields."""
         return frozenset(shape.id for shape in self.fields.values())
 
 
 def definitions_of(network: str | None) -> Definitions:
-    """The definitions of a network, by the name that Xumm has for it.
+    """The definitions of a network, by Xumm's name of it.
 
-    A transaction names its network where its chain has a number above 1024; so where none is told it is the XRP Ledger.
+    None stands for the XRP Ledger: a transaction of a network with a number above 1024 names it.
     """
     match "XRPL" if network is None else CHAINS.get(network):
         case "XRPL":

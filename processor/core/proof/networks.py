@@ -1,6 +1,6 @@
-"""The networks by name, as Xumm has it, and by number, as ledger nodes have it.
+"""The networks by name, as Xumm names them, and by number, as ledger nodes number them.
 
-Both lists are open: a name or a number that is not known here is kept as it is, and contradicts nothing.
+Both lists are open: an unknown name or number is kept as it is, and contradicts no other.
 
 Source: https://xrpl.org/docs/references/protocol/transactions/common-fields and https://docs.xahau.network
 """
@@ -10,7 +10,7 @@ from typing import Final
 
 NETWORK_IDS: Final = {"MAINNET": 0, "TESTNET": 1, "DEVNET": 2, "XAHAU": 21337, "XAHAUTESTNET": 21338}
 OFTEN_UNNUMBERED: Final = frozenset({"MAINNET"})
-"""Networks whose older nodes tell no number."""
+"""Networks of which older nodes do not tell the number."""
 CHAINS: Final = {
     "MAINNET": "XRPL",
     "TESTNET": "XRPL",
@@ -19,23 +19,22 @@ CHAINS: Final = {
     "XAHAUTESTNET": "XAHAU",
     "JSHOOKS": "XAHAU",
 }
-"""Whose transaction types and fields a network has."""
+"""The chain whose transaction types and fields a network has."""
 
 _NAMES: Final = {number: name for name, number in NETWORK_IDS.items()}
 _ALIASES: Final = {"LIVENET": "MAINNET"}
 _NOTHING: Final = frozenset({"", "UNKNOWN", "UNKNOWN NODE"})
-"""Names that say that the network is not known."""
+"""Names that say that the network is unknown."""
 
 
 def network_names(names: Iterable[str | None], numbers: Iterable[int | None]) -> list[str]:
-    """The networks that are named or numbered here, each once, in order; more than one is a contradiction.
+    """The networks with one of ``names`` or ``numbers``, each once, in order; more than one is a contradiction.
 
-    A name without a known number contradicts no other, and gives way to what is known. A number without a name stands
-    as text.
+    A name without a known number is dropped if another network is known. A number without a name is returned as text.
     """
-    told = [_ALIASES.get(name.upper(), name.upper()) for name in names if name is not None]
-    strange = [name for name in told if name not in NETWORK_IDS and name not in _NOTHING]
-    known = [NETWORK_IDS[name] for name in told if name in NETWORK_IDS]
+    upper = [_ALIASES.get(name.upper(), name.upper()) for name in names if name is not None]
+    strange = [name for name in upper if name not in NETWORK_IDS and name not in _NOTHING]
+    known = [NETWORK_IDS[name] for name in upper if name in NETWORK_IDS]
     known += [number for number in numbers if number is not None]
     nameless = all(number not in _NAMES for number in known)
     if strange and nameless and len(set(known)) <= 1:

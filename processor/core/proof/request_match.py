@@ -1,23 +1,23 @@
-"""Whether a signed transaction is the one that was asked for.
+"""Whether a signed transaction is the requested one.
 
-What was asked is brought into binary form field by field and held against the signed bytes, so that it does not matter
-in which notation it was written.
+Each field of the request is encoded and compared with the signed bytes, so that the notation of the request does not
+matter.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from processor.core.proof.codec import Json, Unreadable, encode_value, split_xaddress
 from processor.core.proof.definitions import Definitions
-from processor.core.proof.evidence import OFF_LEDGER_TYPES, Doubt, DoubtReason
+from processor.core.proof.evidence import OFF_LEDGER_TYPES, DoubtFound, SignatureDoubt, fail
 from processor.core.proof.serialized import FLAGS, SIGNATURE, TRANSACTION_TYPE, Field, Serialized
 
 MAX_ASKED: Final = 64
-"""Fields that a request may name."""
+"""The largest number of fields in a request."""
 
 _LEFT_TO_THE_WALLET: Final = frozenset(
     {
-        "Account",  # ignored by Xumm unless forced: whoever signs fills it in
+        "Account",  # ignored by Xumm unless forced: the signer fills it in
         "Fee",
         "Sequence",
         "TicketSequence",
@@ -29,14 +29,14 @@ _LEFT_TO_THE_WALLET: Final = frozenset(
         "BatchSigners",  # may come as payload uuids or as blobs, which become the signatures in them
         "CounterpartySignature",
         "SponsorSignature",
-        "Paths",  # of these three, path finding makes what the user chose
+        "Paths",  # these three come from path finding, by the user's choice
         "SendMax",
         "DeliverMin",
         "Memos",  # plain text becomes hexadecimal
         "Flags",  # compared by `_lacks_flags`
     }
 )
-"""What a wallet fills in or rewrites. Source: https://xumm.readme.io/docs/payload-transaction-data"""
+"""Fields that a wallet fills in or rewrites. Source: https://xumm.readme.io/docs/payload-transaction-data"""
 _PART: Final = "RawTransaction"
 _LEFT_IN_PART: Final = frozenset({"Fee", "Sequence", "TicketSequence", "NetworkID", "SigningPubKey", "Flags"})
 """The same within a part of a batch."""
@@ -44,99 +44,89 @@ _LEFT_IN_PART: Final = frozenset({"Fee", "Sequence", "TicketSequence", "NetworkI
 _NOTHING_ASKED: Final = (None, "")
 
 
-class _Unlike(Exception):
-    def __init__(self, name: str, reason: DoubtReason) -> None:
-        super().__init__()
-        self.doubt = Doubt(field=name, reason=reason)
-
-
 def difference(
     tx_type: str, request: Json | None, transaction: Serialized, definitions: Definitions, *, force_account: bool
-) -> Doubt | None:
-    """A field that was asked for and is not there as asked, or that cannot be read; None if all are as asked.
+) -> SignatureDoubt | None:
+    """The first field that differs from the request, or cannot be read; None if the transaction is the requested one.
 
-    ``force_account`` says whether the request's ``Account`` was binding.
+    ``force_account``: whether the request's ``Account`` is binding.
     """
     asked = request or {}
     try:
         if len(asked) > MAX_ASKED:
-            _fail("payload.request_json", "unreadable")
+            fail("payload.request_json", "unreadable")
         _check_type(tx_type, asked, transaction, definitions)
         if request is None and tx_type not in OFF_LEDGER_TYPES:
-            _fail("payload.request_json", "missing")
+            fail("payload.request_json", "missing")
         if not definitions.ids.issuperset(transaction.ids):
-            _fail("response.hex", "unreadable")
+            fail("response.hex", "unreadable")
         if transaction.field(SIGNATURE) is not None and not asked.get("Signature"):
-            _fail("Signature", "differs")  # no signature covers it, so only who asked can vouch for it
+            fail("Signature", "differs")  # no signature covers this field, so it must be as requested
         _check_flags(asked, transaction.number(FLAGS))
         for name, value in _binding(asked, force_account=force_account):
-            _check(name, value, transaction.fields, definitions)
-    except _Unlike as unlike:
-        return unlike.doubt
+            _compare(name, value, transaction.fields, definitions)
+    except DoubtFound as found:
+        return found.doubt
     return None
 
 
-def _fail(name: str, reason: DoubtReason) -> NoReturn:
-    raise _Unlike(name, reason)
-
-
 def _check_type(tx_type: str, request: Json, transaction: Serialized, definitions: Definitions) -> None:
-    """A pseudo transaction is signed without its type."""
+    """Compare the types. A pseudo transaction is signed without a type."""
     name, signed = "TransactionType", transaction.number(TRANSACTION_TYPE)
     if request.get(name) not in (*_NOTHING_ASKED, tx_type):
-        _fail(name, "differs")
+        fail(name, "differs")
     if tx_type in OFF_LEDGER_TYPES:
         if signed is not None:
-            _fail(name, "differs")
+            fail(name, "differs")
         return
     if signed is None:
-        _fail(name, "differs")
+        fail(name, "differs")
     if tx_type not in definitions.types or signed not in definitions.types.values():
-        _fail(name, "unreadable")
+        fail(name, "unreadable")
     if definitions.types[tx_type] != signed:
-        _fail(name, "differs")
+        fail(name, "differs")
 
 
 def _check_flags(request: Json, signed: int | None) -> None:
-    """A flag that was asked for by number must be set. A wallet may set more."""
+    """Compare flags that were requested as a number: each must be set. A wallet may set more."""
     asked = request.get("Flags")
     if isinstance(asked, int) and not isinstance(asked, bool) and asked & (signed or 0) != asked:
-        _fail("Flags", "differs")
+        fail("Flags", "differs")
 
 
 def _binding(request: Json, *, force_account: bool) -> Iterator[tuple[str, Any]]:
-    """What the wallet had to keep to."""
+    """The fields of a request that a wallet must keep."""
     for name, value in request.items():
         free = name == "TransactionType" or (name in _LEFT_TO_THE_WALLET and not (name == "Account" and force_account))
         if value not in _NOTHING_ASKED and not free:
             yield from split_xaddress(name, value)
 
 
-def _check(name: str, asked: Any, fields: tuple[Field, ...], definitions: Definitions) -> None:
-    """What no transaction has is not missed: no wallet can sign it."""
+def _compare(name: str, asked: Any, fields: tuple[Field, ...], definitions: Definitions) -> None:
+    """Compare one field. A name that no transaction has is ignored: no wallet can sign it."""
     shape = definitions.fields.get(name)
     if shape is None:
         return
     field = next((field for field in fields if field.id == shape.id), None)
-    if field is None or not _is_as_asked(name, asked, field, definitions):
-        _fail(name, "differs")
+    if field is None or not _is_equal(name, asked, field, definitions):
+        fail(name, "differs")
 
 
-def _is_as_asked(name: str, asked: Any, field: Field, definitions: Definitions) -> bool:
+def _is_equal(name: str, asked: Any, field: Field, definitions: Definitions) -> bool:
     match definitions.fields[name].kind:
         case "STObject":
-            return isinstance(asked, Mapping) and _is_object(name, asked, field, definitions)
+            return isinstance(asked, Mapping) and _is_equal_object(name, asked, field, definitions)
         case "STArray":
-            return isinstance(asked, list) and _is_array(asked, field, definitions)
+            return isinstance(asked, list) and _is_equal_array(asked, field, definitions)
         case kind:
             try:
                 return encode_value(name, kind, asked, definitions.types) == field.value
             except Unreadable:
-                _fail(name, "unreadable")
+                fail(name, "unreadable")
 
 
-def _is_object(name: str, asked: Json, field: Field, definitions: Definitions) -> bool:
-    """An object within a transaction has what was asked and no more; a part of a batch may be completed."""
+def _is_equal_object(name: str, asked: Json, field: Field, definitions: Definitions) -> bool:
+    """Whether an object has the requested fields and no others; in a part of a batch, a wallet may add some."""
     left = frozenset[str]()
     if name == _PART:
         left = _LEFT_IN_PART
@@ -148,20 +138,20 @@ def _is_object(name: str, asked: Json, field: Field, definitions: Definitions) -
     return all(
         value in _NOTHING_ASKED
         or key in left
-        or (number in signed and _is_as_asked(key, value, signed[number], definitions))
+        or (number in signed and _is_equal(key, value, signed[number], definitions))
         for number, (key, value) in named.items()
     )
 
 
-def _is_array(asked: list[Any], field: Field, definitions: Definitions) -> bool:
+def _is_equal_array(asked: list[Any], field: Field, definitions: Definitions) -> bool:
     return len(asked) == len(field.inner) and all(
-        _is_element(wanted, element, definitions) for wanted, element in zip(asked, field.inner, strict=True)
+        _is_equal_element(wanted, element, definitions) for wanted, element in zip(asked, field.inner, strict=True)
     )
 
 
-def _is_element(asked: Any, element: Field, definitions: Definitions) -> bool:
+def _is_equal_element(asked: Any, element: Field, definitions: Definitions) -> bool:
     if not isinstance(asked, Mapping) or len(asked) != 1:
         return False
     ((name, value),) = asked.items()
     shape = definitions.fields.get(name)
-    return shape is not None and shape.id == element.id and _is_as_asked(name, value, element, definitions)
+    return shape is not None and shape.id == element.id and _is_equal(name, value, element, definitions)

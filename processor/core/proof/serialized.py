@@ -1,8 +1,8 @@
-"""The bytes of a signed transaction, taken apart into fields without knowing what the fields mean.
+"""The bytes of a signed transaction, divided into fields without their meaning.
 
-A field's type says how long it is, so that a transaction of any chain and any version can be divided, and what was
-signed can be cut out of the very bytes. Only the canonical form is read: fields in their order and once each, the
-shortest header, nothing behind the last field.
+The type of a field determines its length, so a transaction of any chain and version can be divided, and the signed
+bytes can be extracted as they are. Only the canonical form is accepted: fields in order and once each, the shortest
+header, nothing after the last field.
 
 Source: https://xrpl.org/docs/references/protocol/binary-format
 """
@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from processor.core.errors import ProcessorError
+
 MAX_DEPTH: Final = 10
-"""Of objects and arrays in each other. A ledger takes as many."""
+"""Of nested objects and arrays. A ledger accepts as many."""
 
 
-class Malformed(Exception):
-    """Not the canonical form of any object."""
+class Malformed(ProcessorError):
+    """The bytes are not the canonical form of an object."""
 
 
 class FieldId(NamedTuple):
-    """What a field's header says; fields are sorted by it."""
+    """The content of a field's header; fields are sorted by it."""
 
     type: int
     number: int
@@ -31,14 +33,14 @@ class Field(NamedTuple):
 
     id: FieldId
     serialized: bytes
-    """All of it, with header, length and end marker."""
+    """The whole field, with header, length and end marker."""
     value: bytes
-    """Without those."""
+    """The value alone."""
     inner: tuple["Field", ...] = ()
     """The fields of an object, the objects of an array."""
 
     def get(self, wanted: FieldId) -> bytes | None:
-        """The value of a field of this object, None if it has none."""
+        """The value of a field of this object; None if it has no such field."""
         return next((field.value for field in self.inner if field.id == wanted), None)
 
 
@@ -57,15 +59,7 @@ SPONSOR_SIGNATURE: Final = FieldId(14, 38)
 SIGNERS: Final = FieldId(15, 3)
 BATCH_SIGNERS: Final = FieldId(15, 31)
 NOT_SIGNED: Final = frozenset(
-    {
-        TXN_SIGNATURE,
-        SIGNATURE,
-        MASTER_SIGNATURE,
-        COUNTERPARTY_SIGNATURE,
-        SPONSOR_SIGNATURE,
-        SIGNERS,
-        BATCH_SIGNERS,
-    }
+    {TXN_SIGNATURE, SIGNATURE, MASTER_SIGNATURE, COUNTERPARTY_SIGNATURE, SPONSOR_SIGNATURE, SIGNERS, BATCH_SIGNERS}
 )
 """Fields of a transaction that its signature does not cover."""
 
@@ -82,25 +76,26 @@ _WITH_LENGTH: Final = frozenset({_BLOB, _ACCOUNT_ID, _VECTOR})
 _SIZES: Final = {
     1: 2, 2: 4, 3: 8, 4: 16, 5: 32, 9: 12, 10: 4, 11: 8, 16: 1, 17: 20, 20: 12, 21: 24, 22: 48, 23: 64, 26: 20,
 }  # fmt: skip
-"""Bytes of a value by its type: numbers, hashes and currencies."""
+"""Bytes of a value by type: numbers, hashes and currencies."""
 _END: Final = 1
 """The number of the field that ends an object or an array."""
 _ADDRESS_BYTES: Final = 20
 _HASH_BYTES: Final = 32
 _LONG_NUMBER: Final = 16
-"""From here on types and numbers have a byte of their own."""
+"""Types and numbers from here on take a byte of their own."""
 _XRP: Final = bytes(20)
 _TOKEN_ISSUER: Final = bytes(19) + b"\x01"
-"""Stands where a currency has its issuer if the issue is a multi-purpose token; its sequence follows."""
+"""Stands in place of an issuer if the issue is a multi-purpose token; a sequence follows."""
 _PATH_STEPS: Final = {0x01: 20, 0x10: 20, 0x20: 20, 0x40: 24}
-"""What a step has, by the bit that says so: account, currency, issuer, multi-purpose token."""
+"""The bytes of the parts of a path step, by the bit of each: account, currency, issuer, multi-purpose token."""
 _NEXT_PATH: Final = 0xFF
 _TWO_BYTES: Final = 193
 _THREE_BYTES: Final = 241
 _NO_LENGTH: Final = 255
-"""The first bytes of lengths: below, the length itself; from there on it has two or three bytes, or is none."""
+"""The first byte of a length: below `_TWO_BYTES` it is the length; from there on the length has two bytes, from
+`_THREE_BYTES` on three; `_NO_LENGTH` is invalid."""
 _LONGER: Final = _TWO_BYTES + (_THREE_BYTES - _TWO_BYTES) * 256
-"""The least length of three bytes."""
+"""The smallest length that takes three bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,27 +105,27 @@ class Serialized:
     fields: tuple[Field, ...]
 
     def get(self, wanted: FieldId) -> bytes | None:
-        """The value of a field, None if it has none."""
+        """The value of a field; None if there is no such field."""
         field = self.field(wanted)
         return None if field is None else field.value
 
     def field(self, wanted: FieldId) -> Field | None:
-        """A field by its id."""
+        """The field with an id; None if there is none."""
         return next((field for field in self.fields if field.id == wanted), None)
 
     def number(self, wanted: FieldId) -> int | None:
-        """The value of a numeric field, None if it has none."""
+        """The value of a numeric field; None if there is no such field."""
         value = self.get(wanted)
         return None if value is None else int.from_bytes(value)
 
     @property
     def signed(self) -> bytes:
-        """The bytes that a signature covers, without the prefix that says for whom it is."""
+        """The bytes that a signature covers, without the prefix for its purpose."""
         return b"".join(field.serialized for field in self.fields if field.id not in NOT_SIGNED)
 
     @property
     def ids(self) -> Iterator[FieldId]:
-        """Of all fields, those within others included."""
+        """The ids of all fields, nested ones included."""
         return _ids(self.fields)
 
 
@@ -153,7 +148,7 @@ def _ids(fields: tuple[Field, ...]) -> Iterator[FieldId]:
 
 
 class _Reader:
-    """Raises `IndexError` behind the end."""
+    """Reads bytes in order. Raises `IndexError` after the end."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -176,28 +171,28 @@ class _Reader:
 
 
 def _fields(reader: _Reader, *, ended_by: FieldId | None, depth: int) -> Iterator[Field]:
-    """Up to the end marker, or to the end of the data where there is none."""
+    """The fields up to the end marker, or up to the end of the data if ``ended_by`` is None."""
     while ended_by is not None or not reader.at_end:
-        start, field_id = reader.at, _header(reader)
+        start, field_id = reader.at, _read_header(reader)
         if field_id == ended_by:
             return
-        value, inner = _value(reader, field_id, depth)
+        value, inner = _read_value(reader, field_id, depth)
         yield Field(field_id, reader.data[start : reader.at], value, inner)
 
 
-def _header(reader: _Reader) -> FieldId:
+def _read_header(reader: _Reader) -> FieldId:
     first = reader.byte()
-    return FieldId(first >> 4 or _long_number(reader), first & 0x0F or _long_number(reader))
+    return FieldId(first >> 4 or _read_long_number(reader), first & 0x0F or _read_long_number(reader))
 
 
-def _long_number(reader: _Reader) -> int:
+def _read_long_number(reader: _Reader) -> int:
     number = reader.byte()
     if number < _LONG_NUMBER:
         raise Malformed
     return number
 
 
-def _value(reader: _Reader, field_id: FieldId, depth: int) -> tuple[bytes, tuple[Field, ...]]:
+def _read_value(reader: _Reader, field_id: FieldId, depth: int) -> tuple[bytes, tuple[Field, ...]]:
     kind, start = field_id.type, reader.at
     if kind in (_OBJECT, _ARRAY):
         if depth == MAX_DEPTH or field_id.number == _END:
@@ -206,7 +201,7 @@ def _value(reader: _Reader, field_id: FieldId, depth: int) -> tuple[bytes, tuple
         _check_order(kind, inner)
         return reader.data[start : reader.at - 1], inner
     if kind in _WITH_LENGTH:
-        return _checked(kind, reader.take(_length(reader))), ()
+        return _check_length(kind, reader.take(_read_length(reader))), ()
     if kind in _SIZES:
         return reader.take(_SIZES[kind]), ()
     if kind not in _SKIPS:
@@ -216,14 +211,14 @@ def _value(reader: _Reader, field_id: FieldId, depth: int) -> tuple[bytes, tuple
 
 
 def _check_order(kind: int, inner: tuple[Field, ...]) -> None:
-    """An object has its fields in order and once each; an array has objects alone, in any order."""
+    """Check that an object has its fields in order and once each, and that an array has only objects."""
     ids = [field.id for field in inner]
     canonical = all(each.type == _OBJECT for each in ids) if kind == _ARRAY else ids == sorted(set(ids))
     if not canonical:
         raise Malformed
 
 
-def _length(reader: _Reader) -> int:
+def _read_length(reader: _Reader) -> int:
     first = reader.byte()
     if first < _TWO_BYTES:
         return first
@@ -234,7 +229,7 @@ def _length(reader: _Reader) -> int:
     raise Malformed
 
 
-def _checked(kind: int, value: bytes) -> bytes:
+def _check_length(kind: int, value: bytes) -> bytes:
     if (kind == _ACCOUNT_ID and len(value) not in (0, _ADDRESS_BYTES)) or (
         kind == _VECTOR and len(value) % _HASH_BYTES
     ):
@@ -275,4 +270,4 @@ _SKIPS: Final[dict[int, Callable[[_Reader], None]]] = {
     _ISSUE: _skip_issue,
     _BRIDGE: _skip_bridge,
 }
-"""Past a value whose first bytes say how long it is."""
+"""Skips a value whose first bytes determine its length, by type."""

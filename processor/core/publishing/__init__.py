@@ -1,1 +1,1 @@
-"""Which queue is owed which event."""
+"""Which queue still has to confirm which event, and when an event is tried again."""

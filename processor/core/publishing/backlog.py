@@ -1,8 +1,8 @@
-"""Which of the events that a queue has not taken to hand over next, and when.
+"""Which of the events that a queue has not taken to try next, and when.
 
-While the queue refuses, two at a time are tried, at growing intervals: enough to see whether it takes events again, and
-that one is not refused for what it is. From then on each batch is twice as large as the one before; where a part of one
-is refused, the next is as large as the other part, a second later.
+While the queue refuses events, two are tried at a time, at growing intervals: enough to see whether the queue takes
+events again, and whether one event is refused for its own sake. Then each batch is twice as large as the one before. If
+a part of a batch is refused, the next batch is as large as the accepted part, and follows a second later.
 """
 
 from collections import Counter, deque
@@ -15,11 +15,11 @@ LEAST: Final = 2
 MOST: Final = 100
 """Events of a batch: fewer than a channel keeps in order."""
 _PATIENCE: Final = 3
-"""How often an event may be refused while the queue takes a later one; then it goes behind all others."""
+"""How often an event may be refused while the queue takes a later one, before it is moved behind all others."""
 
 
 class Backlog:
-    """Positions of events for one queue, in order. Time comes as an argument, in seconds."""
+    """The positions of the events that wait for one queue, in order. ``now`` is in seconds."""
 
     def __init__(self) -> None:
         self._waiting: deque[int] = deque()
@@ -31,31 +31,31 @@ class Backlog:
         self._passed_over: Counter[int] = Counter()
 
     def __bool__(self) -> bool:
-        """Whether later events must wait behind these."""
+        """Whether later events must wait."""
         return bool(self._waiting or self._trying)
 
     @property
     def due(self) -> float | None:
-        """When `take` has something, as far as that is known."""
+        """When `take` returns a batch; None if that is not known yet."""
         return self._due if self._waiting and not self._open else None
 
     def add(self, position: int) -> None:
-        """Have an event wait behind the others."""
+        """Add an event behind the others."""
         self._waiting.append(position)
 
     def refuse(self, position: int, now: float, chance: float) -> None:
-        """Keep an event that was refused while none waited. ``chance`` is random in [0, 1)."""
+        """Add an event that the queue refused. ``chance`` is random in [0, 1)."""
         self.add(position)
         if not self._failures and not self._trying:
             self._back_off(now, chance)
 
     def wake(self, now: float) -> None:
-        """The queue took an event: try at once."""
+        """Make the next batch due: the queue took an event."""
         self._failures = 0
         self._due = min(self._due, now)
 
     def take(self, now: float, wanted: Callable[[int], bool]) -> list[int]:
-        """The next batch, which is tried from now on: each of it must be settled. Drops what is not ``wanted``."""
+        """The next batch. Each event of it must be settled. Drops events that are not ``wanted``."""
         if self._open or now < self._due:
             return []
         while self._waiting and len(self._trying) < self._batch:
@@ -66,7 +66,7 @@ class Backlog:
         return list(self._trying)
 
     def settle(self, position: int, now: float, chance: float, *, taken: bool | None) -> None:
-        """Say what became of an event that is being tried: taken, refused, or (None) unknown, to be tried again."""
+        """Record whether the queue took an event of the batch. None: unknown, so the event is tried again."""
         if position not in self._open:
             return
         self._trying[position] = taken

@@ -1,6 +1,10 @@
 """Messages: events ready to be published."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+TRACE_BYTES: Final = 24
+"""Random bytes for one trace."""
+_DIGITS: Final = 2 * TRACE_BYTES
 
 
 class Message(NamedTuple):
@@ -28,3 +32,13 @@ class OutboxMessage(NamedTuple):
 
     position: int
     message: Message
+
+
+def traceparents(random: bytes) -> list[str]:
+    """W3C trace contexts of sampled traces that start here, one for each `TRACE_BYTES` of ``random``.
+
+    They join the log lines of a consumer to the webhook that caused them. Source: https://www.w3.org/TR/trace-context/
+    """
+    digits = random.hex()
+    starts = range(0, len(digits), _DIGITS)
+    return [f"00-{digits[start : start + 32]}-{digits[start + 32 : start + _DIGITS]}-01" for start in starts]

@@ -1,1 +1,1 @@
-"""What a source says, as a report: one parser for each source."""
+"""What each source says about a payload: one parser for each source."""

@@ -1,17 +1,24 @@
-"""The one internal input: what somebody said about a payload, as a union of plain values.
+"""The one input of `processor.core.payload`: a report about a payload, as a union of plain values.
 
-Adding a source means adding a parser to one of these (``normalize.py``) and a loop that feeds it.
+To add a source, add a parser beside this module, which returns one of these reports, and a loop that feeds it.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal, NamedTuple
+from datetime import datetime, timedelta
+from typing import Final, Literal, NamedTuple
 
 from processor.core.proof.evidence import CustomMetaJson, Ledger, Snapshot
+from schemas.data import Origin
+
+TOKEN_LIFE: Final = timedelta(days=30)
+"""How long a user token stays valid after the last signature made with it.
+
+Source: https://docs.xumm.dev/js-ts-sdk/sdk-syntax/xumm.payload/create#push-notifications
+"""
 
 
-class Token(NamedTuple):
-    """A user token that came along. The token itself is a secret and stays out of events and logs."""
+class ReportedToken(NamedTuple):
+    """A user token in a report. The token itself is a secret and stays out of events and logs."""
 
     value: str
     issued_at: datetime | None = None
@@ -19,7 +26,7 @@ class Token(NamedTuple):
 
     def __repr__(self) -> str:
         """Without the token."""
-        return f"Token(issued_at={self.issued_at}, expires_at={self.expires_at})"
+        return f"ReportedToken(issued_at={self.issued_at}, expires_at={self.expires_at})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,16 +34,16 @@ class _Report:
     app: str
     """The application's name."""
     application_uuid: str
-    """Xumm's uuid of it."""
+    """Xumm's uuid of the application."""
     payload: str
     at: datetime
-    """When this service learned it."""
+    """When this service received the report."""
 
 
 class WebhookReport(NamedTuple):
-    """Xumm posted an authentic webhook: signed or rejected. No account and no transaction in it.
+    """Xumm posted an authentic webhook: signed or rejected. A webhook names neither account nor transaction content.
 
-    A named tuple with the fields of every report, since it is made in a third of the time, and for every webhook.
+    A named tuple, since one is made for every webhook: that takes a third of the time of a frozen dataclass.
     """
 
     app: str
@@ -45,13 +52,13 @@ class WebhookReport(NamedTuple):
     at: datetime
     signed: bool
     txid: str | None = None
-    token: Token | None = None
+    token: ReportedToken | None = None
     custom_meta: CustomMetaJson | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusReport(_Report):
-    """A message on the payload's WebSocket."""
+    """A message came on the payload's WebSocket."""
 
     kind: Literal["opened", "pre_signed", "dispatched", "signed", "rejected", "expired", "alive"]
     """``alive`` only says when the payload expires."""
@@ -62,16 +69,16 @@ class StatusReport(_Report):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotReport(_Report):
-    """Xumm's API was asked for the payload."""
+    """Xumm's API answered with the payload."""
 
     snapshot: Snapshot
-    token: Token | None = None
+    token: ReportedToken | None = None
     custom_meta: CustomMetaJson | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerReport(_Report):
-    """A ledger node was asked for the transaction."""
+    """A ledger node answered a query for the transaction."""
 
     ledger: Ledger
 
@@ -84,37 +91,37 @@ class RequestReport(_Report):
     expires_at: datetime | None = None
     custom_meta: CustomMetaJson | None = None
     asked_of: str | None = None
-    """The account that it was made for."""
+    """The account that the payload was made for."""
     asked_by: str | None = None
-    """Who made it, as `processor.core.sign_request.order.owner_of` names callers."""
+    """Who made the payload, as `processor.core.sign_request.order.owner_of` names callers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadlinePassed(_Report):
-    """A moment came that the lifecycle had asked to be told of: time enters the core as a report."""
+    """A deadline that the lifecycle set has passed: time enters the core as a report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookupAbandoned(_Report):
-    """Fetching or checking was tried until there was no use in it any more."""
+    """The lookup of the outcome was given up, after `processor.core.retry.LOOKUP_PATIENCE`."""
 
 
-Because = Literal["registered", "gap", "absent", "stale_webhook", "quarantined_webhook"]
+LookupReason = Literal["registered", "gap", "absent", "stale_webhook", "quarantined_webhook"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookupDue(_Report):
-    """Nothing is claimed, but something may have been missed: the payload is worth a look."""
+    """No end was reported, but a report may have been missed: a routine lookup is due."""
 
-    because: Because
-    """``registered``: somebody asked to watch it; ``gap``: its socket was down for a while, or opened late;
-    ``absent``: its socket says again and again that there is no such payload; ``stale_webhook``: an authentic webhook
-    came at the wrong time; ``quarantined_webhook``: one makes no sense."""
+    reason: LookupReason
+    """``registered``: a caller asked to watch the payload; ``gap``: its socket was down for a while, or opened late;
+    ``absent``: its socket says repeatedly that there is no such payload; ``stale_webhook``: the timestamp of a webhook
+    with a valid signature was out of tolerance; ``quarantined_webhook``: an authentic body is invalid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlagsReleased(_Report):
-    """Somebody looked at a payload that was flagged, and wants its outcome looked up anew."""
+    """An operator released the flags of a payload: its outcome is looked up again."""
 
 
 Report = (
@@ -128,3 +135,16 @@ Report = (
     | LookupAbandoned
     | FlagsReleased
 )
+
+ORIGINS: Final[dict[type[Report], Origin]] = {
+    WebhookReport: "webhook",
+    StatusReport: "websocket",
+    SnapshotReport: "api",
+    LedgerReport: "ledger",
+    RequestReport: "request",
+    DeadlinePassed: "deadline",
+    LookupAbandoned: "deadline",
+    LookupDue: "deadline",
+    FlagsReleased: "deadline",
+}
+"""The source of each report, as events name it."""

@@ -1,1 +1,1 @@
-"""A sign request before it is sent to Xumm."""
+"""Whether a sign request may be made, and how it is sent, kept and returned from."""

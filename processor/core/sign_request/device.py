@@ -1,7 +1,7 @@
-"""Push devices: how a path names one, and the commands that tell the push consumer of it.
+"""Push devices: their names in paths, and the commands to the push consumer.
 
-A path names a device by its token; a browser, which has a subscription in place of a token, by the SHA-256 of its
-endpoint in base64url. No token that has that form is taken, so a path never means two devices.
+A path names a device by its token. A browser, which has a subscription instead of a token, is named by the SHA-256 of
+its endpoint in base64url. A token of that form is refused, so a path never names two devices.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 
 from processor.core.application import Application
+from processor.core.errors import ProcessorError
 from processor.core.payload.ids import command_id, device_reference
 from schemas.api import DeviceRegistration
 from schemas.base64url import decoded, encoded
@@ -27,7 +28,7 @@ from schemas.commands import (
 from schemas.devices import Channel, Keys, Platform, digest_of_token
 
 PATH_PATTERN: Final = r"^[A-Za-z0-9_:.~-]{8,2048}$"
-"""What a path can name a device by, whatever its channel."""
+"""The name of a device of any channel in a path."""
 _PATHS: Final[Mapping[Channel, re.Pattern[str]]] = {
     "fcm": re.compile(r"[A-Za-z0-9_:.~-]{8,2048}"),
     "apns": re.compile(r"(?:[0-9a-fA-F]{2}){16,100}"),
@@ -36,8 +37,8 @@ _PATHS: Final[Mapping[Channel, re.Pattern[str]]] = {
 _PLATFORMS: Final[Mapping[Channel, Platform]] = {"fcm": "android", "apns": "ios", "webpush": "web"}
 
 
-class BadDevice(ValueError):
-    """A device cannot be pushed to. Names a field and what is wrong with it, never its value."""
+class BadDevice(ProcessorError):
+    """A device cannot be pushed to. The message names the field and the reason, never the value."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {reason}")
@@ -46,8 +47,8 @@ class BadDevice(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
-    """Whose device, and when that was asked for."""
+class DeviceOwner:
+    """The owner of a device, and the time of the command."""
 
     application: Application
     account: str
@@ -56,30 +57,30 @@ class Owner:
     """The opaque reference that events carry, where the caller's proof names it."""
 
 
-def registration(owner: Owner, named: str, asked: DeviceRegistration) -> AnyDeviceCommand:
-    """The command that registers the device that the path ``named``. Raises `BadDevice`."""
-    if not _PATHS[asked.channel].fullmatch(named) or (asked.channel != "webpush" and _is_digest(named)):
+def registration(owner: DeviceOwner, named: str, request: DeviceRegistration) -> AnyDeviceCommand:
+    """The command that registers the device ``named`` in the path. Raises `BadDevice`."""
+    if not _PATHS[request.channel].fullmatch(named) or (request.channel != "webpush" and _is_digest(named)):
         raise BadDevice("token", "malformed")
     token, keys = named, None
-    if asked.subscription is not None:
-        token, keys = asked.subscription.endpoint, _checked(asked.subscription.keys)
+    if request.subscription is not None:
+        token, keys = request.subscription.endpoint, _verify_keys(request.subscription.keys)
         if digest_of(named) != digest_of(token):
             raise BadDevice("token", "not_the_endpoints_sha256")
     data = DeviceRegisteredData(
         application=owner.application.uuid,
         account=owner.account,
-        channel=asked.channel,
+        channel=request.channel,
         token=token,
         keys=keys,
-        platform=asked.platform or _PLATFORMS[asked.channel],
-        locale=asked.locale,
+        platform=request.platform or _PLATFORMS[request.channel],
+        locale=request.locale,
         user=owner.user,
     )
     return DeviceRegistered(**_envelope(owner, digest_of(token), "registered"), data=data)
 
 
-def removal(owner: Owner, named: str) -> AnyDeviceCommand:
-    """The command that removes the device that the path ``named``. Raises `BadDevice`."""
+def removal(owner: DeviceOwner, named: str) -> AnyDeviceCommand:
+    """The command that removes the device ``named`` in the path. Raises `BadDevice`."""
     if not any(form.fullmatch(named) for form in _PATHS.values()):
         raise BadDevice("token", "malformed")
     digest = digest_of(named)
@@ -88,12 +89,12 @@ def removal(owner: Owner, named: str) -> AnyDeviceCommand:
 
 
 def digest_of(named: str) -> str:
-    """What names a device everywhere else: SHA-256 of its token or endpoint in hexadecimal."""
+    """The SHA-256, in hexadecimal, of a device's token or endpoint, which names the device everywhere but in paths."""
     return decoded(named).hex() if _is_digest(named) else digest_of_token(named)
 
 
 def path_of(endpoint: str) -> str:
-    """What names a browser in a path."""
+    """The name in a path of the browser with this endpoint."""
     return encoded(hashlib.sha256(endpoint.encode()).digest())
 
 
@@ -101,7 +102,7 @@ def _is_digest(named: str) -> bool:
     return _PATHS["webpush"].fullmatch(named) is not None
 
 
-def _checked(keys: Keys) -> Keys:
+def _verify_keys(keys: Keys) -> Keys:
     try:
         EllipticCurvePublicKey.from_encoded_point(SECP256R1(), decoded(keys.p256dh))
     except ValueError:
@@ -109,7 +110,7 @@ def _checked(keys: Keys) -> Keys:
     return keys
 
 
-def _envelope(owner: Owner, digest: str, verb: str) -> dict[str, Any]:
+def _envelope(owner: DeviceOwner, digest: str, verb: str) -> dict[str, Any]:
     app = owner.application.name
     return {
         "id": command_id(app, f"{verb}/{digest}/{owner.account}", owner.at.isoformat()),

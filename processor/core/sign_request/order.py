@@ -1,4 +1,4 @@
-"""What is asked of Xumm: the body of ``POST payload``, and what tells one request from another.
+"""The order of a sign request: the body of ``POST payload`` for it, its owner and its identifier at Xumm.
 
 Source: https://docs.xumm.dev/js-ts-sdk/sdk-syntax/xumm.payload/create
 """
@@ -12,9 +12,9 @@ from typing import Any, Final
 import orjson
 
 from processor.core.access.caller import Caller, ServiceCaller
-from processor.core.access.digest import digest_of
 from processor.core.access.limits import Rank
-from processor.core.sign_request.return_url import Target
+from processor.core.access.service_key import digest_of
+from processor.core.sign_request.return_url import ReturnTarget
 from schemas.api import MAX_IDENTIFIER
 from schemas.payload import Payload
 from schemas.platform import Created, NextSteps, References
@@ -30,7 +30,7 @@ _GENERATED, _USERS_OWN = RESERVED_IDENTIFIERS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A sign request as somebody asked for it, checked."""
+    """A validated request of a caller for a payload."""
 
     app: str
     template: Mapping[str, Any]
@@ -41,8 +41,8 @@ class Order:
     instruction: str | None = None
     blob: Any = None
     account: str | None = None
-    """Whom it is for: whose user token it is pushed with."""
-    return_urls: Mapping[Target, str] = field(default_factory=dict)
+    """The account that the payload is for: whose user token it is pushed with."""
+    return_urls: Mapping[ReturnTarget, str] = field(default_factory=dict)
 
     @property
     def tx_type(self) -> str:
@@ -51,7 +51,7 @@ class Order:
 
     @property
     def digest(self) -> bytes:
-        """Tells a repetition from another request."""
+        """The hash of the order: a repetition has the same one."""
         minutes = self.expire.total_seconds()
         parts = [self.app, self.template, self.submit, minutes, self.network, self.identifier, self.instruction]
         parts += [self.blob, self.account, dict(self.return_urls)]
@@ -59,9 +59,9 @@ class Order:
 
 
 def body_of(
-    order: Order, identifier: str, *, user_token: str | None, return_urls: Mapping[Target, str]
+    order: Order, identifier: str, *, user_token: str | None, return_urls: Mapping[ReturnTarget, str]
 ) -> dict[str, Any]:
-    """The body of ``POST payload``. ``return_urls`` have their state."""
+    """The body of ``POST payload``. ``return_urls`` include their state."""
     options: dict[str, Any] = {
         "submit": order.submit,
         "expire": round(order.expire.total_seconds() / 60),
@@ -79,7 +79,7 @@ def body_of(
 
 
 def recover_answer(payload: Payload, base_url: str, reserved_at: datetime) -> Created | None:
-    """What Xumm answered when it made ``payload``, whose answer never came; None if it was made by somebody else."""
+    """The lost answer with which Xumm created ``payload``; None if another request created it."""
     created_at = aware(payload.payload.created_at)
     if created_at is None or created_at < reserved_at - _CLOCKS_DIFFER:
         return None
@@ -90,20 +90,20 @@ def recover_answer(payload: Payload, base_url: str, reserved_at: datetime) -> Cr
 
 
 def owner_of(caller: Caller) -> str:
-    """Under which name a caller's sign requests are kept."""
+    """The name under which a caller's sign requests are stored."""
     return f"{_SERVICE}{caller.key.name}" if isinstance(caller, ServiceCaller) else f"{_USER}{caller.account}"
 
 
 def rank_of(owner: str) -> Rank:
-    """Who it is that a sign request is kept for."""
+    """The rank of the owner of a sign request."""
     return "service" if owner.startswith(_SERVICE) else "user" if owner.startswith(_USER) else "stranger"
 
 
 def identifier_at_xumm(owner: str, identifier: str | None, nonce: str) -> str:
-    """Under which identifier Xumm keeps what ``owner`` calls ``identifier``; one of ``nonce`` if it has no name.
+    """The identifier at Xumm for the ``identifier`` that ``owner`` chose; one with ``nonce`` if there is none.
 
-    A service's is taken as it is. A user's is hashed together with the user: no user can take a name that a service or
-    another user may want, and the length stays within Xumm's limit.
+    A service's identifier is kept. A user's is hashed together with the user: so no user can take an identifier that a
+    service or another user may want, and the length stays within Xumm's limit.
     """
     if identifier is None:
         return _GENERATED + nonce
@@ -114,12 +114,12 @@ def identifier_at_xumm(owner: str, identifier: str | None, nonce: str) -> str:
 
 
 def is_key(key: str) -> bool:
-    """Whether this can be an idempotency key: visible ASCII."""
+    """Whether ``key`` has the form of an idempotency key: printable ASCII."""
     return 0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()
 
 
 def may_see(caller: Caller, app: str, owner: str) -> bool:
-    """Whether a sign request is the caller's: a user's own, or one of an application that a service's key covers."""
+    """Whether a caller may see a sign request: a user the own ones, a service those of the applications it covers."""
     if isinstance(caller, ServiceCaller):
         return caller.key.covers(app)
     return caller.app == app and owner == owner_of(caller)

@@ -1,4 +1,4 @@
-"""A sign request as it is reserved, made and kept."""
+"""A sign request in the store: drafted, reserved, and answered."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -6,29 +6,30 @@ from typing import Literal, NamedTuple
 
 import orjson
 
-Kind = Literal["sign_request", "sign_in"]
-Outcome = Literal["new", "taken_over", "done", "in_progress", "conflict", "identifier_taken"]
-"""``new`` and ``taken_over``: it is the caller's to make, the latter after a look whether it was made; ``done``: here
-is the answer; ``conflict``: the key was used for another request; ``identifier_taken``: by another sign request."""
+RequestKind = Literal["sign_request", "sign_in"]
+ReservationOutcome = Literal["new", "taken_over", "done", "in_progress", "conflict", "identifier_taken"]
+"""``new``: the caller creates the payload; ``taken_over``: likewise, unless Xumm has it; ``done``: the answer is
+stored; ``in_progress``: another call creates it; ``conflict``: the idempotency key belongs to another request;
+``identifier_taken``: the identifier belongs to another sign request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A sign request that is about to be made."""
+    """A sign request to be reserved."""
 
     app: str
     owner: str
-    """Who asked: ``user:<account>``, ``service:<name of its key>``, or ``sign-in``."""
-    kind: Kind
+    """Who made it: ``user:<account>``, ``service:<name of its key>``, or ``sign-in``."""
+    kind: RequestKind
     identifier: str
     """The payload's custom identifier, unique within the application."""
     request_digest: bytes = field(repr=False)
-    """Of what was asked, to tell a repetition from another request under the same key."""
+    """The digest of the order, which tells a repetition from another request under the same key."""
     tx_type: str
     submit: bool
     expires_at: datetime
     account: str | None = None
-    """Whom it is for, if that is known."""
+    """The account that it is for, if that is known."""
     key_digest: bytes | None = field(default=None, repr=False)
     state_digest: bytes | None = field(default=None, repr=False)
     exchange_digest: bytes | None = field(default=None, repr=False)
@@ -36,33 +37,33 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRequest:
-    """A sign request as it is kept."""
+    """A stored sign request."""
 
     id: int
     app: str
     owner: str
-    kind: Kind
+    kind: RequestKind
     identifier: str
-    """As Xumm knows it; see `named`."""
+    """The identifier at Xumm; see `named`."""
     account: str | None
     tx_type: str
     submit: bool
     reserved_at: datetime
     expires_at: datetime
     payload: str | None
-    """None as long as nobody knows whether Xumm has it."""
+    """The payload's uuid; None until Xumm's answer is known."""
     answer: bytes | None = field(repr=False)
-    """What the caller was told, to be told again."""
+    """The answer to the caller, which a repetition gets again."""
 
     @property
     def named(self) -> str:
-        """The identifier as the caller knows it: the one in the answer."""
+        """The identifier that the caller chose, which is the one in the answer."""
         return self.identifier if not self.answer else str(orjson.loads(self.answer)["identifier"])
 
 
 class Reservation(NamedTuple):
-    """What came of reserving."""
+    """The result of reserving a sign request."""
 
-    outcome: Outcome
+    outcome: ReservationOutcome
     request: StoredRequest | None
-    """None where it is not the caller's to see."""
+    """None where the caller may not see it."""

@@ -1,9 +1,9 @@
-"""Where Xumm sends the user back to: an address of the application's own, and nowhere else.
+"""Return URLs: the addresses that Xumm may send a user back to.
 
-An address is taken if it is, character by character, one that the operator registered. Nothing is normalized: what
-differs only in how it is written is another address. To it come a one-time ``state``, and the tags that Xumm replaces.
-A return is a hint and never a proof: who returns is told what is known, whatever the address claims. Xumm opens the
-address after a signature alone, and never after a rejection.
+A return URL is accepted if it equals, character by character, one that the operator registered. Nothing is normalized:
+the same address in another spelling is another URL. A one-time ``state`` and tags that Xumm replaces are added to it.
+A return is a hint and never a proof: the user is shown what is known, whatever the URL claims. Xumm opens the URL only
+after a signature, never after a rejection.
 
 Source: https://docs.xumm.dev/concepts/payloads-sign-requests/payload-return-url
 """
@@ -15,33 +15,19 @@ from typing import Final, Literal
 from schemas.base64url import encoded
 
 MAX_URL: Final = 250
-"""Characters that Xumm takes, with all that is added."""
+"""Characters that Xumm accepts, with ``state`` and tags."""
 MAX_LINK: Final = 512
 STATE_BYTES: Final = 32
-"""Of chance in a ``state``, which is written in base64url."""
+"""Random bytes in a ``state``, which is written in base64url."""
 TAGS: Final = {"id": "{id}", "cid": "{cid}", "txid": "{txid}"}
-"""Parameter to the tag that Xumm replaces."""
-Target = Literal["app", "web"]
+"""Parameter to the tag that Xumm replaces by a value."""
+ReturnTarget = Literal["app", "web"]
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{1,63}")
 _FOREIGN: Final = frozenset(
-    {
-        "javascript",
-        "data",
-        "vbscript",
-        "file",
-        "blob",
-        "about",
-        "http",
-        "ftp",
-        "ws",
-        "wss",
-        "intent",
-        "content",
-        "mailto",
-    }
-    | {"tel", "sms", "market", "itms-apps", "view-source", "xumm", "xaman", "chrome", "jar", "filesystem"}
+    {"javascript", "data", "vbscript", "file", "blob", "about", "http", "ftp", "ws", "wss", "intent", "content", "tel"}
+    | {"mailto", "sms", "market", "itms-apps", "view-source", "xumm", "xaman", "chrome", "jar", "filesystem"}
 )
-"""Schemes that are no application's own."""
+"""Schemes that do not belong to an application."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._~:/@!$&'()*+,;=%-]+")
 _LINK: Final = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*):"
@@ -54,7 +40,7 @@ _HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:
 
 
 def fault_of(url: str) -> str | None:
-    """Why an operator cannot register ``url`` to return to after signing; None if it can.
+    """The reason why an operator cannot register ``url`` as a return URL; None if there is none.
 
     ``https://host/…``, ``yourapp://…``, or, with one slash, ``com.example.app:/…`` (RFC 8252, section 7.1).
     """
@@ -74,9 +60,9 @@ def fault_of(url: str) -> str | None:
 
 
 def link_fault_of(link: str) -> str | None:
-    """Why an operator cannot have users sent back to ``link`` after signing in; None if it can: as `fault_of`.
+    """The reason why an operator cannot register ``link`` as a deep link for sign-ins; None if there is none.
 
-    A link may have a query, and may be of this machine, for desktops.
+    Unlike a return URL, a link may have a query, and may name the local host, for desktop apps.
     """
     found = _LINK.fullmatch(link)
     if found is None or len(link) > MAX_LINK or found["scheme"] in _FOREIGN - {"http"}:
@@ -89,19 +75,19 @@ def link_fault_of(link: str) -> str | None:
 
 
 def is_registered(url: str, registered: Collection[str]) -> bool:
-    """Whether ``url`` is one of the application's own, exactly."""
+    """Whether ``url`` is exactly one of ``registered``, and a valid return URL."""
     return url in registered and fault_of(url) is None
 
 
-def built(url: str, state: str) -> str:
-    """The address for Xumm: a registered ``url``, with ``state`` and the tags."""
+def build_url(url: str, state: str) -> str:
+    """A registered ``url`` with ``state`` and the tags, as Xumm gets it."""
     query = "&".join(f"{name}={value}" for name, value in {"state": state, **TAGS}.items())
     return f"{url}?{query}"
 
 
-_MAX_REGISTERED: Final = MAX_URL - len(built("", encoded(bytes(STATE_BYTES))))
+_MAX_REGISTERED: Final = MAX_URL - len(build_url("", encoded(bytes(STATE_BYTES))))
 
 
 def _is_host(rest: str) -> bool:
-    """Whether ``rest`` begins with a host, without a port or anything else that is no host."""
+    """Whether ``rest`` begins with a host name and nothing else, such as a port."""
     return _HOST.fullmatch(rest.partition("/")[0]) is not None

@@ -1,7 +1,7 @@
-"""User tokens at rest: sealed with AES-256-GCM, and bound to whom they are of.
+"""Sealing of user tokens at rest: AES-256-GCM, bound to application, user and account.
 
-A token that is copied to another application's, user's or account's row does not open there. Every seal names its
-key, so that keys can be rotated: the first one seals, and all of them open.
+A token that is copied to the row of another application, user or account cannot be opened there. Each sealed token
+names its key, so that keys can be rotated: the first key seals, and every key opens.
 
 Source: https://nvlpubs.nist.gov/nistpubs/Legacy/SP/nistspecialpublication800-38d.pdf
 """
@@ -18,27 +18,27 @@ from processor.core.errors import SealBroken, UnknownSealingKey
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
-"""Random, as of section 8.2.2 of the source: one key then seals 2³² tokens safely."""
+"""The nonce is random, as in section 8.2.2 of the source: one key can then seal 2³² tokens safely."""
 _PURPOSE: Final = "xumm-processor/user-token/1"
 _ID_DIGITS: Final = 12
 _SEPARATOR: Final = "\x1f"
-"""Stands in no name, uuid or address."""
+"""Occurs in no name, uuid or address."""
 
 
-class Binding(NamedTuple):
-    """Whom a token is of. All of it is authenticated, none of it is encrypted."""
+class TokenBinding(NamedTuple):
+    """What a sealed token is bound to: authenticated, not encrypted."""
 
     application_uuid: str
-    """Xumm's uuid of it."""
+    """Xumm's uuid of the application."""
     user: str
     """The opaque reference."""
     account: str | None = None
-    """None as long as nothing proved whose token it is: a webhook names no account."""
+    """None until the account is proven: a webhook names none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealingKey:
-    """One key. Its id is derived from it, so that nobody has to number keys, and tells nothing of it."""
+    """One key. Its id is derived from it, so that keys need no numbers, and reveals nothing of it."""
 
     secret: bytes = field(repr=False)
     id: str
@@ -52,7 +52,7 @@ class SealingKey:
 
 
 class Sealed(NamedTuple):
-    """A token that only holders of the key can read."""
+    """A sealed token."""
 
     key_id: str
     box: bytes
@@ -69,16 +69,16 @@ class Keyring:
         """The id of the key that seals."""
 
     def __repr__(self) -> str:
-        """Ids alone."""
+        """The ids alone."""
         return f"Keyring({', '.join(self._ciphers)})"
 
-    def seal(self, token: str, binding: Binding, nonce: bytes) -> Sealed:
-        """``token`` under the active key. ``nonce``: `NONCE_BYTES` random bytes that were never used before."""
+    def seal(self, token: str, binding: TokenBinding, nonce: bytes) -> Sealed:
+        """Seal ``token`` with the active key. ``nonce``: `NONCE_BYTES` random bytes that were never used before."""
         ciphertext = self._ciphers[self.active].encrypt(nonce, token.encode(), _bound(binding, self.active))
         return Sealed(self.active, nonce + ciphertext)
 
-    def open(self, sealed: Sealed, binding: Binding) -> str:
-        """The token. Raises `UnknownSealingKey` or `SealBroken`."""
+    def open(self, sealed: Sealed, binding: TokenBinding) -> str:
+        """Open a sealed token. Raises `UnknownSealingKey` or `SealBroken`."""
         cipher = self._ciphers.get(sealed.key_id)
         if cipher is None:
             raise UnknownSealingKey(f"no sealing key {sealed.key_id} is configured")
@@ -89,6 +89,6 @@ class Keyring:
             raise SealBroken(f"a token sealed with key {sealed.key_id} was changed, or is somebody else's") from None
 
 
-def _bound(binding: Binding, key_id: str) -> bytes:
+def _bound(binding: TokenBinding, key_id: str) -> bytes:
     parts = (_PURPOSE, key_id, binding.application_uuid, binding.user, binding.account or "")
     return _SEPARATOR.join(parts).encode()

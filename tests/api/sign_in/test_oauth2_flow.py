@@ -11,7 +11,7 @@ from yarl import URL
 
 from processor.api.sign_in.identity_tokens import IdentityVerifier
 from processor.api.sign_in.oauth2_flow import OAuth2Flow
-from processor.core.access.oauth2 import ApiSecret, Client
+from processor.core.access.oauth2 import Client, ClientSecret
 from processor.core.access.ticket import NONCE_BYTES, seal, unseal
 from processor.core.payload.ids import user_reference
 from processor.sandbox.faults import Faults
@@ -69,7 +69,7 @@ async def stand() -> AsyncIterator[Stand]:
             name: Client(
                 app=name,
                 api_key=application.key,
-                secrets=(ApiSecret(text=application.secret),),
+                secrets=(ClientSecret(text=application.secret),),
                 network="MAINNET",
                 provider=sandbox.base_url,
                 deep_links=frozenset({APP_LINK, WEB_LINK}) if name == "shop" else frozenset({"bar://signin"}),
@@ -218,8 +218,8 @@ async def test_link_that_is_allowed_no_more_is_left_alone(stand: Stand) -> None:
 async def test_sign_in_survives_a_new_secret(stand: Stand) -> None:
     """What was sealed with the old one opens for as long as that counts."""
     answers = [approved(stand.sandbox, stand.start(Pair())) for _ in range(2)]
-    new = ApiSecret(text=OLD_SECRET)
-    old = ApiSecret(text=SHOP.secret, not_after=stand.clock() + timedelta(minutes=5))
+    new = ClientSecret(text=OLD_SECRET)
+    old = ClientSecret(text=SHOP.secret, not_after=stand.clock() + timedelta(minutes=5))
     stand.clients["shop"] = replace(stand.clients["shop"], secrets=(new, old))
     assert await stand.finish({"state": answers[0]["state"], "error": "access_denied"}) == {"error": "access_denied"}
     stand.clock.advance(minutes=5)

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from processor.api.sign_requests.creation import HOLD, UNSURE, CreatedPayload, NewSignRequest, SignRequests
 from processor.api.sign_requests.user_tokens import UserTokens
-from processor.core.access.digest import digest_of
+from processor.core.access.service_key import digest_of
 from processor.core.application import Application
 from processor.core.errors import Denied, LookupFailed, NotFound, StoreError, StoreUnavailable, Unavailable
 from processor.core.payload.entry import Commit, Reported

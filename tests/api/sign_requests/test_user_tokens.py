@@ -7,8 +7,9 @@ from structlog.testing import capture_logs
 
 from processor.api.sign_requests.user_tokens import UserTokens
 from processor.core.errors import Denied, LookupFailed, StoreError, Unavailable
-from processor.core.payload.user_token import SURE_FOR, TOKEN_LIFE
+from processor.core.reports.report import TOKEN_LIFE
 from processor.core.sign_request.sealing import Keyring, SealingKey
+from processor.core.sign_request.user_token import SURE_FOR
 from processor.store.adapters import StoredUserTokens
 from processor.store.writer import Writer
 from tests.api.sign_requests.xumm import KEYRING, XummInMemory

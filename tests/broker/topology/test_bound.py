@@ -6,7 +6,7 @@ import aio_pika
 import pytest
 
 from processor.broker.topology.bound import BoundQueues
-from processor.core.publishing.debts import Bindings, BindingsUnknown
+from processor.core.publishing.debts import BindingsUnknown, QueueBindings
 from schemas.topology import DEFAULT_QUEUES, EXCHANGE, LOG
 from tests.servers.rabbitmq import RabbitMQ
 from tests.support.settings import NOBODY, settings_for
@@ -40,7 +40,7 @@ async def test_without_an_answer_those_of_the_settings_are_expected(tmp_path: Pa
         await queues.ask()
 
     assert "hunter2" not in str(unknown.value)
-    assert queues.expected == Bindings(topics={**DEFAULT_QUEUES, LOG: ("#",)}, complete=False)
+    assert queues.expected == QueueBindings(topics={**DEFAULT_QUEUES, LOG: ("#",)}, complete=False)
 
 
 async def test_without_a_broker_those_expected_are_all(tmp_path: Path) -> None:

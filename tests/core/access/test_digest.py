@@ -1,6 +1,6 @@
 """What is kept of a secret."""
 
-from processor.core.access.digest import digest_of
+from processor.core.access.service_key import digest_of
 
 
 def test_digest_is_sha256() -> None:

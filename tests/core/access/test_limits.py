@@ -2,12 +2,12 @@
 
 import pytest
 
-from processor.core.access.limits import MAX_CALLERS, Allowances, Portions, Rank, Shares
+from processor.core.access.limits import MAX_CALLERS, CallLimits, Rank, RequestLimits, RequestShares
 
 
 def test_bucket() -> None:
     """So many at once, then one for each share of a minute; each caller has a bucket of their own."""
-    allowances = Allowances(2)
+    allowances = CallLimits(2)
 
     assert [allowances.take("a", 0.0) for _ in range(3)] == [0, 0, 30]
     assert allowances.take("b", 0.0) == 0
@@ -18,13 +18,13 @@ def test_bucket() -> None:
 
 def test_memory_is_bounded() -> None:
     """Of too many callers, those are forgotten who asked the longest ago."""
-    allowances = Allowances(1, callers=2)
+    allowances = CallLimits(1, callers=2)
     taken = [allowances.take(caller, 0.0) for caller in ("a", "b", "b", "c", "b", "a")]
 
     assert taken == [0, 0, 60, 0, 60, 0]
 
 
-def taken(shares: Shares, rank: Rank, callers: int = 100) -> int:
+def taken(shares: RequestLimits, rank: Rank, callers: int = 100) -> int:
     return sum(not shares.take("shop", rank, str(number % callers), 0.0) for number in range(200))
 
 
@@ -39,7 +39,7 @@ def taken(shares: Shares, rank: Rank, callers: int = 100) -> int:
 )
 def test_shares(order: list[Rank], had: list[int]) -> None:
     """Nobody touches the share of those above, who may use what is left."""
-    shares = Shares(100, Portions())
+    shares = RequestLimits(100, RequestShares())
 
     assert had == [taken(shares, rank) for rank in order]
     assert not shares.take("another application", "stranger", "0", 0.0)
@@ -47,12 +47,14 @@ def test_shares(order: list[Rank], had: list[int]) -> None:
 
 def test_share_of_one() -> None:
     """One user, or one address, takes no more than a part; a service is not divided."""
-    assert [20, 20, 100] == [taken(Shares(100, Portions()), rank, 1) for rank in ("stranger", "user", "service")]
+    assert [20, 20, 100] == [
+        taken(RequestLimits(100, RequestShares()), rank, 1) for rank in ("stranger", "user", "service")
+    ]
 
 
 def test_refusal_takes_nothing() -> None:
     """Who is over their own share costs the others nothing, and hears when to come again."""
-    shares = Shares(60, Portions())
+    shares = RequestLimits(60, RequestShares())
     waits = [shares.take("shop", "stranger", "one", 0.0) for _ in range(100)]
 
     assert ([0.0] * 12, {5.0}) == (waits[:12], set(waits[12:]))
@@ -61,12 +63,17 @@ def test_refusal_takes_nothing() -> None:
 
 def test_portions_and_bounds() -> None:
     """Two thirds are for users and strangers, one third for strangers, a fifth for one of them; memory is bounded."""
-    assert (67, 33, 20, 10_000) == (Portions().users, Portions().strangers, Portions().caller, MAX_CALLERS)
+    assert (67, 33, 20, 10_000) == (
+        RequestShares().users,
+        RequestShares().strangers,
+        RequestShares().caller,
+        MAX_CALLERS,
+    )
 
 
 def test_asking_for_the_wait_takes_nothing() -> None:
     """However often: a whole call is allowed, a part of one is not."""
-    allowances = Allowances(60)
+    allowances = CallLimits(60)
     waits = [allowances.wait("a", 0.0) for _ in range(100)]
     taken = [allowances.take("a", 0.0) for _ in range(60)]
 
@@ -76,7 +83,7 @@ def test_asking_for_the_wait_takes_nothing() -> None:
 
 def test_a_clock_that_goes_back_gives_nothing_and_takes_nothing() -> None:
     """Time that was counted is not counted again."""
-    allowances = Allowances(60)
+    allowances = CallLimits(60)
     for _ in range(60):
         allowances.take("a", 10.0)
 
@@ -85,7 +92,7 @@ def test_a_clock_that_goes_back_gives_nothing_and_takes_nothing() -> None:
 
 def test_who_asked_last_is_remembered() -> None:
     """Of too many callers the one goes who did not ask for the longest, though it came later than another."""
-    allowances = Allowances(1, callers=2)
+    allowances = CallLimits(1, callers=2)
     taken = [allowances.take(caller, 0.0) for caller in ("a", "b", "a", "c", "a")]
 
     assert [0, 0, 60, 0, 60] == taken
@@ -93,21 +100,21 @@ def test_who_asked_last_is_remembered() -> None:
 
 def test_smallest_shares() -> None:
     """Of one call a minute everybody's part is one, for each application."""
-    shares = Shares(1, Portions())
+    shares = RequestLimits(1, RequestShares())
 
     assert [0.0, 60.0, 0.0] == [shares.take(app, "stranger", caller, 0.0) for app, caller in ("ax", "ay", "bx")]
 
 
 def test_callers_are_told_apart_by_application() -> None:
     """Who took their part of one application has all of it in another."""
-    shares = Shares(5, Portions())
+    shares = RequestLimits(5, RequestShares())
 
     assert [0.0, 60.0, 0.0, 0.0] == [shares.take(app, "user", caller, 0.0) for app, caller in ("ax", "ax", "bx", "ay")]
 
 
 def test_shares_are_rounded_down() -> None:
     """Of 8 calls a minute users have 5, strangers 2, and one of them 1."""
-    shares = [Shares(8, Portions()) for _ in range(3)]
+    shares = [RequestLimits(8, RequestShares()) for _ in range(3)]
 
     assert [5, 2, 1] == [
         taken(shares[0], "user"),

@@ -10,17 +10,17 @@ from processor.core.access.jwt import Expected
 from processor.core.access.oauth2 import (
     CODE_TTL,
     STATE_TTL,
-    ApiSecret,
-    Begun,
     Client,
-    Granted,
-    answers,
-    authorization,
+    ClientSecret,
+    CompletedSignIn,
+    PendingSignIn,
+    authorization_query,
     challenge_of,
+    failure_of,
     is_challenge,
     is_code,
-    redemption,
-    told,
+    matches_challenge,
+    redemption_form,
 )
 from tests.core.payloads import ACCOUNT, APPLICATION, NOW, SECRET
 
@@ -31,14 +31,14 @@ CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 CLIENT = Client(
     app="shop",
     api_key=APPLICATION,
-    secrets=(ApiSecret(text=SECRET), ApiSecret(text="old", not_after=NOW)),
+    secrets=(ClientSecret(text=SECRET), ClientSecret(text="old", not_after=NOW)),
     network="TESTNET",
     provider="https://oauth2.example",
     deep_links=frozenset({LINK}),
 )
 EXPIRY = int(NOW.timestamp()) + 600
-BEGUN = Begun(id="1", return_url=LINK, challenge=CHALLENGE, verifier=VERIFIER, nonce="n", expires_at=EXPIRY)
-GRANTED = Granted(id="1", account=ACCOUNT, user="u", challenge=CHALLENGE, expires_at=EXPIRY)
+BEGUN = PendingSignIn(id="1", return_url=LINK, challenge=CHALLENGE, verifier=VERIFIER, nonce="n", expires_at=EXPIRY)
+GRANTED = CompletedSignIn(id="1", account=ACCOUNT, user="u", challenge=CHALLENGE, expires_at=EXPIRY)
 SECOND = timedelta(seconds=1)
 
 
@@ -86,15 +86,15 @@ def test_no_secret_is_shown() -> None:
         (replace(CLIENT, deep_links=frozenset()), SECOND, None),
     ],
 )
-def test_sign_in_goes_on_while_it_may(client: Client, left: timedelta, expected: Begun | None) -> None:
+def test_sign_in_goes_on_while_it_may(client: Client, left: timedelta, expected: PendingSignIn | None) -> None:
     """What a ticket held comes back until its time is over, if the operator still allows where it leads."""
-    assert expected == Begun.of(BEGUN.content(), client, NOW + timedelta(minutes=10) - left)
+    assert expected == PendingSignIn.of(BEGUN.content(), client, NOW + timedelta(minutes=10) - left)
 
 
 @pytest.mark.parametrize(("left", "expected"), [(SECOND, GRANTED), (timedelta(0), None), (-SECOND, None)])
-def test_code_is_good_until_its_time_is_over(left: timedelta, expected: Granted | None) -> None:
+def test_code_is_good_until_its_time_is_over(left: timedelta, expected: CompletedSignIn | None) -> None:
     """What a ticket held comes back, and not after that."""
-    assert expected == Granted.of(GRANTED.content(), NOW + timedelta(minutes=10) - left)
+    assert expected == CompletedSignIn.of(GRANTED.content(), NOW + timedelta(minutes=10) - left)
 
 
 def test_tickets_hold_plain_values() -> None:
@@ -144,7 +144,7 @@ def test_code_of_the_provider(text: str, *, expected: bool) -> None:
 def test_challenge_of_the_rfc() -> None:
     """Apps that follow RFC 7636 are understood."""
     assert CHALLENGE == challenge_of(VERIFIER)
-    assert answers(VERIFIER, CHALLENGE)
+    assert matches_challenge(VERIFIER, CHALLENGE)
 
 
 @pytest.mark.parametrize(
@@ -161,13 +161,13 @@ def test_challenge_of_the_rfc() -> None:
 )
 def test_verifier_has_the_form_of_the_rfc(verifier: str, *, expected: bool) -> None:
     """43 to 128 characters that need no escapes: what is easily guessed answers no challenge, though it is of it."""
-    assert expected == answers(verifier, challenge_of(verifier))
+    assert expected == matches_challenge(verifier, challenge_of(verifier))
 
 
 def test_verifier_of_another_challenge_answers_nothing() -> None:
     """Who did not begin the sign-in cannot end it."""
-    assert not answers(VERIFIER, challenge_of("a" * 43))
-    assert not answers(VERIFIER, "é")
+    assert not matches_challenge(VERIFIER, challenge_of("a" * 43))
+    assert not matches_challenge(VERIFIER, "é")
 
 
 def test_query_for_the_provider() -> None:
@@ -183,7 +183,7 @@ def test_query_for_the_provider() -> None:
         "code_challenge_method": "S256",
     }
 
-    assert expected == authorization(CLIENT, BEGUN, "ticket", "https://we.example/back")
+    assert expected == authorization_query(CLIENT, BEGUN, "ticket", "https://we.example/back")
 
 
 def test_form_for_the_provider() -> None:
@@ -197,7 +197,7 @@ def test_form_for_the_provider() -> None:
         "code_verifier": VERIFIER,
     }
 
-    assert expected == redemption(CLIENT, BEGUN, "c", "https://we.example/back")
+    assert expected == redemption_form(CLIENT, BEGUN, "c", "https://we.example/back")
 
 
 @pytest.mark.parametrize(
@@ -211,4 +211,4 @@ def test_form_for_the_provider() -> None:
 )
 def test_app_hears_what_is_its_business(error: str, expected: Any) -> None:
     """That the user said no, or that the provider is away; all else is an error of the service."""
-    assert expected == told(error)
+    assert expected == failure_of(error)

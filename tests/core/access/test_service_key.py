@@ -1,5 +1,4 @@
-from processor.core.access.digest import digest_of
-from processor.core.access.service_key import PREFIX, ServiceKey, find_key
+from processor.core.access.service_key import PREFIX, ServiceKey, digest_of, find_key
 
 KEYS = tuple(
     ServiceKey(name=name, digest=digest_of(f"key of {name}"), scopes=frozenset({"watches"})) for name in ("a", "b")

@@ -223,3 +223,11 @@ def test_names_of_headers_and_the_tolerance() -> None:
         HEADER_PAYLOAD,
     )
     assert timedelta(seconds=300) == TOLERANCE
+
+
+def test_refusal_is_checked_with_one_key_by_default() -> None:
+    """Of a decoy, where there is no application."""
+    counted = Counted()
+    authenticate(None, headers(), BODY, NOW, matches=counted)
+
+    assert 1 == counted.keys

@@ -11,10 +11,10 @@ from processor.core.delivery.authentication import Delivery
 from processor.core.errors import NormalizeError
 from processor.core.payload.events import EncodedEvent, encode
 from processor.core.payload.ids import event_id, user_reference
-from processor.core.payload.lifecycle import Announcement, apply
+from processor.core.payload.lifecycle import PlannedEvent, apply
 from processor.core.payload.state import PayloadState
-from processor.core.reports.normalize import webhook_report
-from processor.core.reports.report import FlagsReleased, LookupDue, Report, Token
+from processor.core.reports.report import FlagsReleased, LookupDue, Report, ReportedToken
+from processor.core.reports.webhook import webhook_report
 from schemas.events import MODELS, ResolveFailed, ResolveValidated, parse_event
 from tests.core.payload.test_lifecycle import REPORTS, STORIES
 from tests.core.payloads import (
@@ -45,7 +45,7 @@ def published(*reports: Report) -> list[EncodedEvent]:
     for report in reports:
         transition = apply(state, report, POLICY)
         state = transition.state
-        events += [encode(announcement, state, report) for announcement in transition.announcements]
+        events += [encode(announcement, state, report) for announcement in transition.events]
     return events
 
 
@@ -149,7 +149,7 @@ def test_whom_a_request_was_made_for_stands_in_all_that_follows() -> None:
 def test_user_token_stays_inside() -> None:
     """Events carry the opaque reference of the user, and nothing of the token."""
     token = "0b0e7d4f-1111-4222-8333-944455556666"
-    events = published(webhook(token=Token(value=token, issued_at=NOW)), snapshot(), ledger())
+    events = published(webhook(token=ReportedToken(value=token, issued_at=NOW)), snapshot(), ledger())
 
     references = {json.loads(event.body)["data"]["user"] for event in events}
     assert {user_reference(APPLICATION, token)} == references
@@ -199,12 +199,12 @@ AT, EXPIRES_AT = "2026-01-02T03:04:05Z", "2026-01-02T03:14:05Z"
 
 
 def written(name: Any, report: Report, state: PayloadState = WHOLE, *, family: Any = "sign", reason: Any = None) -> Any:
-    return json.loads(encode(Announcement(family, name, 7, reason), state, report).body)
+    return json.loads(encode(PlannedEvent(family, name, 7, reason), state, report).body)
 
 
 def test_envelope() -> None:
     """A CloudEvent as it is written: nothing is missing, and nothing is said twice."""
-    event = encode(Announcement("sign", "opened", 7), WHOLE, status("opened"))
+    event = encode(PlannedEvent("sign", "opened", 7), WHOLE, status("opened"))
 
     assert {
         "specversion": "1.0",
@@ -244,7 +244,7 @@ def test_id_of_an_outcome_is_that_of_its_family() -> None:
         (deadline(at=NOW), "deadline"),
         (abandoned(), "deadline"),
         (FlagsReleased(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=NOW), "deadline"),
-        (LookupDue(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=NOW, because="gap"), "deadline"),
+        (LookupDue(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=NOW, reason="gap"), "deadline"),
     ],
 )
 def test_origin(report: Report, origin: str) -> None:
@@ -278,7 +278,7 @@ def test_data_of_an_unknown_payload() -> None:
     assert COMMON | nothing == written("signed", webhook(), UNKNOWN)["data"]
 
 
-TOKEN = Token(value="0b0e7d4f-1111-4222-8333-944455556666", issued_at=NOW)
+TOKEN = ReportedToken(value="0b0e7d4f-1111-4222-8333-944455556666", issued_at=NOW)
 
 
 @pytest.mark.parametrize(
@@ -387,6 +387,6 @@ def test_broken_promise_names_its_fields() -> None:
     with pytest.raises(NormalizeError) as caught:
         written("signed", snapshot(), lie, family="resolve")
     assert (
-        "xumm.resolve.signed would lack or misstate xumm.resolve.signed.data.tx_type, xumm.resolve.signed.data.account"
-        == (str(caught.value))
+        "xumm.resolve.signed would be invalid: xumm.resolve.signed.data.tx_type (string_type); "
+        "xumm.resolve.signed.data.account (string_pattern_mismatch)" == (str(caught.value))
     )

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from xrpl.wallet import Wallet
 
-from processor.core.proof.evidence import Doubt
-from processor.core.proof.signed_blob import Claim, SignedTransaction, prove, transaction_id
+from processor.core.proof.evidence import SignatureDoubt
+from processor.core.proof.signed_blob import SignatureClaim, SignedTransaction, prove, transaction_id
 from tests.core.transactions import TYPES, least_of
 from tests.support.wallets import ALICE, BOB, CAROL, cosigned, signed
 
@@ -19,9 +19,9 @@ WHOLE = ["Payment", "MPTokenIssuanceCreate", "Batch"]
 """Types of which a bit of each byte is flipped."""
 
 
-def claim(request: dict[str, Any], blob: str, wallet: Wallet, *, several: bool) -> Claim:
+def claim(request: dict[str, Any], blob: str, wallet: Wallet, *, several: bool) -> SignatureClaim:
     """What the API would say of it, the request included."""
-    return Claim(
+    return SignatureClaim(
         blob=blob,
         txid=transaction_id(blob),
         account=request["Account"],
@@ -35,14 +35,14 @@ def claim(request: dict[str, Any], blob: str, wallet: Wallet, *, several: bool) 
     )
 
 
-def made(tx_type: str, curve: str, *, several: bool) -> Claim:
+def made(tx_type: str, curve: str, *, several: bool) -> SignatureClaim:
     wallet = WALLETS[curve]
     request = least_of(tx_type, Account=CAROL.address if several else wallet.address)
     blob = cosigned(request, wallet) if several else signed(request, wallet)
     return claim(request, blob, wallet, several=several)
 
 
-def flipped(whole: Claim, bit: int) -> Claim:
+def flipped(whole: SignatureClaim, bit: int) -> SignatureClaim:
     """With one bit of the blob changed, and the hash that the changed blob has."""
     assert whole.blob is not None
     raw = bytearray.fromhex(whole.blob)
@@ -51,7 +51,7 @@ def flipped(whole: Claim, bit: int) -> Claim:
     return replace(whole, blob=blob, txid=transaction_id(blob))
 
 
-def bits_of(whole: Claim, tx_type: str) -> list[int]:
+def bits_of(whole: SignatureClaim, tx_type: str) -> list[int]:
     """One of each byte for some types, a few at random for the rest; the same in every run."""
     assert whole.blob is not None
     dice, size = Random(whole.blob), len(whole.blob) // 2  # noqa: S311  the same in every run is the point
@@ -74,4 +74,4 @@ def test_what_was_signed_is_proven_and_nothing_else(tx_type: str, curve: str, *,
     assert isinstance(proof, SignedTransaction), proof
     assert (WALLETS[curve].address, "multisign" if several else curve) == (proof.account, proof.signature.algorithm)
     assert [] == [other.blob for other in others if isinstance(prove(other), SignedTransaction)]
-    assert [Doubt(field="response.txid", reason="differs")] * 3 == [prove(each) for each in wrong]
+    assert [SignatureDoubt(field="response.txid", reason="differs")] * 3 == [prove(each) for each in wrong]

@@ -8,17 +8,17 @@ import pytest
 
 from processor.core.payload.ids import user_reference
 from processor.core.payload.learning import (
-    FIRST_LOOK,
+    FIRST_LOOKUP,
     FRESH_TOKEN,
-    LOOK_PATIENCE,
-    LOOK_SPACING,
+    LOOKUP_SPACING,
     REQUEST_FACTS,
     RESOLVED_FACTS,
+    ROUTINE_PATIENCE,
     STATUS_FACTS,
     learn,
 )
-from processor.core.payload.state import Fact, Flag, Learned, PayloadState
-from processor.core.reports.report import FlagsReleased, LookupDue, Report, SnapshotReport, Token
+from processor.core.payload.state import EndNotice, Fact, Flag, PayloadState
+from processor.core.reports.report import FlagsReleased, LookupDue, Report, ReportedToken, SnapshotReport
 from tests.core.payload.test_lifecycle import FORGED, MISSING, UNREADABLE
 from tests.core.payloads import (
     APPLICATION,
@@ -39,8 +39,8 @@ from tests.core.payloads import (
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
-TOKEN = Token(value="0b0e7d4f-1111-4222-8333-944455556666", issued_at=NOW)
-OTHER_TOKEN = Token(value="0b0e7d4f-1111-4222-8333-944455557777", issued_at=NOW)
+TOKEN = ReportedToken(value="0b0e7d4f-1111-4222-8333-944455556666", issued_at=NOW)
+OTHER_TOKEN = ReportedToken(value="0b0e7d4f-1111-4222-8333-944455557777", issued_at=NOW)
 
 
 def known(*reports: Report, state: PayloadState = UNKNOWN) -> PayloadState:
@@ -50,7 +50,7 @@ def known(*reports: Report, state: PayloadState = UNKNOWN) -> PayloadState:
 
 
 def due(because: Any, at: datetime = NOW) -> LookupDue:
-    return LookupDue(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=at, because=because)
+    return LookupDue(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=at, reason=because)
 
 
 RELEASED = FlagsReleased(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=NOW)
@@ -65,9 +65,9 @@ def test_times() -> None:
     """Tokens are new for half an hour; looks keep a minute's distance, and wait an hour for their answer."""
     assert (timedelta(minutes=30), MINUTE, MINUTE, timedelta(hours=1)) == (
         FRESH_TOKEN,
-        FIRST_LOOK,
-        LOOK_SPACING,
-        LOOK_PATIENCE,
+        FIRST_LOOKUP,
+        LOOKUP_SPACING,
+        ROUTINE_PATIENCE,
     )
 
 
@@ -183,7 +183,7 @@ def test_user_is_known_by_the_first_token() -> None:
 )
 def test_token_is_issued_with_a_payload_if_it_is_new(issued_at: datetime | None, *, is_fresh: bool) -> None:
     """Half an hour either way, since clocks may differ; one of which nobody says when it was issued is not."""
-    state = known(webhook(token=Token(value=TOKEN.value, issued_at=issued_at)))
+    state = known(webhook(token=ReportedToken(value=TOKEN.value, issued_at=issued_at)))
 
     assert is_fresh == bool(state.facts & Fact.TOKEN_ISSUED)
 
@@ -192,23 +192,23 @@ def test_token_is_issued_with_a_payload_if_it_is_new(issued_at: datetime | None,
     ("reports", "learned"),
     [
         ([status("opened"), request("created"), snapshot("open")], None),
-        ([webhook()], Learned("webhook", NOW)),
-        ([status("signed")], Learned("websocket", NOW)),
-        ([status("expired")], Learned("websocket", NOW)),
-        ([snapshot("rejected")], Learned("api", NOW)),
-        ([snapshot("expired")], Learned("api", NOW)),
-        ([request("cancelled")], Learned("request", NOW)),
-        ([status("expired"), webhook(at=NOW + SECOND)], Learned("webhook", NOW + SECOND)),
-        ([status("expired"), status("expired", at=NOW + SECOND)], Learned("websocket", NOW)),
-        ([webhook(), status("expired", at=NOW + SECOND)], Learned("webhook", NOW)),
-        ([webhook(), snapshot(at=NOW + SECOND)], Learned("webhook", NOW)),
-        ([request("cancelled"), webhook(at=NOW + SECOND)], Learned("request", NOW)),
-        ([status("expired"), status("opened", at=NOW + SECOND)], Learned("websocket", NOW)),
+        ([webhook()], EndNotice("webhook", NOW)),
+        ([status("signed")], EndNotice("websocket", NOW)),
+        ([status("expired")], EndNotice("websocket", NOW)),
+        ([snapshot("rejected")], EndNotice("api", NOW)),
+        ([snapshot("expired")], EndNotice("api", NOW)),
+        ([request("cancelled")], EndNotice("request", NOW)),
+        ([status("expired"), webhook(at=NOW + SECOND)], EndNotice("webhook", NOW + SECOND)),
+        ([status("expired"), status("expired", at=NOW + SECOND)], EndNotice("websocket", NOW)),
+        ([webhook(), status("expired", at=NOW + SECOND)], EndNotice("webhook", NOW)),
+        ([webhook(), snapshot(at=NOW + SECOND)], EndNotice("webhook", NOW)),
+        ([request("cancelled"), webhook(at=NOW + SECOND)], EndNotice("request", NOW)),
+        ([status("expired"), status("opened", at=NOW + SECOND)], EndNotice("websocket", NOW)),
     ],
 )
-def test_first_word_of_an_end(reports: list[Report], learned: Learned | None) -> None:
+def test_first_word_of_an_end(reports: list[Report], learned: EndNotice | None) -> None:
     """Who first told of a deed, and when; of the expiry as long as nobody told of one."""
-    assert learned == known(*reports).learned
+    assert learned == known(*reports).end_notice
 
 
 @pytest.mark.parametrize(
@@ -313,9 +313,9 @@ def test_next_look(
 ) -> None:
     """One look stands for all doubts before it and, until it is answered, for those of the hour that follows."""
     fetched = None if fetched_at is None else snapshot("open", at=fetched_at).snapshot
-    state = UNKNOWN._replace(look_at=look_at, snapshot=fetched)
+    state = UNKNOWN._replace(lookup_at=look_at, snapshot=fetched)
 
-    assert expected == known(due(because, at), state=state).look_at
+    assert expected == known(due(because, at), state=state).lookup_at
 
 
 def test_release_forgets_the_evidence() -> None:
@@ -323,7 +323,7 @@ def test_release_forgets_the_evidence() -> None:
     state = known(webhook(), snapshot(), ledger(), due("gap"), abandoned())
     released = known(RELEASED, state=state)
 
-    assert state._replace(flags=0, txid=None, snapshot=None, ledger=None, look_at=None) == released
+    assert state._replace(flags=0, txid=None, snapshot=None, ledger=None, lookup_at=None) == released
 
 
 def test_release_keeps_what_was_published() -> None:

@@ -9,30 +9,30 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from processor.core.payload.facts import FACTS
 from processor.core.payload.lifecycle import (
     DEADLINE_SLACK,
-    LONGEST_LOOK,
-    UNTOLD_EXPIRY,
+    DEFAULT_EXPIRY,
+    LONGEST_PAUSE,
     WEBHOOK_PATIENCE,
     Task,
     Transition,
     apply,
 )
 from processor.core.payload.settlement import (
-    SECOND_LOOK,
+    SECOND_LOOKUP,
     SETTLEMENT,
     UNVERIFIED_PATIENCE,
     VERIFIED_PATIENCE,
     Check,
-    Claim,
     Evidence,
     Fetch,
+    ReportedEnd,
     Resolve,
     Rest,
     Stop,
     Wait,
 )
 from processor.core.payload.state import ENDED, Fact, Flag, PayloadState
-from processor.core.proof.evidence import Doubt, Signature
-from processor.core.reports.report import FlagsReleased, LookupDue, Report, Token
+from processor.core.proof.evidence import SignatureDoubt, VerifiedSignature
+from processor.core.reports.report import FlagsReleased, LookupDue, Report, ReportedToken
 from schemas.events import ResolveName, SignName
 from tests.core.payloads import (
     APPLICATION,
@@ -53,7 +53,7 @@ from tests.core.payloads import (
 )
 
 LATER = EXPIRY + POLICY.grace + timedelta(minutes=1)
-LOOKED_AGAIN = NOW + SECOND_LOOK
+LOOKED_AGAIN = NOW + SECOND_LOOKUP
 
 
 def live(*reports: Report) -> tuple[PayloadState, list[str], list[Transition]]:
@@ -62,7 +62,7 @@ def live(*reports: Report) -> tuple[PayloadState, list[str], list[Transition]]:
     for report in reports:
         transitions.append(apply(state, report, POLICY))
         state = transitions[-1].state
-    events = [f"{a.family}.{a.name}" for transition in transitions for a in transition.announcements]
+    events = [f"{a.family}.{a.name}" for transition in transitions for a in transition.events]
     return state, events, transitions
 
 
@@ -71,10 +71,10 @@ def paid(at: datetime) -> list[Report]:
     return [snapshot(at=at), ledger(at=at)]
 
 
-FORGED = {"signature": None, "doubt": Doubt(field="TxnSignature", reason="forged")}
-MISSING = {"signature": None, "doubt": Doubt(field="response.hex", reason="missing")}
-UNREADABLE = {"signature": None, "doubt": Doubt(field="response.hex", reason="unreadable")}
-FOREIGN = Signature(account="rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe", algorithm="ed25519", unauthorised="rPT1")
+FORGED = {"signature": None, "doubt": SignatureDoubt(field="TxnSignature", reason="forged")}
+MISSING = {"signature": None, "doubt": SignatureDoubt(field="response.hex", reason="missing")}
+UNREADABLE = {"signature": None, "doubt": SignatureDoubt(field="response.hex", reason="unreadable")}
+FOREIGN = VerifiedSignature(account="rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe", algorithm="ed25519", unauthorised="rPT1")
 
 
 STORIES: dict[str, tuple[list[Report], list[str]]] = {
@@ -119,7 +119,7 @@ STORIES: dict[str, tuple[list[Report], list[str]]] = {
     "a rejection": ([webhook(signed=False), snapshot("rejected")], ["sign.rejected", "resolve.rejected"]),
     "a rejection that renews the user token": (
         [
-            webhook(signed=False, token=Token(value="6f2c1d2e-7f0c-4b1e-9d53-3a6d5a0c9a41", issued_at=NOW)),
+            webhook(signed=False, token=ReportedToken(value="6f2c1d2e-7f0c-4b1e-9d53-3a6d5a0c9a41", issued_at=NOW)),
             snapshot("rejected"),
         ],
         ["sign.rejected", "sign.token_issued", "resolve.rejected"],
@@ -175,11 +175,11 @@ STORIES: dict[str, tuple[list[Report], list[str]]] = {
         ["sign.signed", "resolve.validated"],
     ),
     "a new user": (
-        [webhook(token=Token(value="6f2c1d2e-7f0c-4b1e-9d53-3a6d5a0c9a41", issued_at=NOW))],
+        [webhook(token=ReportedToken(value="6f2c1d2e-7f0c-4b1e-9d53-3a6d5a0c9a41", issued_at=NOW))],
         ["sign.signed", "sign.token_issued"],
     ),
     "a returning user": (
-        [webhook(token=Token(value="6f2c1d2e-7f0c-4b1e-9d53-3a6d5a0c9a41", issued_at=NOW - timedelta(days=3)))],
+        [webhook(token=ReportedToken(value="6f2c1d2e-7f0c-4b1e-9d53-3a6d5a0c9a41", issued_at=NOW - timedelta(days=3)))],
         ["sign.signed"],
     ),
     "signed in spite of a cancellation": (
@@ -283,7 +283,7 @@ def test_story(story: str) -> None:
 
     assert expected == events
     assert len(expected) == state.sequence
-    assert list(range(1, len(expected) + 1)) == [a.sequence for t in transitions for a in t.announcements]
+    assert list(range(1, len(expected) + 1)) == [a.sequence for t in transitions for a in t.events]
 
 
 @pytest.mark.parametrize("story", STORIES)
@@ -367,7 +367,7 @@ def test_cancellation_takes_a_second_look() -> None:
     _, _, (asked, looked, over) = live(request("cancelled"), snapshot("cancelled"), deadline(at=LOOKED_AGAIN))
 
     assert (Task(kind="fetch"),) == asked.tasks
-    assert (Wait(), (Task(kind="deadline", due=SECOND_LOOK),)) == (looked.step, looked.tasks)
+    assert (Wait(), (Task(kind="deadline", due=SECOND_LOOKUP),)) == (looked.step, looked.tasks)
     assert (Task(kind="fetch"),) == over.tasks
 
 
@@ -476,7 +476,7 @@ def test_settlement_covers_what_can_meet() -> None:
     """Every claim meets every evidence in the table, and each resolve name can be reached."""
     names = {step.name for step in SETTLEMENT.values() if isinstance(step, Resolve)}
 
-    assert {(claim, evidence) for claim in get_args(Claim) for evidence in get_args(Evidence)} == set(SETTLEMENT)
+    assert {(claim, evidence) for claim in get_args(ReportedEnd) for evidence in get_args(Evidence)} == set(SETTLEMENT)
     assert set(get_args(ResolveName)) == names
 
 
@@ -489,7 +489,7 @@ RELEASED = FlagsReleased(app="shop", application_uuid=APPLICATION, payload=PAYLO
 
 
 def due(because: Any = "gap", *, at: datetime = NOW) -> LookupDue:
-    return LookupDue(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=at, because=because)
+    return LookupDue(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=at, reason=because)
 
 
 RESOLVED: dict[ResolveName, list[Report]] = {
@@ -547,7 +547,7 @@ def test_answer_that_is_told_after_another_end(resolved: ResolveName, report: Re
     assert (expected, (), ()) == (
         told.raised,
         told.tasks,
-        tuple(a for a in told.announcements if a.family == "resolve"),
+        tuple(a for a in told.events if a.family == "resolve"),
     )
 
 
@@ -564,8 +564,8 @@ def test_times() -> None:
     assert (30, 23 * 60, 4 * 3600, 3600) == (
         DEADLINE_SLACK.total_seconds(),
         WEBHOOK_PATIENCE.total_seconds(),
-        UNTOLD_EXPIRY.total_seconds(),
-        LONGEST_LOOK.total_seconds(),
+        DEFAULT_EXPIRY.total_seconds(),
+        LONGEST_PAUSE.total_seconds(),
     )
 
 
@@ -663,7 +663,7 @@ REPORTS: list[Report] = [
     webhook(),
     webhook(signed=False),
     webhook(txid=None),
-    webhook(token=Token(value="6f2c1d2e-7f0c-4b1e-9d53-3a6d5a0c9a41", issued_at=NOW)),
+    webhook(token=ReportedToken(value="6f2c1d2e-7f0c-4b1e-9d53-3a6d5a0c9a41", issued_at=NOW)),
     *(status(kind) for kind in ("opened", "pre_signed", "dispatched", "signed", "rejected", "expired", "alive")),
     request("created", expires_at=EXPIRY),
     request("cancelled"),
@@ -751,7 +751,7 @@ class AnyStory(RuleBasedStateMachine):
         self.previous = self.state
         self.transition = apply(self.state, report, POLICY)
         self.state = self.transition.state
-        self.events += [f"{a.family}.{a.name}" for a in self.transition.announcements]
+        self.events += [f"{a.family}.{a.name}" for a in self.transition.events]
 
     @invariant()
     def no_fact_is_taken_back(self) -> None:

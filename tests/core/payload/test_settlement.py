@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from processor.core.application import Policy
+from processor.core.application import PayloadPolicy
 from processor.core.payload.settlement import (
-    SECOND_LOOK,
+    SECOND_LOOKUP,
     SETTLEMENT,
     UNVERIFIED_PATIENCE,
     VERIFIED_PATIENCE,
@@ -18,18 +18,18 @@ from processor.core.payload.settlement import (
     Step,
     Stop,
     Wait,
-    claim_of,
     evidence_of,
     final_from,
     next_step,
+    reported_end_of,
 )
-from processor.core.payload.state import Fact, Flag, Learned, PayloadState
-from processor.core.proof.evidence import Doubt
+from processor.core.payload.state import EndNotice, Fact, Flag, PayloadState
+from processor.core.proof.evidence import SignatureDoubt
 from tests.core.payload.test_lifecycle import FOREIGN, FORGED, MISSING, UNREADABLE
 from tests.core.payloads import EXPIRY, NOW, OTHER_TXID, POLICY, UNKNOWN, ledger, sign_in, snapshot
 
 SECOND = timedelta(seconds=1)
-LEARNED = Learned("webhook", NOW)
+LEARNED = EndNotice("webhook", NOW)
 
 
 def state(facts: Fact = Fact(0), **changes: Any) -> PayloadState:
@@ -39,7 +39,7 @@ def state(facts: Fact = Fact(0), **changes: Any) -> PayloadState:
 def test_patience() -> None:
     """A second look comes after a minute; a socket's word is looked up for 30 minutes, a webhook's for 12 hours."""
     assert (timedelta(minutes=1), timedelta(minutes=30), timedelta(hours=12)) == (
-        SECOND_LOOK,
+        SECOND_LOOKUP,
         UNVERIFIED_PATIENCE,
         VERIFIED_PATIENCE,
     )
@@ -102,8 +102,8 @@ def test_nothing_is_done_for_what_is_settled() -> None:
 )
 def test_claim(facts: Fact, expected: str) -> None:
     """A deed weighs more than an expiry; what happens before the end claims nothing."""
-    assert expected == claim_of(state(facts))
-    assert expected == claim_of(state(facts, snapshot=snapshot("open").snapshot))
+    assert expected == reported_end_of(state(facts))
+    assert expected == reported_end_of(state(facts, snapshot=snapshot("open").snapshot))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_claim(facts: Fact, expected: str) -> None:
 )
 def test_claim_is_what_the_api_does_not_show(outcome: str, facts: Fact, expected: str) -> None:
     """What it shows is no claim any more."""
-    assert expected == claim_of(state(facts, snapshot=snapshot(outcome).snapshot))
+    assert expected == reported_end_of(state(facts, snapshot=snapshot(outcome).snapshot))
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def test_claim_lapses(facts: Fact, patience: timedelta) -> None:
     """When Xumm's API still shows otherwise so long after it was first heard of, and not a second before."""
     early, late = (snapshot("open", at=NOW + patience - left).snapshot for left in (SECOND, timedelta(0)))
 
-    assert "ended" == claim_of(state(facts, learned=LEARNED, snapshot=early))
-    assert "none" == claim_of(state(facts, learned=LEARNED, snapshot=late))
-    assert "ended" == claim_of(state(facts, learned=None, snapshot=late))
+    assert "ended" == reported_end_of(state(facts, end_notice=LEARNED, snapshot=early))
+    assert "none" == reported_end_of(state(facts, end_notice=LEARNED, snapshot=late))
+    assert "ended" == reported_end_of(state(facts, end_notice=None, snapshot=late))
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_expected_network_is_the_operator_s() -> None:
     """A payment on a test network counts for whoever expects it there."""
     known = state(snapshot=snapshot(network="TESTNET").snapshot, ledger=ledger().ledger)
 
-    assert "validated" == evidence_of(known, Policy(network="TESTNET"))
+    assert "validated" == evidence_of(known, PayloadPolicy(network="TESTNET"))
 
 
 def test_nothing_is_proven_before_an_end() -> None:
@@ -188,7 +188,7 @@ def test_nothing_is_proven_before_an_end() -> None:
 @pytest.mark.parametrize("outcome", ["rejected", "cancelled", "expired"])
 def test_end_without_a_signature_is_reversible_until_it_is_final(outcome: str) -> None:
     """From the moment that `final_from` names, an answer counts, and not a second earlier."""
-    opened = state(Fact.OPENED | Fact.SIGNED, learned=LEARNED, snapshot=snapshot(outcome).snapshot)
+    opened = state(Fact.OPENED | Fact.SIGNED, end_notice=LEARNED, snapshot=snapshot(outcome).snapshot)
     final = final_from(opened, snapshot(outcome).snapshot, POLICY)
     early, late = (snapshot(outcome, at=final - left).snapshot for left in (SECOND, timedelta(0)))
 
@@ -204,22 +204,22 @@ FETCHED = NOW + timedelta(minutes=5)
     [
         ("rejected", Fact.REJECTED, {}, FETCHED),
         ("rejected", Fact.REJECTED | Fact.OPENED, {}, FETCHED),
-        ("rejected", Fact.REJECTED | Fact.SIGNED, {}, NOW + SECOND_LOOK),
-        ("rejected", Fact.REJECTED | Fact.SIGNED, {"learned": None}, FETCHED + SECOND_LOOK),
-        ("cancelled", Fact.CANCELLED, {}, NOW + SECOND_LOOK),
-        ("cancelled", Fact.CANCELLED, {"learned": None}, FETCHED + SECOND_LOOK),
+        ("rejected", Fact.REJECTED | Fact.SIGNED, {}, NOW + SECOND_LOOKUP),
+        ("rejected", Fact.REJECTED | Fact.SIGNED, {"end_notice": None}, FETCHED + SECOND_LOOKUP),
+        ("cancelled", Fact.CANCELLED, {}, NOW + SECOND_LOOKUP),
+        ("cancelled", Fact.CANCELLED, {"end_notice": None}, FETCHED + SECOND_LOOKUP),
         ("cancelled", Fact.CANCELLED | Fact.OPENED, {}, EXPIRY + POLICY.grace),
         ("cancelled", Fact.CANCELLED | Fact.OPENED, {"expires_at": None}, NOW + POLICY.grace),
         ("expired", Fact.EXPIRED, {}, FETCHED),
         ("expired", Fact.EXPIRED | Fact.OPENED, {}, EXPIRY + POLICY.grace),
-        ("expired", Fact.EXPIRED | Fact.OPENED, {"expires_at": None, "learned": None}, FETCHED + POLICY.grace),
+        ("expired", Fact.EXPIRED | Fact.OPENED, {"expires_at": None, "end_notice": None}, FETCHED + POLICY.grace),
     ],
 )
 def test_when_an_end_without_a_signature_is_final(
     outcome: str, facts: Fact, changes: dict[str, Any], expected: Any
 ) -> None:
     """Whoever opened it may sign until the grace is over; what may be followed by a signature is looked at twice."""
-    known = state(facts, **{"learned": LEARNED, "expires_at": EXPIRY} | changes)
+    known = state(facts, **{"end_notice": LEARNED, "expires_at": EXPIRY} | changes)
 
     assert expected == final_from(known, snapshot(outcome, at=FETCHED).snapshot, POLICY)
 
@@ -229,7 +229,7 @@ def test_when_an_end_without_a_signature_is_final(
 )
 def test_doubt_disproves_what_was_read(reason: Any, *, disproves: bool) -> None:
     """What is missing may come, and what is unreadable needs a human; neither speaks against a signature."""
-    assert disproves == Doubt(field="response.hex", reason=reason).disproves
+    assert disproves == SignatureDoubt(field="response.hex", reason=reason).disproves
 
 
 def test_ledger_that_shows_no_success() -> None:

@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from processor.core.payload.facts import FACTS, SNAPSHOT_FACTS, closed
+from processor.core.payload.facts import FACTS, SNAPSHOT_FACTS, complete_facts
 from processor.core.payload.state import ANSWERED, ENDED, Fact, Flag, names_of
 from processor.core.proof.evidence import SnapshotOutcome
 from tests.core.payloads import APPLICATION, EXPIRY, NOW, PAYLOAD, TXID, UNKNOWN
@@ -61,7 +61,7 @@ def test_unknown_payload_has_three_names_and_nothing_else() -> None:
 
 def test_publishing_changes_the_sequence_and_the_outcome_alone() -> None:
     """All else that is known stays."""
-    known = UNKNOWN._replace(facts=16, flags=1, sequence=2, txid=TXID, user="u", expires_at=EXPIRY, look_at=NOW)
+    known = UNKNOWN._replace(facts=16, flags=1, sequence=2, txid=TXID, user="u", expires_at=EXPIRY, lookup_at=NOW)
     whole = known._replace(asked_of="a", asked_by="b", custom_meta=b"{}")
 
     assert whole._replace(sequence=5, resolved="signed") == whole.published(5, "signed")
@@ -88,7 +88,7 @@ def test_publishing_changes_the_sequence_and_the_outcome_alone() -> None:
 )
 def test_facts_imply_and_withdraw_others(facts: Fact, expected: Fact) -> None:
     """Whoever answers has opened; who ended a payload did not let it expire."""
-    assert int(expected) == closed(int(facts))
+    assert int(expected) == complete_facts(int(facts))
 
 
 LATER: dict[Fact, Fact] = {

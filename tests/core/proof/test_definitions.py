@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from xrpl.core import binarycodec
 
-from processor.core.access.digest import digest_of
+from processor.core.access.service_key import digest_of
 from processor.core.proof.definitions import all_fields, all_types, definitions_of
-from processor.core.proof.evidence import Doubt
-from processor.core.proof.signed_blob import Claim, SignedTransaction, prove, transaction_id
+from processor.core.proof.evidence import SignatureDoubt
+from processor.core.proof.signed_blob import SignatureClaim, SignedTransaction, prove, transaction_id
 from tests.support.wallets import (
     ALICE,
     KNOWN_XAHAU_ACCOUNT,
@@ -32,8 +32,10 @@ def written(number: int, *, network: int | None = XAHAU, more: str = "", **field
     return signed_as_it_is(f"12{number:04X}{unsigned[6:]}{more}")
 
 
-def claim(blob: str, tx_type: str, request: dict[str, Any] | None = None, network: str | None = "XAHAU") -> Claim:
-    return Claim(
+def claim(
+    blob: str, tx_type: str, request: dict[str, Any] | None = None, network: str | None = "XAHAU"
+) -> SignatureClaim:
+    return SignatureClaim(
         blob=blob,
         txid=transaction_id(blob),
         account=ALICE.address,
@@ -46,7 +48,7 @@ def claim(blob: str, tx_type: str, request: dict[str, Any] | None = None, networ
 def test_a_payment_on_another_chain_in_the_wild() -> None:
     """What the chains share is read for either."""
     result = prove(
-        Claim(
+        SignatureClaim(
             blob=KNOWN_XAHAU_PAYMENT,
             txid=KNOWN_XAHAU_TXID,
             account=KNOWN_XAHAU_ACCOUNT,
@@ -122,7 +124,7 @@ def test_other_fields_of_another_chain_differ(tx_type: str, changes: dict[str, A
     number, request, fields, more = OWN_TYPES[tx_type]
     blob = written(number, more=more, **fields)
 
-    assert Doubt(field=field, reason="differs") == prove(claim(blob, tx_type, request | changes))
+    assert SignatureDoubt(field=field, reason="differs") == prove(claim(blob, tx_type, request | changes))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +142,7 @@ def test_other_fields_of_another_chain_differ(tx_type: str, changes: dict[str, A
 )
 def test_what_no_definitions_tell_is_unreadable(blob: str, tx_type: str, network: str | None, field: str) -> None:
     """A type or a field of a chain or a version that is not known here is not called a forgery."""
-    assert Doubt(field=field, reason="unreadable") == prove(claim(blob, tx_type, network=network))
+    assert SignatureDoubt(field=field, reason="unreadable") == prove(claim(blob, tx_type, network=network))
 
 
 def test_a_forgery_of_what_cannot_be_read_is_one() -> None:
@@ -159,7 +161,7 @@ def test_a_forgery_of_what_cannot_be_read_is_one() -> None:
                 replace(true, account=SHOP),
             ),
         )
-        if isinstance(doubt, Doubt)
+        if isinstance(doubt, SignatureDoubt)
     ]
 
 
@@ -170,7 +172,9 @@ def test_what_all_chains_share_is_read_for_any(network: str) -> None:
     request = {"Destination": SHOP, "Amount": "1000000"}
 
     assert isinstance(prove(claim(blob, "Payment", request, network)), SignedTransaction)
-    assert Doubt(field="Amount", reason="differs") == prove(claim(blob, "Payment", request | {"Amount": "1"}, network))
+    assert SignatureDoubt(field="Amount", reason="differs") == prove(
+        claim(blob, "Payment", request | {"Amount": "1"}, network)
+    )
 
 
 def test_one_name_for_each_number() -> None:

@@ -10,9 +10,9 @@ from xrpl.core import binarycodec
 from xrpl.core.addresscodec import classic_address_to_xaddress
 from xrpl.core.keypairs import sign
 
-from processor.core.proof.evidence import Doubt
+from processor.core.proof.evidence import SignatureDoubt
 from processor.core.proof.request_match import MAX_ASKED
-from processor.core.proof.signed_blob import Claim, SignedTransaction, prove, transaction_id
+from processor.core.proof.signed_blob import SignatureClaim, SignedTransaction, prove, transaction_id
 from processor.core.sign_request.template import faults_in
 from tests.core.transactions import least_of
 from tests.support.wallets import ALICE, BOB, CAROL, SHOP, cosigned, payment, signed, signed_as_it_is
@@ -20,8 +20,8 @@ from tests.support.wallets import ALICE, BOB, CAROL, SHOP, cosigned, payment, si
 Json = dict[str, Any]
 
 
-def claim(blob: str, request: Json, **changes: Any) -> Claim:
-    claimed = Claim(
+def claim(blob: str, request: Json, **changes: Any) -> SignatureClaim:
+    claimed = SignatureClaim(
         blob=blob,
         txid=transaction_id(blob),
         account=ALICE.address,
@@ -189,7 +189,7 @@ CHANNEL = {"TransactionType": "PaymentChannelAuthorize", "Channel": "AB" * 32, "
 CLAIMED = bytes.fromhex(binarycodec.encode_for_signing_claim({"channel": "AB" * 32, "amount": "1000000"}))
 
 
-def channel_claim(wallet: Any = ALICE, **changes: Any) -> Claim:
+def channel_claim(wallet: Any = ALICE, **changes: Any) -> SignatureClaim:
     blob = sign(CLAIMED, wallet.private_key)
     plain = claim(blob, CHANNEL, txid=None, account=wallet.address, signer_pubkey=wallet.public_key)
     return replace(plain, **changes)
@@ -212,20 +212,23 @@ def test_a_claim_on_a_payment_channel(wallet: Any, txid: str | None) -> None:
 @pytest.mark.parametrize(
     ("changes", "doubt"),
     [
-        ({"request": CHANNEL | {"Amount": "1000001"}}, Doubt(field="response.hex", reason="forged")),
-        ({"request": CHANNEL | {"Channel": "AC" * 32}}, Doubt(field="response.hex", reason="forged")),
-        ({"signer_pubkey": CAROL.public_key}, Doubt(field="response.hex", reason="forged")),
-        ({"signer": CAROL.address}, Doubt(field="response.signer", reason="differs")),
-        ({"signer_pubkey": None}, Doubt(field="response.signer_pubkey", reason="missing")),
-        ({"request": CHANNEL | {"Amount": "9" * 20}}, Doubt(field="payload.request_json", reason="unreadable")),
+        ({"request": CHANNEL | {"Amount": "1000001"}}, SignatureDoubt(field="response.hex", reason="forged")),
+        ({"request": CHANNEL | {"Channel": "AC" * 32}}, SignatureDoubt(field="response.hex", reason="forged")),
+        ({"signer_pubkey": CAROL.public_key}, SignatureDoubt(field="response.hex", reason="forged")),
+        ({"signer": CAROL.address}, SignatureDoubt(field="response.signer", reason="differs")),
+        ({"signer_pubkey": None}, SignatureDoubt(field="response.signer_pubkey", reason="missing")),
+        (
+            {"request": CHANNEL | {"Amount": "9" * 20}},
+            SignatureDoubt(field="payload.request_json", reason="unreadable"),
+        ),
         ({"request": CHANNEL | {"Amount": str(2**63)}}, None),
-        ({"request": {}}, Doubt(field="payload.request_json", reason="unreadable")),
-        ({"blob": signed(payment())}, Doubt(field="response.hex", reason="forged")),
+        ({"request": {}}, SignatureDoubt(field="payload.request_json", reason="unreadable")),
+        ({"blob": signed(payment())}, SignatureDoubt(field="response.hex", reason="forged")),
     ],
 )
-def test_a_claim_that_proves_nothing(changes: Json, doubt: Doubt | None) -> None:
+def test_a_claim_that_proves_nothing(changes: Json, doubt: SignatureDoubt | None) -> None:
     """Another channel, amount or key signed nothing of the kind, and what the API leaves out is only missing."""
-    assert (doubt or Doubt(field="response.hex", reason="forged")) == prove(channel_claim(**changes))
+    assert (doubt or SignatureDoubt(field="response.hex", reason="forged")) == prove(channel_claim(**changes))
 
 
 def test_a_claim_with_a_regular_key() -> None:
@@ -270,7 +273,7 @@ def test_whatever_was_asked_is_judged(request: Json, *, force_account: bool) -> 
     whole = BATCH | request
     result = prove(claim(BATCH_BLOB, whole, force_account=force_account))
 
-    assert isinstance(result, SignedTransaction | Doubt)
+    assert isinstance(result, SignedTransaction | SignatureDoubt)
 
 
 def test_a_request_of_as_many_fields_as_can_be_compared() -> None:

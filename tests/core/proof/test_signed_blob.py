@@ -11,9 +11,9 @@ from xrpl.core.keypairs import is_valid_message
 from xrpl.wallet import Wallet
 
 from processor.core.proof.codec import MAX_BLOB_DIGITS, address_of, prepare
-from processor.core.proof.evidence import Doubt
+from processor.core.proof.evidence import SignatureDoubt
 from processor.core.proof.request_match import MAX_ASKED
-from processor.core.proof.signed_blob import MAX_SIGNERS, Claim, SignedTransaction, prove, transaction_id
+from processor.core.proof.signed_blob import MAX_SIGNERS, SignatureClaim, SignedTransaction, prove, transaction_id
 from tests.support.wallets import (
     ALICE,
     BOB,
@@ -28,7 +28,7 @@ from tests.support.wallets import (
 )
 
 ASKED = {"TransactionType": "Payment", "Destination": SHOP, "DestinationTag": 7, "Amount": "1000000"}
-TRUE = Claim(
+TRUE = SignatureClaim(
     blob=signed(payment()),
     txid=transaction_id(signed(payment())),
     account=ALICE.address,
@@ -37,7 +37,7 @@ TRUE = Claim(
     signer_pubkey=ALICE.public_key,
     request=ASKED,
 )
-SIGN_IN = Claim(
+SIGN_IN = SignatureClaim(
     blob=KNOWN_SIGN_IN,
     txid=transaction_id(KNOWN_SIGN_IN),
     account=KNOWN_ACCOUNT,
@@ -46,21 +46,21 @@ SIGN_IN = Claim(
 )
 
 
-def claim(blob: str, **changes: Any) -> Claim:
+def claim(blob: str, **changes: Any) -> SignatureClaim:
     """What the API would say of a payment with this blob."""
     plain = replace(TRUE, signer=None, signer_pubkey=None)
     return replace(plain, **({"blob": blob, "txid": transaction_id(blob)} | changes))
 
 
-def proven(claimed: Claim) -> SignedTransaction:
+def proven(claimed: SignatureClaim) -> SignedTransaction:
     result = prove(claimed)
     assert isinstance(result, SignedTransaction), result
     return result
 
 
-def doubt(claimed: Claim) -> tuple[str, str]:
+def doubt(claimed: SignatureClaim) -> tuple[str, str]:
     result = prove(claimed)
-    assert isinstance(result, Doubt), result
+    assert isinstance(result, SignatureDoubt), result
     return result.field, result.reason
 
 
@@ -129,7 +129,7 @@ def test_the_verdict_is_that_of_the_ledger_s_library(
         raw[at // 8] ^= 1 << at % 8
     blob = raw.hex().upper()
     tx_type = transaction.get("TransactionType", "SignIn")
-    claimed = Claim(blob=blob, txid=transaction_id(blob), account=wallet.address, tx_type=tx_type, request={})
+    claimed = SignatureClaim(blob=blob, txid=transaction_id(blob), account=wallet.address, tx_type=tx_type, request={})
     result = prove(claimed)
 
     assert flip is not None or _valid_by_the_library(blob)
@@ -148,7 +148,7 @@ def _valid_by_the_library(blob: str) -> bool:
 @given(blob=st.none() | st.text(max_size=300) | st.binary(max_size=300).map(bytes.hex))
 def test_anything_at_all_is_judged(blob: str | None) -> None:
     """No text is proven by accident, and none raises."""
-    assert isinstance(prove(replace(TRUE, blob=blob, txid=None)), Doubt)
+    assert isinstance(prove(replace(TRUE, blob=blob, txid=None)), SignatureDoubt)
 
 
 @pytest.mark.parametrize(
@@ -172,11 +172,11 @@ def test_what_cannot_be_read_proves_nothing(blob: str | None, reason: str) -> No
     """It disproves nothing either: a later look may."""
     result = prove(replace(TRUE, blob=blob, txid=None))
 
-    assert Doubt(field="response.hex", reason=reason) == result  # type: ignore[arg-type]  given as text
+    assert SignatureDoubt(field="response.hex", reason=reason) == result  # type: ignore[arg-type]  given as text
     assert not result.disproves
 
 
-FORGERIES: dict[str, tuple[Claim, tuple[str, str]]] = {
+FORGERIES: dict[str, tuple[SignatureClaim, tuple[str, str]]] = {
     "another hash": (replace(TRUE, txid="AB" * 32), ("response.txid", "differs")),
     "another account": (replace(TRUE, account=BOB.address), ("response.account", "differs")),
     "another signer": (replace(TRUE, signer=BOB.address), ("response.signer", "differs")),
@@ -520,7 +520,7 @@ def test_last_ledger_may_be_open() -> None:
 
 def test_a_claim_says_nothing_by_default() -> None:
     """What the API does not tell is not made up."""
-    bare = Claim(blob=None, txid=None, account=None, tx_type="Payment")
+    bare = SignatureClaim(blob=None, txid=None, account=None, tx_type="Payment")
 
     assert (None, None, None, None, False, None) == (
         bare.signer,

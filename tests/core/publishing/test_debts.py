@@ -1,10 +1,10 @@
 from datetime import UTC, datetime, timedelta
 
-from processor.core.publishing.debts import Bindings, Debt, Debts
+from processor.core.publishing.debts import Debt, Debts, QueueBindings
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 TOPICS = {"signs": ("*.sign.#",), "all": ("#",), "other": ("other.#",)}
-BINDINGS = Bindings(topics=TOPICS, complete=False)
+BINDINGS = QueueBindings(topics=TOPICS, complete=False)
 
 
 def _owing(*positions: int) -> Debts:
@@ -35,14 +35,14 @@ def test_the_exchange_comes_last_and_ends_it() -> None:
     assert [False, False, True] == turns
     assert debts.confirm(exchange, 7, "shop.sign.opened")
     assert not debts.confirm(exchange, 7, "shop.sign.opened")
-    assert {} == debts.owed
+    assert {} == debts.unconfirmed
 
 
 def test_a_queue_is_blamed_until_nothing_is_owed_to_it() -> None:
     """Refusals name queue, events, and since when."""
     debts = _owing(1, 2)
     signs = debts.all[0]
-    signs.blame("full", silent=False, at=NOW)
+    signs.mark_refusing("full", silent=False, at=NOW)
     before = [(each.queue, each.events, each.since, each.error) for each in debts.refusals]
     debts.confirm(signs, 1, "shop.sign.opened")
     debts.drop(2)
@@ -55,8 +55,8 @@ def test_what_the_exchange_refuses_is_put_down_to_a_known_queue() -> None:
     """Only where no known queue refuses must it be one that the exchange alone knows of."""
     debts = _owing(1)
     signs, everything, _, exchange = debts.all
-    signs.blame("full", silent=False, at=NOW)
-    exchange.blame("full", silent=False, at=NOW)
+    signs.mark_refusing("full", silent=False, at=NOW)
+    exchange.mark_refusing("full", silent=False, at=NOW)
     before = [each.queue for each in debts.refusals]
     for debt in (signs, everything):
         debts.confirm(debt, 1, "shop.sign.opened")
@@ -67,14 +67,14 @@ def test_what_the_exchange_refuses_is_put_down_to_a_known_queue() -> None:
 def test_what_a_silent_queue_is_bound_for_is_diverted() -> None:
     """Events for a silent queue pass by the exchange, others do not, nor those that no queue is known for."""
     debts = _owing(1)
-    debts.all[0].blame("no answer", silent=True, at=NOW)
-    debts.silence("shop.resolve.signed")
-    nobody = Debts(Bindings(topics={}, complete=False))
-    nobody.silence("shop.sign.opened")
+    debts.all[0].mark_refusing("no answer", silent=True, at=NOW)
+    debts.mark_silent("shop.resolve.signed")
+    nobody = Debts(QueueBindings(topics={}, complete=False))
+    nobody.mark_silent("shop.sign.opened")
 
-    assert debts.diverts("shop.sign.signed")
-    assert debts.diverts("shop.resolve.signed")
-    assert not debts.diverts("shop.resolve.failed")
+    assert debts.bypasses_exchange("shop.sign.signed")
+    assert debts.bypasses_exchange("shop.resolve.signed")
+    assert not debts.bypasses_exchange("shop.resolve.failed")
     assert not nobody.diverts("shop.sign.opened")
 
 
@@ -82,27 +82,27 @@ def test_an_answer_ends_the_silence() -> None:
     """When the exchange confirms that key, and the queue all it is owed, events take their usual way again."""
     debts = _owing(1, 2)
     signs, everything, _, exchange = debts.all
-    signs.blame("no answer", silent=True, at=NOW)
-    debts.silence("shop.sign.opened")
+    signs.mark_refusing("no answer", silent=True, at=NOW)
+    debts.mark_silent("shop.sign.opened")
     before = []
     for position in (1, 2):
-        before.append(debts.diverts("shop.sign.opened"))
+        before.append(debts.bypasses_exchange("shop.sign.opened"))
         for debt in (signs, everything, exchange):
             debts.confirm(debt, position, "shop.sign.opened")
 
     assert [True, True] == before
-    assert not debts.diverts("shop.sign.opened")
+    assert not debts.bypasses_exchange("shop.sign.opened")
 
 
 def test_a_queue_that_refuses_is_passed_by_where_all_are_known() -> None:
     """Then the exchange is not needed to reach those that only it knows of, and the events keep their order."""
     found = []
     for complete in (False, True):
-        debts = Debts(Bindings(topics=TOPICS, complete=complete))
+        debts = Debts(QueueBindings(topics=TOPICS, complete=complete))
         debts.owe(1, debts.route("shop.sign.opened"))
-        debts.all[0].blame("full", silent=False, at=NOW)
+        debts.all[0].mark_refusing("full", silent=False, at=NOW)
         debts.all[0].backlog.refuse(1, 0.0, 0.0)
-        found.append(debts.diverts("shop.sign.opened"))
+        found.append(debts.bypasses_exchange("shop.sign.opened"))
 
     assert [False, True] == found
 
@@ -110,11 +110,11 @@ def test_a_queue_that_refuses_is_passed_by_where_all_are_known() -> None:
 def test_without_queues_all_is_owed_to_the_exchange() -> None:
     """Where single queues cannot be reached, nothing is lost and nothing is diverted."""
     debts = _owing(1, 2)
-    debts.silence("shop.sign.opened")
+    debts.mark_silent("shop.sign.opened")
 
     assert debts.forget_queues()
     assert not debts.forget_queues()
-    assert not debts.diverts("shop.sign.opened")
+    assert not debts.bypasses_exchange("shop.sign.opened")
     assert [1, 2] == debts.exchange.backlog.take(0.0, lambda position: debts.is_due(debts.exchange, position))
 
 
@@ -122,11 +122,11 @@ def test_other_queues_are_learned_once() -> None:
     """Knowing other queues, nothing is owed for the time being; the same ones change nothing."""
     debts = _owing(1)
 
-    assert not debts.learn(Bindings(topics=dict(TOPICS), complete=False))
-    assert not debts.learn(Bindings(topics=dict(TOPICS), complete=True))
-    assert [1] == list(debts.owed)
-    assert debts.learn(Bindings(topics={"new": ("#",)}, complete=True))
-    assert ({}, ["new"]) == (debts.owed, [debt.queue for debt in debts.route("shop.sign.opened")])
+    assert not debts.learn(QueueBindings(topics=dict(TOPICS), complete=False))
+    assert not debts.learn(QueueBindings(topics=dict(TOPICS), complete=True))
+    assert [1] == list(debts.unconfirmed)
+    assert debts.learn(QueueBindings(topics={"new": ("#",)}, complete=True))
+    assert ({}, ["new"]) == (debts.unconfirmed, [debt.queue for debt in debts.route("shop.sign.opened")])
 
 
 KEY = "shop.sign.opened"
@@ -137,7 +137,7 @@ def test_each_debt_has_a_bit() -> None:
     debts = _owing(7)
 
     assert [2, 4, 8, 1] == [debt.bit for debt in debts.all]
-    assert ({7: 7}, [1, 1, 0, 0]) == (debts.owed, [debt.events for debt in debts.all])
+    assert ({7: 7}, [1, 1, 0, 0]) == (debts.unconfirmed, [debt.events for debt in debts.all])
 
 
 def test_nothing_is_due_of_what_is_not_owed() -> None:
@@ -165,7 +165,7 @@ def test_exchange_has_its_turn_after_the_last_queue() -> None:
 
 def test_event_that_no_queue_is_bound_for_is_the_exchange_s() -> None:
     """At once."""
-    debts = Debts(Bindings(topics={}, complete=False))
+    debts = Debts(QueueBindings(topics={}, complete=False))
     debts.owe(1, debts.route(KEY))
 
     assert ((), True, 1) == (debts.route(KEY), debts.is_due(debts.exchange, 1), debts.exchange.events)
@@ -177,7 +177,7 @@ def test_confirm_of_what_is_not_owed_changes_nothing() -> None:
     debts.drop(7)
     changed = [debts.confirm(debt, 7, KEY) for debt in debts.all]
 
-    assert ([False] * 4, {}, [0] * 4) == (changed, debts.owed, [debt.events for debt in debts.all])
+    assert ([False] * 4, {}, [0] * 4) == (changed, debts.unconfirmed, [debt.events for debt in debts.all])
 
 
 def test_dropped_event_is_owed_to_nobody() -> None:
@@ -192,17 +192,17 @@ def test_dropped_event_is_owed_to_nobody() -> None:
     debts.drop(2)
 
     assert ([1, 1, 0, 0], [0, 0, 0, 0]) == (before, [debt.events for debt in debts.all])
-    assert {} == debts.owed
+    assert {} == debts.unconfirmed
 
 
 def test_silence_of_the_exchange_ends_with_the_last_event() -> None:
     """As long as something is owed, events of that key go past it; when nothing is, the next one tries it again."""
     debts = _owing(1, 2)
-    debts.silence(KEY)
+    debts.mark_silent(KEY)
     found = []
     for position in (1, 2):
         debts.drop(position)
-        found.append(debts.diverts(KEY))
+        found.append(debts.bypasses_exchange(KEY))
 
     assert [True, False] == found
 
@@ -212,11 +212,16 @@ def test_clearing_forgets_whom_to_blame() -> None:
     debts = _owing(1)
     signs = debts.all[0]
     signs.backlog.refuse(1, 0.0, 0.0)
-    signs.blame("no answer", silent=True, at=NOW)
-    debts.silence(KEY)
+    signs.mark_refusing("no answer", silent=True, at=NOW)
+    debts.mark_silent(KEY)
     debts.clear()
 
-    assert (False, False, {}, ()) == (debts.diverts(KEY), bool(signs.backlog), debts.owed, debts.refusals)
+    assert (False, False, {}, ()) == (
+        debts.bypasses_exchange(KEY),
+        bool(signs.backlog),
+        debts.unconfirmed,
+        debts.refusals,
+    )
     assert (0, None, False) == (signs.events, signs.since, signs.silent)
 
 
@@ -224,11 +229,11 @@ def test_blame_keeps_the_first_moment_and_the_last_error() -> None:
     """Until everything was taken."""
     debts = _owing(1)
     signs = debts.all[0]
-    signs.blame("full", silent=True, at=NOW)
-    signs.blame("gone", silent=False, at=NOW + timedelta(seconds=1))
+    signs.mark_refusing("full", silent=True, at=NOW)
+    signs.mark_refusing("gone", silent=False, at=NOW + timedelta(seconds=1))
 
     assert (NOW, False, "gone") == (signs.since, signs.silent, signs.error)
-    signs.blame("no answer", silent=True, at=NOW)
+    signs.mark_refusing("no answer", silent=True, at=NOW)
     signs.reduce()
     assert (0, None, False) == (signs.events, signs.since, signs.silent)
 
@@ -244,29 +249,29 @@ def test_bindings_of_the_same_topics_are_learned_without_a_loss() -> None:
     """Whether the exchange knows of more queues is news; what is owed stays."""
     debts = _owing(1)
     debts.all[0].backlog.refuse(1, 0.0, 0.0)
-    before = debts.diverts(KEY)
-    changed = debts.learn(Bindings(topics=TOPICS, complete=True))
+    before = debts.bypasses_exchange(KEY)
+    changed = debts.learn(QueueBindings(topics=TOPICS, complete=True))
 
-    assert (False, False, True) == (before, changed, debts.diverts(KEY))
-    assert not debts.learn(Bindings(topics=TOPICS, complete=True))
-    assert [1] == list(debts.owed)
+    assert (False, False, True) == (before, changed, debts.bypasses_exchange(KEY))
+    assert not debts.learn(QueueBindings(topics=TOPICS, complete=True))
+    assert [1] == list(debts.unconfirmed)
 
 
 def test_other_queues_without_a_debt_are_no_loss() -> None:
     """They are known from now on."""
     debts = Debts(BINDINGS)
 
-    assert not debts.learn(Bindings(topics={"new": ("#",)}, complete=True))
+    assert not debts.learn(QueueBindings(topics={"new": ("#",)}, complete=True))
     assert ["new"] == [debt.queue for debt in debts.route(KEY)]
 
 
 def test_queues_out_of_reach_are_learned_no_more() -> None:
     """Everything is owed to the exchange, in order, and counts there."""
     debts = _owing(2, 1)
-    debts.silence(KEY)
+    debts.mark_silent(KEY)
     debts.forget_queues()
 
-    assert not debts.learn(Bindings(topics={"new": ("#",)}, complete=True))
-    assert (2, {1: 1, 2: 1}, ()) == (debts.exchange.events, debts.owed, debts.route(KEY))
+    assert not debts.learn(QueueBindings(topics={"new": ("#",)}, complete=True))
+    assert (2, {1: 1, 2: 1}, ()) == (debts.exchange.events, debts.unconfirmed, debts.route(KEY))
     assert [None] == [debt.queue for debt in debts.all]
     assert [1, 2] == debts.exchange.backlog.take(0.0, lambda position: True)

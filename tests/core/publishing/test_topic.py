@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.core.publishing.topic import topic_matches
+from processor.core.publishing.debts import topic_matches
 
 
 @pytest.mark.parametrize(

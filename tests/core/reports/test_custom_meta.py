@@ -13,10 +13,11 @@ from processor.core.delivery.authentication import Delivery
 from processor.core.errors import NormalizeError
 from processor.core.payload.events import encode
 from processor.core.payload.lifecycle import apply
-from processor.core.payload.watching import is_present, strange_keys
-from processor.core.reports.custom_meta import SAFE_INTEGER, carried, carry, is_carried
-from processor.core.reports.normalize import named_payload, snapshot_report, status_report, webhook_report
+from processor.core.reports.custom_meta import SAFE_INTEGER, encode_custom_meta, ensure_portable, is_portable
 from processor.core.reports.report import Report
+from processor.core.reports.snapshot import snapshot_report
+from processor.core.reports.status import is_present, status_report, unknown_keys
+from processor.core.reports.webhook import parse_payload_uuid, webhook_report
 from schemas.events import parse_event
 from tests.core.payloads import NOW, PAYLOAD, POLICY, SHOP, UNKNOWN
 from tests.core.reports.test_normalize import api_answer
@@ -65,7 +66,7 @@ SOURCES: Final[list[Callable[[str], Report]]] = [_webhook, _status, _snapshot]
 
 def published(report: Report) -> bytes:
     transition = apply(UNKNOWN, report, POLICY)
-    return encode(transition.announcements[0], transition.state, report).body
+    return encode(transition.events[0], transition.state, report).body
 
 
 def strict(body: bytes) -> dict[str, Any]:
@@ -127,7 +128,7 @@ def test_what_an_earlier_version_kept_is_published_as_strictly(stored: bytes) ->
     report = _webhook("1")
     transition = apply(UNKNOWN._replace(custom_meta=stored), report, POLICY)
 
-    meta = strict(encode(transition.announcements[0], transition.state, report).body)["data"]["custom_meta"]
+    meta = strict(encode(transition.events[0], transition.state, report).body)["data"]["custom_meta"]
     assert ["blob"] == meta["dropped"]
 
 
@@ -143,7 +144,7 @@ def test_rest_of_a_message_is_known() -> None:
     message = '{"expires_in_seconds":54,"new":"\\ud800"}'
 
     assert is_present(message)
-    assert ["new"] == strange_keys(message)
+    assert ["new"] == unknown_keys(message)
 
 
 @pytest.mark.parametrize("text", UNCARRIED.values())
@@ -151,7 +152,7 @@ def test_payload_of_an_unreadable_webhook_is_known(text: str) -> None:
     """Nothing else in it has to make sense."""
     body = body_of(PAYLOAD, payloadResponse="@@", custom_meta="@@").replace(MARK.encode(), text.encode())
 
-    assert PAYLOAD == named_payload(SHOP, body)
+    assert PAYLOAD == parse_payload_uuid(SHOP, body)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,7 @@ def test_payload_of_an_unreadable_webhook_is_known(text: str) -> None:
 def test_payload_that_nobody_names(body: bytes) -> None:
     """A body of another application, or without any, names no payload of ours."""
     with pytest.raises(NormalizeError):
-        named_payload(SHOP, body)
+        parse_payload_uuid(SHOP, body)
 
 
 pieces = st.sampled_from(
@@ -192,7 +193,7 @@ def test_body_full_of_quotes_is_refused_in_one_pass() -> None:
 
 def test_nothing_attached_is_nothing() -> None:
     """Null is no object that lost its parts."""
-    assert carry(None) is None
+    assert encode_custom_meta(None) is None
 
 
 @pytest.mark.parametrize("brackets", ["[]", "{}"])
@@ -203,7 +204,7 @@ def test_as_deep_as_everybody_reads(brackets: str) -> None:
     nested = opening * 180 + "1" + brackets[1] * 180
     deep = opening * 220 + "1" + brackets[1] * 220
 
-    assert [True, True, False] == [is_carried(text.encode()) for text in (flat, nested, deep)]
+    assert [True, True, False] == [is_portable(text.encode()) for text in (flat, nested, deep)]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +227,7 @@ def test_as_deep_as_everybody_reads(brackets: str) -> None:
 )
 def test_numbers_that_everybody_reads(text: bytes, *, expected: bool) -> None:
     """Integers that a double holds, and no infinity; in a text, anything."""
-    assert expected == is_carried(text)
+    assert expected == is_portable(text)
 
 
 @pytest.mark.parametrize(
@@ -249,11 +250,11 @@ def test_numbers_that_everybody_reads(text: bytes, *, expected: bool) -> None:
 )
 def test_what_was_attached_is_carried_by_name(attached: Any, expected: Any) -> None:
     """Three members, the texts as texts; what cannot be carried is named."""
-    found = carry(attached)
+    found = encode_custom_meta(attached)
 
     assert expected == (None if found is None else json.loads(found))
 
 
 def test_nothing_that_was_kept_is_null() -> None:
     """Whatever an earlier version kept of nothing."""
-    assert b"null" == carried(b"null")
+    assert b"null" == ensure_portable(b"null")

@@ -9,16 +9,13 @@ from hypothesis import strategies as st
 
 from processor.core.delivery.authentication import Delivery
 from processor.core.errors import NormalizeError
-from processor.core.proof.evidence import Doubt, Ledger, Snapshot
+from processor.core.proof.evidence import Ledger, SignatureDoubt, Snapshot
 from processor.core.proof.signed_blob import transaction_id
-from processor.core.reports.normalize import (
-    ledger_report,
-    named_payload,
-    snapshot_report,
-    status_report,
-    webhook_report,
-)
-from processor.core.reports.report import LedgerReport, SnapshotReport, StatusReport, Token
+from processor.core.reports.ledger import ledger_report
+from processor.core.reports.report import LedgerReport, ReportedToken, SnapshotReport, StatusReport
+from processor.core.reports.snapshot import snapshot_report
+from processor.core.reports.status import status_report
+from processor.core.reports.webhook import parse_payload_uuid, webhook_report
 from tests.core.payloads import ACCOUNT, APPLICATION, NOW, PAYLOAD, SHOP, TXID
 from tests.support.wallets import (
     ALICE,
@@ -232,20 +229,20 @@ def test_snapshot_with_a_proven_signature() -> None:
 @pytest.mark.parametrize(
     ("changes", "doubt"),
     [
-        ({"response__hex": None}, Doubt(field="response.hex", reason="missing")),
-        ({"response__hex": "AB"}, Doubt(field="response.hex", reason="unreadable")),
-        ({"response__txid": TXID}, Doubt(field="response.txid", reason="differs")),
-        ({"response__account": BOB.address}, Doubt(field="response.account", reason="differs")),
-        ({"response__signer": BOB.address}, Doubt(field="response.signer", reason="differs")),
-        ({"response__signer_pubkey": BOB.public_key}, Doubt(field="response.signer_pubkey", reason="differs")),
-        ({"payload__request_json": {"Amount": "2"}}, Doubt(field="Amount", reason="differs")),
-        ({"payload__request_json": None}, Doubt(field="payload.request_json", reason="missing")),
-        ({"payload__request_json": "Payment"}, Doubt(field="payload.request_json", reason="missing")),
+        ({"response__hex": None}, SignatureDoubt(field="response.hex", reason="missing")),
+        ({"response__hex": "AB"}, SignatureDoubt(field="response.hex", reason="unreadable")),
+        ({"response__txid": TXID}, SignatureDoubt(field="response.txid", reason="differs")),
+        ({"response__account": BOB.address}, SignatureDoubt(field="response.account", reason="differs")),
+        ({"response__signer": BOB.address}, SignatureDoubt(field="response.signer", reason="differs")),
+        ({"response__signer_pubkey": BOB.public_key}, SignatureDoubt(field="response.signer_pubkey", reason="differs")),
+        ({"payload__request_json": {"Amount": "2"}}, SignatureDoubt(field="Amount", reason="differs")),
+        ({"payload__request_json": None}, SignatureDoubt(field="payload.request_json", reason="missing")),
+        ({"payload__request_json": "Payment"}, SignatureDoubt(field="payload.request_json", reason="missing")),
         ({"payload__request_json": {"Account": BOB.address}, "meta__forceAccount": True},
-         Doubt(field="Account", reason="differs")),
+         SignatureDoubt(field="Account", reason="differs")),
     ],
 )  # fmt: skip
-def test_snapshot_in_doubt(changes: dict[str, Any], doubt: Doubt) -> None:
+def test_snapshot_in_doubt(changes: dict[str, Any], doubt: SignatureDoubt) -> None:
     """What is wrong with a signature is kept with the snapshot, which proves nothing then."""
     changes = ({"response__txid": None} if changes.get("response__hex") == "AB" else {}) | changes
     snapshot = snapshot_of(**(SIGNED | changes))
@@ -370,7 +367,7 @@ def test_texts_that_stand_for_nothing(nothing: str) -> None:
     assert said is not None
     assert ("signed", None, None) == (said.kind, said.txid, said.expires_at)
     assert (None, None, None) == (shown.txid, shown.network, shown.resolved_at)
-    assert Doubt(field="response.hex", reason="missing") == shown.doubt
+    assert SignatureDoubt(field="response.hex", reason="missing") == shown.doubt
 
 
 @pytest.mark.parametrize("field", ["user_token", "token_issued", "token_expiration"])
@@ -636,7 +633,7 @@ def test_refusal_of_another_application_s_body() -> None:
     body = json.dumps(webhook_body(meta={"application_uuidv4": OTHER, "payload_uuidv4": PAYLOAD})).encode()
 
     assert "meta.application_uuidv4 is not the application that the webhook was posted for" == refusal(
-        named_payload, SHOP, body
+        parse_payload_uuid, SHOP, body
     )
 
 
@@ -649,7 +646,7 @@ def test_refusal_of_a_message_about_another_payload() -> None:
 
 def test_whole_webhook() -> None:
     """Every field of the report."""
-    token = Token(
+    token = ReportedToken(
         value=OTHER,
         issued_at=datetime.fromtimestamp(1635000000, UTC),
         expires_at=datetime(2021, 11, 21, 12, 26, 40, tzinfo=UTC),
@@ -737,7 +734,7 @@ def test_whole_snapshot() -> None:
             network="MAINNET",
             expires_at=datetime(2026, 1, 2, 4, 4, 5, tzinfo=UTC),
         ),
-        token=Token(value=OTHER),
+        token=ReportedToken(value=OTHER),
         custom_meta=b'{"identifier":"order-1","blob":null,"instruction":null}',
     ) == snapshot_report(SHOP, PAYLOAD, json.dumps(answer).encode(), NOW)
     assert snapshot_report(SHOP, PAYLOAD, json.dumps(api_answer()).encode(), NOW).token is None

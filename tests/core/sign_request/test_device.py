@@ -11,7 +11,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from processor.core.sign_request.device import PATH_PATTERN, BadDevice, Owner, digest_of, path_of, registration, removal
+from processor.core.sign_request.device import (
+    PATH_PATTERN,
+    BadDevice,
+    DeviceOwner,
+    digest_of,
+    path_of,
+    registration,
+    removal,
+)
 from schemas.api import DeviceRegistration
 from schemas.commands import DeviceRegistered, DeviceRemoved
 from tests.core.payloads import ACCOUNT, APPLICATION, NOW, SHOP
@@ -19,7 +27,7 @@ from tests.core.payloads import ACCOUNT, APPLICATION, NOW, SHOP
 DEVICES = UUID("0b9f2a86-1d55-5d0c-9a7e-6a1f4c83e7d2")
 COMMANDS = UUID("c1a4e7f0-62d9-5b3b-8f0e-94d2b6a7150c")
 USER = "8f5b1d3a-0000-4000-8000-00000000c001"
-OWNER = Owner(application=SHOP, account=ACCOUNT, at=NOW, user=USER)
+OWNER = DeviceOwner(application=SHOP, account=ACCOUNT, at=NOW, user=USER)
 TOKEN = "dGhlLXBob25l:APA91b-of_a.device~token"
 APNS = "0123456789abcdef" * 4
 ENDPOINT = "https://push.example.com/send/1"
@@ -38,7 +46,7 @@ def asked(channel: str, *, point: bytes = POINT, endpoint: str = ENDPOINT, **mor
     return DeviceRegistration.model_validate({"channel": channel} | more)
 
 
-def registered(named: str, request: DeviceRegistration, owner: Owner = OWNER) -> DeviceRegistered:
+def registered(named: str, request: DeviceRegistration, owner: DeviceOwner = OWNER) -> DeviceRegistered:
     command = registration(owner, named, request)
     assert isinstance(command, DeviceRegistered)
     return command
@@ -69,7 +77,7 @@ def test_registration(channel: str, named: str, token: str, platform: str) -> No
 
 def test_registration_keeps_what_was_asked() -> None:
     """A platform that is named counts; who has no reference is registered without."""
-    command = registered(TOKEN, asked("fcm", platform="ios"), Owner(application=SHOP, account=ACCOUNT, at=NOW))
+    command = registered(TOKEN, asked("fcm", platform="ios"), DeviceOwner(application=SHOP, account=ACCOUNT, at=NOW))
 
     assert ("ios", None, None) == (command.data.platform, command.data.locale, command.data.user)
 
@@ -157,8 +165,8 @@ def test_what_names_no_device_cannot_be_removed(named: str) -> None:
 
 def test_commands_differ_by_what_was_asked_and_when() -> None:
     """Asking again a second later, for another account, or for the opposite, is another command."""
-    later = Owner(application=SHOP, account=ACCOUNT, at=NOW + timedelta(seconds=1))
-    other = Owner(application=SHOP, account="rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe", at=NOW)
+    later = DeviceOwner(application=SHOP, account=ACCOUNT, at=NOW + timedelta(seconds=1))
+    other = DeviceOwner(application=SHOP, account="rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe", at=NOW)
     ids = {removal(owner, TOKEN).id for owner in (OWNER, later, other)} | {registered(TOKEN, asked("fcm")).id}
 
     assert 4 == len(ids)

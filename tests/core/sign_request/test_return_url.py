@@ -11,7 +11,7 @@ from processor.core.sign_request.return_url import (
     MAX_URL,
     STATE_BYTES,
     TAGS,
-    built,
+    build_url,
     fault_of,
     is_registered,
     link_fault_of,
@@ -90,12 +90,12 @@ def test_xumm_takes_what_is_registered(length: int) -> None:
     """With state and tags no address is longer than the 250 characters that Xumm takes."""
     url = "shopapp://" + "x" * length
 
-    assert (fault_of(url) is None) == (len(built(url, secrets.token_urlsafe(STATE_BYTES))) <= 250)
+    assert (fault_of(url) is None) == (len(build_url(url, secrets.token_urlsafe(STATE_BYTES))) <= 250)
 
 
 def test_built() -> None:
     """The state comes along, and the tags that Xumm replaces."""
-    assert built("shopapp://signed", "S") == "shopapp://signed?state=S&id={id}&cid={cid}&txid={txid}"
+    assert build_url("shopapp://signed", "S") == "shopapp://signed?state=S&id={id}&cid={cid}&txid={txid}"
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.core.errors import SealBroken, SealingError, UnknownSealingKey
-from processor.core.sign_request.sealing import KEY_BYTES, NONCE_BYTES, Binding, Keyring, Sealed, SealingKey
+from processor.core.sign_request.sealing import KEY_BYTES, NONCE_BYTES, Keyring, Sealed, SealingKey, TokenBinding
 
 OLD = SealingKey.of(b"o" * 32)
 NEW = SealingKey.of(b"n" * 32)
 NONCE = bytes(range(NONCE_BYTES))
 TOKEN = str(UUID(int=99, version=4))
-MINE = Binding("app", "user", "account")
+MINE = TokenBinding("app", "user", "account")
 
 
 @given(st.text(max_size=60), st.binary(min_size=NONCE_BYTES, max_size=NONCE_BYTES))
@@ -46,11 +46,11 @@ def test_rotation() -> None:
         MINE._replace(user="other"),
         MINE._replace(account="other"),
         MINE._replace(account=None),
-        Binding("app", "useraccount", None),
-        Binding("appuser", "", "account"),
+        TokenBinding("app", "useraccount", None),
+        TokenBinding("appuser", "", "account"),
     ],
 )
-def test_a_token_opens_only_where_it_belongs(binding: Binding) -> None:
+def test_a_token_opens_only_where_it_belongs(binding: TokenBinding) -> None:
     """In the row of another application, user or account it is of no use."""
     sealed = Keyring([NEW]).seal(TOKEN, MINE, NONCE)
 
@@ -123,5 +123,5 @@ def test_tokens_of_other_versions_open() -> None:
 
     assert (32, 12, key_id) == (KEY_BYTES, NONCE_BYTES, NEW.id)
     assert [Sealed(key_id, box) for box in boxes] == [
-        Keyring([NEW]).seal(TOKEN, binding, NONCE) for binding in (MINE, Binding("app", "user"))
+        Keyring([NEW]).seal(TOKEN, binding, NONCE) for binding in (MINE, TokenBinding("app", "user"))
     ]

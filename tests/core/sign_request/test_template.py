@@ -16,7 +16,7 @@ from processor.core.sign_request.template import (
     MAX_SIGNED_TEXT,
     MAX_TEXT,
     MAX_VALUES,
-    Fault,
+    TemplateFault,
     faults_in,
     faults_in_blob,
     faults_in_instruction,
@@ -118,21 +118,21 @@ def test_good_templates(changes: dict[str, Any]) -> None:
 )
 def test_faults(changes: dict[str, Any], field: str, reason: Any) -> None:
     """What is wrong is told by its field, never by its value."""
-    assert faults_in(PAYMENT | changes) == (Fault(f"txjson.{field}", reason),)
+    assert faults_in(PAYMENT | changes) == (TemplateFault(f"txjson.{field}", reason),)
 
 
 def test_bounds() -> None:
     """Neither depth nor number of values is without end, and the list of faults is short."""
     assert faults_in(PAYMENT | nested(MAX_DEPTH - 1, 1)) == ()
     assert faults_in(PAYMENT | nested(MAX_DEPTH + 1, 1))[0].reason == "too_deep"
-    assert faults_in(PAYMENT | {"a": [1] * MAX_VALUES}) == (Fault("txjson", "too_large"),)
+    assert faults_in(PAYMENT | {"a": [1] * MAX_VALUES}) == (TemplateFault("txjson", "too_large"),)
     assert len(faults_in(PAYMENT | {f"F{number}": 0.5 for number in range(50)})) == MAX_FAULTS
     assert faults_in_blob(nested(MAX_DEPTH + 1, 1))[0].reason == "too_deep"
-    assert faults_in_blob({"a": [1] * 1000}) == (Fault("blob", "too_large"),)
+    assert faults_in_blob({"a": [1] * 1000}) == (TemplateFault("blob", "too_large"),)
 
 
-@pytest.mark.parametrize(("text", "faults"), [("x" * 1492, ()), ("x" * 1493, (Fault("blob", "too_large"),))])
-def test_longest_blob(text: str, faults: tuple[Fault, ...]) -> None:
+@pytest.mark.parametrize(("text", "faults"), [("x" * 1492, ()), ("x" * 1493, (TemplateFault("blob", "too_large"),))])
+def test_longest_blob(text: str, faults: tuple[TemplateFault, ...]) -> None:
     """Xumm takes 1,500 characters of JSON."""
     assert faults_in_blob({"a": text}) == faults
 
@@ -210,19 +210,21 @@ def test_deepest_blob(nest: Any) -> None:
 def test_most_values() -> None:
     """512 with the template, its type and its containers; of more nothing is looked at."""
     assert () == faults_in(PAYMENT | {"a": [1] * 509})
-    assert (Fault("txjson", "too_large"),) == faults_in(PAYMENT | {"a": [1] * 510, "b": 1.5})
+    assert (TemplateFault("txjson", "too_large"),) == faults_in(PAYMENT | {"a": [1] * 510, "b": 1.5})
     assert () == faults_in_blob({"a": [1] * 510})
-    assert (Fault("blob", "too_large"),) == faults_in_blob({"a": [1] * 511})
-    assert (Fault("blob", "too_large"),) == faults_in_blob({"a": [1] * 600 + [2**70]})
+    assert (TemplateFault("blob", "too_large"),) == faults_in_blob({"a": [1] * 511})
+    assert (TemplateFault("blob", "too_large"),) == faults_in_blob({"a": [1] * 600 + [2**70]})
 
 
 def test_longest_names_and_texts() -> None:
     """At the limit, and one character beyond."""
     assert () == faults_in(PAYMENT | {"x" * 64: "y" * 4096})
     assert () == faults_in(PAYMENT | {"BatchSigners": ["A" * 32_768]})
-    assert (Fault("txjson.Domain", "too_large"),) == faults_in(PAYMENT | {"Domain": "y" * 4097})
-    assert (Fault("txjson.BatchSigners.0", "too_large"),) == faults_in(PAYMENT | {"BatchSigners": ["A" * 32_769]})
-    assert (Fault(f"txjson.{'x' * 64}", "too_large"),) == faults_in(PAYMENT | {"x" * 65: 1})
+    assert (TemplateFault("txjson.Domain", "too_large"),) == faults_in(PAYMENT | {"Domain": "y" * 4097})
+    assert (TemplateFault("txjson.BatchSigners.0", "too_large"),) == faults_in(
+        PAYMENT | {"BatchSigners": ["A" * 32_769]}
+    )
+    assert (TemplateFault(f"txjson.{'x' * 64}", "too_large"),) == faults_in(PAYMENT | {"x" * 65: 1})
 
 
 @pytest.mark.parametrize(
@@ -236,7 +238,7 @@ def test_longest_names_and_texts() -> None:
 )
 def test_names_are_shown_fit_for_a_log_line(name: str, shown: str, reason: Any) -> None:
     """Cut, and with nothing that cannot be printed; line ends may stand in a name."""
-    expected = Fault(f"txjson.{shown}", "no_number_with_fraction" if reason is None else reason)
+    expected = TemplateFault(f"txjson.{shown}", "no_number_with_fraction" if reason is None else reason)
 
     assert (expected,) == faults_in(PAYMENT | {name: 1.5 if reason is None else 1})
 
@@ -261,7 +263,7 @@ def test_names_are_shown_fit_for_a_log_line(name: str, shown: str, reason: Any) 
 )
 def test_values(value: Any, reason: Any) -> None:
     """Numbers of 32 bits, and texts that a wallet can show."""
-    expected = () if reason is None else (Fault("txjson.Other.0", reason),)
+    expected = () if reason is None else (TemplateFault("txjson.Other.0", reason),)
 
     assert expected == faults_in(PAYMENT | {"Other": [value]})
 
@@ -284,7 +286,7 @@ X_ADDRESS = "XVLhHMPHU98es4dbozjVtdWzVrDjtV5kAsixQTdMjbWi39u"
 )
 def test_addresses(address: Any, *, is_one: bool) -> None:
     """Classic ones and X-addresses, with their checksum."""
-    expected = () if is_one else (Fault("txjson.Destination", "not_an_address"),)
+    expected = () if is_one else (TemplateFault("txjson.Destination", "not_an_address"),)
 
     assert expected == faults_in(PAYMENT | {"Destination": address})
 
@@ -319,7 +321,7 @@ def test_addresses(address: Any, *, is_one: bool) -> None:
 )
 def test_amounts(amount: Any, field: str | None) -> None:
     """Drops as text, or an object of texts of one of two shapes."""
-    expected = () if field is None else (Fault(f"txjson.Amount{field}", "not_an_amount"),)
+    expected = () if field is None else (TemplateFault(f"txjson.Amount{field}", "not_an_amount"),)
 
     assert expected == faults_in(PAYMENT | {"Amount": amount})
 
@@ -333,8 +335,8 @@ def test_amounts(amount: Any, field: str | None) -> None:
 )
 def test_names_of_secrets(name: str) -> None:
     """In a template and in what is carried along, however they are written."""
-    assert (Fault(f"txjson.{name}", "secret_forbidden"),) == faults_in(PAYMENT | {name: "x"})
-    assert (Fault(f"blob.a.0.{name}", "secret_forbidden"),) == faults_in_blob({"a": [{name: "x"}]})
+    assert (TemplateFault(f"txjson.{name}", "secret_forbidden"),) == faults_in(PAYMENT | {name: "x"})
+    assert (TemplateFault(f"blob.a.0.{name}", "secret_forbidden"),) == faults_in_blob({"a": [{name: "x"}]})
 
 
 @pytest.mark.parametrize("name", ["secretary", "birdseed", "seedling", "publickey", "key", "pass", "seeds"])
@@ -364,7 +366,9 @@ def test_names_of_no_secrets(name: str) -> None:
 )
 def test_values_that_are_carried_along(value: Any, reason: Any) -> None:
     """Numbers that every reader takes, and no seed."""
-    assert (() if reason is None else (Fault("blob.a.1.b", reason),)) == faults_in_blob({"a": [0, {"b": value}]})
+    assert (() if reason is None else (TemplateFault("blob.a.1.b", reason),)) == faults_in_blob(
+        {"a": [0, {"b": value}]}
+    )
 
 
 def test_nothing_is_carried_along_without_a_fault() -> None:
@@ -387,12 +391,12 @@ def test_nothing_is_carried_along_without_a_fault() -> None:
 )
 def test_size_is_that_of_compact_json(blob: dict[str, Any], *, is_large: bool) -> None:
     """Without blanks and escapes, as Xumm counts."""
-    assert (() if not is_large else (Fault("blob", "too_large"),)) == faults_in_blob(blob)
+    assert (() if not is_large else (TemplateFault("blob", "too_large"),)) == faults_in_blob(blob)
 
 
 def test_fault_of_an_instruction() -> None:
     """One character too many; a text that is half a character is counted, too."""
-    assert (Fault("instruction", "too_large"),) == faults_in_instruction("x" * 281)
+    assert (TemplateFault("instruction", "too_large"),) == faults_in_instruction("x" * 281)
     assert ((), ()) == (faults_in_instruction("\ud800" * 280), faults_in_instruction(""))
 
 
@@ -405,4 +409,4 @@ def test_nobody_has_signed_yet(nothing: Any) -> None:
 @pytest.mark.parametrize("name", ["txnsignature", "Txn_Signature", "SIGNERS"])
 def test_signatures_are_found_however_they_are_written(name: str) -> None:
     """A template is not signed."""
-    assert (Fault(f"txjson.{name}", "signature_forbidden"),) == faults_in(PAYMENT | {name: "AB"})
+    assert (TemplateFault(f"txjson.{name}", "signature_forbidden"),) == faults_in(PAYMENT | {name: "AB"})

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.core.payload.learning import FIRST_LOOK, LOOK_PATIENCE, LOOK_SPACING
+from processor.core.payload.learning import FIRST_LOOKUP, LOOKUP_SPACING, ROUTINE_PATIENCE
 from processor.core.payload.lifecycle import WEBHOOK_PATIENCE, Task, apply
 from processor.core.payload.settlement import UNVERIFIED_PATIENCE
 from processor.core.payload.state import Fact, Flag, PayloadState
-from processor.core.payload.watching import (
+from processor.core.payload.status_socket import (
     ABSENT_LIMIT,
     EXPIRY_SLACK,
     KEEPALIVE,
@@ -18,19 +18,17 @@ from processor.core.payload.watching import (
     RECONNECT,
     SILENCE,
     STEADY_AFTER,
-    begins,
     failures_after,
     is_idle,
     is_late,
     is_news,
     is_over,
-    is_present,
     retry_delay,
-    strange_keys,
+    starts_watch,
     watched_until,
 )
-from processor.core.reports.normalize import status_report
 from processor.core.reports.report import LookupDue, Report
+from processor.core.reports.status import is_present, status_report, unknown_keys
 from schemas.status import Status
 from tests.core.payloads import (
     APPLICATION,
@@ -52,7 +50,7 @@ SECOND = timedelta(seconds=1)
 
 
 def due(because: str, *, after: timedelta = timedelta(0)) -> LookupDue:
-    return LookupDue(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=NOW + after, because=because)  # type: ignore[arg-type]  # one of them
+    return LookupDue(app="shop", application_uuid=APPLICATION, payload=PAYLOAD, at=NOW + after, reason=because)  # type: ignore[arg-type]  # one of them
 
 
 def after(*reports: Report) -> PayloadState:
@@ -69,7 +67,7 @@ def tasks(*reports: Report) -> tuple[Task, ...]:
 
 def test_registered_payload_is_looked_up_once() -> None:
     """A little later, since most have ended by then; asking again asks for nothing."""
-    assert tasks(due("registered")) == (Task(kind="poll", due=FIRST_LOOK),)
+    assert tasks(due("registered")) == (Task(kind="poll", due=FIRST_LOOKUP),)
     assert tasks(due("registered"), due("registered", after=SECOND)) == ()
     assert tasks(snapshot("open"), due("registered")) == ()
     assert tasks(webhook(), due("registered")) == ()
@@ -81,7 +79,7 @@ def test_doubt_asks_for_a_look_and_claims_nothing(because: str) -> None:
     transition = apply(UNKNOWN, due(because), POLICY)
 
     assert transition.tasks == (Task(kind="poll"),)
-    assert (transition.state.facts, transition.announcements, transition.state.learned) == (Fact(0), (), None)
+    assert (transition.state.facts, transition.events, transition.state.end_notice) == (Fact(0), (), None)
 
 
 def test_claimed_outcome_is_looked_up_anyway() -> None:
@@ -111,7 +109,7 @@ def test_looks_do_not_pile_up(moments: list[int], because: str) -> None:
         transition = apply(state, due(because, after=(moment - min(moments)) * SECOND), POLICY)
         state, asked = transition.state, asked + len(transition.tasks)
 
-    assert asked == (1 if max(moments) - min(moments) < LOOK_PATIENCE / SECOND else 2)
+    assert asked == (1 if max(moments) - min(moments) < ROUTINE_PATIENCE / SECOND else 2)
 
 
 @given(st.lists(st.integers(1, 600), min_size=1, max_size=100))
@@ -127,7 +125,7 @@ def test_every_doubt_is_covered(gaps: list[int]) -> None:
         looks += [moment + task.due for task in transition.tasks if task.kind == "poll"]
 
         assert looks[-1] >= moment
-    assert all(later - earlier >= LOOK_SPACING for earlier, later in pairwise(looks))
+    assert all(later - earlier >= LOOKUP_SPACING for earlier, later in pairwise(looks))
 
 
 def test_signing_that_is_never_heard_of_again_has_a_deadline() -> None:
@@ -175,11 +173,11 @@ def test_end_of_a_watch() -> None:
 
 
 def test_begin_of_a_watch() -> None:
-    """A watch begins when a payload becomes known, or known to have been opened, unless it has ended."""
-    assert begins(None, after(status("opened")))
-    assert not begins(None, after(webhook()))
-    assert begins(after(status("expired")), after(status("expired"), status("opened")))
-    assert not begins(after(status("opened")), after(status("opened"), status("pre_signed")))
+    """A watch starts_watch when a payload becomes known, or known to have been opened, unless it has ended."""
+    assert starts_watch(None, after(status("opened")))
+    assert not starts_watch(None, after(webhook()))
+    assert starts_watch(after(status("expired")), after(status("expired"), status("opened")))
+    assert not starts_watch(after(status("opened")), after(status("opened"), status("pre_signed")))
 
 
 def test_keepalives_are_no_news() -> None:
@@ -235,27 +233,27 @@ def test_what_needs_no_reading_says_nothing(message: str) -> None:
     if is_idle(state, message):
         report = status_report(SHOP, PAYLOAD, message, NOW)
 
-        assert strange_keys(message) == []
+        assert unknown_keys(message) == []
         assert report is not None
         assert not is_news(state, report)
 
 
 def test_strange_keys() -> None:
     """Keys that nobody knows are named, fit for a log line."""
-    assert strange_keys('{"opened":true,"b\\n":1,"a":2,"user_token":true}') == ["a", "b?"]
-    assert strange_keys("nonsense") == []
+    assert unknown_keys('{"opened":true,"b\\n":1,"a":2,"user_token":true}') == ["a", "b?"]
+    assert unknown_keys("nonsense") == []
 
 
 @given(st.binary(max_size=50) | st.text(max_size=50))
 def test_any_message_can_be_looked_at(message: bytes | str) -> None:
     """Nothing that a socket sends raises here."""
     is_present(message)
-    strange_keys(message)
+    unknown_keys(message)
 
 
 @given(st.lists(st.integers(0, 29), max_size=20), st.floats(0, 1, exclude_max=True))
 def test_short_connections_do_not_reset_the_backoff(lives: list[int], chance: float) -> None:
-    """Failures add up while connections do not last, delays grow to the cap, and one that lasted begins anew."""
+    """Failures add up while connections do not last, delays grow to the cap, and one that lasted starts_watch anew."""
     failures, delays = 0, [timedelta(0)]
     for lived in lives:
         failures = failures_after(failures, lived * SECOND)
@@ -294,10 +292,10 @@ def test_answered_payload_is_not_watched() -> None:
     """However it is known; one that was known to be opened is no news."""
     opened = after(status("opened"))
 
-    assert not begins(opened, after(status("opened"), webhook()))
-    assert not begins(None, after(webhook(signed=False)))
-    assert not begins(opened, opened)
-    assert begins(None, UNKNOWN)
+    assert not starts_watch(opened, after(status("opened"), webhook()))
+    assert not starts_watch(None, after(webhook(signed=False)))
+    assert not starts_watch(opened, opened)
+    assert starts_watch(None, UNKNOWN)
 
 
 def test_message_is_news_if_its_fact_or_its_expiry_is() -> None:
@@ -320,7 +318,7 @@ def test_message_is_news_if_its_fact_or_its_expiry_is() -> None:
     ],
 )
 def test_presence_by_any_message(message: str | bytes, *, present: bool) -> None:
-    """A greeting begins with its word; an object that greets nobody is a status."""
+    """A greeting starts_watch with its word; an object that greets nobody is a status."""
     assert present == is_present(message)
 
 
@@ -343,8 +341,8 @@ def test_known_keys_are_not_strange() -> None:
     known = ("ping", "reference_call_uuidv4", "user_token", "return_url", "opened_by_deeplink")
     message = dict.fromkeys((*known, *Status.model_fields), 1)
 
-    assert [] == strange_keys(json.dumps(message))
-    assert ["x" * 40] == strange_keys(json.dumps({"x" * 41: 1}))
+    assert [] == unknown_keys(json.dumps(message))
+    assert ["x" * 40] == unknown_keys(json.dumps({"x" * 41: 1}))
 
 
 @pytest.mark.parametrize(("failures", "seconds"), [(0, 1), (1, 1), (2, 2), (3, 4), (9, 256), (10, 300), (99, 300)])

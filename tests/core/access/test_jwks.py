@@ -3,13 +3,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 
-from processor.core.access.key_sets import MAX_ENTRIES, keys_of
+from processor.core.access.jwks import MAX_ENTRIES, parse_jwks
 from processor.core.errors import NormalizeError
 from tests.support.tokens import encoded, jwk, public_key
 
 
 def numbers(*entries: Any) -> list[RSAPublicNumbers]:
-    return [key.public_numbers() for key in keys_of({"keys": list(entries)})]
+    return [key.public_numbers() for key in parse_jwks({"keys": list(entries)})]
 
 
 def test_keys_without_id_are_read_in_order() -> None:
@@ -59,7 +59,7 @@ def test_unfit_keys_are_left_out(entry: Any) -> None:
 def test_senseless_sets_are_refused(document: Any) -> None:
     """None is no set, and ten thousand are an attack."""
     with pytest.raises(NormalizeError, match="keys"):
-        keys_of(document)
+        parse_jwks(document)
 
 
 def test_as_many_keys_as_anybody_needs() -> None:
@@ -81,7 +81,7 @@ def test_as_many_keys_as_anybody_needs() -> None:
 def test_refusal_names_the_limit(document: Any, message: str) -> None:
     """An operator reads what was wrong."""
     with pytest.raises(NormalizeError) as caught:
-        keys_of(document)
+        parse_jwks(document)
 
     assert message == str(caught.value)
 

@@ -1,4 +1,4 @@
-"""User tokens: which report carries one that is worth keeping, and when one is in doubt.
+"""User tokens: which reports contain one to store, whose it is, and when Xumm is asked whether it is still valid.
 
 Source: https://docs.xumm.dev/js-ts-sdk/sdk-syntax/xumm.payload/create#push-notifications
 """
@@ -8,36 +8,34 @@ from typing import Final, NamedTuple
 
 from processor.core.payload.ids import user_reference
 from processor.core.payload.state import PayloadState
-from processor.core.reports.report import Report, SnapshotReport, WebhookReport
+from processor.core.reports.report import TOKEN_LIFE, Report, SnapshotReport, WebhookReport
 
-TOKEN_LIFE: Final = timedelta(days=30)
-"""How long a user token stays valid after the last signature made with it."""
 SURE_FOR: Final = timedelta(days=1)
-"""How long after a signature or a check a token passes for alive without asking Xumm."""
+"""How long after a signature or a check a token counts as valid without a question to Xumm."""
 
 _BEARERS: Final = (WebhookReport, SnapshotReport)
 
 
-class KnownToken(NamedTuple):
-    """A user token that a signature came with. The token itself is a secret."""
+class ReceivedToken(NamedTuple):
+    """A user token in the report of a signature. The token itself is a secret."""
 
     app: str
     application_uuid: str
     user: str
     """The opaque reference."""
     account: str | None
-    """Whose it is, if a proven signature says so."""
+    """The account of the user, if a proven signature names it."""
     value: str
     signed_at: datetime
     expires_at: datetime
 
     def __repr__(self) -> str:
         """Without the token."""
-        return f"KnownToken(app={self.app!r}, user={self.user!r}, expires_at={self.expires_at})"
+        return f"ReceivedToken(app={self.app!r}, user={self.user!r}, expires_at={self.expires_at})"
 
 
 class TokenFacts(NamedTuple):
-    """What is known of a token that is kept, without the token."""
+    """A stored token, without the token itself."""
 
     app: str
     application_uuid: str
@@ -48,12 +46,12 @@ class TokenFacts(NamedTuple):
     expires_at: datetime
     checked_at: datetime | None
     suspect: bool
-    """A push with it led nowhere."""
+    """A push with the token reached no device."""
     revoked_at: datetime | None
 
 
 class KeptToken(NamedTuple):
-    """A user token, opened to be used now."""
+    """A stored token, with the token itself, to be used at once."""
 
     facts: TokenFacts
     value: str
@@ -63,8 +61,8 @@ class KeptToken(NamedTuple):
         return f"KeptToken({self.facts!r})"
 
 
-def known_token(report: Report) -> KnownToken | None:
-    """The token that came with a signature; None if nobody signed, or there is none."""
+def extract_token(report: Report) -> ReceivedToken | None:
+    """The token in the report of a signature; None if the report contains no signature or no token."""
     if not isinstance(report, _BEARERS) or report.token is None:
         return None
     token, account, signed_at = report.token, None, report.at
@@ -78,7 +76,7 @@ def known_token(report: Report) -> KnownToken | None:
         signed_at = min(snapshot.resolved_at or report.at, report.at)
         if snapshot.proven and snapshot.signature is not None and snapshot.signature.algorithm != "multisign":
             account = snapshot.signature.account
-    return KnownToken(
+    return ReceivedToken(
         report.app,
         report.application_uuid,
         user_reference(report.application_uuid, token.value),
@@ -89,8 +87,8 @@ def known_token(report: Report) -> KnownToken | None:
     )
 
 
-class Owner(NamedTuple):
-    """Whose the token of a user is."""
+class TokenOwner(NamedTuple):
+    """The account that the token of a user belongs to."""
 
     app: str
     user: str
@@ -98,11 +96,11 @@ class Owner(NamedTuple):
     account: str
 
 
-def owner_of(state: PayloadState) -> Owner | None:
-    """Whose the token is that came with a payload; None unless its signature is proven to be one account's.
+def token_owner_of(state: PayloadState) -> TokenOwner | None:
+    """The owner of the token that was reported with a payload; None unless the signature is proven to be one account's.
 
-    Xumm's API may leave the token out of a payload whose webhook had it. Both are Xumm's word on one payload: the
-    webhook says with which token, and the signature by whom.
+    Xumm's API may leave out a token that the webhook contained. Both describe one payload: the webhook names the token,
+    and the proven signature names the account.
     """
     snapshot = state.snapshot
     if state.user is None or snapshot is None or snapshot.outcome != "signed" or not snapshot.proven:
@@ -110,14 +108,14 @@ def owner_of(state: PayloadState) -> Owner | None:
     signature = snapshot.signature
     if signature is None or signature.algorithm == "multisign" or snapshot.application != state.application_uuid:
         return None
-    return Owner(state.app, state.user, signature.account)
+    return TokenOwner(state.app, state.user, signature.account)
 
 
 def is_doubtful(token: TokenFacts, now: datetime) -> bool:
-    """Whether Xumm should be asked before a push is tried with it."""
+    """Whether to ask Xumm about a token before a push with it."""
     return token.suspect or now - max(token.signed_at, token.checked_at or token.signed_at) >= SURE_FOR
 
 
 def is_usable(token: TokenFacts, now: datetime) -> bool:
-    """Whether it may be alive."""
+    """Whether a token may still be valid."""
     return token.revoked_at is None and now < token.expires_at

@@ -7,36 +7,37 @@ from typing import Any
 import pytest
 
 from processor.core.payload.ids import user_reference
-from processor.core.payload.user_token import (
+from processor.core.reports.report import TOKEN_LIFE, Report, ReportedToken
+from processor.core.sign_request.user_token import (
     SURE_FOR,
-    TOKEN_LIFE,
     KeptToken,
-    KnownToken,
-    Owner,
+    ReceivedToken,
     TokenFacts,
+    TokenOwner,
+    extract_token,
     is_doubtful,
     is_usable,
-    known_token,
-    owner_of,
+    token_owner_of,
 )
-from processor.core.reports.report import Report, Token
 from tests.core.payload.test_lifecycle import FOREIGN
 from tests.core.payloads import ACCOUNT, APPLICATION, NOW, SIGNATURE, UNKNOWN, snapshot, status, webhook
 
 VALUE = "0b0e7d4f-1111-4222-8333-944455556666"
 USER = user_reference(APPLICATION, VALUE)
-TOKEN = Token(value=VALUE, issued_at=NOW)
+TOKEN = ReportedToken(value=VALUE, issued_at=NOW)
 MULTISIGNED = replace(SIGNATURE, algorithm="multisign")
 SECOND = timedelta(seconds=1)
 
 
-def shown(outcome: str = "signed", *, token: Token | None = TOKEN, at: datetime = NOW, **more: Any) -> Report:
+def shown(outcome: str = "signed", *, token: ReportedToken | None = TOKEN, at: datetime = NOW, **more: Any) -> Report:
     return replace(snapshot(outcome, at=at, **more), token=token)
 
 
-def known(account: str | None = None, *, signed_at: datetime = NOW, expires_at: datetime | None = None) -> KnownToken:
+def known(
+    account: str | None = None, *, signed_at: datetime = NOW, expires_at: datetime | None = None
+) -> ReceivedToken:
     expiry = signed_at + timedelta(days=30) if expires_at is None else expires_at
-    return KnownToken("shop", APPLICATION, USER, account, VALUE, signed_at, expiry)
+    return ReceivedToken("shop", APPLICATION, USER, account, VALUE, signed_at, expiry)
 
 
 def facts(**changes: Any) -> TokenFacts:
@@ -77,16 +78,16 @@ def facts(**changes: Any) -> TokenFacts:
         (shown(resolved_at=None), known(ACCOUNT)),
     ],
 )
-def test_token_comes_with_a_signature(report: Report, expected: KnownToken | None) -> None:
+def test_token_comes_with_a_signature(report: Report, expected: ReceivedToken | None) -> None:
     """Of whoever signed, and of an account only where its one signature is proven; it lives for 30 days from then."""
-    assert expected == known_token(report)
+    assert expected == extract_token(report)
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, Owner("shop", USER, ACCOUNT)),
-        ({"signature": FOREIGN}, Owner("shop", USER, FOREIGN.account)),
+        ({}, TokenOwner("shop", USER, ACCOUNT)),
+        ({"signature": FOREIGN}, TokenOwner("shop", USER, FOREIGN.account)),
         ({"signature": MULTISIGNED}, None),
         ({"signature": None}, None),
         ({"signature": FOREIGN, "tx_type": "SignIn"}, None),
@@ -94,17 +95,17 @@ def test_token_comes_with_a_signature(report: Report, expected: KnownToken | Non
         ({"application": "8f5b1d3a-0000-4000-8000-00000000dead"}, None),
     ],
 )
-def test_owner_is_who_was_proven_to_sign(changes: dict[str, Any], expected: Owner | None) -> None:
+def test_owner_is_who_was_proven_to_sign(changes: dict[str, Any], expected: TokenOwner | None) -> None:
     """One account, for this application, whose signature was proven; else nobody."""
     evidence = replace(snapshot().snapshot, **changes)
 
-    assert expected == owner_of(UNKNOWN._replace(user=USER, snapshot=evidence))
+    assert expected == token_owner_of(UNKNOWN._replace(user=USER, snapshot=evidence))
 
 
 def test_nobody_owns_what_is_not_known() -> None:
     """Without a token, or before Xumm's API was asked, there is no owner."""
-    assert owner_of(UNKNOWN._replace(snapshot=snapshot().snapshot)) is None
-    assert owner_of(UNKNOWN._replace(user=USER)) is None
+    assert token_owner_of(UNKNOWN._replace(snapshot=snapshot().snapshot)) is None
+    assert token_owner_of(UNKNOWN._replace(user=USER)) is None
 
 
 @pytest.mark.parametrize(
@@ -148,6 +149,6 @@ def test_no_token_is_shown() -> None:
     shown_texts = [repr(known(ACCOUNT)), repr(KeptToken(facts(), VALUE)), repr(TOKEN)]
 
     assert not any(VALUE in text for text in shown_texts)
-    assert f"KnownToken(app='shop', user='{USER}', expires_at={NOW + TOKEN_LIFE})" == shown_texts[0]
+    assert f"ReceivedToken(app='shop', user='{USER}', expires_at={NOW + TOKEN_LIFE})" == shown_texts[0]
     assert f"KeptToken({facts()!r})" == shown_texts[1]
-    assert f"Token(issued_at={NOW}, expires_at=None)" == shown_texts[2]
+    assert f"ReportedToken(issued_at={NOW}, expires_at=None)" == shown_texts[2]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from processor.core.delivery.trace import TRACE_BYTES, traceparents
+from processor.core.publishing.message import TRACE_BYTES, traceparents
 
 ONE = bytes(range(1, 25))
 

@@ -13,7 +13,7 @@ from processor.core.errors import NormalizeError
 from schemas.base64url import decoded
 
 MAX_ENTRIES: Final = 16
-"""Keys of a set. Each may be tried on each token, so that a set of thousands is no set of keys."""
+"""Keys of a set. Each may be tried on each token, so a set of thousands is refused."""
 MIN_BITS: Final = 2048
 MAX_BITS: Final = 8192
 
@@ -21,8 +21,8 @@ _EXPONENTS: Final = range(65537, 2**32)
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]{1,1400}", re.ASCII)
 
 
-def keys_of(document: Mapping[str, Any] | None) -> tuple[RSAPublicKey, ...]:
-    """The keys that may verify RS256, in order. Raises `NormalizeError` if there are none, or senselessly many."""
+def parse_jwks(document: Mapping[str, Any] | None) -> tuple[RSAPublicKey, ...]:
+    """The keys that may verify RS256, in order. Raises `NormalizeError` if there are none, or too many."""
     entries = (document or {}).get("keys")
     if not isinstance(entries, list) or not 0 < len(entries) <= MAX_ENTRIES:
         raise NormalizeError(f"keys: not a list of 1 to {MAX_ENTRIES}")
@@ -47,7 +47,7 @@ def _key_of(entry: Any) -> RSAPublicKey | None:
 
 
 def _number(text: Any) -> int:
-    """0 for what is none."""
+    """The number; 0 if ``text`` is none."""
     if not isinstance(text, str) or not _BASE64URL.fullmatch(text) or len(text) % 4 == 1:
         return 0
     return int.from_bytes(decoded(text))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from processor.core.reports.salvage import read, salvaged
+from processor.core.reports.parsing import load_leniently, parse_leniently
 
 
 class Shape(BaseModel):
@@ -67,23 +67,25 @@ def unnested(value: Any, depth: int) -> Any:
     ],
 )
 def test_what_can_be_read_is_kept(text: str, expected: Any) -> None:
-    """Each part that cannot be read is lost alone; what is no JSON is lost as a whole."""
-    assert expected == marked(salvaged(text))
-    assert expected == marked(salvaged(text.encode("utf-8", "surrogatepass")))
+    """Each part that cannot be parse_leniently is lost alone; what is no JSON is lost as a whole."""
+    assert expected == marked(load_leniently(text))
+    assert expected == marked(load_leniently(text.encode("utf-8", "surrogatepass")))
 
 
 def test_bytes_that_are_no_text() -> None:
     """A string with such bytes is lost, the rest is not."""
-    assert {"a": LOST, "b": 1} == marked(salvaged(b'{"a":"\xff","b":1}'))
+    assert {"a": LOST, "b": 1} == marked(load_leniently(b'{"a":"\xff","b":1}'))
 
 
 def test_nesting_that_is_read() -> None:
     """A hundred levels; of a hundred and one the innermost is lost, and what stands beside it is not."""
-    assert 1 == unnested(salvaged(nested(100)), 100)
-    assert LOST == marked(unnested(salvaged(nested(101)), 100))
-    assert LOST == marked(unnested(salvaged(nested(5000)), 100))
+    assert 1 == unnested(load_leniently(nested(100)), 100)
+    assert LOST == marked(unnested(load_leniently(nested(101)), 100))
+    assert LOST == marked(unnested(load_leniently(nested(5000)), 100))
     assert {"a": 2} == {
-        name: value for name, value in salvaged('{"deep":' + nested(300, '"]"') + ',"a":2}').items() if name != "deep"
+        name: value
+        for name, value in load_leniently('{"deep":' + nested(300, '"]"') + ',"a":2}').items()
+        if name != "deep"
     }
 
 
@@ -91,32 +93,32 @@ def test_objects_nest_as_arrays_do() -> None:
     """Both count."""
     mixed = '{"a":[' * 60 + "1" + "]}" * 60
 
-    assert salvaged(mixed) is not None
-    assert "NaN" in json.dumps(salvaged(mixed))
-    assert "NaN" not in json.dumps(salvaged('{"a":[' * 50 + "1" + "]}" * 50))
+    assert load_leniently(mixed) is not None
+    assert "NaN" in json.dumps(load_leniently(mixed))
+    assert "NaN" not in json.dumps(load_leniently('{"a":[' * 50 + "1" + "]}" * 50))
 
 
 def test_two_deep_parts() -> None:
     """Each is lost by itself, with what stands between them kept."""
     deep = nested(150)
-    found = salvaged(f'[{deep},"kept",{deep},7]')
+    found = load_leniently(f'[{deep},"kept",{deep},7]')
 
     assert ["kept", 7] == [found[1], found[3]]
     assert [LOST, LOST] == [marked(unnested(found[at], 99)) for at in (0, 2)]
 
 
 def test_what_never_closes_is_nothing() -> None:
-    """Not even as deep as can be read."""
-    assert salvaged("[" * 200) is None
-    assert salvaged("[" * 200 + "]" * 99) is None
+    """Not even as deep as can be parse_leniently."""
+    assert load_leniently("[" * 200) is None
+    assert load_leniently("[" * 200 + "]" * 99) is None
 
 
 def test_reader_gets_the_rest() -> None:
     """Only where the JSON itself was refused."""
     parse = Shape.model_validate_json
 
-    assert Shape(number=1, more="x") == read(parse, b'{"number":1,"more":"x"}')
-    assert {"number": 1, "more": LOST} == marked(read(parse, b'{"number":1,"more":"\\ud83d"}').model_dump())
+    assert Shape(number=1, more="x") == parse_leniently(parse, b'{"number":1,"more":"x"}')
+    assert {"number": 1, "more": LOST} == marked(parse_leniently(parse, b'{"number":1,"more":"\\ud83d"}').model_dump())
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ def test_reader_gets_the_rest() -> None:
 def test_reader_s_error_is_raised(body: bytes, kind: str) -> None:
     """That of the whole, or of the rest."""
     with pytest.raises(ValidationError) as caught:
-        read(Shape.model_validate_json, body)
+        parse_leniently(Shape.model_validate_json, body)
 
     assert [kind] == [each["type"] for each in caught.value.errors()]
 
@@ -146,5 +148,5 @@ def test_wrong_value_is_not_read_twice() -> None:
         return Shape.model_validate_json(body)
 
     with pytest.raises(ValidationError):
-        read(parse, b'{"number":"x"}')
+        parse_leniently(parse, b'{"number":"x"}')
     assert [b'{"number":"x"}'] == bodies
