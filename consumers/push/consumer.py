@@ -126,9 +126,9 @@ class Push(Consumer):
             return
         told = {"device": devices.masked(device.token), "channel": device.channel, "reason": describe(dead)}
         if delivering:
-            log.warning("device.doubted", **told)
+            log.warning("device.token_rejected", **told)
         else:
-            log.error("devices.disowned", **told)
+            log.error("push.misconfigured", **told)
 
     async def register(self, command: DeviceRegistered, context: Context) -> None:
         """Have a device hear of its account. One that cannot be pushed to is told of in the log, and no dead letter."""
@@ -152,7 +152,7 @@ class Push(Consumer):
             lambda db: claims.remove(db, data.account, data.device, application=data.application, at=at)
         )
         if gone:
-            log.info("device.forgotten", device=command.subject)
+            log.info("device.unregistered", device=command.subject)
 
     async def housekeep(self) -> None:
         """Forget whom old events were pushed to, and what was said long ago of devices that are gone."""

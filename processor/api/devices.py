@@ -110,7 +110,7 @@ class DeviceDesk:
             async with asyncio.timeout(self.patience.total_seconds()):
                 await self.publisher.publish(message)
         except (PublishError, TimeoutError) as error:
-            log.error("device.unasked", command=command.type, reason=str(error) or type(error).__name__)
+            log.error("device.request_failed", command=command.type, reason=str(error) or type(error).__name__)
             raise Problem("broker_unavailable") from None
-        log.info("device.asked", command=command.type, command_id=command.id, device=command.subject)
+        log.info("device.requested", command=command.type, command_id=command.id, device=command.subject)
         return web.Response(status=HTTPStatus.NO_CONTENT)

@@ -96,7 +96,7 @@ async def _attempted(gate: Gate, path: str, handler: Handler, request: web.Reque
     except StoreFull:
         return problem_response(Problem("outbox_full"))
     except StoreError as error:
-        sampled_log.error("request.unstored", path=path, error=str(error))
+        sampled_log.error("request.store_failed", path=path, error=str(error))
         return problem_response(Problem("store_unavailable"))
 
 

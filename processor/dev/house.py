@@ -87,7 +87,7 @@ async def _walk(house: House, story: Story) -> None:
     except TimeoutError:
         story.say("\nNothing more came, though something should have. All keeps running; what follows may tell why.")
     except Exception:
-        log.exception("walk.failed")
+        log.exception("walkthrough.failed")
     logs.configure("console", "info", secrets=[API_SECRET])
 
 

@@ -178,7 +178,7 @@ async def _tried(turns: Turns, node: Node, asking: Awaitable[Said]) -> Said | No
     try:
         return await asking
     except Misplaced as error:
-        log.error("node.misplaced", node=node.host, error=str(error))
+        log.error("node.wrong_network", node=node.host, error=str(error))
     except Unavailable as error:
         log.warning("node.failed", node=node.host, error=str(error))
     turns.failed(node)

@@ -153,7 +153,7 @@ class Tasks:
             return await self._store.claim_tasks(rooms)
         except StoreError as error:
             self._doubt()  # it may have been committed after all
-            log.error("task.unclaimable", error=str(error))
+            log.error("task.claim_failed", error=str(error))
             return Claim([], None)
 
     def _begin(self, group: asyncio.TaskGroup, task: DueTask) -> None:
@@ -184,7 +184,7 @@ class Tasks:
         try:
             orphaned = await self._store.orphaned_tasks(list(self._applications))
         except StoreError as error:
-            log.error("task.unclaimable", error=str(error))
+            log.error("task.claim_failed", error=str(error))
             return
         for app, number in orphaned.items():
             log.error("task.orphaned", app=app, tasks=number, hint="the application is no longer configured")
@@ -195,7 +195,7 @@ class Tasks:
             try:
                 await self._attempt(task)
             except StoreError as error:
-                log.error("task.unrecorded", error=str(error))
+                log.error("task.store_failed", error=str(error))
                 if isinstance(error, StoreUnavailable):
                     self._doubt()
 
@@ -282,7 +282,7 @@ def _is_forestalled(task: DueTask, application: Application) -> bool:
 
 def _tell_doubt(snapshot: Snapshot) -> None:
     if snapshot.doubt is not None:
-        log.warning("signature.doubted", field=snapshot.doubt.field, reason=snapshot.doubt.reason)
+        log.warning("signature.unproven", field=snapshot.doubt.field, reason=snapshot.doubt.reason)
 
 
 def _settled(task: DueTask, recorded: Recorded) -> bool:

@@ -178,7 +178,7 @@ class _Pipeline:
             line.update(self._clean(fields))
             return self._render(line)
         except Exception as error:  # noqa: BLE001  a log line is never worth an error
-            return _json({**line, "event": "line.lost", "reason": type(error).__name__})
+            return _json({**line, "event": "log_line.failed", "reason": type(error).__name__})
 
     @staticmethod
     def _clean(fields: MutableMapping[str, Any]) -> dict[str, Any]:

@@ -66,4 +66,4 @@ class Marks:
         now = asyncio.get_running_loop().time()
         if now - self._told_at >= _TELL_EVERY:
             self._told_at = now
-            log.error("outbox.unmarkable", positions=len(self._positions), error=str(error))
+            log.error("outbox.mark_failed", positions=len(self._positions), error=str(error))

@@ -30,7 +30,7 @@ async def keep_summarizing(writer: Writer, *, clock: Callable[[], datetime], eve
         try:
             outcomes = await writer.run(lambda store: store.outcomes(since, now, LIMIT))  # noqa: B023  run before the next turn
         except StoreError as error:
-            log.warning("outcomes.unreadable", error=str(error))
+            log.warning("outcomes.read_failed", error=str(error))
             continue
         if outcomes.total:
             log.info(

@@ -79,7 +79,7 @@ class Registrations:
             reason = await self._consume(self._urls[turn % len(self._urls)])
             turn += 1
             failures = 1 if self._time() - began >= STEADY_AFTER.total_seconds() else failures + 1
-            log.warning("registrations.disconnected", reason=reason)
+            log.warning("watch_commands.disconnected", reason=reason)
             await asyncio.sleep(CONNECT.delay(failures, self._chance()).total_seconds())
 
     async def _consume(self, url: str) -> str:
@@ -122,7 +122,7 @@ class _Session:
         async with asyncio.timeout(PATIENCE.total_seconds()):
             queue = await self._open()
             await self._consume(queue, 1)
-        log.info("registrations.connected", broker=f"{self._url.host}:{self._url.port}")
+        log.info("watch_commands.connected", broker=f"{self._url.host}:{self._url.port}")
         while True:
             await asyncio.wait([self._lost], timeout=min(EXAMINE_EVERY.total_seconds(), self._hold))
             if self._lost.done():
@@ -193,7 +193,7 @@ class _Session:
         since = self._backlog.refused_since
         if since is None:
             return False
-        log.error("registrations.deferred", commands=len(self._in_hand), error=self._backlog.error)
+        log.error("watch_commands.delayed", commands=len(self._in_hand), error=self._backlog.error)
         return asyncio.get_running_loop().time() - since >= self._hold
 
     async def _give_back(self, queue: AbstractQueue) -> str:
@@ -201,14 +201,14 @@ class _Session:
         for consumer in self._consumers:
             await queue.cancel(consumer)
         await self._backlog.stop()
-        log.warning("registrations.returned", commands=len(self._in_hand))
+        log.warning("watch_commands.requeued", commands=len(self._in_hand))
         for message in tuple(self._in_hand):
             await self._publish(message, "", {})
             await message.ack()
         return "the store takes no commands"
 
     async def _bury(self, message: AbstractIncomingMessage, reason: str) -> None:
-        log.error("registrations.dead_lettered", message_id=message.message_id, reason=reason)
+        log.error("watch_commands.dead_lettered", message_id=message.message_id, reason=reason)
         now = datetime.now(UTC).isoformat()
         headers = {HEADER_REASON: reason, HEADER_ATTEMPTS: 1, HEADER_FIRST_SEEN: now, HEADER_QUEUE: WATCHES}
         await self._publish(message, DEAD_LETTERS, headers)

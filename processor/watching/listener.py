@@ -123,7 +123,7 @@ class Listener:
                 self._complain(watched, str(closed))
             await self._lost(watched, spoke=spoke)
         except StoreError as error:
-            log.error("watch.unrecorded", app=watched.state.app, payload=watched.state.payload, error=str(error))
+            log.error("watch.store_failed", app=watched.state.app, payload=watched.state.payload, error=str(error))
             self._failed(watched)
         finally:
             watched.socket = None
@@ -156,12 +156,12 @@ class Listener:
             return
         watched.absences += 1
         if watched.absences == ABSENT_LIMIT:
-            log.warning("watch.absent", app=watched.state.app, payload=watched.state.payload)
+            log.warning("watch.payload_missing", app=watched.state.app, payload=watched.state.payload)
             try:
                 await self._look(watched, "absent")
             except StoreError as error:
                 watched.absences = 0
-                log.error("watch.unrecorded", app=watched.state.app, payload=watched.state.payload, error=str(error))
+                log.error("watch.store_failed", app=watched.state.app, payload=watched.state.payload, error=str(error))
 
     def _failed(self, watched: Watched) -> None:
         lived = timedelta(seconds=self._time() - watched.opened_at)
@@ -201,10 +201,10 @@ class Listener:
         """Once for each connection."""
         if not watched.complained:
             watched.complained = True
-            log.error("watch.senseless", app=watched.state.app, payload=watched.state.payload, error=error)
+            log.error("watch.invalid", app=watched.state.app, payload=watched.state.payload, error=error)
 
     def _tell_strange(self, watched: Watched, text: str | bytes) -> None:
         for key in strange_keys(text):
             if key not in self._told and len(self._told) < MAX_STRANGE:
                 self._told.add(key)
-                log.info("watch.strange", app=watched.state.app, payload=watched.state.payload, key=key)
+                log.info("watch.unknown_key", app=watched.state.app, payload=watched.state.payload, key=key)

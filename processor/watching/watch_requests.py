@@ -65,7 +65,7 @@ class Registry:
         recorded = await self._recorder.record(Reported(report=report, policy=application.policy))
         if recorded.transition is None or not recorded.transition.news:
             return False
-        log.info("payload.registered", app=command.app, payload=command.payload)
+        log.info("watch.requested", app=command.app, payload=command.payload)
         return True
 
 
@@ -134,7 +134,7 @@ class Backlog:
         self.error = error
         if self.refused_since is None:
             self.refused_since = asyncio.get_running_loop().time()
-            log.error("registrations.deferred", error=self.error)
+            log.error("watch_commands.delayed", error=self.error)
 
 
 def _unknown(command: WatchCommand) -> UnknownApplication:

@@ -217,7 +217,7 @@ class ExpressConnection(BoundedConnection):
 
 
 def _log_defect(error: Exception, *, requests: int) -> None:
-    sampled_log.error("request.lane_failed", requests=requests, error=type(error).__name__, places=frames_of(error))
+    sampled_log.error("request.express_failed", requests=requests, error=type(error).__name__, places=frames_of(error))
 
 
 @lru_cache(maxsize=8)

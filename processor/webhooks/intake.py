@@ -178,14 +178,14 @@ class Intake:
         try:
             await self._look(application, body, "stale_webhook")
         except StoreError as error:
-            log.warning("delivery.unnoted", app=arrival.app, error=str(error))
+            log.warning("delivery.lookup_failed", app=arrival.app, error=str(error))
 
     async def _look(self, application: Application, body: bytes, because: Because) -> None:
         """Have the payload looked up that an authentic body names, if it names one. Raises `StoreError`."""
         try:
             payload = named_payload(application, body)
         except NormalizeError as error:
-            log.warning("delivery.unnoted", app=application.name, error=str(error))
+            log.warning("delivery.lookup_failed", app=application.name, error=str(error))
             return
         report = LookupDue(
             app=application.name, application=application.uuid, payload=payload, at=self._clock(), because=because

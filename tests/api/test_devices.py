@@ -266,9 +266,9 @@ async def test_broker_that_does_not_confirm_is_told(stand: Stand, user: str) -> 
     assert [refusal(each)[:2] for each in (nobody, silent)] == [(503, "broker_unavailable")] * 2
     assert (nobody.headers["Retry-After"], answered.status) == ("10", 204)
     assert [line["event"] for line in lines if line["event"].startswith("device.")] == [
-        "device.unasked",
-        "device.unasked",
-        "device.asked",
+        "device.request_failed",
+        "device.request_failed",
+        "device.requested",
     ]
     assert TOKEN not in str(lines)
 

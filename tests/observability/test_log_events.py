@@ -8,7 +8,7 @@ from processor.observability.catalogue import LOG_EVENTS
 ROOT = Path(__file__).parents[2]
 LOGGERS = {"log", "logger", "sampled_log"}
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
-WRITTEN_BY_THE_PIPELINE = {"line.lost", "library.logged"}
+WRITTEN_BY_THE_PIPELINE = {"log_line.failed", "library.logged"}
 NAME = re.compile(r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*")
 
 
@@ -71,7 +71,9 @@ def test_catalogue_gives_a_level_that_is_used() -> None:
 def test_names_are_dotted_and_explained() -> None:
     """A name is ``thing.happened``, and its entry is one sentence."""
     assert [name for name in LOG_EVENTS if not NAME.fullmatch(name)] == []
-    assert [name for name, event in LOG_EVENTS.items() if not event.tells.endswith(".") or "\n" in event.tells] == []
+    assert [
+        name for name, event in LOG_EVENTS.items() if not event.meaning.endswith(".") or "\n" in event.meaning
+    ] == []
 
 
 def test_no_field_is_called_event() -> None:

@@ -155,7 +155,7 @@ async def test_defect_on_the_lane(service: Service, monkeypatch: pytest.MonkeyPa
         answers = await posted_at_once(service, [request_of(body_of(new_payload())) for _ in range(REPETITIONS)])
 
     assert [(200, b'{"result":"accepted"}\n')] * REPETITIONS == answers
-    assert "request.lane_failed" in {line["event"] for line in lines}
+    assert "request.express_failed" in {line["event"] for line in lines}
     assert "secret detail" not in str(lines)
 
 

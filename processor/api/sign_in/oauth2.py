@@ -182,7 +182,7 @@ class SignIns:
             sampled_log.warning("identity.refused", app=client.app, reason=unproven.fault)
             return "access_denied"
         except LookupFailed as failed:
-            sampled_log.warning("sign_in.unredeemed", app=client.app, problem=str(failed))
+            sampled_log.warning("sign_in.token_refused", app=client.app, problem=str(failed))
             return "temporarily_unavailable" if isinstance(failed, Unavailable) else "access_denied"
         return Granted(
             id=secrets.token_urlsafe(16),

@@ -226,7 +226,7 @@ class SignRequests:
         if found is None:
             await self._store.release(request, None)
             raise Problem("identifier_taken")
-        log.warning("request.adopted", app=request.app, payload=found.uuid)
+        log.warning("request.recovered", app=request.app, payload=found.uuid)
         return found
 
     async def _looked_for(self, request: StoredRequest) -> Created | None:
@@ -289,7 +289,7 @@ def _raise_for(outcome: str) -> None:
 
 def _problem_of(error: LookupFailed) -> Problem:
     """What a caller may know of it: whether to try again."""
-    sampled_log.warning("request.unanswered", error=str(error))
+    sampled_log.warning("request.xumm_failed", error=str(error))
     match error:
         case Denied():
             return Problem("xumm_refused")

@@ -67,7 +67,7 @@ class UserTokens:
         try:
             answer = await self._apis[app].token_states([token.value])
         except LookupFailed as error:
-            log.warning("token.unchecked", app=app, user=token.facts.user, error=type(error).__name__)
+            log.warning("token.check_failed", app=app, user=token.facts.user, error=type(error).__name__)
             return True
         active = any(state.user_token == token.value and state.active for state in answer.tokens)
         await self._store.checked(token, active=active)
@@ -78,4 +78,4 @@ class UserTokens:
 
 def tell_unopened(error: str) -> None:
     """Log that a sealed token cannot be read. ``error`` names the key, never the token."""
-    log.error("token.unopened", error=error, hint="a sealing key is missing, or somebody changed the table")
+    log.error("token.unseal_failed", error=error, hint="a sealing key is missing, or somebody changed the table")

@@ -365,7 +365,7 @@ async def test_logs_bear_no_secret(stand: Stand) -> None:
         pair.verifier,
         SHOP.secret,
     ]
-    assert {"sign_in.granted", "sign_in.failed", "sign_in.unredeemed"} <= {line["event"] for line in lines}
+    assert {"sign_in.granted", "sign_in.failed", "sign_in.token_refused"} <= {line["event"] for line in lines}
     assert [canary for canary in canaries if canary in str(lines)] == []
     assert session.token not in repr(session)
 

@@ -146,7 +146,7 @@ async def test_device_without_a_channel_names_the_setting(tmp_path: Path, fcm: F
             await push.handle(event("resolve.validated"))
         left = await push.registered()
 
-    (told,) = [line["reason"] for line in lines if line["event"] == "devices.disowned"]
+    (told,) = [line["reason"] for line in lines if line["event"] == "push.misconfigured"]
     assert (fcm.tokens_served, len(left)) == ([ANDROID.token], 2)
     assert "CONSUMERS_PUSH_CHANNEL does not name apns" in told
 

@@ -319,7 +319,7 @@ async def test_removed_device_hears_nothing(tmp_path: Path) -> None:
     gone = command(DeviceRemoved, at=NOON + timedelta(seconds=1), device=hash_of(TOKEN))
     tokens, lines = await handled(tmp_path, registered(), gone, registered(), event("resolve.validated"))
 
-    assert [line["event"] for line in lines] == ["device.registered", "device.forgotten", "device.outdated"]
+    assert [line["event"] for line in lines] == ["device.registered", "device.unregistered", "device.outdated"]
     assert (tokens, TOKEN in str(lines)) == ([], False)
 
 

@@ -395,7 +395,7 @@ async def test_message_outlasts_the_database(rabbitmq: RabbitMQ, broker: Broker,
         async with consuming(broker.url, sqlite_url, hold=timedelta(milliseconds=500)) as consumer:
             consumer.failures = [DatabaseUnavailable("away")] * 100
             await broker.publish(message(event("resolve.validated")))
-            await until(lambda: sum(line["event"] == "event.put_back" for line in lines) == 3)
+            await until(lambda: sum(line["event"] == "event.requeued" for line in lines) == 3)
             consumer.failures.clear()
             await until(lambda: effect_count(consumer))
             await until(lambda: _is_empty(broker))
