@@ -1,8 +1,6 @@
 """The command ``processor``."""
 
-import os
-import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -14,19 +12,14 @@ from processor.commands import (
     records,
     sandbox,
     service,
-    terminal,
     tokens,
     topology,
     trigger,
     verify,
     watches,
 )
-from processor.core.errors import ProcessorError, SettingsError
-
-_EPILOG = (
-    "Exit codes: 0 yes or done; 1 no (invalid, differs, refused, not found); 2 wrong command line or settings; "
-    "3 could not be done (broker, database or service out of reach); 130 interrupted."
-)
+from processor.core.errors import ProcessorError
+from processor.observability.terminal import EXIT_CODES_HELP, ExitCode, run_command, say
 
 app = typer.Typer(
     name="processor",
@@ -34,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    epilog=_EPILOG,
+    epilog=EXIT_CODES_HELP,
     help="Turns Xumm webhooks, payload status and API answers into one dependable event stream on RabbitMQ.",
 )
 for _command in (
@@ -59,7 +52,7 @@ app.add_typer(topology.commands, name="topology")
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  the signature of an option's callback
     if wanted:
-        terminal.say(f"processor {__version__}")
+        say(f"processor {__version__}")
         raise typer.Exit
 
 
@@ -73,36 +66,15 @@ def _options(
     pass
 
 
-def main() -> None:
-    """Run a command; end the process with its exit code."""
-    code = _outcome()
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of our answer left, such as `head`. Python must not complain of that when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(code)
+def main() -> NoReturn:
+    """Run a command and exit with its code."""
+    run_command(app, _exit_codes)
 
 
-def _outcome() -> int | str | None:
-    try:
-        app()
-    except SystemExit as done:
-        return done.code
-    except KeyboardInterrupt:
-        return 130
-    except terminal.CommandError as error:
-        return _failed(error, error.code)
-    except SettingsError as error:
-        return _failed(error, terminal.Code.USAGE)
-    except (ProcessorError, OSError) as error:
-        return _failed(error, terminal.Code.FAILED)
-    return terminal.Code.OK
+def _exit_codes() -> dict[type[Exception], ExitCode]:
+    from processor.settings.program import SettingsError  # not for `--help`: it takes a while to import
 
-
-def _failed(error: Exception, code: terminal.Code) -> int:
-    terminal.complain(str(error) or type(error).__name__)
-    return code
+    return {SettingsError: ExitCode.USAGE, ProcessorError: ExitCode.FAILED, OSError: ExitCode.FAILED}
 
 
 if __name__ == "__main__":

@@ -19,15 +19,15 @@ from sqlalchemy import text
 import consumers.__main__
 import processor.__main__
 from consumers.runtime.composition import opened as opened_consumer
-from consumers.runtime.discovery import find
-from consumers.runtime.settings import Settings as ConsumerSettings
+from consumers.runtime.discovery import all_settings, find
+from consumers.runtime.settings import ConsumerSettings
 from processor.broker.topology.desired import desired
 from processor.dev.house import SERVICE_PORT, opened
 from processor.observability.catalogue import LOG_EVENTS
 from processor.settings.applications import ApplicationSettings
-from processor.settings.listing import listed
+from processor.settings.listing import list_settings
 from processor.settings.loading import load
-from processor.settings.sections import ApiSettings, Retention, TopologySettings, WatchingSettings
+from processor.settings.sections import ApiSettings, RetentionSettings, TopologySettings, WatchingSettings
 from processor.settings.service import ServiceKeySettings, Settings
 from processor.web.problem import STATUS
 from schemas.events import MODELS, ResolveValidated, parse_event
@@ -48,10 +48,11 @@ COMMANDS: dict[str, Any] = {
 }
 END_OF_COMMAND = {"|", ">", "<", "&&", ";"}
 CONFIG_FILES = {"PROCESSOR_CONFIG_FILE", "CONSUMERS_CONFIG_FILE"}
+EXAMPLES = {"CONSUMERS_SHOP_URL"}
 SECTIONS: dict[str, type[BaseModel]] = {
     "api": ApiSettings,
     "applications": ApplicationSettings,
-    "retention": Retention,
+    "retention": RetentionSettings,
     "service_keys": ServiceKeySettings,
     "topology": TopologySettings,
     "watching": WatchingSettings,
@@ -126,12 +127,12 @@ def mistake_in(words: list[str]) -> str | None:
 
 def exists(variable: str) -> bool:
     """Whether some setting is read from this variable."""
-    if variable in CONFIG_FILES:
+    if variable in CONFIG_FILES | EXAMPLES:
         return True
     prefix, _, name = variable.lower().partition("_")
     field, *inner = name.split("__")
     if prefix == "consumers":
-        return not inner and field in ConsumerSettings.model_fields
+        return not inner and field in all_settings().model_fields
     return field in Settings.model_fields and (not inner or inner[-1] in SECTIONS[field].model_fields)
 
 
@@ -192,8 +193,8 @@ def test_defaults_are_as_told(tmp_path: Path) -> None:
     """A default that the table of settings gives as code or as a number is the one in force."""
     key, secret = (digit * 8 + "-aaaa" * 3 + "-" + "b" * 12 for digit in "12")
     shop = {"PROCESSOR_APPLICATIONS__SHOP__API_KEY": key, "PROCESSOR_APPLICATIONS__SHOP__API_SECRET": secret}
-    in_force = {row.variable: row.shown for row in listed(load(shop, tmp_path))}
-    names = {f"CONSUMERS_{name.upper()}": field for name, field in ConsumerSettings.model_fields.items()}
+    in_force = {row.variable: row.shown for row in list_settings(load(Settings, shop, tmp_path))}
+    names = {f"CONSUMERS_{name.upper()}": field for name, field in all_settings().model_fields.items()}
     in_force |= {name: _plain(field.default) for name, field in names.items()}
     told = [
         pair
@@ -245,9 +246,9 @@ def test_settings_of_the_example_are_valid(tmp_path: Path) -> None:
     shown = block("toml", "[queues]")
     (tmp_path / "processor.toml").write_text(shown)
 
-    assert {name: list(keys) for name, keys in load({}, tmp_path).settings.queues.items()} == tomllib.loads(shown)[
-        "queues"
-    ]
+    assert {name: list(keys) for name, keys in load(Settings, {}, tmp_path).settings.queues.items()} == tomllib.loads(
+        shown
+    )["queues"]
 
 
 def test_rotation_of_secrets_is_valid(tmp_path: Path) -> None:
@@ -258,7 +259,7 @@ def test_rotation_of_secrets_is_valid(tmp_path: Path) -> None:
     )
     key = {"PROCESSOR_APPLICATIONS__SHOP__API_KEY": "9" * 8 + "-aaaa" * 3 + "-" + "b" * 12}
 
-    shop = load({**pairs, **key}, tmp_path).settings.applications["shop"]
+    shop = load(Settings, {**pairs, **key}, tmp_path).settings.applications["shop"]
 
     assert [old.not_after.year for old in shop.previous_secrets] == [2030]
 
@@ -386,7 +387,7 @@ def test_settings_of_the_native_app_are_valid(tmp_path: Path) -> None:
     script = shown.replace("$(openssl rand -base64 32)", "bm5ubm5ubm5ubm5ubm5ubm5ubm5ubm5ubm5ubm5ubm4=")
     pairs = dict(word.split("=", 1) for word in shlex.split(script, comments=True) if word != "export")
 
-    settings = load({**pairs, **key, **secret}, tmp_path).settings
+    settings = load(Settings, {**pairs, **key, **secret}, tmp_path).settings
     shop = settings.applications["shop"]
 
     assert (len(settings.token_keys), len(shop.return_urls), len(shop.deep_links)) == (1, 2, 1)

@@ -1,9 +1,12 @@
 """Puts a consumer together from settings and runs it: the one place that names concrete adapters."""
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
 
 import structlog
 from sqlalchemy import MetaData
@@ -11,19 +14,32 @@ from sqlalchemy import MetaData
 from consumers.runtime.backoff import Backoff
 from consumers.runtime.consumer import Consumer, Resources
 from consumers.runtime.database import Database
-from consumers.runtime.discovery import Found
+from consumers.runtime.discovery import Found, find_all
 from consumers.runtime.errors import DatabaseUnavailable
 from consumers.runtime.inbox import SqlInbox
 from consumers.runtime.loop import Limits, Runtime
 from consumers.runtime.reason import describe
-from consumers.runtime.settings import Settings
+from consumers.runtime.settings import ConsumerSettings
 from consumers.runtime.source.port import Source
 from consumers.runtime.source.rabbitmq import RabbitSource
+from processor.settings.loading import Configuration, load
+from processor.settings.sources import Neighbours
 
 log = structlog.get_logger()
+S = TypeVar("S", bound=ConsumerSettings)
 
 
-async def run_until_signal(found: Found, settings: Settings) -> None:
+def load_settings(model: type[S]) -> Configuration[S]:
+    """The settings of a consumer, whose files may also hold those of other consumers. Raises `SettingsError`."""
+
+    def others() -> set[str]:
+        return {name for found in find_all() for name in found.consumer.settings.model_fields}
+
+    neighbours = Neighbours(settings=others, borrowed={"PROCESSOR_AMQP_URL": "amqp_url"})
+    return load(model, os.environ, Path.cwd(), neighbours=neighbours)
+
+
+async def run_until_signal(found: Found, settings: ConsumerSettings) -> None:
     """Run a consumer on RabbitMQ until SIGTERM or SIGINT, then drain."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -41,7 +57,9 @@ def sources_of(urls: Sequence[str], consumer: type[Consumer], *, prefetch: int) 
     return sources
 
 
-async def run_consumer(found: Found, settings: Settings, sources: Mapping[str, Source], stop: asyncio.Event) -> None:
+async def run_consumer(
+    found: Found, settings: ConsumerSettings, sources: Mapping[str, Source], stop: asyncio.Event
+) -> None:
     """Run a consumer on the sources of its queues until ``stop`` is set, then drain.
 
     Each queue has a loop of its own; a missing one holds up no other. Waits for a database that is not there yet.
@@ -60,7 +78,7 @@ async def run_consumer(found: Found, settings: Settings, sources: Mapping[str, S
 
 
 @asynccontextmanager
-async def opened(found: Found, settings: Settings) -> AsyncIterator[tuple[Consumer, SqlInbox]]:
+async def opened(found: Found, settings: ConsumerSettings) -> AsyncIterator[tuple[Consumer, SqlInbox]]:
     """A consumer ready to handle, and its inbox, both in its database."""
     async with (
         open_database(found, settings) as database,
@@ -70,7 +88,7 @@ async def opened(found: Found, settings: Settings) -> AsyncIterator[tuple[Consum
 
 
 @asynccontextmanager
-async def open_database(found: Found, settings: Settings) -> AsyncIterator[Database]:
+async def open_database(found: Found, settings: ConsumerSettings) -> AsyncIterator[Database]:
     """The consumer's database with its own tables and the inbox. Raises `DatabaseUnavailable`, `SchemaTooNew`."""
     async with Database(settings.database_of(found.name)) as database:
         await SqlInbox(database, consumer=found.name).create()
@@ -80,7 +98,7 @@ async def open_database(found: Found, settings: Settings) -> AsyncIterator[Datab
         yield database
 
 
-async def _database_is_there(found: Found, settings: Settings, stop: asyncio.Event) -> bool:
+async def _database_is_there(found: Found, settings: ConsumerSettings, stop: asyncio.Event) -> bool:
     """True once the database answers, however long that takes; False if ``stop`` came first."""
     backoff = Backoff()
     while not stop.is_set():
@@ -95,7 +113,7 @@ async def _database_is_there(found: Found, settings: Settings, stop: asyncio.Eve
     return False
 
 
-def limits_of(settings: Settings) -> Limits:
+def limits_of(settings: ConsumerSettings) -> Limits:
     """The runtime's limits as set."""
     return Limits(
         max_attempts=settings.max_attempts,

@@ -8,9 +8,12 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Final
 
+from pydantic import create_model
+
 import consumers
 from consumers.runtime.consumer import Consumer, name_of
 from consumers.runtime.errors import UnknownConsumer
+from consumers.runtime.settings import ConsumerSettings
 
 ENTRY_POINTS: Final = "xumm.consumers"
 """Other packages name their consumers in this group."""
@@ -58,6 +61,13 @@ def find_all() -> list[Found]:
         for point in entry_points(group=ENTRY_POINTS)
     ]
     return sorted((*inside, *outside), key=lambda found: found.name)
+
+
+def all_settings() -> type[ConsumerSettings]:
+    """A model with the settings of every consumer. Of two settings with one name, the first consumer's counts."""
+    models = list(dict.fromkeys(found.consumer.settings for found in find_all()))
+    leaves = [model for model in models if not any(model in other.__mro__[1:] for other in models)]
+    return create_model("AllSettings", __base__=tuple(leaves))
 
 
 def _found_at(path: str) -> Found:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from processor.commands.terminal import AsJson, Code, CommandError, answer, say, say_json
+from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_json
 
 
 def schema(
@@ -35,7 +35,7 @@ def schema(
 
     interface = {openapi.NAME: openapi.document().decode()}
     if sum((check, write, release)) > 1:
-        raise CommandError("give one of --check, --write and --release", Code.USAGE)
+        raise CommandError("give one of --check, --write and --release", ExitCode.USAGE)
     if write:
         _tell({"written": documents.write(others=interface)}, as_json=as_json)
     elif release:
@@ -54,7 +54,7 @@ def _released() -> list[str]:
     try:
         return documents.release()
     except ValueError as error:
-        raise CommandError(str(error), Code.NO) from None
+        raise CommandError(str(error), ExitCode.NO) from None
 
 
 def _tell(found: dict[str, list[str]], *, as_json: bool) -> None:

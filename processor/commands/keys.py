@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from processor.commands.terminal import AsJson, Code, CommandError, say, say_json
+from processor.observability.terminal import AsJson, CommandError, ExitCode, say, say_json
 
 commands = typer.Typer(no_args_is_help=True, help="Keys of other services that may call this one.")
 _ENTROPY: Final = 32
@@ -34,14 +34,14 @@ def create(
     """
     from processor.core.access.digest import digest_of
     from processor.core.access.service_key import PREFIX
-    from processor.settings.loading import variable_of
+    from processor.settings.service import Settings
 
     if not _NAME.fullmatch(name):
-        raise CommandError("a name is made of small letters, digits, - and _", Code.USAGE)
+        raise CommandError("a name is made of small letters, digits, - and _", ExitCode.USAGE)
     key = PREFIX + secrets.token_urlsafe(_ENTROPY)
     digest = digest_of(key).hex()
     if as_json:
         say_json({"name": name, "key": key, "sha256": digest})
         return
     say(f"key      {key}")
-    say(f"setting  {variable_of(('service_keys', name, 'sha256'))}={digest}")
+    say(f"setting  {Settings.variable_of(('service_keys', name, 'sha256'))}={digest}")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from processor.commands.terminal import AsJson, Code, CommandError, answer, say, say_rows, settings
+from processor.commands.configured import load_settings
+from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_rows
 
 if TYPE_CHECKING:
     from processor.core.payload.state import PayloadState
@@ -41,7 +42,7 @@ def flagged(
     from processor.store import flagged as table
     from processor.store.store import Store
 
-    with Store.open_read_only(settings().database_url) as store:
+    with Store.open_read_only(load_settings().database_url) as store:
         rows = [_row(each) for each in store.do(table.listed, app or None, limit)]
     say_rows(rows, as_json=as_json)
     answer(yes=bool(rows))
@@ -69,7 +70,7 @@ def release(
     from processor.settings.service import secrets_of
     from processor.store.store import Store
 
-    loaded, why = settings(), _reason(reason)
+    loaded, why = load_settings(), _reason(reason)
     logs.configure(loaded.log_format, "info", secrets=secrets_of(loaded), stream=sys.stderr.buffer)
     with Store.open(loaded.database_url) as store:
         state = _found(store, payload.lower(), app or None)
@@ -84,7 +85,7 @@ def release(
 def _reason(text: str) -> str:
     text = text.strip()
     if not text or len(text) > _MAX_REASON or not text.isprintable():
-        raise CommandError(f"--reason: must be one line of 1 to {_MAX_REASON} characters", Code.USAGE)
+        raise CommandError(f"--reason: must be one line of 1 to {_MAX_REASON} characters", ExitCode.USAGE)
     return text
 
 
@@ -93,14 +94,14 @@ def _found(store: "Store", payload: str, app: str | None) -> "PayloadState":
 
     known = store.do(table.named, payload, app)
     if not known:
-        raise CommandError(f"no payload {payload} is known" + (f" of {app}" if app else ""), Code.NO)
+        raise CommandError(f"no payload {payload} is known" + (f" of {app}" if app else ""), ExitCode.NO)
     waiting = [state for state in known if state.flags]
     if not waiting:
-        raise CommandError(f"payload {payload} is not flagged", Code.NO)
+        raise CommandError(f"payload {payload} is not flagged", ExitCode.NO)
     if len(waiting) > 1:
         names = ", ".join(state.app for state in waiting)
         raise CommandError(
-            f"payload {payload} is flagged for several applications: choose with --app: {names}", Code.USAGE
+            f"payload {payload} is flagged for several applications: choose with --app: {names}", ExitCode.USAGE
         )
     return waiting[0]
 
@@ -113,7 +114,7 @@ def _apply(store: "Store", state: "PayloadState", loaded: "Settings") -> None:
     application = applications_of(loaded).get(state.app)
     if application is None or application.uuid != state.application:
         raise CommandError(
-            f"application {state.app!r} is not configured, so nothing could look the payload up", Code.NO
+            f"application {state.app!r} is not configured, so nothing could look the payload up", ExitCode.NO
         )
     now = datetime.now(UTC)
     report = FlagsReleased(app=state.app, application=state.application, payload=state.payload, at=now)

@@ -1,23 +1,13 @@
 """``deliveries`` and ``quarantine``: what the store remembers of webhooks. Reads while the service runs."""
 
-import asyncio
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from processor.commands.terminal import (
-    AsJson,
-    Code,
-    CommandError,
-    answer,
-    complain,
-    say,
-    say_rows,
-    settings,
-    webhook_url,
-)
+from processor.commands.configured import load_settings, post, webhook_url
+from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, complain, say, say_rows
 
 if TYPE_CHECKING:
     from processor.core.application import Application
@@ -50,7 +40,7 @@ def deliveries(
     """
     from processor.store.store import Store
 
-    with Store.open_read_only(settings().database_url) as store:
+    with Store.open_read_only(load_settings().database_url) as store:
         found = store.deliveries(payload=payload.lower() or None, app=app or None, verdict=verdict or None, limit=limit)
     rows: list[dict[str, Any]] = [
         {
@@ -99,20 +89,20 @@ def replay(
     """
     from processor.settings.service import applications_of
 
-    loaded = settings()
+    loaded = load_settings()
     held = next((each for each in _held(10_000) if each.id == number), None)
     if held is None:
-        raise CommandError(f"there is no number {number} in quarantine", Code.NO)
+        raise CommandError(f"there is no number {number} in quarantine", ExitCode.NO)
     application = applications_of(loaded).get(held.app)
     if application is None:
-        raise CommandError(f"application {held.app!r} is not configured any more", Code.NO)
+        raise CommandError(f"application {held.app!r} is not configured any more", ExitCode.NO)
     body = _body(number)
     _refuse_senseless(application, body)
     target = url or webhook_url(loaded, held.app)
-    status, said = asyncio.run(_post(target, application, body))
+    status, said = post(target, _signed_headers(application, body), data=body)
     say(f"{target} answered {status} {said}".rstrip())
     if status != 200 or said == "quarantined":  # noqa: PLR2004  HTTP OK
-        raise typer.Exit(Code.NO)
+        raise typer.Exit(ExitCode.NO)
     _release(loaded, number)
 
 
@@ -124,30 +114,18 @@ def _refuse_senseless(application: "Application", body: bytes) -> None:
     try:
         webhook_report(Delivery(application=application, body=body, received_at=datetime.now(UTC), attempt=None))
     except NormalizeError as error:
-        raise CommandError(f"it still makes no sense: {error}", Code.NO) from None
+        raise CommandError(f"it still makes no sense: {error}", ExitCode.NO) from None
 
 
-async def _post(url: str, application: "Application", body: bytes) -> tuple[int, str]:
-    import aiohttp
-
+def _signed_headers(application: "Application", body: bytes) -> dict[str, str]:
     from processor.core.delivery.signature import HEADER_SIGNATURE, HEADER_TIMESTAMP, sign
 
     timestamp = str(int(datetime.now(UTC).timestamp()))
-    headers = {
+    return {
         "content-type": "application/json",
         HEADER_TIMESTAMP: timestamp,
         HEADER_SIGNATURE: sign(application.secrets[0].key, timestamp, body),
     }
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as session,
-            session.post(url, data=body, headers=headers, allow_redirects=False) as response,
-        ):
-            said = await response.json(content_type=None)
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise CommandError(f"{url}: {type(error).__name__}; is the service running?") from None
-    said = said if isinstance(said, dict) else {}
-    return response.status, str(said.get("result") or said.get("reason") or "")
 
 
 def _release(loaded: "Settings", number: int) -> None:
@@ -159,23 +137,24 @@ def _release(loaded: "Settings", number: int) -> None:
         with Store.open(loaded.database_url) as store:
             store.release(number, datetime.now(UTC))
     except StoreLocked:
-        complain(f"number {number} stays listed: with SQLite only the running service writes to the database")
+        reason = "with SQLite only the running service writes to the database"
+        complain("processor", f"number {number} stays listed: {reason}")
 
 
 def _held(limit: int) -> "list[QuarantinedBody]":
     from processor.store.store import Store
 
-    with Store.open_read_only(settings().database_url) as store:
+    with Store.open_read_only(load_settings().database_url) as store:
         return store.quarantined(limit)
 
 
 def _body(number: int) -> bytes:
     from processor.store.store import Store
 
-    with Store.open_read_only(settings().database_url) as store:
+    with Store.open_read_only(load_settings().database_url) as store:
         body = store.quarantined_body(number)
     if body is None:
-        raise CommandError(f"there is no number {number} in quarantine", Code.NO)
+        raise CommandError(f"there is no number {number} in quarantine", ExitCode.NO)
     return body
 
 
@@ -195,7 +174,7 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     from processor.observability.redaction import Redactor
     from processor.settings.service import secrets_of
 
-    redactor = Redactor.of(secrets_of(settings()))
+    redactor = Redactor.of(secrets_of(load_settings()))
     rows = [
         {
             name: redactor.line(value.encode()).decode() if isinstance(value, str) else value

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from processor.commands.terminal import AsJson, Code, CommandError, answer, say, say_json
 from processor.commands.trigger import target
+from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_json
 
 if TYPE_CHECKING:
     from processor.sandbox.faults import Faults
@@ -169,7 +169,7 @@ def fault(
       processor sandbox fault --clear
     """
     if clear and switches:
-        raise CommandError("give switches or --clear", Code.USAGE)
+        raise CommandError("give switches or --clear", ExitCode.USAGE)
     method = "DELETE" if clear else "PUT" if switches else "GET"
     path = f"/faults/{of}" if of and method != "GET" else "/faults"
     told = _ask(url, method, path, _faults(switches).switches if switches else None)
@@ -199,17 +199,17 @@ def _faults(switches: list[str]) -> "Faults":
     except ValidationError as error:
         wrong = error.errors()[0]
         raise CommandError(
-            f"{wrong['loc'][0]}: {wrong['msg']}; see `processor sandbox fault --help`", Code.USAGE
+            f"{wrong['loc'][0]}: {wrong['msg']}; see `processor sandbox fault --help`", ExitCode.USAGE
         ) from None
     except ValueError as error:
-        raise CommandError(f"{error}; see `processor sandbox fault --help`", Code.USAGE) from None
+        raise CommandError(f"{error}; see `processor sandbox fault --help`", ExitCode.USAGE) from None
 
 
 def _parsed(request: str) -> Any:
     try:
         return json.loads(request)
     except ValueError:
-        raise CommandError("the request is not JSON, such as " + SIGN_IN, Code.USAGE) from None
+        raise CommandError("the request is not JSON, such as " + SIGN_IN, ExitCode.USAGE) from None
 
 
 def _ask(url: str, method: str, path: str, body: Any = None) -> Any:
@@ -231,4 +231,4 @@ def _ask(url: str, method: str, path: str, body: Any = None) -> Any:
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         said = f"no sandbox answers at {url} ({type(error).__name__}); start one with `processor sandbox`"
         raise CommandError(said) from None
-    raise CommandError(text, Code.USAGE if status == HTTPStatus.BAD_REQUEST else Code.NO)
+    raise CommandError(text, ExitCode.USAGE if status == HTTPStatus.BAD_REQUEST else ExitCode.NO)

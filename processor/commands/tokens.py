@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from processor.commands.terminal import AsJson, Code, CommandError, say, say_rows, settings
+from processor.commands.configured import load_settings
+from processor.observability.terminal import AsJson, CommandError, ExitCode, say, say_rows
 
 commands = typer.Typer(no_args_is_help=True, help="User tokens at rest. The tokens themselves are never shown.")
 
@@ -26,7 +27,7 @@ def list_(
     from processor.store import vault
     from processor.store.store import Store
 
-    with Store.open_read_only(settings().database_url) as store:
+    with Store.open_read_only(load_settings().database_url) as store:
         rows = [_row(facts) for facts in store.do(vault.listed, app, limit)]
     say_rows(rows, as_json=as_json)
 
@@ -44,16 +45,16 @@ def rotate() -> None:
     from processor.settings.service import keyring_of
     from processor.store.store import Store
 
-    loaded = settings()
+    loaded = load_settings()
     keyring = keyring_of(loaded)
     if keyring is None:
-        raise CommandError("no key: set PROCESSOR_TOKEN_KEYS (openssl rand -base64 32)", Code.USAGE)
+        raise CommandError("no key: set PROCESSOR_TOKEN_KEYS (openssl rand -base64 32)", ExitCode.USAGE)
     with Store.open(loaded.database_url, keyring) as store:
         assert store.vault is not None  # noqa: S101  there is a keyring
         resealed, broken = store.do(store.vault.rotate)
     say(f"{resealed} sealed anew with key {keyring.active}; {broken} do not open")
     if broken:
-        raise typer.Exit(Code.NO)
+        raise typer.Exit(ExitCode.NO)
 
 
 def _row(facts: Any) -> dict[str, Any]:

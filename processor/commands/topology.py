@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from processor.commands.terminal import AsJson, Code, CommandError, answer, say, say_json, settings
+from processor.commands.configured import load_settings
+from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_json
 
 if TYPE_CHECKING:
     from processor.broker.topology.difference import Plan
@@ -53,14 +54,14 @@ def _do(operation: Callable[..., Coroutine[Any, Any, "Plan"]]) -> "Plan":
     from processor.broker.topology.desired import TopologyOptions, desired
     from processor.broker.topology.management import TopologyError, parse_access
 
-    loaded = settings()
+    loaded = load_settings()
     if loaded.management_url is None:
-        raise CommandError("amqp_url is not set: there is no broker to look after (PROCESSOR_AMQP_URL)", Code.USAGE)
+        raise CommandError("amqp_url is not set: there is no broker to look after (PROCESSOR_AMQP_URL)", ExitCode.USAGE)
     try:
         access = parse_access(loaded.management_url.get_secret_value(), loaded.amqp_urls[0] if loaded.amqp_urls else "")
         wanted = desired(loaded.queues, TopologyOptions(**loaded.topology.model_dump()))
     except ValueError as error:
-        raise CommandError(str(error), Code.USAGE) from None
+        raise CommandError(str(error), ExitCode.USAGE) from None
     try:
         found: Plan = asyncio.run(operation(access, wanted))
     except TopologyError as error:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from processor.commands.terminal import AsJson, Code, CommandError, answer, say, say_json, settings, webhook_url
+from processor.commands.configured import load_settings, webhook_url
+from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_json
 
 if TYPE_CHECKING:
     from processor.sandbox.trigger import Target
 
-Kind = Literal[
+WebhookKind = Literal[
     "signed",
     "rejected",
     "duplicate",
@@ -26,7 +27,7 @@ Kind = Literal[
     "compressed",
 ]
 DEMO: Final = "demo"
-DUE: Final[dict[Kind, int]] = {
+DUE: Final[dict[WebhookKind, int]] = {
     **dict.fromkeys(("badsig", "stale", "future", "tampered", "unknown-app"), HTTPStatus.UNAUTHORIZED.value),
     "oversized": HTTPStatus.REQUEST_ENTITY_TOO_LARGE.value,
     "compressed": HTTPStatus.UNSUPPORTED_MEDIA_TYPE.value,
@@ -35,7 +36,7 @@ DUE: Final[dict[Kind, int]] = {
 
 
 def trigger(
-    kind: Annotated[Kind, typer.Argument(help="What to send.")],
+    kind: Annotated[WebhookKind, typer.Argument(help="What to send.")],
     *,
     app: Annotated[str, typer.Option(help="Application to speak for; needed if several are configured.")] = "",
     url: Annotated[str, typer.Option(help="The webhook's URL; otherwise that of the service as configured.")] = "",
@@ -74,13 +75,13 @@ def target(app: str, url: str) -> "Target":
     """Where the webhooks of application ``app`` go, and its credentials. Raises `CommandError`."""
     from processor.sandbox.trigger import Target
 
-    loaded = settings()
+    loaded = load_settings()
     if not loaded.applications and app in {"", DEMO}:
         return _demo(url)
     name = app or (next(iter(loaded.applications)) if len(loaded.applications) == 1 else "")
     if name not in loaded.applications:
         known = ", ".join(loaded.applications) or "none; see `processor config`"
-        raise CommandError(f"--app: name one of the applications that are configured: {known}", Code.USAGE)
+        raise CommandError(f"--app: name one of the applications that are configured: {known}", ExitCode.USAGE)
     application = loaded.applications[name]
     return Target(
         url=url or webhook_url(loaded, name),

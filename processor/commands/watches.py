@@ -1,23 +1,12 @@
 """``watches`` and ``outcomes``: which payloads are followed, and how it was learned how they ended."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from processor.commands.terminal import (
-    AsJson,
-    Code,
-    CommandError,
-    answer,
-    say,
-    say_json,
-    say_rows,
-    say_table,
-    settings,
-    webhook_url,
-)
+from processor.commands.configured import load_settings, post, service_url
+from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_json, say_rows, say_table
 
 if TYPE_CHECKING:
     from processor.core.payload.watch import Watch
@@ -26,7 +15,6 @@ if TYPE_CHECKING:
 
 commands = typer.Typer(no_args_is_help=True, help="Payloads whose sockets are watched.")
 KEY_VARIABLE: Final = "XUMM_SERVICE_KEY"
-_TIMEOUT_SECONDS: Final = 15
 
 
 @commands.command("list")
@@ -38,7 +26,7 @@ def list_watches(
     """List the payloads that are watched, those that have been for the longest first. Exits with 1 if there is none."""
     from processor.store.store import Store
 
-    loaded = settings()
+    loaded = load_settings()
     with Store.open_read_only(loaded.database_url) as store:
         rows = [_row(watch, loaded) for watch in store.watches(limit)]
     say_rows(rows, as_json=as_json)
@@ -60,14 +48,14 @@ def add(
 
       XUMM_SERVICE_KEY=xwp_... processor watches add shop 12345678-90ab-4cde-8f01-234567890abc
     """
-    loaded = settings()
+    loaded = load_settings()
     if not key:
-        raise CommandError(f"no key: set {KEY_VARIABLE} (`processor keys create` makes one)", Code.USAGE)
-    url = webhook_url(loaded, app).removesuffix(f"/webhooks/{app}") + "/v1/watches"
-    status, said = asyncio.run(_post(url, {"app": app, "payload": payload}, key))
+        raise CommandError(f"no key: set {KEY_VARIABLE} (`processor keys create` makes one)", ExitCode.USAGE)
+    url = service_url(loaded) + "/v1/watches"
+    status, said = post(url, {"Authorization": f"Bearer {key}"}, json={"app": app, "payload": payload})
     say(f"{url} answered {status} {said}".rstrip())
     if status >= 300:  # noqa: PLR2004  anything but success
-        raise typer.Exit(Code.NO)
+        raise typer.Exit(ExitCode.NO)
 
 
 def outcomes(
@@ -83,7 +71,7 @@ def outcomes(
     """
     from processor.store.store import Store
 
-    loaded, now = settings(), datetime.now(UTC)
+    loaded, now = load_settings(), datetime.now(UTC)
     with Store.open_read_only(loaded.database_url) as store:
         found = store.outcomes(now - _duration(since), now)
     shares = [_share(share) for share in found.sources]
@@ -144,21 +132,4 @@ def _duration(text: str) -> timedelta:
     try:
         return adapter.validate_python(text)
     except ValidationError:
-        raise CommandError("--since: must be a duration such as 90m, 24h or 7d", Code.USAGE) from None
-
-
-async def _post(url: str, command: dict[str, str], key: str) -> tuple[int, str]:
-    import aiohttp
-
-    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
-    headers = {"Authorization": f"Bearer {key}"}
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.post(url, json=command, headers=headers, allow_redirects=False) as response,
-        ):
-            said = await response.json(content_type=None)
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise CommandError(f"{url}: {type(error).__name__}; is the service running?") from None
-    said = said if isinstance(said, dict) else {}
-    return response.status, str(said.get("result") or said.get("reason") or "")
+        raise CommandError("--since: must be a duration such as 90m, 24h or 7d", ExitCode.USAGE) from None

@@ -1,7 +1,6 @@
 """Every error that this service raises on purpose.
 
     ProcessorError
-    ├── SettingsError            a setting is missing or wrong
     ├── NormalizeError           an authentic body, answer or message makes no sense
     ├── LookupFailed             Xumm's API or a ledger node did not say what was asked
     │   ├── Unavailable          ... now: time-out, 5xx, 429, refused connection; worth another try
@@ -24,10 +23,6 @@ from typing import Literal
 
 class ProcessorError(Exception):
     """The root."""
-
-
-class SettingsError(ProcessorError):
-    """A setting is missing or wrong. The message names the setting and the limit, never the value of a secret."""
 
 
 class NormalizeError(ProcessorError):

@@ -7,12 +7,12 @@ from pydantic import AwareDatetime
 from processor.settings.sections import DeepLinks, ReturnUrls, Section
 from processor.settings.value_types import (
     AndroidPackage,
-    ApiSecret,
     ApiUrl,
     AppleApps,
+    ConsoleSecret,
     Duration,
     Fingerprints,
-    Network,
+    NetworkName,
 )
 from schemas.text import Uuid
 
@@ -20,7 +20,7 @@ from schemas.text import Uuid
 class PreviousSecret(Section):
     """An API secret that was replaced, but may still be signed with for a while."""
 
-    secret: ApiSecret
+    secret: ConsoleSecret
     not_after: AwareDatetime
     """Until when it is accepted, ISO 8601 with a time zone."""
 
@@ -30,11 +30,12 @@ class ApplicationSettings(Section):
 
     api_key: Uuid
     """The API key: a UUID, public, the same as ``application_uuidv4``."""
-    api_secret: ApiSecret
+    api_secret: ConsoleSecret
     """The API secret, exactly as the console shows it."""
     previous_secrets: tuple[PreviousSecret, ...] = ()
-    """Secrets that are being rotated out."""
-    network: Network = "MAINNET"
+    """Secrets that are being rotated out: in TOML ``[[applications.<name>.previous_secrets]]``, in a variable a list in
+    JSON."""
+    network: NetworkName = "MAINNET"
     """Where transactions must land: a payment on another network never passes for a real one."""
     grace: Duration = timedelta(hours=24)
     """How long a payload that was opened in time may still be signed after it expired."""

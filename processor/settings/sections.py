@@ -33,7 +33,7 @@ DeepLinks = Annotated[tuple[Annotated[str, _faultless(link_fault_of)], ...], Bef
 Percent = Annotated[int, Field(ge=1, le=100)]
 
 
-class Retention(Section):
+class RetentionSettings(Section):
     """How long the store keeps what is done with."""
 
     events: Duration = timedelta(days=7)

@@ -27,23 +27,25 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from processor.core.access.service_key import Scope, ServiceKey
 from processor.core.application import Application, Policy, Secret
 from processor.core.delivery.signature import key_of
 from processor.core.sign_request.sealing import Keyring, SealingKey
 from processor.settings.applications import ApplicationSettings
-from processor.settings.sections import ApiSettings, Retention, Section, TopologySettings, WatchingSettings
+from processor.settings.loading import CONTRADICTION
+from processor.settings.program import ProgramSettings, SettingPath
+from processor.settings.sections import ApiSettings, RetentionSettings, Section, TopologySettings, WatchingSettings
 from processor.settings.value_types import (
     ApiUrl,
-    Bindings,
+    BindingKeys,
     BrokerUrls,
     Duration,
     HttpUrls,
     LogLevel,
     ManagementUrl,
-    Network,
+    NetworkName,
     PublicUrl,
     QueueName,
     SealingSecrets,
@@ -54,10 +56,11 @@ from schemas.text import ApplicationName
 from schemas.topology import DEFAULT_QUEUES
 
 _AMQP_PORTS: Final = {"amqp": 15672, "amqps": 15671}
-ENVIRONMENT_PREFIX: Final = "PROCESSOR_"
-NESTED_DELIMITER: Final = "__"
-CONTRADICTION: Final = "contradiction"
-"""Type of the validation error whose context holds ``problems``: the place of each, and what is wrong there."""
+NO_APPLICATION: Final = (
+    "no application is configured: set PROCESSOR_APPLICATIONS__<NAME>__API_KEY and "
+    "PROCESSOR_APPLICATIONS__<NAME>__API_SECRET to what Xumm's developer console shows "
+    "(or [applications.<name>] in processor.toml)"
+)
 
 LEDGER_URLS: Final[dict[str, tuple[str, ...]]] = {
     "MAINNET": ("https://xrplcluster.com", "https://s1.ripple.com:51234", "https://s2.ripple.com:51234"),
@@ -81,21 +84,14 @@ class ServiceKeySettings(Section):
     """The applications that it is for; none named: all."""
 
 
-class Settings(BaseSettings):
+class Settings(ProgramSettings):
     """The service's settings, checked."""
 
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="forbid",
-        use_attribute_docstrings=True,
-        hide_input_in_errors=True,
-        env_prefix=ENVIRONMENT_PREFIX,
-        env_nested_delimiter=NESTED_DELIMITER,
-    )
+    model_config = SettingsConfigDict(env_prefix="PROCESSOR_")
 
-    applications: dict[ApplicationName, ApplicationSettings] = {}
+    applications: dict[ApplicationName, ApplicationSettings] = Field(default={}, examples=["shop"])
     """The applications whose webhooks are accepted, by a name of your choice: it stands in URLs and routing keys."""
-    service_keys: dict[ApplicationName, ServiceKeySettings] = {}
+    service_keys: dict[ApplicationName, ServiceKeySettings] = Field(default={})
     """The keys of other services, by a name of your choice. None: no other service may ask for anything."""
     http_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     """Address to listen on; 0.0.0.0 in a container."""
@@ -128,7 +124,7 @@ class Settings(BaseSettings):
     only consumers within this process, which is good for trying it out and for nothing else."""
     amqp_management_url: ManagementUrl = None
     """RabbitMQ's management API, for policies and queue counts. Unset: derived from amqp_url."""
-    queues: Annotated[dict[QueueName, Bindings], Field(min_length=1)] = DEFAULT_QUEUES
+    queues: Annotated[dict[QueueName, BindingKeys], Field(min_length=1)] = DEFAULT_QUEUES
     """Queue name to the topic bindings of ``<app>.<family>.<name>``. Setting any replaces the defaults."""
     topology: TopologySettings = TopologySettings()
     """The limits of RabbitMQ's objects."""
@@ -136,8 +132,8 @@ class Settings(BaseSettings):
     """Xumm's API."""
     watching: WatchingSettings = WatchingSettings()
     """Watching payloads over their sockets."""
-    ledger_urls: dict[Network, HttpUrls] = LEDGER_URLS
-    """Network to the JSON-RPC addresses of its nodes, best first. A network that you name replaces its default."""
+    ledger_urls: dict[NetworkName, HttpUrls] = LEDGER_URLS
+    """NetworkName to the JSON-RPC addresses of its nodes, best first. A network that you name replaces its default."""
     token_keys: SealingSecrets = ()
     """Keys for user tokens at rest, each 32 random bytes in base64. The first one seals, all of them open. None: user
     tokens are not kept, and nothing is pushed with them."""
@@ -145,24 +141,12 @@ class Settings(BaseSettings):
     """The HTTP interface for apps and services."""
     outbox_high_water: Annotated[int, Field(ge=1)] = 1_000_000
     """Unpublished events at which webhooks are answered 503, so that Xumm tries again later."""
-    retention: Retention = Retention()
+    retention: RetentionSettings = RetentionSettings()
     """How long the store keeps what is done with."""
     log_format: Literal["auto", "json", "console"] = "auto"
     """auto: console on a terminal, JSON lines elsewhere."""
     log_level: LogLevel = "info"
     """The least level that is logged."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003  the library passes them by name
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003  likewise
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  likewise
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  likewise
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments alone: `processor.settings.loading.load` brings the other sources, and remembers each origin."""
-        return (init_settings,)
 
     @field_validator("ledger_urls")
     @classmethod
@@ -194,7 +178,7 @@ class Settings(BaseSettings):
         return SecretStr(urlunsplit((scheme, f"{user}@{host}:{_AMQP_PORTS[parts.scheme]}", "", "", "")))
 
 
-def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
+def _contradictions(settings: Settings) -> Iterator[tuple[SettingPath, str]]:
     for name, key in settings.service_keys.items():
         for app in set(key.apps) - set(settings.applications):
             yield ("service_keys", name, "apps"), f"there is no application {app}"

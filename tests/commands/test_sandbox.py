@@ -181,4 +181,4 @@ def test_a_sandbox_is_not_started_with_a_fault_that_there_is_not(shell: Shell) -
 
 def test_every_webhook_that_can_be_triggered_can_be_named() -> None:
     """Command line and sandbox know the same kinds."""
-    assert KINDS == get_args(trigger.Kind)
+    assert KINDS == get_args(trigger.WebhookKind)

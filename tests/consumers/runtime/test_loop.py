@@ -15,7 +15,7 @@ from consumers.runtime.consumer import Consumer, Context
 from consumers.runtime.discovery import Found
 from consumers.runtime.errors import DatabaseUnavailable, DeliveryLost, Fatal, Retry
 from consumers.runtime.loop import Limits, Runtime
-from consumers.runtime.settings import Settings
+from consumers.runtime.settings import ConsumerSettings
 from consumers.runtime.source.embedded import EmbeddedSource
 from schemas.events import SignOpened
 from schemas.topology import HEADER_ATTEMPTS, HEADER_REASON
@@ -45,7 +45,7 @@ async def running(url: str, kind: type[Orders] = Orders, **limits: Any) -> Async
         waits.append(seconds)
         await asyncio.sleep(0)
 
-    settings = Settings(database_url=url, _env_file=None)
+    settings = ConsumerSettings(database_url=url)
     async with (
         opened(Found(name="orders", consumer=kind), settings) as (consumer, inbox),
         EmbeddedSource("orders", sleep=no_wait) as source,

@@ -13,7 +13,7 @@ from consumers.push.notification import Notification
 from consumers.push.registry import doubts
 from consumers.push.registry.devices import Device
 from consumers.push.registry.tables import doubts as doubts_table
-from consumers.runtime.settings import Settings
+from consumers.push.settings import PushSettings
 from tests.consumers.events import USER, event
 from tests.consumers.push.channels import apns_server, fcm_server, push_service
 from tests.consumers.push.channels.apns_server import ApnsServer
@@ -170,7 +170,7 @@ async def test_push_service_blames_a_subscription_and_no_message(
     """A browser that subscribed to an earlier key costs the others nothing."""
     healthy, stale = (service.subscribe(name) for name in ("one", "two"))
     service.refusals[stale.endpoint] = [push_service.Refusal(status=status, body=body)] * 9
-    settings = Settings(**service.options(tmp_path), _env_file=None)
+    settings = PushSettings(**service.options(tmp_path))
     async with (
         open_webpush(settings, Directory(service.port)) as webpush,
         consuming(f"sqlite:///{tmp_path}/push.db", {"webpush": webpush}) as push,

@@ -21,7 +21,7 @@ from consumers.runtime.database import Database
 from consumers.runtime.discovery import Found
 from consumers.runtime.errors import DatabaseUnavailable, Fatal, SettleFailed
 from consumers.runtime.loop import Limits, Runtime
-from consumers.runtime.settings import Settings
+from consumers.runtime.settings import ConsumerSettings
 from consumers.runtime.source.rabbitmq import RabbitSource
 from consumers.runtime.source.session import Session
 from schemas.topology import (
@@ -61,7 +61,7 @@ def sqlite_url(tmp_path: Path) -> str:
 @asynccontextmanager
 async def consuming(amqp_url: str, database_url: str, **options: Any) -> AsyncIterator[Orders]:
     """The orders consumer at work on the broker."""
-    settings = Settings(database_url=database_url, _env_file=None)
+    settings = ConsumerSettings(database_url=database_url)
     backoff = Backoff(first=timedelta(milliseconds=50), cap=timedelta(milliseconds=500))
     source = RabbitSource([amqp_url], "orders", backoff=backoff, **options)
     async with opened(Found(name="orders", consumer=Orders), settings) as (consumer, inbox), source:
@@ -345,7 +345,7 @@ async def test_broker_that_falls_silent_is_noticed(broker: Broker, sqlite_url: s
 async def test_consumer_that_the_broker_forgot_is_noticed(broker: Broker, sqlite_url: str) -> None:
     """A consumer cancelled behind the library's back leaves a queue without consumers: the watchdog sees it."""
     options = {"watch_every": timedelta(milliseconds=100)}
-    settings = Settings(database_url=sqlite_url, _env_file=None)
+    settings = ConsumerSettings(database_url=sqlite_url)
     source = RabbitSource([broker.url], "orders", **options)
     async with opened(Found(name="orders", consumer=Orders), settings), source:
         await until(broker.consumer_count)
@@ -423,7 +423,7 @@ async def test_consumer_starts_before_its_database(broker: Broker, postgres: Pos
     """With no database there it waits, and handles once there is one."""
     await asyncio.to_thread(postgres.stop)
     stop = asyncio.Event()
-    settings = Settings(database_url=postgres_url, _env_file=None)
+    settings = ConsumerSettings(database_url=postgres_url)
     source = RabbitSource([broker.url], "orders")
     with capture_logs() as lines:
         running = asyncio.create_task(
