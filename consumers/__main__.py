@@ -10,8 +10,9 @@ import typer
 from consumers.commands.dead_letters import dead_letters
 from consumers.commands.devices import devices
 from consumers.runtime import discovery
-from consumers.runtime.composition import load_settings, run_until_signal
+from consumers.runtime.composition import run_until_signal
 from consumers.runtime.errors import ConsumerError, UnknownConsumer
+from consumers.runtime.settings import load_settings
 from processor.observability import logs
 from processor.observability.terminal import EXIT_CODES_HELP, AsJson, ExitCode, run_command, say, say_json
 from processor.settings.listing import say_settings, write_template

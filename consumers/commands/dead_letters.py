@@ -7,9 +7,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from consumers.runtime.composition import load_settings
 from consumers.runtime.reason import clean
-from consumers.runtime.settings import ConsumerSettings
+from consumers.runtime.settings import ConsumerSettings, load_settings
 from consumers.runtime.source.dead_letters import DeadLetter, DeadLetters
 from processor.observability.printable import escape_unprintable
 from processor.observability.terminal import AsJson, CommandError, ExitCode, complain, say, say_json

@@ -17,8 +17,9 @@ from consumers.push.registry.devices import ChannelName, Device, Platform, maske
 from consumers.push.registry.subscription import parse
 from consumers.push.settings import PushSettings
 from consumers.runtime import discovery
-from consumers.runtime.composition import load_settings, open_database
+from consumers.runtime.composition import open_database
 from consumers.runtime.errors import ConsumerError
+from consumers.runtime.settings import load_settings
 from processor.observability.terminal import AsJson, CommandError, ExitCode, complain, say, say_json
 from schemas.base64url import encoded
 

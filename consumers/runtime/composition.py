@@ -1,12 +1,9 @@
 """Puts a consumer together from settings and runs it: the one place that names concrete adapters."""
 
 import asyncio
-import os
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from pathlib import Path
-from typing import TypeVar
 
 import structlog
 from sqlalchemy import MetaData
@@ -14,7 +11,7 @@ from sqlalchemy import MetaData
 from consumers.runtime.backoff import Backoff
 from consumers.runtime.consumer import Consumer, Resources
 from consumers.runtime.database import Database
-from consumers.runtime.discovery import Found, find_all
+from consumers.runtime.discovery import Found
 from consumers.runtime.errors import DatabaseUnavailable
 from consumers.runtime.inbox import SqlInbox
 from consumers.runtime.loop import Limits, Runtime
@@ -22,21 +19,8 @@ from consumers.runtime.reason import describe
 from consumers.runtime.settings import ConsumerSettings
 from consumers.runtime.source.port import Source
 from consumers.runtime.source.rabbitmq import RabbitSource
-from processor.settings.loading import Configuration, load
-from processor.settings.sources import Neighbours
 
 log = structlog.get_logger()
-S = TypeVar("S", bound=ConsumerSettings)
-
-
-def load_settings(model: type[S]) -> Configuration[S]:
-    """The settings of a consumer, whose files may also hold those of other consumers. Raises `SettingsError`."""
-
-    def others() -> set[str]:
-        return {name for found in find_all() for name in found.consumer.settings.model_fields}
-
-    neighbours = Neighbours(settings=others, borrowed={"PROCESSOR_AMQP_URL": "amqp_url"})
-    return load(model, os.environ, Path.cwd(), neighbours=neighbours)
 
 
 async def run_until_signal(found: Found, settings: ConsumerSettings) -> None:

@@ -5,9 +5,12 @@ file ``consumers.toml`` or the one that ``CONSUMERS_CONFIG_FILE`` names (``prefe
 Durations are ``90s``, ``10m``, ``24h``, ``30d``, plain seconds or ISO 8601.
 """
 
+import os
 import re
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Final, Literal
+from pathlib import Path
+from typing import Annotated, ClassVar, Final, Literal, TypeVar
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
@@ -15,9 +18,11 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 from yarl import URL
 
+from processor.settings.loading import Configuration, load
 from processor.settings.program import ProgramSettings
 from processor.settings.value_types import Duration, LogLevel, check_address, split
 
+S = TypeVar("S", bound="ConsumerSettings")
 _URLS: Final = frozenset({"amqp_url", "database_url"})
 _HandlerTime = Annotated[Duration, Field(le=timedelta(minutes=10))]
 
@@ -26,6 +31,8 @@ class ConsumerSettings(ProgramSettings):
     """What an operator can set for any consumer."""
 
     model_config = SettingsConfigDict(env_prefix="CONSUMERS_")
+    shared: ClassVar[bool] = True
+    borrowed: ClassVar[Mapping[str, str]] = {"PROCESSOR_AMQP_URL": "amqp_url"}
 
     amqp_url: SecretStr = SecretStr("amqp://guest:guest@127.0.0.1:5672/")
     """Broker, or several of one cluster separated by commas. Read from ``PROCESSOR_AMQP_URL`` too."""
@@ -83,3 +90,8 @@ class ConsumerSettings(ProgramSettings):
         own = [getattr(self, name) for name in type(self).model_fields.keys() - _URLS]
         found += [value.get_secret_value() for value in own if isinstance(value, SecretStr)]
         return tuple(dict.fromkeys(found))
+
+
+def load_settings(model: type[S]) -> Configuration[S]:
+    """The settings of a consumer. Raises `SettingsError`."""
+    return load(model, os.environ, Path.cwd())

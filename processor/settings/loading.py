@@ -4,7 +4,7 @@ A problem is one line with the setting's variable, its path, its source and its 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,12 +15,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from processor.settings.program import NESTED_DELIMITER, ProgramSettings, SettingPath, SettingsError
-from processor.settings.sources import Neighbours, SettingsSource, merge_sources, origin_of, read_sources
+from processor.settings.sources import SettingsSource, merge_sources, origin_of, read_sources
 
 CONTRADICTION: Final = "contradiction"
 """Type of the validation error whose context holds ``problems``: the path of each, and its message."""
-_SIMILAR: Final = 0.9
-"""At this ratio of `difflib` an unknown variable is a misspelling, and not one of another program."""
 _FOREIGN: Final = re.compile(
     # Kubernetes puts the addresses of a service that is named "processor" into every pod; Windows describes its CPU.
     r"((.*_)?SERVICE_(HOST|PORT)(_.*)?=.*|(.*_)?PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?=(tcp|udp|sctp)://.*"
@@ -52,16 +50,13 @@ class Configuration(Generic[M]):
         return origin_of(self.sources, path)
 
 
-def load(
-    model: type[M], environ: Mapping[str, str], directory: Path, *, neighbours: Neighbours | None = None
-) -> Configuration[M]:
-    """Load the settings of ``model``; ``.env`` and the TOML file are looked for in ``directory``.
+def load(model: type[M], environ: Mapping[str, str], directory: Path) -> Configuration[M]:
+    """Load the settings of ``model`` from ``environ``, and from ``.env`` and its TOML file in ``directory``.
 
-    With ``neighbours``, unknown variables with the prefix are refused only if they look like a misspelt setting.
     Raises `SettingsError`.
     """
-    sources = tuple(read_sources(model, environ, directory, neighbours))
-    problems = [problem for source in sources for problem in _unknown_variables(model, source, neighbours)]
+    sources = tuple(read_sources(model, environ, directory))
+    problems = [problem for source in sources for problem in _unknown_variables(model, source)]
     try:
         settings = model(**merge_sources(sources))
     except ValidationError as error:
@@ -80,18 +75,13 @@ def models_within(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from models_within(inner)
 
 
-def _unknown_variables(
-    model: type[ProgramSettings], source: SettingsSource, neighbours: Neighbours | None
-) -> Iterator[str]:
+def _unknown_variables(model: type[ProgramSettings], source: SettingsSource) -> Iterator[str]:
     prefix, fields = model.prefix(), model.model_fields
-    known = [model.variable_of((field,)) for field in fields]
     for name, value in source.variables.items():
         upper = name.upper()
         field = upper.removeprefix(prefix).partition(NESTED_DELIMITER)[0].lower()
-        foreign = _FOREIGN.fullmatch(f"{upper.removeprefix(prefix)}={value}")
-        if field in fields or upper == model.file_variable() or foreign:
-            continue
-        if neighbours and (not _similar(upper, known, _SIMILAR) or field in neighbours.settings()):
+        known = field in fields or upper == model.file_variable()
+        if known or model.is_foreign(field) or _FOREIGN.fullmatch(f"{upper.removeprefix(prefix)}={value}"):
             continue
         yield f"{name} ({field}, from {source.name}): there is no such setting{_did_you_mean(field, fields)}"
 
@@ -127,9 +117,5 @@ def _siblings(model: type[BaseModel], path: SettingPath) -> Mapping[str, FieldIn
 
 
 def _did_you_mean(name: str, known: Mapping[str, Any]) -> str:
-    close = _similar(name, known, 0.6)
+    close = get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]}?" if close else ""
-
-
-def _similar(name: str, known: Iterable[str], cutoff: float) -> list[str]:
-    return get_close_matches(name, known, n=1, cutoff=cutoff)

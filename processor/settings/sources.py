@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,19 +25,7 @@ class SettingsSource:
     """The variables behind ``values``; none for a TOML file."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Neighbours:
-    """Variables and files that a program shares with others."""
-
-    settings: Callable[[], Collection[str]]
-    """The names of the others' settings, which may stand in the file; asked for only if an unknown name is there."""
-    borrowed: Mapping[str, str]
-    """Variables of other programs that are read if there is none of ours, to the names of our settings."""
-
-
-def read_sources(
-    model: type[ProgramSettings], environ: Mapping[str, str], directory: Path, neighbours: Neighbours | None
-) -> Iterator[SettingsSource]:
+def read_sources(model: type[ProgramSettings], environ: Mapping[str, str], directory: Path) -> Iterator[SettingsSource]:
     """Read every source, highest precedence first. Raises `SettingsError`."""
     dotenv = directory / ".env"
     try:
@@ -45,17 +33,16 @@ def read_sources(
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f".env: cannot be read: {type(error).__name__}") from None
     filled = {name: value for name, value in pairs.items() if value is not None}
-    borrowed = neighbours.borrowed if neighbours else {}
     for name, variables in (("environment", environ), (".env", filled)):
         yield _from_variables(model, name, variables)
-        for variable in borrowed.keys() & variables.keys():
-            values = {borrowed[variable]: variables[variable]}
+        for variable in model.borrowed.keys() & variables.keys():
+            values = {model.borrowed[variable]: variables[variable]}
             yield SettingsSource(name=f"{name}, {variable}", values=values, variables={})
     variable = model.file_variable()
     named = environ.get(variable) or filled.get(variable)
     path = directory / (named or model.file_name())
     if named is not None or path.is_file():
-        yield _from_file(model, path, neighbours)
+        yield _from_file(model, path)
 
 
 def merge_sources(sources: Sequence[SettingsSource]) -> dict[str, Any]:
@@ -104,16 +91,14 @@ def _from_variables(model: type[ProgramSettings], name: str, variables: Mapping[
     return SettingsSource(name=name, values=_Variables(model, ours)(), variables=ours)
 
 
-def _from_file(model: type[ProgramSettings], path: Path, neighbours: Neighbours | None) -> SettingsSource:
+def _from_file(model: type[ProgramSettings], path: Path) -> SettingsSource:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: is no TOML: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read: {type(error).__name__}") from None
-    unknown = values.keys() - model.model_fields.keys()
-    foreign = unknown & set(neighbours.settings()) if unknown and neighbours else set()
-    values = {name: value for name, value in values.items() if name not in foreign}
+    values = {name: value for name, value in values.items() if not model.is_foreign(name)}
     return SettingsSource(name=path.name, values=values, variables={})
 
 

@@ -136,8 +136,8 @@ def test_a_consumer_accepts_the_settings_it_is_deployed_with(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each ``CONSUMERS_…`` name is a setting, the values are valid, and data go where the volume is."""
-    from consumers.runtime.composition import load_settings
     from consumers.runtime.discovery import all_settings
+    from consumers.runtime.settings import load_settings
 
     environment = {key: value for key, value in _environment_of(name).items() if key.startswith("CONSUMERS_")}
     for key, value in environment.items():

@@ -7,10 +7,10 @@ import pytest
 from pydantic import SecretStr
 
 from consumers.push.settings import PushSettings
-from consumers.runtime.composition import load_settings, opened
+from consumers.runtime.composition import opened
 from consumers.runtime.consumer import Consumer, Context
 from consumers.runtime.discovery import Found
-from consumers.runtime.settings import ConsumerSettings
+from consumers.runtime.settings import ConsumerSettings, load_settings
 from processor.settings.program import SettingsError
 from schemas.events import ResolveValidated
 
@@ -189,7 +189,7 @@ def test_required_setting_of_a_consumer_is_named() -> None:
 
 
 def test_consumers_share_their_files_and_variables(monkeypatch: pytest.MonkeyPatch, empty_directory: Path) -> None:
-    """A setting of another consumer is no mistake, be it wrong; one of no consumer is, in a file."""
+    """A setting of another consumer is no mistake, be it wrong; one that looks misspelt is."""
     (empty_directory / "consumers.toml").write_text('push_channel = "fcm"\nprefetch = 3\n')
     monkeypatch.setenv("CONSUMERS_PUSH_TIMEOUT", "soon")
     monkeypatch.setenv("CONSUMERS_SOMEBODY_ELSES", "1")
