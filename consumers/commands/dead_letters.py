@@ -10,8 +10,8 @@ import typer
 from consumers.runtime.reason import clean
 from consumers.runtime.settings import ConsumerSettings, load_settings
 from consumers.runtime.source.dead_letters import DeadLetter, DeadLetters
-from processor.observability.printable import escape_unprintable
 from processor.observability.terminal import AsJson, CommandError, ExitCode, complain, say, say_json
+from schemas.text import escape_unprintable
 
 dead_letters: Final = typer.Typer(
     no_args_is_help=True,

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ValidationError
 
 from processor.web.bodies import Bodies
 from processor.web.problem import Problem
+from schemas.text import replace_unprintable
+from schemas.validation import problems_in
 
 Model = TypeVar("Model", bound=BaseModel)
 _JSON: Final = "application/json"
@@ -28,9 +30,4 @@ async def said(request: web.Request, model: type[Model], bodies: Bodies) -> Mode
 
 def _places(error: ValidationError) -> list[tuple[str, str]]:
     """Where and what, without the values. Names of fields may be the caller's own, so they are cut and cleaned."""
-    details = error.errors(include_url=False, include_context=False, include_input=False)[:_MAX_ERRORS]
-    return [(_printable(".".join(map(str, detail["loc"]))) or "body", detail["type"]) for detail in details]
-
-
-def _printable(name: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in name[:_MAX_PLACE])
+    return [(replace_unprintable(place[:_MAX_PLACE]), kind) for place, kind in problems_in(error)[:_MAX_ERRORS]]

@@ -12,7 +12,9 @@ from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
-from pydantic import SecretBytes, SecretStr
+from pydantic import SecretBytes, SecretStr, ValidationError
+
+from schemas.validation import describe_problems
 
 REDACTED: Final = "[redacted]"
 _MAX_TEXT: Final = 8192
@@ -105,18 +107,9 @@ def _clean_other(value: Any, depth: int) -> Any:  # noqa: PLR0911  one line for 
 
 def message_of(error: BaseException) -> str:
     """What ``error`` says, without the values that libraries like to quote."""
-    details = getattr(error, "errors", None)
-    if callable(details) and hasattr(error, "error_count"):  # pydantic quotes the input, which may be a body
-        return _validation_message(details)
+    if isinstance(error, ValidationError):  # it quotes the input, which may be a body
+        return clean_text(describe_problems(error, _MAX_ITEMS))
     return clean_text(_PARAMETERS.sub("[parameters hidden]", _text_of(error)))
-
-
-def _validation_message(details: Any) -> str:
-    try:
-        found = details(include_url=False, include_input=False, include_context=False)
-        return clean_text("; ".join(f"{'.'.join(map(str, each['loc']))}: {each['type']}" for each in found))
-    except Exception:  # noqa: BLE001  a log line is never worth an error
-        return "invalid"
 
 
 def exception_fields(error: BaseException, depth: int = 0) -> dict[str, Any]:

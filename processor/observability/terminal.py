@@ -9,8 +9,6 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from processor.observability.printable import escape_unprintable
-
 
 class ExitCode(IntEnum):
     """The exit codes of every command; `EXIT_CODES` has the meaning of each."""
@@ -91,7 +89,7 @@ def _code_of(error: Exception, codes: Mapping[type[Exception], ExitCode]) -> Exi
 
 def say(text: str) -> None:
     """Print an answer. Characters that a terminal would obey are escaped, except line ends and tabs."""
-    sys.stdout.write(escape_unprintable(text, keep="\n\t") + "\n")
+    sys.stdout.write(_escape(text, keep="\n\t") + "\n")
 
 
 def say_json(value: Any) -> None:
@@ -101,7 +99,7 @@ def say_json(value: Any) -> None:
 
 def say_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print columns, each as wide as its widest cell; None is a dash."""
-    cells = [[escape_unprintable("-" if cell is None else str(cell)) for cell in row] for row in (headings, *rows)]
+    cells = [[_escape("-" if cell is None else str(cell)) for cell in row] for row in (headings, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
     for row in cells:
         say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -119,10 +117,16 @@ def say_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
 
 def complain(program: str, text: str) -> None:
     """Print errors on stderr, each line with the program's name."""
-    sys.stderr.write("".join(f"{program}: {escape_unprintable(line)}\n" for line in text.splitlines()))
+    sys.stderr.write("".join(f"{program}: {_escape(line)}\n" for line in text.splitlines()))
 
 
 def answer(*, yes: bool) -> None:
     """End the command with the code for yes or no."""
     if not yes:
         raise typer.Exit(ExitCode.NO)
+
+
+def _escape(text: str, keep: str = "") -> str:
+    from schemas.text import escape_unprintable  # not for `--help`: it takes a while to import
+
+    return escape_unprintable(text, keep)

@@ -33,6 +33,7 @@ from schemas.topology import (
     MAX_DELIVERIES,
     WATCHES,
 )
+from schemas.validation import describe_problems
 
 PREFETCH: Final = 500
 """Commands in hand. In a burst of one application's, those of another are found no further behind."""
@@ -45,7 +46,6 @@ EXAMINE_EVERY: Final = timedelta(seconds=30)
 """How often it is asked whether the broker still knows this consumer."""
 _HEARTBEAT_SECONDS: Final = 20
 _MAX_BODY: Final = 16 * 1024
-_MAX_PROBLEMS: Final = 3
 _MAX_REASON: Final = 200
 """Characters: where a command is wrong, it may say anything."""
 
@@ -246,13 +246,4 @@ def _command_in(message: AbstractIncomingMessage) -> WatchCommand:
     try:
         return WatchCommand.model_validate_json(message.body)
     except ValidationError as error:
-        raise _Senseless(_problems(error)) from None
-
-
-def _problems(error: ValidationError) -> str:
-    """Where and what, without the values."""
-    problems = [
-        f"{'.'.join(map(str, problem['loc'])) or 'body'} ({problem['type']})"
-        for problem in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
-    return "; ".join(problems[:_MAX_PROBLEMS])[:_MAX_REASON]
+        raise _Senseless(describe_problems(error)[:_MAX_REASON]) from None

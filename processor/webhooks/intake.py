@@ -30,7 +30,7 @@ from processor.core.reports.report import Because, LookupDue, WebhookReport
 from processor.observability.logs import GatheredLog, sampled_log
 from processor.web.bodies import Bodies
 from processor.web.problem import Problem, Reason, problem_response
-from schemas.text import is_uuid
+from schemas.text import is_uuid, replace_unprintable
 
 _LOGGED_APP_LENGTH: Final = 64
 _SLASH: Final = "the webhook URL in Xumm's console ends in a slash: take it away"
@@ -233,7 +233,7 @@ class _Arrival(NamedTuple):
 
     def record(self, verdict: str, attempt: int | None, payload: str | None) -> DeliveryRecord:
         latency_us = _microseconds_since(self.started)
-        app = "".join(char if char.isprintable() else "?" for char in self.app[:_LOGGED_APP_LENGTH])
+        app = replace_unprintable(self.app[:_LOGGED_APP_LENGTH])
         return DeliveryRecord(self.received_at, app, payload, attempt, verdict, latency_us)
 
 

@@ -9,7 +9,6 @@ Source: https://docs.xumm.dev/js-ts-sdk/sdk-syntax/xumm.payload
 
 import asyncio
 import random
-import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -36,6 +35,8 @@ from processor.xumm.answers import refusal
 from processor.xumm.budget import Budget, Creations, LineFull, Priority
 from schemas.payload import Payload
 from schemas.platform import Cancelled, Created, Pong, TokenStates
+from schemas.text import is_uuid
+from schemas.validation import problems_in
 
 BASE_URL: Final = URL("https://xumm.app/api/v1/platform/")
 TIMEOUT: Final = timedelta(seconds=10)
@@ -51,7 +52,6 @@ _PRIORITIES: Final[dict[Rank, Priority]] = {
     "user": Priority.USER,
     "stranger": Priority.STRANGER,
 }
-_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _MAX_DIGITS: Final = 9
 _BUSY: Final = timedelta(seconds=30)
 Said = TypeVar("Said", bound=BaseModel)
@@ -219,7 +219,7 @@ async def _within(patience: timedelta) -> AsyncIterator[None]:
 
 
 def _uuid(text: str, what: str) -> str:
-    if not _UUID.fullmatch(text):
+    if not is_uuid(text):
         raise Denied(f"{what} is not named by a UUID")
     return text
 
@@ -228,9 +228,7 @@ def _read(model: type[Said], answer: Answer) -> Said:
     try:
         return read(model.model_validate_json, answer.body)
     except ValidationError as error:
-        places = ", ".join(
-            sorted({".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False)})
-        )
+        places = ", ".join(sorted({place for place, _ in problems_in(error)}))
     raise Unavailable(f"Xumm's API answered {answer.status} without what makes sense at {places[:200]}")
 
 

@@ -33,6 +33,7 @@ from processor.core.reports.report import (
 from schemas.data import Origin
 from schemas.events import MODELS, ResolveName, SignName, parse_event, sequence_text
 from schemas.topology import routing_key
+from schemas.validation import problems_in
 
 _ORIGINS: Final[dict[type[Any], Origin]] = {
     WebhookReport: "webhook",
@@ -114,7 +115,7 @@ def _check(body: bytes, event_type: str) -> None:
     try:
         parse_event(body)
     except ValidationError as error:
-        places = ", ".join(".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False))
+        places = ", ".join(place for place, _ in problems_in(error))
         raise NormalizeError(f"{event_type} would lack or misstate {places}") from None
 
 

@@ -13,6 +13,7 @@ from processor.core.reports.report import StatusReport
 from processor.core.reports.salvage import salvaged
 from processor.core.retry import Backoff
 from schemas.status import Status
+from schemas.text import replace_unprintable
 
 KEEPALIVE: Final = timedelta(seconds=15)
 """How often Xumm sends something on an open socket."""
@@ -93,7 +94,7 @@ def is_present(text: str | bytes) -> bool:
 
 def strange_keys(text: str | bytes) -> list[str]:
     """What in a message this version knows nothing of, each cut to what may stand in a log line."""
-    return sorted(_printable(key) for key in _object(text) if key not in _KNOWN_KEYS)
+    return sorted(replace_unprintable(key[:_SHOWN_KEY]) for key in _object(text) if key not in _KNOWN_KEYS)
 
 
 def retry_delay(failures: int, chance: float) -> timedelta:
@@ -112,7 +113,3 @@ def _object(text: str | bytes) -> dict[str, object]:
     except ValueError:
         value = salvaged(text)
     return value if isinstance(value, dict) else {}
-
-
-def _printable(key: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in key[:_SHOWN_KEY])

@@ -22,10 +22,10 @@ from schemas.ledger import Transaction
 from schemas.payload import Payload
 from schemas.status import Status
 from schemas.text import aware
+from schemas.validation import describe_problems
 from schemas.webhook import WEBHOOK, Naming, UserToken, Webhook
 
 _amount: Final[TypeAdapter[Amount]] = TypeAdapter(Amount)
-_MAX_PROBLEMS: Final = 3
 _FINAL_RESULT: Final = re.compile(r"tesSUCCESS|tec[A-Z0-9_]{1,60}")
 """Source: https://xrpl.org/docs/references/protocol/transactions/transaction-results"""
 _DELIVERING: Final = (None, "Payment")
@@ -120,7 +120,7 @@ def _webhook(application: Application, body: bytes) -> Webhook:
     try:
         webhook: Webhook = read(WEBHOOK.validator.validate_json, body)
     except ValidationError as error:
-        raise NormalizeError(_problems(error)) from None
+        raise NormalizeError(describe_problems(error)) from None
     meta = webhook["meta"]
     if meta["application_uuidv4"] != application.uuid:
         raise NormalizeError(_MISADDRESSED)
@@ -254,21 +254,11 @@ def _parse(model: type[Model], body: str | bytes) -> Model:
     try:
         return read(model.model_validate_json, body)
     except ValidationError as error:
-        raise NormalizeError(_problems(error)) from None
+        raise NormalizeError(describe_problems(error)) from None
 
 
 def _validate(model: type[Model], value: object) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise NormalizeError(_problems(error)) from None
-
-
-def _problems(error: ValidationError) -> str:
-    """Where and what, without the values: those may be secrets."""
-    problems = [
-        f"{'.'.join(map(str, problem['loc'])) or 'body'} ({problem['type']})"
-        for problem in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
-    more = len(problems) - _MAX_PROBLEMS
-    return "; ".join(problems[:_MAX_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
+        raise NormalizeError(describe_problems(error)) from None
