@@ -13,7 +13,7 @@ from processor.api.way_back import PRIVATE
 from processor.core.access.client_address import Network, client_of
 from processor.core.access.limits import Allowances, Rank, Shares
 from processor.core.errors import StoreError, StoreFull
-from processor.observability.logs import sampled_log
+from processor.observability.loggers import sampled_log
 from processor.web.problem import Problem, problem_response
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

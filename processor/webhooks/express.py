@@ -23,7 +23,7 @@ from processor.core.delivery.authentication import Refusal
 from processor.core.delivery.plain_request import START, WholeRequest, read_first
 from processor.core.errors import StoreError
 from processor.core.payload.entry import Recorded
-from processor.observability.logs import sampled_log
+from processor.observability.loggers import sampled_log
 from processor.observability.redaction import frames_of
 from processor.web.connections import BoundedConnection, Places, raw_answer, raw_problem
 from processor.web.problem import Problem

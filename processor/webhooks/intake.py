@@ -27,7 +27,7 @@ from processor.core.payload.entry import DeliveryRecord, Quarantined, Recorded, 
 from processor.core.payload.state import names_of
 from processor.core.reports.normalize import named_payload, webhook_report
 from processor.core.reports.report import Because, LookupDue, WebhookReport
-from processor.observability.logs import GatheredLog, sampled_log
+from processor.observability.loggers import BatchedLog, sampled_log
 from processor.web.bodies import Bodies
 from processor.web.problem import Problem, Reason, problem_response
 from schemas.text import is_uuid, replace_unprintable
@@ -91,7 +91,7 @@ class Intake:
         self._clock = clock
         self.bodies = bodies
         self._on_task = on_task
-        self._log = GatheredLog()
+        self._log = BatchedLog()
         self._on_look = on_look
         keys = max((len(each.secrets) for each in applications.values()), default=1)
         self._authenticate = partial(authenticate, keys=keys, matches=matches)

@@ -33,7 +33,7 @@ from processor.core.access.oauth2 import (
 from processor.core.access.ticket import NONCE_BYTES, Purpose, application_of, seal, unseal
 from processor.core.errors import Denied, LookupFailed, Unavailable
 from processor.core.payload.ids import user_reference
-from processor.observability.logs import sampled_log
+from processor.observability.loggers import sampled_log
 from processor.web.client import Answer
 
 Refusal = Literal["application_forbidden", "return_forbidden", "challenge_invalid", "state_invalid", "code_invalid"]

@@ -28,7 +28,7 @@ from processor.core.reports.report import RequestReport
 from processor.core.sign_request.order import Asked, adopted, body_of, identifier_at_xumm, rank_of
 from processor.core.sign_request.request import Draft, Kind, Reservation, StoredRequest
 from processor.core.sign_request.return_url import STATE_BYTES, Target, built
-from processor.observability.logs import sampled_log
+from processor.observability.loggers import sampled_log
 from processor.web.problem import Problem
 from schemas.payload import Payload
 from schemas.platform import Cancelled, Created
