@@ -6,11 +6,11 @@ import typer
 
 from processor import __version__
 from processor.commands import (
-    contract,
+    deliveries,
     keys,
     payloads,
-    records,
     sandbox,
+    schema,
     service,
     tokens,
     topology,
@@ -36,12 +36,12 @@ for _command in (
     service.config,
     verify.verify,
     trigger.trigger,
-    records.deliveries,
+    deliveries.deliveries,
     watches.outcomes,
-    contract.schema,
+    schema.schema,
 ):
     app.command()(_command)
-app.add_typer(records.quarantine, name="quarantine")
+app.add_typer(deliveries.quarantine, name="quarantine")
 app.add_typer(payloads.commands, name="payloads")
 app.add_typer(sandbox.commands, name="sandbox")
 app.add_typer(watches.commands, name="watches")

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 from processor.observability.terminal import CommandError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from processor.settings.loading import Configuration
     from processor.settings.service import Settings
+    from processor.store.store import Store
 
 _TIMEOUT_SECONDS: Final = 15
 _LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  compared only
@@ -27,6 +30,13 @@ def load_configuration() -> "Configuration[Settings]":
 def load_settings() -> "Settings":
     """The settings. Raises `SettingsError`."""
     return load_configuration().settings
+
+
+def read_store(settings: "Settings") -> "AbstractContextManager[Store]":
+    """The store, open for reading while the service runs. Raises `StoreError`."""
+    from processor.store.store import Store
+
+    return Store.open_read_only(settings.database_url)
 
 
 def service_url(settings: "Settings") -> str:

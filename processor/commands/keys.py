@@ -20,13 +20,13 @@ def _group() -> None:
 
 @commands.command()
 def create(
-    name: Annotated[str, typer.Argument(help="A name for whoever gets it: small letters, digits, - and _.")],
+    name: Annotated[str, typer.Argument(help="A name for the service with the key: small letters, digits, - and _.")],
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Make a new key, and say what to set so that the service knows it.
+    """Create a key, and show the setting by which the service knows it.
 
-    The key is shown once and kept nowhere. The setting holds its hash alone.
+    The key is shown once and stored nowhere. The setting holds only its hash.
 
     Try:
 

@@ -1,4 +1,4 @@
-"""``trigger``: one webhook to a running service, without Xumm."""
+"""``trigger``: send one webhook to a running service, without Xumm."""
 
 import asyncio
 from http import HTTPStatus
@@ -27,28 +27,28 @@ WebhookKind = Literal[
     "compressed",
 ]
 DEMO: Final = "demo"
-DUE: Final[dict[WebhookKind, int]] = {
+EXPECTED_STATUS: Final[dict[WebhookKind, int]] = {
     **dict.fromkeys(("badsig", "stale", "future", "tampered", "unknown-app"), HTTPStatus.UNAUTHORIZED.value),
     "oversized": HTTPStatus.REQUEST_ENTITY_TOO_LARGE.value,
     "compressed": HTTPStatus.UNSUPPORTED_MEDIA_TYPE.value,
 }
-"""The status that is due, where it is not 200."""
+"""The status that is expected, where it is not 200."""
 
 
 def trigger(
-    kind: Annotated[WebhookKind, typer.Argument(help="What to send.")],
+    kind: Annotated[WebhookKind, typer.Argument(help="The kind of webhook.")],
     *,
-    app: Annotated[str, typer.Option(help="Application to speak for; needed if several are configured.")] = "",
+    app: Annotated[str, typer.Option(help="The application of the webhook; needed if several are configured.")] = "",
     url: Annotated[str, typer.Option(help="The webhook's URL; otherwise that of the service as configured.")] = "",
     payload: Annotated[str, typer.Option(help="UUID of the payload; otherwise a new one.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Send a webhook, good or bad, to a running service.
+    """Send a webhook, valid or not, to a running service.
 
-    Shows what it answers. Exits with 1 if that is not the answer due: 200; 401 for `badsig`, `stale`, `future`,
-    `tampered`, `unknown-app`; 413 for `oversized`; 415 for `compressed`.
+    Shows the answer. Exits with 1 if it is not the expected one: 200; 401 for `badsig`, `stale`, `future`, `tampered`,
+    `unknown-app`; 413 for `oversized`; 415 for `compressed`.
 
-    Without any application configured it speaks for the one of `processor dev`.
+    If no application is configured, that of `processor dev` is used.
 
     Try:
 
@@ -58,9 +58,9 @@ def trigger(
     """
     from processor.sandbox import trigger as sandbox
 
-    to = target(app, url)
+    to = find_target(app, url)
     sent = asyncio.run(sandbox.trigger(kind, to, payload=payload or None))
-    due = DUE.get(kind, HTTPStatus.OK.value)
+    due = EXPECTED_STATUS.get(kind, HTTPStatus.OK.value)
     statuses = [getattr(outcome, "status", None) for _, outcome in sent.exchanges]
     if as_json:
         say_json({"kind": kind, "url": to.url, "payload": sent.payload, "due": due, "statuses": statuses})
@@ -71,8 +71,8 @@ def trigger(
     answer(yes=all(status == due for status in statuses))
 
 
-def target(app: str, url: str) -> "Target":
-    """Where the webhooks of application ``app`` go, and its credentials. Raises `CommandError`."""
+def find_target(app: str, url: str) -> "Target":
+    """The URL of the webhooks of application ``app``, and its credentials. Raises `CommandError`."""
     from processor.sandbox.trigger import Target
 
     loaded = load_settings()
@@ -91,7 +91,7 @@ def target(app: str, url: str) -> "Target":
 
 
 def _demo(url: str) -> "Target":
-    """The application that `processor dev` made up: its credentials open nothing else."""
+    """The application of `processor dev`, whose credentials are valid nowhere else."""
     from processor.dev.house import API_KEY, API_SECRET, SERVICE_PORT
     from processor.sandbox.trigger import Target
 

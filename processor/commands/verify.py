@@ -1,4 +1,4 @@
-"""``verify``: whether a webhook's signature holds, and if not, why."""
+"""``verify``: whether a webhook's signature is valid, and if not, why."""
 
 import os
 import sys
@@ -32,10 +32,10 @@ def verify(  # noqa: PLR0913  a command's options
     now: Annotated[str, typer.Option(help="When it was received: Unix seconds or ISO 8601. Otherwise now.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Say whether a webhook's signature holds, or why not.
+    """Check a webhook's signature, and explain why it is not valid.
 
-    The body is read from stdin, byte for byte. Prints `valid` and exits with 0, or prints each mistake found and what
-    to do about it, and exits with 1.
+    The body is read from stdin, byte for byte. Prints `valid` and exits with 0, or prints each mistake with its remedy
+    and exits with 1.
 
     Try:
 

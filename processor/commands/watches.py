@@ -1,11 +1,12 @@
-"""``watches`` and ``outcomes``: which payloads are followed, and how it was learned how they ended."""
+"""``watches`` and ``outcomes``: the payloads that are watched, and which sources reported their outcomes."""
 
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from processor.commands.configured import load_settings, post, service_url
+from processor.commands.configured import load_settings, post, read_store, service_url
 from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_json, say_rows, say_table
 
 if TYPE_CHECKING:
@@ -20,14 +21,12 @@ KEY_VARIABLE: Final = "XUMM_SERVICE_KEY"
 @commands.command("list")
 def list_watches(
     *,
-    limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=100_000)] = 100,
+    limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=100_000)] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List the payloads that are watched, those that have been for the longest first. Exits with 1 if there is none."""
-    from processor.store.store import Store
-
+    """List the payloads that are watched, the longest watched first. Exits with 1 if there is none."""
     loaded = load_settings()
-    with Store.open_read_only(loaded.database_url) as store:
+    with read_store(loaded) as store:
         rows = [_row(watch, loaded) for watch in store.watches(limit)]
     say_rows(rows, as_json=as_json)
     answer(yes=bool(rows))
@@ -42,7 +41,7 @@ def add(
         str, typer.Option(help="A service key; better in the variable.", envvar=KEY_VARIABLE, show_default=False)
     ] = "",
 ) -> None:
-    """Ask the running service to follow a payload to its end. Exits with 1 if it refuses.
+    """Ask the running service to watch a payload to its end. Exits with 1 if it refuses.
 
     Try:
 
@@ -54,8 +53,7 @@ def add(
     url = service_url(loaded) + "/v1/watches"
     status, said = post(url, {"Authorization": f"Bearer {key}"}, json={"app": app, "payload": payload})
     say(f"{url} answered {status} {said}".rstrip())
-    if status >= 300:  # noqa: PLR2004  anything but success
-        raise typer.Exit(ExitCode.NO)
+    answer(yes=status < HTTPStatus.MULTIPLE_CHOICES)
 
 
 def outcomes(
@@ -63,16 +61,14 @@ def outcomes(
     since: Annotated[str, typer.Option(help="How far back: 90m, 24h, 7d.")] = "24h",
     as_json: AsJson = False,
 ) -> None:
-    """Show how outcomes were learned: by which source first, how late, and how many webhooks never came.
+    """Show which source reported outcomes first, how late, and how many webhooks never came.
 
     Try:
 
       processor outcomes --since 7d
     """
-    from processor.store.store import Store
-
     loaded, now = load_settings(), datetime.now(UTC)
-    with Store.open_read_only(loaded.database_url) as store:
+    with read_store(loaded) as store:
         found = store.outcomes(now - _duration(since), now)
     shares = [_share(share) for share in found.sources]
     if as_json:
@@ -98,11 +94,11 @@ def _row(watch: "Watch", loaded: "Settings") -> dict[str, Any]:
     return {
         "app": watch.state.app,
         "payload": watch.state.payload,
-        "since": _moment(watch.since),
-        "until": _moment(until),
+        "since": _iso(watch.since),
+        "until": _iso(until),
         "facts": Fact(watch.state.facts).name or "-",
         "holder": watch.holder,
-        "leased_until": _moment(watch.leased_until),
+        "leased_until": _iso(watch.leased_until),
     }
 
 
@@ -115,8 +111,8 @@ def _share(share: "SourceShare") -> dict[str, Any]:
     }
 
 
-def _moment(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="seconds")
+def _iso(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat(timespec="seconds")
 
 
 def _seconds(duration: timedelta | None) -> float | None:

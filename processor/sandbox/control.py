@@ -22,7 +22,6 @@ from processor.sandbox.request import OversizedError, parse_request
 from processor.sandbox.state import Cancellation, DuplicateIdentifierError
 from processor.sandbox.views import Json, cancelled, created
 from schemas.text import Account
-from schemas.validation import describe_problems
 
 _launch: Final[TypeAdapter[dict[Literal["account"], Account]]] = TypeAdapter(dict[Literal["account"], Account])
 
@@ -114,9 +113,13 @@ def _forgiving(handle: Handler) -> Handler:
         except OversizedError as error:
             return web.Response(status=413, text=str(error))
         except ValidationError as error:
-            return web.Response(status=400, text=describe_problems(error))
+            return web.Response(status=400, text=_problems(error))
 
     return answer
+
+
+def _problems(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors())
 
 
 def _json(value: Json) -> web.Response:

@@ -132,7 +132,7 @@ def test_faults_are_set_shown_and_cleared(hand: Hand) -> None:
 
     assert "all: webhook=lost\n" == before
     assert {"all": {"webhook": "lost"}, uuid: {"socket": "silent", "late_by": 60}} == scoped
-    assert ({"all: ledger=tec", f"{uuid}: late_by=60 socket=silent"}, (0, "nothing is wrong\n", "")) == (
+    assert ({"all: ledger=tec", f"{uuid}: late_by=60 socket=silent"}, (0, "no faults\n", "")) == (
         set(told.splitlines()),
         cleared,
     )

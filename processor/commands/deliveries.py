@@ -1,12 +1,13 @@
-"""``deliveries`` and ``quarantine``: what the store remembers of webhooks. Reads while the service runs."""
+"""``deliveries`` and ``quarantine``: the webhooks in the store. Both read while the service runs."""
 
 import sys
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from processor.commands.configured import load_settings, post, webhook_url
+from processor.commands.configured import load_settings, post, read_store, webhook_url
 from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, complain, say, say_rows
 
 if TYPE_CHECKING:
@@ -14,10 +15,10 @@ if TYPE_CHECKING:
     from processor.settings.service import Settings
     from processor.store.deliveries import QuarantinedBody
 
-Number = Annotated[int, typer.Argument(help="Its number in `processor quarantine list`.", min=1)]
-Limit = Annotated[int, typer.Option(help="At most so many.", min=1, max=10_000)]
+Number = Annotated[int, typer.Argument(help="The body's number in `processor quarantine list`.", min=1)]
+RowLimit = Annotated[int, typer.Option(help="How many at most.", min=1, max=10_000)]
 
-quarantine = typer.Typer(no_args_is_help=True, help="Authentic webhooks that made no sense.")
+quarantine = typer.Typer(no_args_is_help=True, help="Authentic webhooks with an invalid body.")
 
 
 def deliveries(
@@ -25,9 +26,9 @@ def deliveries(
     payload: Annotated[str, typer.Option(help="Only this payload's.")] = "",
     app: Annotated[str, typer.Option(help="Only this application's.")] = "",
     verdict: Annotated[
-        str, typer.Option(help="Only these: accepted, duplicate, quarantined, signature_invalid ...")
+        str, typer.Option(help="Only with this verdict: accepted, duplicate, quarantined, signature_invalid ...")
     ] = "",
-    limit: Limit = 20,
+    limit: RowLimit = 20,
     as_json: AsJson = False,
 ) -> None:
     """Show the latest webhook deliveries, newest first. Exits with 1 if there is none.
@@ -38,9 +39,7 @@ def deliveries(
 
       processor deliveries --payload 12345678-90ab-4cde-8f01-234567890abc --json
     """
-    from processor.store.store import Store
-
-    with Store.open_read_only(load_settings().database_url) as store:
+    with read_store(load_settings()) as store:
         found = store.deliveries(payload=payload.lower() or None, app=app or None, verdict=verdict or None, limit=limit)
     rows: list[dict[str, Any]] = [
         {
@@ -53,15 +52,15 @@ def deliveries(
         }
         for record in found
     ]
-    _show(rows, as_json=as_json)
+    _say_clean(rows, as_json=as_json)
     answer(yes=bool(rows))
 
 
 @quarantine.command("list")
-def list_bodies(*, limit: Limit = 100, as_json: AsJson = False) -> None:
-    """List what is in quarantine, oldest first."""
-    rows = [_summary(body) for body in _held(limit)]
-    _show(rows, as_json=as_json)
+def list_bodies(*, limit: RowLimit = 100, as_json: AsJson = False) -> None:
+    """List the bodies in quarantine, oldest first."""
+    rows = [_row(body) for body in _list_bodies(limit)]
+    _say_clean(rows, as_json=as_json)
 
 
 @quarantine.command()
@@ -83,30 +82,29 @@ def show(
 def replay(
     number: Number, *, url: Annotated[str, typer.Option(help="The webhook's URL, if not as configured.")] = ""
 ) -> None:
-    """Hand one body to the running service again, signed anew: for when the service has learned to read it.
+    """Sign one body anew and send it to the running service, whose new version may be able to parse it.
 
-    Exits with 1 if it still makes no sense; nothing is sent then.
+    Exits with 1 if it still cannot be parsed; nothing is sent then.
     """
     from processor.settings.service import applications_of
 
     loaded = load_settings()
-    held = next((each for each in _held(10_000) if each.id == number), None)
+    held = next((each for each in _list_bodies(10_000) if each.id == number), None)
     if held is None:
         raise CommandError(f"there is no number {number} in quarantine", ExitCode.NO)
     application = applications_of(loaded).get(held.app)
     if application is None:
-        raise CommandError(f"application {held.app!r} is not configured any more", ExitCode.NO)
+        raise CommandError(f"application {held.app!r} is no longer configured", ExitCode.NO)
     body = _body(number)
-    _refuse_senseless(application, body)
+    _check_body(application, body)
     target = url or webhook_url(loaded, held.app)
     status, said = post(target, _signed_headers(application, body), data=body)
     say(f"{target} answered {status} {said}".rstrip())
-    if status != 200 or said == "quarantined":  # noqa: PLR2004  HTTP OK
-        raise typer.Exit(ExitCode.NO)
+    answer(yes=status == HTTPStatus.OK and said != "quarantined")
     _release(loaded, number)
 
 
-def _refuse_senseless(application: "Application", body: bytes) -> None:
+def _check_body(application: "Application", body: bytes) -> None:
     from processor.core.delivery.authentication import Delivery
     from processor.core.errors import NormalizeError
     from processor.core.reports.normalize import webhook_report
@@ -114,7 +112,7 @@ def _refuse_senseless(application: "Application", body: bytes) -> None:
     try:
         webhook_report(Delivery(application=application, body=body, received_at=datetime.now(UTC), attempt=None))
     except NormalizeError as error:
-        raise CommandError(f"it still makes no sense: {error}", ExitCode.NO) from None
+        raise CommandError(f"it still cannot be parsed: {error}", ExitCode.NO) from None
 
 
 def _signed_headers(application: "Application", body: bytes) -> dict[str, str]:
@@ -129,7 +127,7 @@ def _signed_headers(application: "Application", body: bytes) -> dict[str, str]:
 
 
 def _release(loaded: "Settings", number: int) -> None:
-    """Take it out of quarantine, where the database can be written to beside the service."""
+    """Take the body out of quarantine, if the database can be written to beside the service."""
     from processor.core.errors import StoreLocked
     from processor.store.store import Store
 
@@ -141,24 +139,20 @@ def _release(loaded: "Settings", number: int) -> None:
         complain("processor", f"number {number} stays listed: {reason}")
 
 
-def _held(limit: int) -> "list[QuarantinedBody]":
-    from processor.store.store import Store
-
-    with Store.open_read_only(load_settings().database_url) as store:
+def _list_bodies(limit: int) -> "list[QuarantinedBody]":
+    with read_store(load_settings()) as store:
         return store.quarantined(limit)
 
 
 def _body(number: int) -> bytes:
-    from processor.store.store import Store
-
-    with Store.open_read_only(load_settings().database_url) as store:
+    with read_store(load_settings()) as store:
         body = store.quarantined_body(number)
     if body is None:
         raise CommandError(f"there is no number {number} in quarantine", ExitCode.NO)
     return body
 
 
-def _summary(body: "QuarantinedBody") -> dict[str, Any]:
+def _row(body: "QuarantinedBody") -> dict[str, Any]:
     return {
         "number": body.id,
         "received_at": body.received_at.isoformat(timespec="milliseconds"),
@@ -169,8 +163,8 @@ def _summary(body: "QuarantinedBody") -> dict[str, Any]:
     }
 
 
-def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
-    """The rows, without secrets: an unknown application's name is whatever somebody put into a URL."""
+def _say_clean(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    """Print the rows without secrets: the name of an unknown application is any text that stood in a URL."""
     from processor.observability.redaction import Redactor
     from processor.settings.service import secrets_of
 
