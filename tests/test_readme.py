@@ -18,7 +18,7 @@ from sqlalchemy import text
 
 import consumers.__main__
 import processor.__main__
-from consumers.runtime.composition import opened as opened_consumer
+from consumers.runtime.composition import open_consumer
 from consumers.runtime.discovery import all_settings, find
 from consumers.runtime.settings import ConsumerSettings
 from processor.broker.topology.desired import desired
@@ -298,7 +298,7 @@ async def test_consumer_of_the_example_works(
     found = find("orders:Orders")
     orders = sys.modules["orders"].orders
     monkeypatch.delitem(sys.modules, "orders")
-    async with opened_consumer(found, settings) as (consumer, _):
+    async with open_consumer(found, settings) as (consumer, _):
         handler = consumer.handler_of(event)
         assert handler is not None
         database = consumer.resources.database

@@ -1,4 +1,4 @@
-"""How durations, lists, addresses, names and secrets are written in settings."""
+"""The types of settings: durations, lists, addresses, names and secrets."""
 
 import re
 from base64 import b64decode

@@ -17,7 +17,7 @@ from consumers.push.notification import QUIET
 from consumers.push.registry import devices
 from consumers.push.registry.devices import Device
 from consumers.push.settings import PushSettings
-from consumers.runtime.composition import opened
+from consumers.runtime.composition import open_consumer
 from consumers.runtime.consumer import Context
 from consumers.runtime.discovery import find
 from consumers.runtime.errors import ConsumerError, Fatal, Retry
@@ -51,7 +51,7 @@ async def pusher(tmp_path: Path, fcm: FcmServer | None = None, **options: Any) -
     options |= {"database_url": f"sqlite:///{tmp_path}/push.db"}
     if fcm is not None:
         options |= {"push_channel": "fcm", "fcm_credentials": fcm.key_file(tmp_path), "fcm_url": fcm.url}
-    async with opened(find("push"), PushSettings(**options)) as (consumer, _):
+    async with open_consumer(find("push"), PushSettings(**options)) as (consumer, _):
         assert isinstance(consumer, Push)
         for device in (PHONE, TABLET):
             await consumer.resources.database.write(lambda db, device=device: devices.add(db, device))

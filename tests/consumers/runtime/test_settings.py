@@ -7,9 +7,9 @@ import pytest
 from pydantic import SecretStr
 
 from consumers.push.settings import PushSettings
-from consumers.runtime.composition import opened
+from consumers.runtime.composition import open_consumer
 from consumers.runtime.consumer import Consumer, Context
-from consumers.runtime.discovery import Found
+from consumers.runtime.discovery import NamedConsumer
 from consumers.runtime.settings import ConsumerSettings, load_settings
 from processor.settings.program import SettingsError
 from schemas.events import ResolveValidated
@@ -174,7 +174,7 @@ async def test_consumer_names_settings_of_its_own(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("CONSUMERS_SHIPPING_KEY", "pa55word")
     settings = load_settings(Shipping.settings).settings
 
-    async with opened(Found(name="shipping", consumer=Shipping), settings) as (consumer, _):
+    async with open_consumer(NamedConsumer(name="shipping", consumer=Shipping), settings) as (consumer, _):
         found: ShippingSettings = consumer.resources.settings
 
     assert (found.shipping_url, found.secrets) == ("https://other.example", ("guest", "pa55word"))

@@ -23,7 +23,7 @@ from consumers.push.registry.devices import Device, hash_of
 from consumers.push.registry.tables import METADATA
 from consumers.push.registry.tables import claims as claims_table
 from consumers.push.settings import PushSettings
-from consumers.runtime.composition import opened
+from consumers.runtime.composition import open_consumer
 from consumers.runtime.consumer import Context
 from consumers.runtime.database import Database
 from consumers.runtime.discovery import find
@@ -251,7 +251,7 @@ async def test_database_of_version_2_is_brought_up_to_date(tmp_path: Path) -> No
         old.execute("INSERT INTO devices VALUES (?, ?, ?, ?, ?, ?)", row)
         old.execute("INSERT INTO routes VALUES (?, 'fcm', NULL, NULL)", (hash_of(TOKEN),))
         old.commit()
-    async with opened(find("push"), PushSettings(database_url=f"sqlite:///{path}")) as (consumer, _):
+    async with open_consumer(find("push"), PushSettings(database_url=f"sqlite:///{path}")) as (consumer, _):
         database = consumer.resources.database
         (before,) = await database.read(devices.list_of)
         owners = await done(database, ("register", SHOP, 1))
@@ -273,7 +273,7 @@ def command(model: type[Any], at: datetime = NOON, source: str = "/xumm/shop", *
 async def handled(tmp_path: Path, *messages: Any, **options: Any) -> tuple[list[str], list[dict[str, Any]]]:
     """Who is registered after the consumer handled these, and what it logged."""
     settings = PushSettings(database_url=f"sqlite:///{tmp_path}/push.db", **options)
-    async with opened(find("push"), settings) as (consumer, _):
+    async with open_consumer(find("push"), settings) as (consumer, _):
         with capture_logs() as lines:
             for message in messages:
                 handler: Callable[..., Any] | None = consumer.handler_of(message)

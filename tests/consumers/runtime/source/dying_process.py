@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from consumers.runtime.composition import run_consumer
-from consumers.runtime.discovery import Found
+from consumers.runtime.discovery import NamedConsumer
 from consumers.runtime.settings import ConsumerSettings
 from consumers.runtime.source.port import Delivery
 from consumers.runtime.source.rabbitmq import RabbitSource
@@ -35,7 +35,7 @@ async def main(amqp_url: str, database_url: str, marker: str) -> None:
     source = DyingSource([amqp_url], "orders")
     source.marker = Path(marker)
     settings = ConsumerSettings(database_url=database_url)
-    await run_consumer(Found(name="orders", consumer=Orders), settings, {"orders": source}, stop)
+    await run_consumer(NamedConsumer(name="orders", consumer=Orders), settings, {"orders": source}, stop)
 
 
 if __name__ == "__main__":

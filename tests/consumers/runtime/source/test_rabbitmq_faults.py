@@ -16,9 +16,9 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from consumers.runtime.backoff import Backoff
-from consumers.runtime.composition import opened, run_consumer
+from consumers.runtime.composition import open_consumer, run_consumer
 from consumers.runtime.database import Database
-from consumers.runtime.discovery import Found
+from consumers.runtime.discovery import NamedConsumer
 from consumers.runtime.errors import DatabaseUnavailable, Fatal, SettleFailed
 from consumers.runtime.loop import Limits, Runtime
 from consumers.runtime.settings import ConsumerSettings
@@ -64,7 +64,7 @@ async def consuming(amqp_url: str, database_url: str, **options: Any) -> AsyncIt
     settings = ConsumerSettings(database_url=database_url)
     backoff = Backoff(first=timedelta(milliseconds=50), cap=timedelta(milliseconds=500))
     source = RabbitSource([amqp_url], "orders", backoff=backoff, **options)
-    async with opened(Found(name="orders", consumer=Orders), settings) as (consumer, inbox), source:
+    async with open_consumer(NamedConsumer(name="orders", consumer=Orders), settings) as (consumer, inbox), source:
         assert isinstance(consumer, Orders)
         runtime = Runtime(consumer=consumer, source=source, inbox=inbox, limits=Limits())
         task = asyncio.create_task(runtime.run(consumer.stop))
@@ -347,7 +347,7 @@ async def test_consumer_that_the_broker_forgot_is_noticed(broker: Broker, sqlite
     options = {"watch_every": timedelta(milliseconds=100)}
     settings = ConsumerSettings(database_url=sqlite_url)
     source = RabbitSource([broker.url], "orders", **options)
-    async with opened(Found(name="orders", consumer=Orders), settings), source:
+    async with open_consumer(NamedConsumer(name="orders", consumer=Orders), settings), source:
         await until(broker.consumer_count)
         assert source._session is not None
         session, (tag,) = source._session, source._session._tags
@@ -427,7 +427,7 @@ async def test_consumer_starts_before_its_database(broker: Broker, postgres: Pos
     source = RabbitSource([broker.url], "orders")
     with capture_logs() as lines:
         running = asyncio.create_task(
-            run_consumer(Found(name="orders", consumer=Orders), settings, {"orders": source}, stop)
+            run_consumer(NamedConsumer(name="orders", consumer=Orders), settings, {"orders": source}, stop)
         )
         await until(lambda: _logged(lines, "database.unavailable"))
     await asyncio.to_thread(postgres.start)
