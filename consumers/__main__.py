@@ -15,7 +15,7 @@ from consumers.runtime.errors import ConsumerError, UnknownConsumer
 from consumers.runtime.settings import load_settings
 from processor.observability import logs
 from processor.observability.terminal import EXIT_CODES_HELP, AsJson, ExitCode, run_command, say, say_json
-from processor.settings.listing import say_settings, write_template
+from processor.settings.listing import say_settings
 from processor.settings.program import SettingsError
 
 app: Final = typer.Typer(
@@ -90,17 +90,9 @@ def list_consumers(*, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def config(
-    *,
-    as_json: AsJson = False,
-    example: Annotated[bool, typer.Option("--example", help="A documented consumers.toml to start from.")] = False,
-) -> None:
+def config(*, as_json: AsJson = False) -> None:
     """Show the settings of every consumer and where each comes from, secrets masked."""
-    model = discovery.all_settings()
-    if example:
-        say(write_template(model).rstrip())
-    else:
-        say_settings(load_settings(model), as_json=as_json)
+    say_settings(load_settings(discovery.all_settings()), as_json=as_json)
 
 
 def _version() -> str:

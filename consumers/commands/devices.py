@@ -20,7 +20,7 @@ from consumers.runtime import discovery
 from consumers.runtime.composition import open_database
 from consumers.runtime.errors import ConsumerError
 from consumers.runtime.settings import load_settings
-from processor.observability.terminal import AsJson, CommandError, ExitCode, complain, say, say_json
+from processor.observability.terminal import AsJson, CommandError, ExitCode, complain, say, say_rows
 from schemas.base64url import encoded
 
 T = TypeVar("T")
@@ -97,11 +97,7 @@ def list_devices(
         }
         for each in found
     ]
-    if as_json:
-        say_json(rows)
-        return
-    for row in rows:
-        say(f"{row['owner']:36}  {row['token']}  {row['channel']:8} {row['platform']:8} {row['locale'] or ''}")
+    say_rows(rows, as_json=as_json)
 
 
 @devices.command()
