@@ -171,7 +171,7 @@ def _say_clean(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     redactor = Redactor.of(secrets_of(load_settings()))
     rows = [
         {
-            name: redactor.line(value.encode()).decode() if isinstance(value, str) else value
+            name: redactor.redact(value.encode()).decode() if isinstance(value, str) else value
             for name, value in row.items()
         }
         for row in rows

@@ -71,7 +71,7 @@ def release(
     loaded, why = load_settings(), _reason(reason)
     logs.configure(loaded.log_format, "info", secrets=secrets_of(loaded), stream=sys.stderr.buffer)
     with Store.open(loaded.database_url) as store:
-        state = _found(store, payload.lower(), app or None)
+        state = _find_flagged(store, payload.lower(), app or None)
         _apply(store, state, loaded)
     names = _names(state)
     log = structlog.get_logger()
@@ -87,7 +87,7 @@ def _reason(text: str) -> str:
     return text
 
 
-def _found(store: "Store", payload: str, app: str | None) -> "PayloadState":
+def _find_flagged(store: "Store", payload: str, app: str | None) -> "PayloadState":
     from processor.store import flagged as table
 
     known = store.do(table.named, payload, app)

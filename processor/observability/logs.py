@@ -89,11 +89,11 @@ class Pipeline:
         """Write several lines at once. Their fields must be clean."""
         at = datetime.now(UTC)
         rendered = [self._render({"at": at, "level": level, "event": event, **fields}) for event, fields in lines]
-        self._sink.write(self._redactor.line(b"".join(rendered)))
+        self._sink.write(self._redactor.redact(b"".join(rendered)))
 
     def __call__(self, _logger: Any, method: str, fields: MutableMapping[str, Any]) -> bytes:
         """Render one line, as the last processor of structlog."""
-        return self._redactor.line(self._render_line(method, fields))
+        return self._redactor.redact(self._render_line(method, fields))
 
     def _render_line(self, method: str, fields: MutableMapping[str, Any]) -> bytes:
         line: dict[str, Any] = {"at": datetime.now(UTC), "level": _LEVELS.get(method, method), "event": None}

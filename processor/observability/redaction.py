@@ -1,6 +1,6 @@
 """Turn the fields of a log line into plain JSON values without secrets and control characters, of bounded size.
 
-Secrets are found by their key, by the shape of the text, and, in `Redactor.line`, by their exact value. No function
+Secrets are found by their key, by the shape of the text, and, in `Redactor.redact`, by their exact value. No function
 here raises.
 """
 
@@ -180,7 +180,7 @@ class Redactor:
         known |= {secret.replace(b"\\", b"\\\\").replace(b'"', b'\\"') for secret in known}
         return cls(tuple(sorted(known, key=lambda secret: (-len(secret), secret))))
 
-    def line(self, line: bytes) -> bytes:
+    def redact(self, line: bytes) -> bytes:
         """``line`` with every secret replaced."""
         for secret in self.secrets:
             if secret in line:

@@ -83,9 +83,9 @@ def _plain(value: Any) -> Any:  # noqa: PLR0911  one line for each kind of value
     """``value`` as JSON, with secrets masked."""
     match value:
         case SecretStr():
-            return _masked_urls(value.get_secret_value())
+            return _mask_urls(value.get_secret_value())
         case str():
-            return _masked_password(value)
+            return _mask_password(value)
         case timedelta():
             return _duration_text(value)
         case BaseModel():
@@ -95,16 +95,16 @@ def _plain(value: Any) -> Any:  # noqa: PLR0911  one line for each kind of value
         case None | bool() | int() | float():
             return value
         case _:
-            return _masked_password(str(value))
+            return _mask_password(str(value))
 
 
-def _masked_urls(secret: str) -> str:
+def _mask_urls(secret: str) -> str:
     if "://" not in secret:
         return MASK
-    return ",".join(_masked_password(part.strip()) for part in secret.split(","))
+    return ",".join(_mask_password(part.strip()) for part in secret.split(","))
 
 
-def _masked_password(text: str) -> str:
+def _mask_password(text: str) -> str:
     if "://" not in text:
         return text
     scheme, _, rest = text.partition("://")

@@ -16,7 +16,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
 
-def _faultless(fault_of: Callable[[str], str | None]) -> AfterValidator:
+def _refuse_faults(fault_of: Callable[[str], str | None]) -> AfterValidator:
     def checked(text: str) -> str:
         fault = fault_of(text)
         if fault is not None:
@@ -26,8 +26,8 @@ def _faultless(fault_of: Callable[[str], str | None]) -> AfterValidator:
     return AfterValidator(checked)
 
 
-ReturnUrls = Annotated[tuple[Annotated[str, _faultless(fault_of)], ...], BeforeValidator(split)]
-DeepLinks = Annotated[tuple[Annotated[str, _faultless(link_fault_of)], ...], BeforeValidator(split)]
+ReturnUrls = Annotated[tuple[Annotated[str, _refuse_faults(fault_of)], ...], BeforeValidator(split)]
+DeepLinks = Annotated[tuple[Annotated[str, _refuse_faults(link_fault_of)], ...], BeforeValidator(split)]
 
 
 Percent = Annotated[int, Field(ge=1, le=100)]

@@ -146,11 +146,11 @@ class Settings(ProgramSettings):
 
     @field_validator("ledger_urls")
     @classmethod
-    def _with_defaults(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    def _add_defaults(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
         return LEDGER_URLS | value
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_consistency(self) -> Self:
         problems = dict(_contradictions(self))
         if problems:
             text = "; ".join(f"{'.'.join(place)}: {problem}" for place, problem in problems.items())
