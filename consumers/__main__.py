@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Final, NoReturn
 
 import typer
@@ -14,7 +13,7 @@ from consumers.runtime.composition import run_until_signal
 from consumers.runtime.errors import ConsumerError, UnknownConsumer
 from consumers.runtime.settings import load_settings
 from processor.observability import logs
-from processor.observability.terminal import EXIT_CODES_HELP, AsJson, ExitCode, run_command, say, say_json
+from processor.observability.terminal import EXIT_CODES_HELP, AsJson, ExitCode, add_version, run_command, say, say_json
 from processor.settings.listing import say_settings
 from processor.settings.program import SettingsError
 
@@ -28,24 +27,9 @@ app: Final = typer.Typer(
     Start with `consumers list`, then `consumers run app-state`. Settings come from CONSUMERS_… variables, from .env
     and from consumers.toml; `consumers config` shows them.""",
 )
+add_version(app)
 app.add_typer(devices, name="devices")
 app.add_typer(dead_letters, name="dead-letters")
-
-
-def _print_version(wanted: bool) -> None:  # noqa: FBT001  the signature of an option's callback
-    if wanted:
-        say(f"consumers {_version()}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    *,
-    _version_wanted: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    pass
 
 
 @app.command()
@@ -93,13 +77,6 @@ def list_consumers(*, as_json: AsJson = False) -> None:
 def config(*, as_json: AsJson = False) -> None:
     """Show the settings of every consumer and where each comes from, secrets masked."""
     say_settings(load_settings(discovery.all_settings()), as_json=as_json)
-
-
-def _version() -> str:
-    try:
-        return version("xumm-webhook-processor")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

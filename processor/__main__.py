@@ -1,10 +1,9 @@
 """The command ``processor``."""
 
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
 import typer
 
-from processor import __version__
 from processor.commands import (
     deliveries,
     keys,
@@ -19,7 +18,7 @@ from processor.commands import (
     watches,
 )
 from processor.core.errors import ProcessorError
-from processor.observability.terminal import EXIT_CODES_HELP, ExitCode, run_command, say
+from processor.observability.terminal import EXIT_CODES_HELP, ExitCode, add_version, run_command
 
 app = typer.Typer(
     name="processor",
@@ -30,6 +29,7 @@ app = typer.Typer(
     epilog=EXIT_CODES_HELP,
     help="Turns Xumm webhooks, payload status and API answers into one dependable event stream on RabbitMQ.",
 )
+add_version(app)
 for _command in (
     service.run,
     service.dev,
@@ -48,22 +48,6 @@ app.add_typer(watches.commands, name="watches")
 app.add_typer(keys.commands, name="keys")
 app.add_typer(tokens.commands, name="tokens")
 app.add_typer(topology.commands, name="topology")
-
-
-def _show_version(wanted: bool) -> None:  # noqa: FBT001  the signature of an option's callback
-    if wanted:
-        say(f"processor {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    *,
-    _version: Annotated[
-        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
-    ] = False,
-) -> None:
-    pass
 
 
 def main() -> NoReturn:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
+from processor import __version__
+
 
 class ExitCode(IntEnum):
     """The exit codes of every command; `EXIT_CODES` has the meaning of each."""
@@ -38,6 +40,24 @@ class CommandError(Exception):
     def __init__(self, message: str, code: ExitCode = ExitCode.FAILED) -> None:
         super().__init__(message)
         self.code = code
+
+
+def add_version(app: typer.Typer) -> None:
+    """Give a program the option ``--version``."""
+
+    def show(wanted: bool) -> None:  # noqa: FBT001  the signature of an option's callback
+        if wanted:
+            say(f"{app.info.name} {__version__}")
+            raise typer.Exit
+
+    @app.callback()
+    def take_options(
+        *,
+        _version: Annotated[
+            bool, typer.Option("--version", help="Show the version.", callback=show, is_eager=True)
+        ] = False,
+    ) -> None:
+        pass
 
 
 def run_command(
