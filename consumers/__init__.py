@@ -17,5 +17,6 @@ names the event, and acknowledges, retries later or dead-letters.
 
 from consumers.runtime.consumer import Consumer, Context, Resources
 from consumers.runtime.errors import Fatal, Retry
+from consumers.runtime.settings import ConsumerSettings
 
-__all__ = ("Consumer", "Context", "Fatal", "Resources", "Retry")
+__all__ = ("Consumer", "ConsumerSettings", "Context", "Fatal", "Resources", "Retry")

@@ -1,32 +1,24 @@
 """The command ``processor``."""
 
-import os
-import sys
-from typing import Annotated
+from typing import NoReturn
 
 import typer
 
-from processor import __version__
 from processor.commands import (
-    contract,
+    deliveries,
     keys,
     payloads,
-    records,
     sandbox,
+    schema,
     service,
-    terminal,
     tokens,
     topology,
     trigger,
     verify,
     watches,
 )
-from processor.core.errors import ProcessorError, SettingsError
-
-_EPILOG = (
-    "Exit codes: 0 yes or done; 1 no (invalid, differs, refused, not found); 2 wrong command line or settings; "
-    "3 could not be done (broker, database or service out of reach); 130 interrupted."
-)
+from processor.core.errors import ProcessorError
+from processor.observability.terminal import EXIT_CODES_HELP, ExitCode, add_version, run_command
 
 app = typer.Typer(
     name="processor",
@@ -34,21 +26,22 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    epilog=_EPILOG,
+    epilog=EXIT_CODES_HELP,
     help="Turns Xumm webhooks, payload status and API answers into one dependable event stream on RabbitMQ.",
 )
+add_version(app)
 for _command in (
     service.run,
     service.dev,
     service.config,
     verify.verify,
     trigger.trigger,
-    records.deliveries,
+    deliveries.deliveries,
     watches.outcomes,
-    contract.schema,
+    schema.schema,
 ):
     app.command()(_command)
-app.add_typer(records.quarantine, name="quarantine")
+app.add_typer(deliveries.quarantine, name="quarantine")
 app.add_typer(payloads.commands, name="payloads")
 app.add_typer(sandbox.commands, name="sandbox")
 app.add_typer(watches.commands, name="watches")
@@ -57,52 +50,15 @@ app.add_typer(tokens.commands, name="tokens")
 app.add_typer(topology.commands, name="topology")
 
 
-def _show_version(wanted: bool) -> None:  # noqa: FBT001  the signature of an option's callback
-    if wanted:
-        terminal.say(f"processor {__version__}")
-        raise typer.Exit
+def main() -> NoReturn:
+    """Run a command and exit with its code."""
+    run_command(app, _exit_codes)
 
 
-@app.callback()
-def _options(
-    *,
-    _version: Annotated[
-        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
-    ] = False,
-) -> None:
-    pass
+def _exit_codes() -> dict[type[Exception], ExitCode]:
+    from processor.settings.program import SettingsError  # not for `--help`: it takes a while to import
 
-
-def main() -> None:
-    """Run a command; end the process with its exit code."""
-    code = _outcome()
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of our answer left, such as `head`. Python must not complain of that when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(code)
-
-
-def _outcome() -> int | str | None:
-    try:
-        app()
-    except SystemExit as done:
-        return done.code
-    except KeyboardInterrupt:
-        return 130
-    except terminal.CommandError as error:
-        return _failed(error, error.code)
-    except SettingsError as error:
-        return _failed(error, terminal.Code.USAGE)
-    except (ProcessorError, OSError) as error:
-        return _failed(error, terminal.Code.FAILED)
-    return terminal.Code.OK
-
-
-def _failed(error: Exception, code: terminal.Code) -> int:
-    terminal.complain(str(error) or type(error).__name__)
-    return code
+    return {SettingsError: ExitCode.USAGE, ProcessorError: ExitCode.FAILED, OSError: ExitCode.FAILED}
 
 
 if __name__ == "__main__":

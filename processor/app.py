@@ -54,7 +54,7 @@ from processor.store.writer import Writer
 from processor.watching.command_queue import WatchCommandConsumer
 from processor.watching.watch_requests import WatchRequests
 from processor.watching.watcher import Watcher, WatchLimits
-from processor.web.bodies import Bodies, RequestLimits
+from processor.web.bodies import Bodies, ServerLimits
 from processor.web.server import Handler, assert_fast_parser, runner_of, web_application
 from processor.webhooks.express import ExpressRunner
 from processor.webhooks.intake import Intake
@@ -200,7 +200,7 @@ class Processor:
         assert_fast_parser()
         settings = self.settings
         bodies = Bodies(
-            RequestLimits(
+            ServerLimits(
                 body_bytes=settings.max_body_bytes,
                 body_timeout=settings.body_timeout,
                 bodies_bytes=settings.max_bodies_bytes,

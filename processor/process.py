@@ -108,7 +108,7 @@ async def wind_down(
         async with asyncio.timeout_at(began + longest.total_seconds() * INTAKE):
             await close_server()
     except TimeoutError:
-        log.warning("service.requests_cut")
+        log.warning("service.requests_aborted")
     for loop in loops:
         loop.cancel()
     try:
@@ -116,6 +116,6 @@ async def wind_down(
             await asyncio.wait(loops)
             await drain()
     except TimeoutError:
-        log.warning("service.drain_cut", hint="the outbox keeps what was not published")
+        log.warning("service.drain_timed_out", hint="the outbox keeps what was not published")
     hasten(longest * _CLOSING)
     await resign()

@@ -62,6 +62,18 @@ def is_uuid(text: str) -> bool:
     return _uuid.fullmatch(text) is not None
 
 
+def escape_unprintable(text: str, keep: str = "") -> str:
+    """``text`` with Python's escape for each character that is not printable, except those in ``keep``."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in keep else ascii(char)[1:-1] for char in text)
+
+
+def replace_unprintable(text: str) -> str:
+    """``text`` with ``?`` for each character that is not printable."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
+
+
 Instant = Annotated[
     datetime, WithJsonSchema({"type": ["integer", "string"], "description": "Unix seconds or ISO 8601."})
 ]

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from consumers.commands.outcome import NOT_FOUND, USAGE, exits, fail, printable, say
 from consumers.runtime.reason import clean
-from consumers.runtime.settings import load
+from consumers.runtime.settings import ConsumerSettings, load_settings
 from consumers.runtime.source.dead_letters import DeadLetter, DeadLetters
+from processor.observability.terminal import AsJson, CommandError, ExitCode, complain, say, say_json
+from schemas.text import escape_unprintable
 
 dead_letters: Final = typer.Typer(
     no_args_is_help=True,
@@ -19,19 +20,17 @@ dead_letters: Final = typer.Typer(
     Look at the reason with `list` and `show`, mend the cause, then `redrive`. Looking does not consume.""",
 )
 
-Queue = Annotated[
+QueueArgument = Annotated[
     str, typer.Argument(help="The consumer's queue, such as app-state; its dead letters are in app-state.dead.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-KEPT: Final = (
+DROPPED_LATER: Final = (
     "The broker drops dead letters that are older than PROCESSOR_TOPOLOGY__DEAD_TTL, 30 days unless set otherwise."
 )
 
 
 @dead_letters.command("list")
-@exits
 def list_letters(
-    queue: Queue,
+    queue: QueueArgument,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
     *,
     as_json: AsJson = False,
@@ -39,19 +38,18 @@ def list_letters(
     """List dead letters: event, attempts and reason. How long the broker keeps them is PROCESSOR_TOPOLOGY__DEAD_TTL."""
     found = asyncio.run(_of(queue).first(limit))
     if as_json:
-        typer.echo(json.dumps([_summary(each) for each in found], indent=2))
+        say_json([_summary(each) for each in found])
         return
     for each in found:
         fields = (each.event_id, each.type, f"attempts {each.attempts}", clean(each.reason))
-        say("  ".join(printable(str(field)) for field in fields))
+        say("  ".join(escape_unprintable(str(field)) for field in fields))
     if found:
-        say(KEPT, err=True)
+        complain("consumers", DROPPED_LATER)
 
 
 @dead_letters.command()
-@exits
 def show(
-    queue: Queue,
+    queue: QueueArgument,
     event_id: Annotated[str, typer.Argument(help="Id of the event.")],
     *,
     as_json: AsJson = False,
@@ -59,19 +57,18 @@ def show(
     """Show one dead letter whole."""
     found = asyncio.run(_of(queue).find(event_id))
     if found is None:
-        fail(f"no dead letter of {queue} has the event id {event_id}", NOT_FOUND)
+        raise CommandError(f"no dead letter of {queue} has the event id {event_id}", ExitCode.NO)
     whole = {**_summary(found), "headers": found.headers, "event": found.event}
     if as_json:
-        typer.echo(json.dumps(whole, indent=2))
+        say_json(whole)
         return
     for name, value in whole.items():
-        say(f"{name}: {json.dumps(value, indent=2) if isinstance(value, dict) else printable(str(value))}")
+        say(f"{name}: {json.dumps(value, indent=2) if isinstance(value, dict) else escape_unprintable(str(value))}")
 
 
 @dead_letters.command()
-@exits
 def redrive(
-    queue: Queue,
+    queue: QueueArgument,
     event_id: Annotated[str | None, typer.Argument(help="Id of the one event to redrive.")] = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="Redrive all of them.")] = False,
@@ -79,15 +76,18 @@ def redrive(
 ) -> None:
     """Give one dead letter, or all with --all, back to their queue. Attempts start over."""
     if (event_id is None) != every:
-        fail("name an event id, or say --all", USAGE)
+        raise CommandError("name an event id, or say --all", ExitCode.USAGE)
     count = asyncio.run(_of(queue).redrive(event_id))
     if event_id is not None and not count:
-        fail(f"no dead letter of {queue} has the event id {event_id}", NOT_FOUND)
-    typer.echo(json.dumps({"redriven": count}) if as_json else f"redriven: {count}")
+        raise CommandError(f"no dead letter of {queue} has the event id {event_id}", ExitCode.NO)
+    if as_json:
+        say_json({"redriven": count})
+    else:
+        say(f"redriven: {count}")
 
 
 def _of(queue: str) -> DeadLetters:
-    return DeadLetters(load().brokers[0], queue)
+    return DeadLetters(load_settings(ConsumerSettings).settings.brokers[0], queue)
 
 
 def _summary(letter: DeadLetter) -> dict[str, Any]:

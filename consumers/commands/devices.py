@@ -1,22 +1,26 @@
 """``consumers devices``: who is pushed to."""
 
 import asyncio
-import json
+import os
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import Annotated, Final, TypeVar
 
 import typer
 from sqlalchemy import Connection
 
-from consumers.commands.outcome import NOT_FOUND, USAGE, bounded, exits, fail, say
 from consumers.push.registry import devices as registry
 from consumers.push.registry.devices import ChannelName, Device, Platform, masked
 from consumers.push.registry.subscription import parse
+from consumers.push.settings import PushSettings
 from consumers.runtime import discovery
 from consumers.runtime.composition import open_database
 from consumers.runtime.errors import ConsumerError
-from consumers.runtime.settings import load
+from consumers.runtime.settings import load_settings
+from processor.observability.terminal import AsJson, CommandError, ExitCode, complain, say, say_rows
 from schemas.base64url import encoded
 
 T = TypeVar("T")
@@ -29,8 +33,10 @@ devices: Final = typer.Typer(
     itself through your backend; these commands are for trying out and for support.""",
 )
 
-Owner = Annotated[str, typer.Argument(help="User reference (uuid) or account (r…).")]
-Token = Annotated[str, typer.Argument(help="Registration token of the device; `-` reads it from standard input.")]
+OwnerArgument = Annotated[str, typer.Argument(help="User reference (uuid) or account (r…).")]
+TokenArgument = Annotated[
+    str, typer.Argument(help="Registration token of the device; `-` reads it from standard input.")
+]
 TokenOrSubscription = Annotated[
     str,
     typer.Argument(
@@ -38,14 +44,14 @@ TokenOrSubscription = Annotated[
         "standard input."
     ),
 ]
+LONGEST: Final = timedelta(minutes=1)
+"""For a command that is one transaction of a database."""
 PLATFORMS: Final[Mapping[ChannelName, Platform]] = {"fcm": "android", "apns": "ios", "webpush": "web"}
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 @devices.command()
-@exits
 def add(
-    owner: Owner,
+    owner: OwnerArgument,
     token: TokenOrSubscription,
     platform: Annotated[Platform | None, typer.Option(help="What the device is; by default by channel.")] = None,
     channel: Annotated[ChannelName, typer.Option(help="The provider that its token is of.")] = "fcm",
@@ -57,7 +63,7 @@ def add(
     """
     wanted = _token(token)
     try:
-        found = parse(wanted, load().push_services) if channel == "webpush" else None
+        found = parse(wanted, _settings().push_services) if channel == "webpush" else None
         device = Device(
             owner=owner,
             token=wanted if found is None else found.endpoint,
@@ -68,12 +74,11 @@ def add(
         )
         _in_registry(lambda connection: registry.add(connection, device))
     except ValueError as error:
-        fail(str(error), USAGE)
+        raise CommandError(str(error), ExitCode.USAGE) from None
     say(f"registered {masked(device.token)} for {owner}")
 
 
 @devices.command("list")
-@exits
 def list_devices(
     owner: Annotated[str | None, typer.Argument(help="Only those of this user or account.")] = None,
     *,
@@ -92,41 +97,39 @@ def list_devices(
         }
         for each in found
     ]
-    if as_json:
-        typer.echo(json.dumps(rows, indent=2))
-        return
-    for row in rows:
-        say(f"{row['owner']:36}  {row['token']}  {row['channel']:8} {row['platform']:8} {row['locale'] or ''}")
+    say_rows(rows, as_json=as_json)
 
 
 @devices.command()
-@exits
 def remove(
-    token: Token,
+    token: TokenArgument,
     owner: Annotated[str | None, typer.Option(help="Only the registration under this owner.")] = None,
 ) -> None:
     """Forget a device."""
     wanted = _token(token)
     if not _in_registry(lambda connection: registry.remove(connection, wanted, owner=owner)):
-        fail("no such device", NOT_FOUND)
+        raise CommandError("no such device", ExitCode.NO)
     say(f"removed {masked(wanted)}")
 
 
 @devices.command("subscription-key")
-@exits
 def subscription_key() -> None:
     """Show the public key that browsers subscribe with: `applicationServerKey` of `pushManager.subscribe`."""
-    path = load().webpush_key
+    path = _settings().webpush_key
     if path is None:
-        fail("CONSUMERS_WEBPUSH_KEY: name the file of the private key", USAGE)
+        raise CommandError("CONSUMERS_WEBPUSH_KEY: name the file of the private key", ExitCode.USAGE)
     try:
         from consumers.push.channels.signing_key import SigningKey
 
-        typer.echo(encoded(SigningKey.read(path, setting="CONSUMERS_WEBPUSH_KEY").public_point))
+        say(encoded(SigningKey.read(path, setting="CONSUMERS_WEBPUSH_KEY").public_point))
     except ImportError:
-        fail("webpush needs its extra: install xumm-webhook-processor[webpush]", USAGE)
+        raise CommandError("webpush needs its extra: install xumm-webhook-processor[webpush]", ExitCode.USAGE) from None
     except ConsumerError as error:
-        fail(str(error), USAGE)
+        raise CommandError(str(error), ExitCode.USAGE) from None
+
+
+def _settings() -> PushSettings:
+    return load_settings(PushSettings).settings
 
 
 def _token(argument: str) -> str:
@@ -135,8 +138,26 @@ def _token(argument: str) -> str:
 
 def _in_registry(job: Callable[[Connection], T]) -> T:
     async def run() -> T:
-        async with open_database(discovery.find("push"), load()) as database:
+        async with open_database(discovery.find("push"), _settings()) as database:
             return await database.write(job)
 
     with bounded():
         return asyncio.run(run())
+
+
+@contextmanager
+def bounded(limit: timedelta = LONGEST) -> Iterator[None]:
+    """End the process if the block takes longer: a driver may wait for a silent database, and nothing stops it."""
+    timer = threading.Timer(limit.total_seconds(), _give_up, [limit])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _give_up(limit: timedelta) -> None:
+    complain("consumers", f"the database gave no answer within {limit.total_seconds():g} s")
+    sys.stderr.flush()
+    os._exit(ExitCode.FAILED)

@@ -21,6 +21,7 @@ from consumers.push.registry import claims, devices, doubts
 from consumers.push.registry.devices import ChannelName, Device
 from consumers.push.registry.subscription import Keys, endpoint_of, serves
 from consumers.push.registry.tables import METADATA
+from consumers.push.settings import PushSettings
 from consumers.runtime.consumer import Consumer, Context, Resources
 from consumers.runtime.errors import Fatal, Retry
 from consumers.runtime.reason import describe
@@ -41,11 +42,13 @@ class Push(Consumer):
 
     queue = "push-notifications"
     command_queues = (PUSH_DEVICES,)
+    settings = PushSettings
     tables = METADATA
     schema_version = 3  # before claims, a device heard of every application, whoever had registered it
 
     def __init__(self, resources: Resources, channels: Channels | None = None) -> None:
         super().__init__(resources)
+        self._settings: PushSettings = resources.settings
         self._channels: Channels = channels or {}
         self._held_open = AsyncExitStack()
         self._delivering: set[ChannelName] = set()
@@ -54,7 +57,7 @@ class Push(Consumer):
     async def __aenter__(self) -> Self:
         await self.resources.database.write(devices.renew_hashes)
         if not self._channels:
-            self._channels = await self._held_open.enter_async_context(open_channels(self.resources.settings))
+            self._channels = await self._held_open.enter_async_context(open_channels(self._settings))
         return self
 
     async def __aexit__(
@@ -81,9 +84,11 @@ class Push(Consumer):
 
     async def _serve(self, device: Device, event: SignEvent | ResolveEvent, context: Context) -> Retry | Fatal | None:
         """Serve one device and remember it. A failure is returned, so that the others are served all the same."""
-        settings = self.resources.settings
         notification = notification_of(
-            event, locale=device.locale, fallback=settings.push_language, with_reference=settings.push_reference
+            event,
+            locale=device.locale,
+            fallback=self._settings.push_language,
+            with_reference=self._settings.push_reference,
         )
         if notification is None:
             return None
@@ -126,16 +131,16 @@ class Push(Consumer):
             return
         told = {"device": devices.masked(device.token), "channel": device.channel, "reason": describe(dead)}
         if delivering:
-            log.warning("device.doubted", **told)
+            log.warning("device.token_rejected", **told)
         else:
-            log.error("devices.disowned", **told)
+            log.error("push.misconfigured", **told)
 
     async def register(self, command: DeviceRegistered, context: Context) -> None:
         """Have a device hear of its account. One that cannot be pushed to is told of in the log, and no dead letter."""
         device = _device_of(command.data)
         try:
             if device.channel == "webpush":
-                _check_service(device.token, self.resources.settings.push_services)
+                _check_service(device.token, self._settings.push_services)
             evicted = await context.database.write(lambda db: claims.register(db, device, at=command.time))
         except ValueError as error:
             log.warning("device.refused", device=command.subject, channel=device.channel, reason=describe(error))
@@ -152,11 +157,11 @@ class Push(Consumer):
             lambda db: claims.remove(db, data.account, data.device, application=data.application, at=at)
         )
         if gone:
-            log.info("device.forgotten", device=command.subject)
+            log.info("device.unregistered", device=command.subject)
 
     async def housekeep(self) -> None:
         """Forget whom old events were pushed to, and what was said long ago of devices that are gone."""
-        retention = self.resources.settings.inbox_retention
+        retention = self._settings.inbox_retention
         await self.resources.database.write(lambda db: devices.forget_served(db, retention))
         horizon = datetime.now(UTC) - retention
         await self.resources.database.write(lambda db: claims.forget_claims(db, horizon))

@@ -1,4 +1,4 @@
-"""Puts a consumer together from settings and runs it: the one place that names concrete adapters."""
+"""Build a consumer from its settings and run it. No other module of the runtime names concrete adapters."""
 
 import asyncio
 import signal
@@ -11,29 +11,29 @@ from sqlalchemy import MetaData
 from consumers.runtime.backoff import Backoff
 from consumers.runtime.consumer import Consumer, Resources
 from consumers.runtime.database import Database
-from consumers.runtime.discovery import Found
+from consumers.runtime.discovery import NamedConsumer
 from consumers.runtime.errors import DatabaseUnavailable
 from consumers.runtime.inbox import SqlInbox
 from consumers.runtime.loop import Limits, Runtime
 from consumers.runtime.reason import describe
-from consumers.runtime.settings import Settings
+from consumers.runtime.settings import ConsumerSettings
 from consumers.runtime.source.port import Source
 from consumers.runtime.source.rabbitmq import RabbitSource
 
 log = structlog.get_logger()
 
 
-async def run_until_signal(found: Found, settings: Settings) -> None:
+async def run_until_signal(named: NamedConsumer, settings: ConsumerSettings) -> None:
     """Run a consumer on RabbitMQ until SIGTERM or SIGINT, then drain."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await run_consumer(found, settings, sources_of(settings.brokers, found.consumer, prefetch=settings.prefetch), stop)
+    await run_consumer(named, settings, sources_of(settings.brokers, named.consumer, prefetch=settings.prefetch), stop)
 
 
 def sources_of(urls: Sequence[str], consumer: type[Consumer], *, prefetch: int) -> Mapping[str, Source]:
-    """A source for each queue of ``consumer``, each after the one before it."""
+    """A source for each queue of ``consumer``; each connects after the one before it."""
     sources: dict[str, RabbitSource] = {}
     before: RabbitSource | None = None
     for queue in consumer.queues():
@@ -41,14 +41,16 @@ def sources_of(urls: Sequence[str], consumer: type[Consumer], *, prefetch: int) 
     return sources
 
 
-async def run_consumer(found: Found, settings: Settings, sources: Mapping[str, Source], stop: asyncio.Event) -> None:
+async def run_consumer(
+    named: NamedConsumer, settings: ConsumerSettings, sources: Mapping[str, Source], stop: asyncio.Event
+) -> None:
     """Run a consumer on the sources of its queues until ``stop`` is set, then drain.
 
-    Each queue has a loop of its own; a missing one holds up no other. Waits for a database that is not there yet.
+    Each queue has its own loop, so that a missing queue delays no other. Waits for a database that is unavailable.
     """
-    if not await _database_is_there(found, settings, stop):
+    if not await _await_database(named, settings, stop):
         return
-    async with opened(found, settings) as (consumer, inbox), AsyncExitStack() as stack:
+    async with open_consumer(named, settings) as (consumer, inbox), AsyncExitStack() as stack:
         limits = limits_of(settings)
         runtimes = [
             Runtime(consumer=consumer, source=await stack.enter_async_context(source), inbox=inbox, limits=limits)
@@ -60,32 +62,32 @@ async def run_consumer(found: Found, settings: Settings, sources: Mapping[str, S
 
 
 @asynccontextmanager
-async def opened(found: Found, settings: Settings) -> AsyncIterator[tuple[Consumer, SqlInbox]]:
-    """A consumer ready to handle, and its inbox, both in its database."""
+async def open_consumer(named: NamedConsumer, settings: ConsumerSettings) -> AsyncIterator[tuple[Consumer, SqlInbox]]:
+    """A consumer that is ready to handle messages, and its inbox, both on its database."""
     async with (
-        open_database(found, settings) as database,
-        found.consumer(Resources(settings=settings, database=database)) as consumer,
+        open_database(named, settings) as database,
+        named.consumer(Resources(settings=settings, database=database)) as consumer,
     ):
-        yield consumer, SqlInbox(database, consumer=found.name)
+        yield consumer, SqlInbox(database, consumer=named.name)
 
 
 @asynccontextmanager
-async def open_database(found: Found, settings: Settings) -> AsyncIterator[Database]:
+async def open_database(named: NamedConsumer, settings: ConsumerSettings) -> AsyncIterator[Database]:
     """The consumer's database with its own tables and the inbox. Raises `DatabaseUnavailable`, `SchemaTooNew`."""
-    async with Database(settings.database_of(found.name)) as database:
-        await SqlInbox(database, consumer=found.name).create()
-        tables: MetaData | None = found.consumer.tables
+    async with Database(settings.database_of(named.name)) as database:
+        await SqlInbox(database, consumer=named.name).create()
+        tables: MetaData | None = named.consumer.tables
         if tables is not None:
-            await database.create(tables, name=found.name, version=found.consumer.schema_version)
+            await database.create(tables, name=named.name, version=named.consumer.schema_version)
         yield database
 
 
-async def _database_is_there(found: Found, settings: Settings, stop: asyncio.Event) -> bool:
-    """True once the database answers, however long that takes; False if ``stop`` came first."""
+async def _await_database(named: NamedConsumer, settings: ConsumerSettings, stop: asyncio.Event) -> bool:
+    """Wait until the database answers, which is True, or until ``stop`` is set, which is False."""
     backoff = Backoff()
     while not stop.is_set():
         try:
-            async with open_database(found, settings):
+            async with open_database(named, settings):
                 return True
         except DatabaseUnavailable as error:
             delay = backoff.next_delay().total_seconds()
@@ -95,8 +97,8 @@ async def _database_is_there(found: Found, settings: Settings, stop: asyncio.Eve
     return False
 
 
-def limits_of(settings: Settings) -> Limits:
-    """The runtime's limits as set."""
+def limits_of(settings: ConsumerSettings) -> Limits:
+    """The runtime's limits, from the settings."""
     return Limits(
         max_attempts=settings.max_attempts,
         handler_timeout=settings.handler_timeout,

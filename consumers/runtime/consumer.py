@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self, TypeVar, Union, get_args, get_origin, ge
 from sqlalchemy import Connection, MetaData
 
 from consumers.runtime.database import Database
-from consumers.runtime.settings import Settings
+from consumers.runtime.settings import ConsumerSettings
 from schemas.commands import DeviceCommand
 from schemas.events import CloudEvent
 from schemas.topology import DEFAULT_QUEUES
@@ -37,7 +37,8 @@ class Context:
 class Resources:
     """What a consumer is built with."""
 
-    settings: Settings
+    settings: Any
+    """Of the model that the consumer names as its ``settings``."""
     database: Database
 
 
@@ -60,6 +61,8 @@ class Consumer:
     """Topic patterns such as ``*.resolve.#``; by default those of the queue in `schemas.topology`."""
     command_queues: ClassVar[tuple[str, ...]] = ()
     """Queues of commands that it takes beside its own queue."""
+    settings: ClassVar[type[ConsumerSettings]] = ConsumerSettings
+    """Loaded before it starts, from ``CONSUMERS_…`` variables: a subclass with fields of its own, if it has any."""
     tables: ClassVar[MetaData | None] = None
     """Created in the consumer's database before it starts."""
     schema_version: ClassVar[int] = 1

@@ -1,4 +1,4 @@
-"""Finding a consumer by its name."""
+"""Find consumers by name."""
 
 import importlib
 import inspect
@@ -8,16 +8,19 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Final
 
+from pydantic import create_model
+
 import consumers
 from consumers.runtime.consumer import Consumer, name_of
 from consumers.runtime.errors import UnknownConsumer
+from consumers.runtime.settings import ConsumerSettings
 
 ENTRY_POINTS: Final = "xumm.consumers"
-"""Other packages name their consumers in this group."""
+"""The group of entry points in which other packages name their consumers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class NamedConsumer:
     """A consumer and the name it runs under."""
 
     name: str
@@ -31,36 +34,44 @@ class Found:
         return next(iter(text.strip().splitlines()), "")
 
 
-def find(name: str) -> Found:
+def find(name: str) -> NamedConsumer:
     """The consumer of that name: a module or package here (``app-state``), or an entry point, or a dotted path.
 
     A path is ``package.module`` or ``package.module:Class``. Raises `UnknownConsumer`.
     """
     if "." in name or ":" in name:
-        return _found_at(name)
+        return _load_path(name)
     for point in entry_points(group=ENTRY_POINTS, name=name):
-        return Found(name=name, consumer=_checked(point.load(), name))
+        return NamedConsumer(name=name, consumer=_check_consumer(point.load(), name))
     path = f"{consumers.__name__}.{name.replace('-', '_')}"
     if path.rpartition(".")[2] not in _module_names():
-        raise UnknownConsumer(f"no consumer is named {name}: try one of {', '.join(_names())}")
-    return Found(name=name, consumer=_only_consumer(importlib.import_module(path), name))
+        names = ", ".join(each.name for each in find_all())
+        raise UnknownConsumer(f"no consumer is named {name}: try one of {names}")
+    return NamedConsumer(name=name, consumer=_only_consumer(importlib.import_module(path), name))
 
 
-def find_all() -> list[Found]:
+def find_all() -> list[NamedConsumer]:
     """Every consumer of this package and of the entry points, by name."""
     inside = [
-        Found(name=name_of(name), consumer=consumer)
+        NamedConsumer(name=name_of(name), consumer=consumer)
         for name in _module_names()
         for consumer in _consumers_in(importlib.import_module(f"{consumers.__name__}.{name}"))
     ]
     outside = [
-        Found(name=point.name, consumer=_checked(point.load(), point.name))
+        NamedConsumer(name=point.name, consumer=_check_consumer(point.load(), point.name))
         for point in entry_points(group=ENTRY_POINTS)
     ]
     return sorted((*inside, *outside), key=lambda found: found.name)
 
 
-def _found_at(path: str) -> Found:
+def all_settings() -> type[ConsumerSettings]:
+    """A model with the settings of every consumer. Of two settings with one name, the first consumer's counts."""
+    models = list(dict.fromkeys(found.consumer.settings for found in find_all()))
+    leaves = [model for model in models if not any(model in other.__mro__[1:] for other in models)]
+    return create_model("AllSettings", __base__=tuple(leaves))
+
+
+def _load_path(path: str) -> NamedConsumer:
     module_path, _, class_name = path.partition(":")
     try:
         module = importlib.import_module(module_path)
@@ -69,22 +80,18 @@ def _found_at(path: str) -> Found:
     if not class_name:
         found = _only_consumer(module, path)
     elif hasattr(module, class_name):
-        found = _checked(getattr(module, class_name), path)
+        found = _check_consumer(getattr(module, class_name), path)
     else:
         raise UnknownConsumer(f"{module_path} has no {class_name}")
-    return Found(name=name_of(module_path), consumer=found)
+    return NamedConsumer(name=name_of(module_path), consumer=found)
 
 
 def _module_names() -> list[str]:
     return [module.name for module in pkgutil.iter_modules(consumers.__path__) if module.name != "__main__"]
 
 
-def _names() -> list[str]:
-    return [found.name for found in find_all()]
-
-
 def _consumers_in(module: ModuleType) -> list[type[Consumer]]:
-    """Those that ``module`` defines, itself or, if it is a package, in a module of its own."""
+    """The consumers that ``module`` defines or, if it is a package, that its modules define."""
     return [
         value
         for value in vars(module).values()
@@ -102,7 +109,7 @@ def _only_consumer(module: ModuleType, name: str) -> type[Consumer]:
     return found[0]
 
 
-def _checked(value: object, name: str) -> type[Consumer]:
+def _check_consumer(value: object, name: str) -> type[Consumer]:
     if inspect.isclass(value) and issubclass(value, Consumer):
         return value
     raise UnknownConsumer(f"{name} is no Consumer")

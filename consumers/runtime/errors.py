@@ -1,18 +1,18 @@
-"""What can go wrong while consuming, as one tree.
+"""The errors of consumers, as one tree.
 
 ::
 
     ConsumerError
-    ├── HandlerError            raised by handlers, decides the fate of the message
+    ├── HandlerError            raised by handlers: what happens to the message
     │   ├── Retry               try again later; any exception outside this tree counts as one
-    │   └── Fatal               no retry will help: dead-letter it
+    │   └── Fatal               the message can never be handled: dead-letter it
     ├── SettleError             raised by sources
-    │   ├── SettleFailed        not settled, still ours: settle it again
-    │   └── DeliveryLost        no longer ours: the message comes again
-    ├── DatabaseUnavailable     locked, full, unreachable: nobody's fault but the database's
+    │   ├── SettleFailed        not settled, and still held: settle it again
+    │   └── DeliveryLost        no longer held: the message comes again
+    ├── DatabaseUnavailable     the database is locked, full or unreachable
     ├── SchemaTooNew            the database was made by a later version
     ├── UnknownConsumer         no consumer of that name
-    └── SourceUnavailable       the broker cannot be reached or refuses
+    └── SourceUnavailable       the broker cannot be reached, or refuses a request
 
 Messages name the thing and the limit, never a secret or a body.
 """
@@ -45,11 +45,11 @@ class SettleError(ConsumerError):
 
 
 class SettleFailed(SettleError):
-    """Nothing happened, or nothing certain: the delivery is still ours, settle it again."""
+    """The delivery may not be settled, and is still held: settle it again."""
 
 
 class DeliveryLost(SettleError):
-    """The broker took the delivery back, or never heard of its settlement: the message comes again."""
+    """The broker took the delivery back, or did not receive its settlement: the message comes again."""
 
 
 class DatabaseUnavailable(ConsumerError):
@@ -65,4 +65,4 @@ class UnknownConsumer(ConsumerError):
 
 
 class SourceUnavailable(ConsumerError):
-    """The broker cannot be reached, or refuses what was asked of it."""
+    """The broker cannot be reached, or refuses a request."""

@@ -170,7 +170,7 @@ class Runtime:
             first_time = await self._handle_on_loop(delivery, event, handler)
         else:
             first_time = await self._inbox.handle_once(event.id, lambda transaction: handler(event, transaction))
-        log.info("event.handled" if first_time else "event.repeated", attempts=delivery.attempts + 1)
+        log.info("event.handled" if first_time else "event.duplicate", attempts=delivery.attempts + 1)
 
     async def _handle_on_loop(
         self, delivery: Delivery, event: AnyEvent, handler: Callable[..., Awaitable[None]]
@@ -196,7 +196,7 @@ class Runtime:
                 if isinstance(verdict, TryLater) and clock() - began >= self._limits.put_off_timeout.total_seconds():
                     verdict = GiveUp(reason=f"{verdict.reason}; and it could not be put off")
             except DeliveryLost as error:
-                log.warning("delivery.lost", reason=describe(error))
+                log.warning("settlement.lost", reason=describe(error))
                 return
             else:
                 return
@@ -211,7 +211,7 @@ class Runtime:
                 log.warning("event.retried", reason=reason, attempts=attempts, wait=delay.total_seconds())
             case PutBack():
                 await self._source.put_back(delivery)
-                log.warning("event.put_back")
+                log.warning("event.requeued")
             case GiveUp(reason=reason):
                 await self._source.dead_letter(delivery, reason)
                 log.error("event.dead_lettered", reason=reason, attempts=attempts)

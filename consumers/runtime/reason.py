@@ -5,6 +5,8 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from schemas.validation import describe_problems
+
 LIMIT: Final = 200
 """Characters; a header should stay small, since every retry carries it."""
 
@@ -24,7 +26,7 @@ _unprintable = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 def describe(error: BaseException) -> str:
     """What ``error`` says, clean: its class and the first line of its message."""
     if isinstance(error, ValidationError):
-        return clean(_describe_validation(error))
+        return clean(describe_problems(error))
     first_line = next(iter(str(error).splitlines()), "")
     return clean(f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__)
 
@@ -38,9 +40,3 @@ def clean(text: str) -> str:
     masked = _named_secret.sub(rf"\1{MASK}", masked)
     masked = _long_run.sub(lambda run: run[0] if _hash.fullmatch(run[0]) else MASK, masked)
     return masked if len(masked) <= LIMIT else f"{masked[: LIMIT - 1]}…"
-
-
-def _describe_validation(error: ValidationError) -> str:
-    first = error.errors(include_input=False, include_context=False, include_url=False)[0]
-    place = ".".join(str(step) for step in first["loc"]) or "body"
-    return f"{place}: {first['msg']}"

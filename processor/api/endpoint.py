@@ -8,7 +8,7 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel, ValidationError
 
 from processor.core.errors import StoreError, StoreFull
-from processor.observability.logs import sampled_log
+from processor.observability.loggers import sampled_log
 from processor.web.bodies import Bodies
 from processor.web.problem import COMMON_HEADERS, Problem, problem_response
 from processor.web.server import Handler

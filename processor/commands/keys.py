@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from processor.commands.terminal import AsJson, Code, CommandError, say, say_json
+from processor.observability.terminal import AsJson, CommandError, ExitCode, say, say_json
 
 commands = typer.Typer(no_args_is_help=True, help="Keys of other services that may call this one.")
 _ENTROPY: Final = 32
@@ -20,27 +20,27 @@ def _group() -> None:
 
 @commands.command()
 def create(
-    name: Annotated[str, typer.Argument(help="A name for whoever gets it: small letters, digits, - and _.")],
+    name: Annotated[str, typer.Argument(help="A name for the service with the key: small letters, digits, - and _.")],
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Make a new key, and say what to set so that the service knows it.
+    """Create a key, and show the setting by which the service knows it.
 
-    The key is shown once and kept nowhere. The setting holds its hash alone.
+    The key is shown once and stored nowhere. The setting holds only its hash.
 
     Try:
 
       processor keys create backend
     """
     from processor.core.access.service_key import PREFIX, digest_of
-    from processor.settings.loading import variable_of
+    from processor.settings.service import Settings
 
     if not _NAME.fullmatch(name):
-        raise CommandError("a name is made of small letters, digits, - and _", Code.USAGE)
+        raise CommandError("a name is made of small letters, digits, - and _", ExitCode.USAGE)
     key = PREFIX + secrets.token_urlsafe(_ENTROPY)
     digest = digest_of(key).hex()
     if as_json:
         say_json({"name": name, "key": key, "sha256": digest})
         return
     say(f"key      {key}")
-    say(f"setting  {variable_of(('service_keys', name, 'sha256'))}={digest}")
+    say(f"setting  {Settings.variable_of(('service_keys', name, 'sha256'))}={digest}")

@@ -1,4 +1,4 @@
-"""``payloads``: those that wait for a human, and how they are let go on."""
+"""``payloads``: the flagged ones, which wait for an operator, and how their flags are removed."""
 
 import getpass
 import os
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from processor.commands.terminal import AsJson, Code, CommandError, answer, say, say_rows, settings
+from processor.commands.configured import load_settings, read_store
+from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_rows
 
 if TYPE_CHECKING:
     from processor.core.payload.state import PayloadState
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from processor.store.payloads import FlaggedPayload
     from processor.store.store import Store
 
-commands = typer.Typer(no_args_is_help=True, help="Payloads that are flagged: no outcome comes until somebody looked.")
-Limit = Annotated[int, typer.Option(help="At most so many.", min=1, max=100_000)]
+commands = typer.Typer(no_args_is_help=True, help="Flagged payloads: they get no outcome until an operator acts.")
 _MAX_REASON = 500
 
 
@@ -25,23 +25,22 @@ _MAX_REASON = 500
 def flagged(
     *,
     app: Annotated[str, typer.Option(help="Only this application's.")] = "",
-    limit: Limit = 100,
+    limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=100_000)] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List flagged payloads, those first that have waited the longest. Exits with 1 if there is none.
+    """List flagged payloads, the longest flagged first. Exits with 1 if there is none.
 
-    Reads while the service runs. OUTCOMES_DISAGREE: a webhook or a socket had said otherwise than was proven, for
-    information; LATE_OUTCOME: another outcome was published before; ABANDONED: lookups brought nothing for 24 h; the
-    others name what Xumm's API contradicts.
+    Reads while the service runs. OUTCOMES_DISAGREE, for information: a webhook or a socket contradicted the proven
+    outcome; LATE_OUTCOME: another outcome was published before; ABANDONED: lookups failed for 24 h; the others name
+    the contradiction in Xumm's API.
 
     Try:
 
       processor payloads flagged --app shop
     """
     from processor.store.payloads import list_flagged
-    from processor.store.store import Store
 
-    with Store.open_read_only(settings().database_url) as store:
+    with read_store(load_settings()) as store:
         rows = [_row(each) for each in store.run(list_flagged, app or None, limit)]
     say_rows(rows, as_json=as_json)
     answer(yes=bool(rows))
@@ -51,13 +50,13 @@ def flagged(
 def release(
     payload: Annotated[str, typer.Argument(help="The payload's UUID.")],
     *,
-    reason: Annotated[str, typer.Option(help="Why; it goes into the log.", show_default=False)],
-    app: Annotated[str, typer.Option(help="Its application, if several know the payload.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; logged.", show_default=False)],
+    app: Annotated[str, typer.Option(help="The payload's application, if several know it.")] = "",
 ) -> None:
-    """Take the flags off a payload, and have it looked up anew. On SQLite, stop the service first.
+    """Remove the flags of a payload, and look it up again. On SQLite, stop the service first.
 
-    The evidence at hand is forgotten, and Xumm's next answer decides: if the contradiction is still there, the
-    payload is flagged again. Exits with 1 if there is no such payload, or nothing to take off.
+    The stored evidence is deleted, and Xumm's next answer decides: if the contradiction is still there, the
+    payload is flagged again. Exits with 1 if there is no such payload, or if it has no flags.
 
     Try:
 
@@ -69,10 +68,10 @@ def release(
     from processor.settings.service import secrets_of
     from processor.store.store import Store
 
-    loaded, why = settings(), _reason(reason)
+    loaded, why = load_settings(), _reason(reason)
     logs.configure(loaded.log_format, "info", secrets=secrets_of(loaded), stream=sys.stderr.buffer)
     with Store.open(loaded.database_url) as store:
-        state = _found(store, payload.lower(), app or None)
+        state = _find_flagged(store, payload.lower(), app or None)
         _apply(store, state, loaded)
     names = _names(state)
     log = structlog.get_logger()
@@ -84,23 +83,23 @@ def release(
 def _reason(text: str) -> str:
     text = text.strip()
     if not text or len(text) > _MAX_REASON or not text.isprintable():
-        raise CommandError(f"--reason: must be one line of 1 to {_MAX_REASON} characters", Code.USAGE)
+        raise CommandError(f"--reason: must be one line of 1 to {_MAX_REASON} characters", ExitCode.USAGE)
     return text
 
 
-def _found(store: "Store", payload: str, app: str | None) -> "PayloadState":
+def _find_flagged(store: "Store", payload: str, app: str | None) -> "PayloadState":
     from processor.store.payloads import find_all
 
     known = store.run(find_all, payload, app)
     if not known:
-        raise CommandError(f"no payload {payload} is known" + (f" of {app}" if app else ""), Code.NO)
+        raise CommandError(f"no payload {payload} is known" + (f" of {app}" if app else ""), ExitCode.NO)
     waiting = [state for state in known if state.flags]
     if not waiting:
-        raise CommandError(f"payload {payload} is not flagged", Code.NO)
+        raise CommandError(f"payload {payload} is not flagged", ExitCode.NO)
     if len(waiting) > 1:
         names = ", ".join(state.app for state in waiting)
         raise CommandError(
-            f"payload {payload} is flagged for several applications: choose with --app: {names}", Code.USAGE
+            f"payload {payload} is flagged for several applications: choose with --app: {names}", ExitCode.USAGE
         )
     return waiting[0]
 
@@ -113,7 +112,7 @@ def _apply(store: "Store", state: "PayloadState", loaded: "Settings") -> None:
     application = applications_of(loaded).get(state.app)
     if application is None or application.uuid != state.application_uuid:
         raise CommandError(
-            f"application {state.app!r} is not configured, so nothing could look the payload up", Code.NO
+            f"application {state.app!r} is not configured, so nothing could look the payload up", ExitCode.NO
         )
     now = datetime.now(UTC)
     report = FlagsReleased(app=state.app, application_uuid=state.application_uuid, payload=state.payload, at=now)
@@ -137,7 +136,7 @@ def _names(state: "PayloadState") -> str:
 
 
 def _operator() -> str:
-    """Who types: through sudo, who was that before."""
+    """The name of the user, before sudo if that was used."""
     try:
         return os.environ.get("SUDO_USER") or getpass.getuser()
     except (OSError, KeyError):

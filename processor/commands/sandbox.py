@@ -1,4 +1,4 @@
-"""``sandbox``: a Xumm for development, and the hands on one that runs."""
+"""``sandbox``: run a Xumm for development, or act as user and Xumm in one that runs."""
 
 import asyncio
 import json
@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from processor.commands.terminal import AsJson, Code, CommandError, answer, say, say_json
-from processor.commands.trigger import target
+from processor.commands.trigger import find_target
+from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_json
 
 if TYPE_CHECKING:
     from processor.sandbox.faults import Faults
 
-HERE: Final = "http://127.0.0.1:8600"
+DEFAULT_URL: Final = "http://127.0.0.1:8600"
 TIMEOUT_SECONDS: Final = 10
 SIGN_IN: Final = '{"txjson": {"TransactionType": "SignIn"}}'
 _FACTS: Final = ("app_opened", "resolved", "signed", "cancelled", "expired")
 
-Uuid = Annotated[str, typer.Argument(help="The payload.")]
-Url = Annotated[str, typer.Option(help="Where the sandbox runs.")]
+PayloadUuid = Annotated[str, typer.Argument(help="The payload.")]
+SandboxUrl = Annotated[str, typer.Option(help="The URL of the sandbox.")]
 
 commands = typer.Typer(
     invoke_without_command=True,
-    help="Run a Xumm for development; or, with a command, be user and Xumm in one that runs.",
+    help="Run a Xumm for development; or, with a command, act as user and Xumm in one that runs.",
 )
 
 
@@ -35,7 +35,7 @@ def run(  # noqa: PLR0913  a command's options
     app: Annotated[str, typer.Option(help="Application to stand in for; otherwise credentials are made up.")] = "",
     webhook: Annotated[str, typer.Option(help="Where webhooks go; otherwise the service as configured.")] = "",
     factor: Annotated[float, typer.Option(help="Shortens the waits between attempts: 0.01 is 100 times faster.")] = 1.0,
-    fault: Annotated[list[str] | None, typer.Option(help="What goes wrong, as for `fault`; repeatable.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(help="A fault, as for `fault`; repeatable.")] = None,
     host: Annotated[list[str] | None, typer.Option(help="A name to answer to besides localhost; repeatable.")] = None,
 ) -> None:
     """Run a Xumm for development, until Ctrl-C.
@@ -56,7 +56,7 @@ def run(  # noqa: PLR0913  a command's options
     from processor.sandbox import __main__ as program
 
     faults = _faults(fault or [])
-    owner = target(app, webhook) if app else None
+    owner = find_target(app, webhook) if app else None
     credentials = {"application": owner.application, "secret": owner.secret} if owner else {}
     webhook = owner.url if owner else webhook
     program.run(port=port, webhook=webhook, factor=factor, faults=faults, hosts=host or (), **credentials)
@@ -66,10 +66,10 @@ def run(  # noqa: PLR0913  a command's options
 def create(
     request: Annotated[str, typer.Argument(help="The body of Xumm's `POST payload`, in JSON.")] = SIGN_IN,
     *,
-    url: Url = HERE,
+    url: SandboxUrl = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
-    """Ask for a signature, as an application does: a SignIn unless told otherwise.
+    """Create a payload, as an application does; by default a SignIn.
 
     Prints the payload's UUID, and the page on which a person can sign.
 
@@ -79,7 +79,7 @@ def create(
 
       processor sandbox create '{"txjson": {"TransactionType": "AccountSet"}, "options": {"expire": 1}}'
     """
-    created = _ask(url, "POST", "/payloads", _parsed(request))
+    created = _ask(url, "POST", "/payloads", _parse(request))
     if as_json:
         say_json(created)
     else:
@@ -88,20 +88,20 @@ def create(
 
 
 @commands.command("open")
-def open_(uuid: Uuid, *, url: Url = HERE, as_json: AsJson = False) -> None:
-    """Have the payload on screen, as its user. It can be signed after its expiry from then on."""
+def open_(uuid: PayloadUuid, *, url: SandboxUrl = DEFAULT_URL, as_json: AsJson = False) -> None:
+    """Open the payload, as its user. It can then be signed even after its expiry."""
     _act(url, uuid, "open", as_json=as_json)
 
 
 @commands.command()
 def sign(  # noqa: PLR0913  a command's options
-    uuid: Uuid,
+    uuid: PayloadUuid,
     *,
-    account: Annotated[str, typer.Option(help="Who signs; otherwise whom the request names, or the usual user.")] = "",
-    result: Annotated[str, typer.Option(help="What the node answers, such as tecPATH_DRY.")] = "tesSUCCESS",
+    account: Annotated[str, typer.Option(help="Who signs; by default the request's account or the usual user.")] = "",
+    result: Annotated[str, typer.Option(help="The result that the node gives, such as tecPATH_DRY.")] = "tesSUCCESS",
     delivered: Annotated[str, typer.Option(help="Drops that arrive, less than asked for: a partial payment.")] = "",
     network: Annotated[str, typer.Option(help="The network that the wallet is on, such as TESTNET.")] = "",
-    url: Url = HERE,
+    url: SandboxUrl = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
     """Sign the payload, as its user; opens it first if need be.
@@ -117,20 +117,20 @@ def sign(  # noqa: PLR0913  a command's options
 
 
 @commands.command()
-def reject(uuid: Uuid, *, url: Url = HERE, as_json: AsJson = False) -> None:
+def reject(uuid: PayloadUuid, *, url: SandboxUrl = DEFAULT_URL, as_json: AsJson = False) -> None:
     """Decline the payload, as its user; opens it first if need be."""
     _act(url, uuid, "reject", as_json=as_json)
 
 
 @commands.command()
-def expire(uuid: Uuid, *, url: Url = HERE, as_json: AsJson = False) -> None:
-    """Let the payload's time be over now."""
+def expire(uuid: PayloadUuid, *, url: SandboxUrl = DEFAULT_URL, as_json: AsJson = False) -> None:
+    """Let the payload expire now."""
     _act(url, uuid, "expire", as_json=as_json)
 
 
 @commands.command()
-def cancel(uuid: Uuid, *, url: Url = HERE, as_json: AsJson = False) -> None:
-    """Withdraw the payload, as its application. Exits with 1 if it cannot be any more, and says why."""
+def cancel(uuid: PayloadUuid, *, url: SandboxUrl = DEFAULT_URL, as_json: AsJson = False) -> None:
+    """Cancel the payload, as its application. Exits with 1 and the reason if that is no longer possible."""
     cancelled = _ask(url, "DELETE", f"/payloads/{uuid}")
     if as_json:
         say_json(cancelled)
@@ -143,14 +143,14 @@ def cancel(uuid: Uuid, *, url: Url = HERE, as_json: AsJson = False) -> None:
 def fault(
     switches: Annotated[list[str] | None, typer.Argument(help="SWITCH=VALUE; see below.")] = None,
     *,
-    of: Annotated[str, typer.Option(help="A payload's UUID or an API key, for that one only.")] = "",
-    clear: Annotated[bool, typer.Option("--clear", help="Let nothing be wrong any more.")] = False,
-    url: Url = HERE,
+    of: Annotated[str, typer.Option(help="Only for this payload's UUID or API key.")] = "",
+    clear: Annotated[bool, typer.Option("--clear", help="Switch all faults off.")] = False,
+    url: SandboxUrl = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
-    """Let something go wrong. Without a switch, show what does.
+    """Switch faults on. Without a switch, show those that are on.
 
-    The switches given are all that is wrong from then on, for all or for whom `--of` names:
+    The given switches replace all others, for every payload or for the one of `--of`:
 
       webhook=lost|doubled|late|reordered   late_by=SECONDS
 
@@ -169,24 +169,26 @@ def fault(
       processor sandbox fault --clear
     """
     if clear and switches:
-        raise CommandError("give switches or --clear", Code.USAGE)
+        raise CommandError("give switches or --clear", ExitCode.USAGE)
     method = "DELETE" if clear else "PUT" if switches else "GET"
     path = f"/faults/{of}" if of and method != "GET" else "/faults"
-    told = _ask(url, method, path, _faults(switches).switches if switches else None)
+    answered = _ask(url, method, path, _faults(switches).switches if switches else None)
     if as_json:
-        say_json(told)
+        say_json(answered)
     else:
-        lines = [f"{scope}: {' '.join(f'{name}={value}' for name, value in on.items())}" for scope, on in told.items()]
-        say("\n".join(lines) or "nothing is wrong")
+        lines = [
+            f"{scope}: {' '.join(f'{name}={value}' for name, value in on.items())}" for scope, on in answered.items()
+        ]
+        say("\n".join(lines) or "no faults")
 
 
 def _act(url: str, uuid: str, action: str, how: dict[str, Any] | None = None, *, as_json: bool) -> None:
-    told = _ask(url, "POST", f"/sign/{uuid}/{action}", how or {})
+    answered = _ask(url, "POST", f"/sign/{uuid}/{action}", how or {})
     if as_json:
-        say_json(told)
+        say_json(answered)
         return
-    facts = [name for name in _FACTS if told["meta"][name]]
-    say(" ".join([uuid, *facts, *filter(None, [told["response"]["txid"]])]))
+    facts = [name for name in _FACTS if answered["meta"][name]]
+    say(" ".join([uuid, *facts, *filter(None, [answered["response"]["txid"]])]))
 
 
 def _faults(switches: list[str]) -> "Faults":
@@ -199,21 +201,21 @@ def _faults(switches: list[str]) -> "Faults":
     except ValidationError as error:
         wrong = error.errors()[0]
         raise CommandError(
-            f"{wrong['loc'][0]}: {wrong['msg']}; see `processor sandbox fault --help`", Code.USAGE
+            f"{wrong['loc'][0]}: {wrong['msg']}; see `processor sandbox fault --help`", ExitCode.USAGE
         ) from None
     except ValueError as error:
-        raise CommandError(f"{error}; see `processor sandbox fault --help`", Code.USAGE) from None
+        raise CommandError(f"{error}; see `processor sandbox fault --help`", ExitCode.USAGE) from None
 
 
-def _parsed(request: str) -> Any:
+def _parse(request: str) -> Any:
     try:
         return json.loads(request)
     except ValueError:
-        raise CommandError("the request is not JSON, such as " + SIGN_IN, Code.USAGE) from None
+        raise CommandError("the request is not JSON, such as " + SIGN_IN, ExitCode.USAGE) from None
 
 
 def _ask(url: str, method: str, path: str, body: Any = None) -> Any:
-    """What the sandbox answers. Raises `CommandError`."""
+    """The answer of the sandbox. Raises `CommandError`."""
     import aiohttp
 
     async def ask() -> tuple[int, str]:
@@ -231,4 +233,4 @@ def _ask(url: str, method: str, path: str, body: Any = None) -> Any:
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         said = f"no sandbox answers at {url} ({type(error).__name__}); start one with `processor sandbox`"
         raise CommandError(said) from None
-    raise CommandError(text, Code.USAGE if status == HTTPStatus.BAD_REQUEST else Code.NO)
+    raise CommandError(text, ExitCode.USAGE if status == HTTPStatus.BAD_REQUEST else ExitCode.NO)

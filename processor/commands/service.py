@@ -1,12 +1,12 @@
 """``run``, ``dev`` and ``config``: the service itself and its settings."""
 
-import os
 import sys
 from typing import Annotated
 
 import typer
 
-from processor.commands.terminal import AsJson, configuration, say, say_json, say_table, settings
+from processor.commands.configured import load_configuration, load_settings
+from processor.observability.terminal import AsJson, say
 
 
 def run() -> None:
@@ -21,12 +21,11 @@ def run() -> None:
 
       PROCESSOR_CONFIG_FILE=/etc/processor.toml processor run
     """
-    from processor.core.errors import SettingsError
     from processor.observability import logs
-    from processor.settings.loading import NO_APPLICATION
-    from processor.settings.service import secrets_of
+    from processor.settings.program import SettingsError
+    from processor.settings.service import NO_APPLICATION, secrets_of
 
-    loaded = settings()
+    loaded = load_settings()
     if not loaded.applications:
         raise SettingsError(NO_APPLICATION)
     from processor import app
@@ -53,9 +52,9 @@ def dev(
 
       processor dev --port 9000 --sandbox-port 9001
     """
-    from processor.dev import run as run_house
+    from processor.dev import run as run_dev
 
-    run_house(port, sandbox_port, tuple(host or ()))
+    run_dev(port, sandbox_port, tuple(host or ()))
 
 
 def config(
@@ -73,17 +72,13 @@ def config(
 
       processor config --example > processor.toml
     """
-    from processor.settings.listing import listed, template
+    from processor.settings.listing import say_settings, write_template
+    from processor.settings.service import Settings
 
     if example:
-        sys.stdout.write(template())
+        sys.stdout.write(write_template(Settings))
         return
-    rows = listed(configuration(os.environ))
-    if as_json:
-        say_json(
-            [{"setting": row.name, "variable": row.variable, "value": row.value, "from": row.origin} for row in rows]
-        )
-        return
-    say_table(("SETTING", "VALUE", "FROM"), [(row.name, row.shown, row.origin) for row in rows])
-    if not any(row.name.startswith("applications.") for row in rows):
+    configuration = load_configuration()
+    say_settings(configuration, as_json=as_json)
+    if not configuration.settings.applications and not as_json:
         say("\nNo application is configured: `processor run` will refuse to start.")

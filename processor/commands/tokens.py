@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from processor.commands.terminal import AsJson, Code, CommandError, say, say_rows, settings
+from processor.commands.configured import load_settings, read_store
+from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_rows
 
 commands = typer.Typer(no_args_is_help=True, help="User tokens at rest. The tokens themselves are never shown.")
 
@@ -13,29 +14,28 @@ commands = typer.Typer(no_args_is_help=True, help="User tokens at rest. The toke
 @commands.command(name="list")
 def list_(
     app: Annotated[str | None, typer.Option(help="Of this application only.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The last that were signed with.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most, the last used first.")] = 100,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Show whose tokens are kept, under which key, and until when they are good.
+    """List the users whose tokens are kept, the key of each token, and its expiry.
 
     Try:
 
       processor tokens list --app shop
     """
-    from processor.store.store import Store
     from processor.store.user_tokens import list_latest
 
-    with Store.open_read_only(settings().database_url) as store:
+    with read_store(load_settings()) as store:
         rows = [_row(facts) for facts in store.run(list_latest, app, limit)]
     say_rows(rows, as_json=as_json)
 
 
 @commands.command()
 def rotate() -> None:
-    """Seal every token with the first of the keys; then the others can go. On SQLite, stop the service first.
+    """Seal every token with the first key, so that the others can be removed. On SQLite, stop the service first.
 
-    Exits with 1 if some do not open: their key is not among those that are set.
+    Exits with 1 if some cannot be opened: their key is not among those that are set.
 
     Try:
 
@@ -45,15 +45,14 @@ def rotate() -> None:
     from processor.store import user_tokens
     from processor.store.store import Store
 
-    loaded = settings()
+    loaded = load_settings()
     keyring = keyring_of(loaded)
     if keyring is None:
-        raise CommandError("no key: set PROCESSOR_TOKEN_KEYS (openssl rand -base64 32)", Code.USAGE)
+        raise CommandError("no key: set PROCESSOR_TOKEN_KEYS (openssl rand -base64 32)", ExitCode.USAGE)
     with Store.open(loaded.database_url, keyring) as store:
         resealed, broken = store.run(user_tokens.rotate, keyring)
-    say(f"{resealed} sealed anew with key {keyring.active}; {broken} do not open")
-    if broken:
-        raise typer.Exit(Code.NO)
+    say(f"{resealed} sealed anew with key {keyring.active}; {broken} cannot be opened")
+    answer(yes=not broken)
 
 
 def _row(facts: Any) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from processor.commands.terminal import AsJson, Code, CommandError, answer, say, say_json, settings
+from processor.commands.configured import load_settings
+from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_json
 
 if TYPE_CHECKING:
     from processor.broker.topology.difference import Plan
@@ -19,14 +20,14 @@ def plan(*, as_json: AsJson = False) -> None:
     """Show what `apply` would change. Changes nothing."""
     from processor.broker.topology import operations
 
-    _show(_do(operations.plan), as_json=as_json)
+    _show(_run(operations.plan), as_json=as_json)
 
 
 @commands.command()
 def apply(*, as_json: AsJson = False) -> None:
-    """Create and update what is missing or differs; delete nothing.
+    """Create missing objects and update those that differ; delete nothing.
 
-    Exits with 1 if something is left that only an operator can mend. Applying again changes nothing.
+    Exits with 1 if a difference is left that only an operator can mend. Applying again changes nothing.
 
     Try:
 
@@ -34,33 +35,33 @@ def apply(*, as_json: AsJson = False) -> None:
     """
     from processor.broker.topology import operations
 
-    found = _do(operations.apply)
+    found = _run(operations.apply)
     _show(found, as_json=as_json)
     answer(yes=all(change.mendable for change in found.changes))
 
 
 @commands.command()
 def verify(*, as_json: AsJson = False) -> None:
-    """Exit with 0 if the broker has what it should have, with 1 if not."""
+    """Exit with 0 if the broker has the topology of the settings, with 1 if not."""
     from processor.broker.topology import operations
 
-    found = _do(operations.verify)
+    found = _run(operations.verify)
     _show(found, as_json=as_json)
     answer(yes=found.clean)
 
 
-def _do(operation: Callable[..., Coroutine[Any, Any, "Plan"]]) -> "Plan":
+def _run(operation: Callable[..., Coroutine[Any, Any, "Plan"]]) -> "Plan":
     from processor.broker.topology.desired import TopologyOptions, desired
     from processor.broker.topology.management import TopologyError, parse_access
 
-    loaded = settings()
+    loaded = load_settings()
     if loaded.management_url is None:
-        raise CommandError("amqp_url is not set: there is no broker to look after (PROCESSOR_AMQP_URL)", Code.USAGE)
+        raise CommandError("amqp_url is not set: there is no broker to look after (PROCESSOR_AMQP_URL)", ExitCode.USAGE)
     try:
         access = parse_access(loaded.management_url.get_secret_value(), loaded.amqp_urls[0] if loaded.amqp_urls else "")
         wanted = desired(loaded.queues, TopologyOptions(**loaded.topology.model_dump()))
     except ValueError as error:
-        raise CommandError(str(error), Code.USAGE) from None
+        raise CommandError(str(error), ExitCode.USAGE) from None
     try:
         found: Plan = asyncio.run(operation(access, wanted))
     except TopologyError as error:

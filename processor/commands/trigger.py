@@ -1,4 +1,4 @@
-"""``trigger``: one webhook to a running service, without Xumm."""
+"""``trigger``: send one webhook to a running service, without Xumm."""
 
 import asyncio
 from http import HTTPStatus
@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from processor.commands.terminal import AsJson, Code, CommandError, answer, say, say_json, settings, webhook_url
+from processor.commands.configured import load_settings, webhook_url
+from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_json
 
 if TYPE_CHECKING:
     from processor.sandbox.trigger import Target
 
-Kind = Literal[
+WebhookKind = Literal[
     "signed",
     "rejected",
     "duplicate",
@@ -26,28 +27,28 @@ Kind = Literal[
     "compressed",
 ]
 DEMO: Final = "demo"
-DUE: Final[dict[Kind, int]] = {
+EXPECTED_STATUS: Final[dict[WebhookKind, int]] = {
     **dict.fromkeys(("badsig", "stale", "future", "tampered", "unknown-app"), HTTPStatus.UNAUTHORIZED.value),
     "oversized": HTTPStatus.REQUEST_ENTITY_TOO_LARGE.value,
     "compressed": HTTPStatus.UNSUPPORTED_MEDIA_TYPE.value,
 }
-"""The status that is due, where it is not 200."""
+"""The status that is expected, where it is not 200."""
 
 
 def trigger(
-    kind: Annotated[Kind, typer.Argument(help="What to send.")],
+    kind: Annotated[WebhookKind, typer.Argument(help="The kind of webhook.")],
     *,
-    app: Annotated[str, typer.Option(help="Application to speak for; needed if several are configured.")] = "",
+    app: Annotated[str, typer.Option(help="The application of the webhook; needed if several are configured.")] = "",
     url: Annotated[str, typer.Option(help="The webhook's URL; otherwise that of the service as configured.")] = "",
     payload: Annotated[str, typer.Option(help="UUID of the payload; otherwise a new one.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Send a webhook, good or bad, to a running service.
+    """Send a webhook, valid or not, to a running service.
 
-    Shows what it answers. Exits with 1 if that is not the answer due: 200; 401 for `badsig`, `stale`, `future`,
-    `tampered`, `unknown-app`; 413 for `oversized`; 415 for `compressed`.
+    Shows the answer. Exits with 1 if it is not the expected one: 200; 401 for `badsig`, `stale`, `future`, `tampered`,
+    `unknown-app`; 413 for `oversized`; 415 for `compressed`.
 
-    Without any application configured it speaks for the one of `processor dev`.
+    If no application is configured, that of `processor dev` is used.
 
     Try:
 
@@ -57,9 +58,9 @@ def trigger(
     """
     from processor.sandbox import trigger as sandbox
 
-    to = target(app, url)
+    to = find_target(app, url)
     sent = asyncio.run(sandbox.trigger(kind, to, payload=payload or None))
-    due = DUE.get(kind, HTTPStatus.OK.value)
+    due = EXPECTED_STATUS.get(kind, HTTPStatus.OK.value)
     statuses = [getattr(outcome, "status", None) for _, outcome in sent.exchanges]
     if as_json:
         say_json({"kind": kind, "url": to.url, "payload": sent.payload, "due": due, "statuses": statuses})
@@ -70,17 +71,17 @@ def trigger(
     answer(yes=all(status == due for status in statuses))
 
 
-def target(app: str, url: str) -> "Target":
-    """Where the webhooks of application ``app`` go, and its credentials. Raises `CommandError`."""
+def find_target(app: str, url: str) -> "Target":
+    """The URL of the webhooks of application ``app``, and its credentials. Raises `CommandError`."""
     from processor.sandbox.trigger import Target
 
-    loaded = settings()
+    loaded = load_settings()
     if not loaded.applications and app in {"", DEMO}:
         return _demo(url)
     name = app or (next(iter(loaded.applications)) if len(loaded.applications) == 1 else "")
     if name not in loaded.applications:
         known = ", ".join(loaded.applications) or "none; see `processor config`"
-        raise CommandError(f"--app: name one of the applications that are configured: {known}", Code.USAGE)
+        raise CommandError(f"--app: name one of the applications that are configured: {known}", ExitCode.USAGE)
     application = loaded.applications[name]
     return Target(
         url=url or webhook_url(loaded, name),
@@ -90,7 +91,7 @@ def target(app: str, url: str) -> "Target":
 
 
 def _demo(url: str) -> "Target":
-    """The application that `processor dev` made up: its credentials open nothing else."""
+    """The application of `processor dev`, whose credentials are valid nowhere else."""
     from processor.dev.house import API_KEY, API_SECRET, SERVICE_PORT
     from processor.sandbox.trigger import Target
 

@@ -1,4 +1,4 @@
-"""``verify``: whether a webhook's signature holds, and if not, why."""
+"""``verify``: whether a webhook's signature is valid, and if not, why."""
 
 import os
 import sys
@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from processor.commands.terminal import AsJson, Code, CommandError, answer, say, say_json
+from processor.commands.configured import load_settings
+from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_json
 
 SECRET_VARIABLE = "XUMM_API_SECRET"  # noqa: S105  the name of a variable
 MAX_BODY_BYTES = 2**24
@@ -31,10 +32,10 @@ def verify(  # noqa: PLR0913  a command's options
     now: Annotated[str, typer.Option(help="When it was received: Unix seconds or ISO 8601. Otherwise now.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Say whether a webhook's signature holds, or why not.
+    """Check a webhook's signature, and explain why it is not valid.
 
-    The body is read from stdin, byte for byte. Prints `valid` and exits with 0, or prints each mistake found and what
-    to do about it, and exits with 1.
+    The body is read from stdin, byte for byte. Prints `valid` and exits with 0, or prints each mistake with its remedy
+    and exits with 1.
 
     Try:
 
@@ -58,23 +59,21 @@ def verify(  # noqa: PLR0913  a command's options
 def _secret(secret: str, file: Path | None, app: str) -> str:
     given = [bool(secret), file is not None, bool(app)]
     if sum(given) > 1:
-        raise CommandError("give one of --secret, --secret-file and --app", Code.USAGE)
+        raise CommandError("give one of --secret, --secret-file and --app", ExitCode.USAGE)
     if app:
         return _configured_secret(app)
     if file is not None:
         return _read_secret(file)
     if found := secret or os.environ.get(SECRET_VARIABLE, ""):
         return found
-    raise CommandError(f"no secret: give --secret-file, --app, --secret, or set {SECRET_VARIABLE}", Code.USAGE)
+    raise CommandError(f"no secret: give --secret-file, --app, --secret, or set {SECRET_VARIABLE}", ExitCode.USAGE)
 
 
 def _configured_secret(app: str) -> str:
-    from processor.commands.terminal import settings
-
-    applications = settings().applications
+    applications = load_settings().applications
     if app not in applications:
         known = ", ".join(applications) or "none"
-        raise CommandError(f"no application is called {app!r}; configured: {known}", Code.USAGE)
+        raise CommandError(f"no application is called {app!r}; configured: {known}", ExitCode.USAGE)
     return applications[app].api_secret.get_secret_value()
 
 
@@ -84,7 +83,7 @@ def _read_secret(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"--secret-file: cannot be read: {type(error).__name__}", Code.USAGE) from None
+        raise CommandError(f"--secret-file: cannot be read: {type(error).__name__}", ExitCode.USAGE) from None
 
 
 def _body(file: Path | None) -> bytes:
@@ -92,9 +91,9 @@ def _body(file: Path | None) -> bytes:
         with sys.stdin.buffer if file is None else file.open("rb") as source:
             body = source.read(MAX_BODY_BYTES + 1)
     except OSError as error:
-        raise CommandError(f"--body: cannot be read: {type(error).__name__}", Code.USAGE) from None
+        raise CommandError(f"--body: cannot be read: {type(error).__name__}", ExitCode.USAGE) from None
     if len(body) > MAX_BODY_BYTES:
-        raise CommandError(f"the body is longer than {MAX_BODY_BYTES} bytes", Code.USAGE)
+        raise CommandError(f"the body is longer than {MAX_BODY_BYTES} bytes", ExitCode.USAGE)
     return body
 
 
@@ -107,6 +106,6 @@ def _instant(text: str) -> datetime:
         instant = datetime.fromisoformat(text)
     except (ValueError, OverflowError, OSError):
         raise CommandError(
-            "--now: must be Unix seconds or ISO 8601, such as 2024-01-01T00:00:00Z", Code.USAGE
+            "--now: must be Unix seconds or ISO 8601, such as 2024-01-01T00:00:00Z", ExitCode.USAGE
         ) from None
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

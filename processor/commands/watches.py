@@ -1,23 +1,13 @@
-"""``watches`` and ``outcomes``: which payloads are followed, and how it was learned how they ended."""
+"""``watches`` and ``outcomes``: the payloads that are watched, and which sources reported their outcomes."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from processor.commands.terminal import (
-    AsJson,
-    Code,
-    CommandError,
-    answer,
-    say,
-    say_json,
-    say_rows,
-    say_table,
-    settings,
-    webhook_url,
-)
+from processor.commands.configured import load_settings, post, read_store, service_url
+from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_json, say_rows, say_table
 
 if TYPE_CHECKING:
     from processor.core.payload.watch import Watch
@@ -26,21 +16,19 @@ if TYPE_CHECKING:
 
 commands = typer.Typer(no_args_is_help=True, help="Payloads whose sockets are watched.")
 KEY_VARIABLE: Final = "XUMM_SERVICE_KEY"
-_TIMEOUT_SECONDS: Final = 15
 
 
 @commands.command("list")
 def list_watches(
     *,
-    limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=100_000)] = 100,
+    limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=100_000)] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List the payloads that are watched, those that have been for the longest first. Exits with 1 if there is none."""
-    from processor.store.store import Store
+    """List the payloads that are watched, the longest watched first. Exits with 1 if there is none."""
     from processor.store.watches import list_oldest
 
-    loaded = settings()
-    with Store.open_read_only(loaded.database_url) as store:
+    loaded = load_settings()
+    with read_store(loaded) as store:
         rows = [_row(watch, loaded) for watch in store.run(list_oldest, limit)]
     say_rows(rows, as_json=as_json)
     answer(yes=bool(rows))
@@ -55,7 +43,7 @@ def add(
         str, typer.Option(help="A service key; better in the variable.", envvar=KEY_VARIABLE, show_default=False)
     ] = "",
 ) -> None:
-    """Ask the running service to follow a payload to its end. Exits with 1 if it refuses.
+    """Ask the running service to watch a payload to its end. Exits with 1 if it refuses.
 
     Try:
 
@@ -63,14 +51,13 @@ def add(
     """
     from processor.api.operations import build_path
 
-    loaded = settings()
+    loaded = load_settings()
     if not key:
-        raise CommandError(f"no key: set {KEY_VARIABLE} (`processor keys create` makes one)", Code.USAGE)
-    url = webhook_url(loaded, app).removesuffix(f"/webhooks/{app}") + build_path("watch")
-    status, said = asyncio.run(_post(url, {"app": app, "payload": payload}, key))
+        raise CommandError(f"no key: set {KEY_VARIABLE} (`processor keys create` makes one)", ExitCode.USAGE)
+    url = service_url(loaded) + build_path("watch")
+    status, said = post(url, {"Authorization": f"Bearer {key}"}, json={"app": app, "payload": payload})
     say(f"{url} answered {status} {said}".rstrip())
-    if status >= 300:  # noqa: PLR2004  anything but success
-        raise typer.Exit(Code.NO)
+    answer(yes=status < HTTPStatus.MULTIPLE_CHOICES)
 
 
 def outcomes(
@@ -78,17 +65,16 @@ def outcomes(
     since: Annotated[str, typer.Option(help="How far back: 90m, 24h, 7d.")] = "24h",
     as_json: AsJson = False,
 ) -> None:
-    """Show how outcomes were learned: by which source first, how late, and how many webhooks never came.
+    """Show which source reported outcomes first, how late, and how many webhooks never came.
 
     Try:
 
       processor outcomes --since 7d
     """
     from processor.store.outcomes import summarize
-    from processor.store.store import Store
 
-    loaded, now = settings(), datetime.now(UTC)
-    with Store.open_read_only(loaded.database_url) as store:
+    loaded, now = load_settings(), datetime.now(UTC)
+    with read_store(loaded) as store:
         found = store.run(summarize, now - _duration(since), now)
     shares = [_share(share) for share in found.sources]
     if as_json:
@@ -114,11 +100,11 @@ def _row(watch: "Watch", loaded: "Settings") -> dict[str, Any]:
     return {
         "app": watch.state.app,
         "payload": watch.state.payload,
-        "since": _moment(watch.since),
-        "until": _moment(until),
+        "since": _iso(watch.since),
+        "until": _iso(until),
         "facts": Fact(watch.state.facts).name or "-",
         "holder": watch.holder,
-        "leased_until": _moment(watch.leased_until),
+        "leased_until": _iso(watch.leased_until),
     }
 
 
@@ -131,8 +117,8 @@ def _share(share: "SourceShare") -> dict[str, Any]:
     }
 
 
-def _moment(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="seconds")
+def _iso(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat(timespec="seconds")
 
 
 def _seconds(duration: timedelta | None) -> float | None:
@@ -148,21 +134,4 @@ def _duration(text: str) -> timedelta:
     try:
         return adapter.validate_python(text)
     except ValidationError:
-        raise CommandError("--since: must be a duration such as 90m, 24h or 7d", Code.USAGE) from None
-
-
-async def _post(url: str, command: dict[str, str], key: str) -> tuple[int, str]:
-    import aiohttp
-
-    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
-    headers = {"Authorization": f"Bearer {key}"}
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.post(url, json=command, headers=headers, allow_redirects=False) as response,
-        ):
-            said = await response.json(content_type=None)
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise CommandError(f"{url}: {type(error).__name__}; is the service running?") from None
-    said = said if isinstance(said, dict) else {}
-    return response.status, str(said.get("result") or said.get("reason") or "")
+        raise CommandError("--since: must be a duration such as 90m, 24h or 7d", ExitCode.USAGE) from None

@@ -2,7 +2,7 @@
 their subject, in the module that the tree names.
 
     ProcessorError
-    ├── SettingsError            a setting is missing or wrong
+    ├── SettingsError            settings are missing or wrong: settings/program.py
     ├── NormalizeError           an authentic body, answer or message is invalid
     ├── LookupFailed             Xumm's API or a ledger node did not give the answer
     │   ├── Unavailable          ... for now: time-out, 5xx, 429, refused connection; worth a retry
@@ -32,7 +32,7 @@ their subject, in the module that the tree names.
     ├── BudgetQueueFull          too many calls wait for Xumm's API: xumm/budget.py
     ├── UnknownApplication       a command names no configured application: watching/watch_requests.py
     ├── Problem                  an HTTP request is refused: web/problem.py
-    └── CommandError             a command of an operator fails: commands/terminal.py
+    └── CommandError             a command of an operator fails: observability/terminal.py
 """
 
 from datetime import timedelta
@@ -41,10 +41,6 @@ from typing import Literal
 
 class ProcessorError(Exception):
     """The root of the errors that one handler may treat alike."""
-
-
-class SettingsError(ProcessorError):
-    """A setting is missing or wrong. The message names the setting and the limit, never the value of a secret."""
 
 
 class NormalizeError(ProcessorError):

@@ -14,7 +14,7 @@ from consumers.push.consumer import Push
 from consumers.push.notification import Notification
 from consumers.push.registry.devices import Device, masked
 from consumers.runtime.consumer import Resources
-from consumers.runtime.discovery import Found, find
+from consumers.runtime.discovery import NamedConsumer, find
 from processor.broker.embedded import Deliver
 from processor.core.publishing.debts import topic_matches
 from processor.core.publishing.message import Message
@@ -44,7 +44,7 @@ class ToldChannel(LogChannel):
         self._live.tell("push", {**said, "device": masked(device.token)})
 
 
-def found(name: str, live: Live) -> Found:
+def found(name: str, live: Live) -> NamedConsumer:
     """The consumer of that name; push tells what it does."""
     if name != PUSH:
         return find(name)
@@ -57,7 +57,7 @@ def found(name: str, live: Live) -> Found:
         def __init__(self, resources: Resources) -> None:
             super().__init__(resources, dict.fromkeys(OPENERS, ToldChannel(live)))
 
-    return Found(name=name, consumer=ToldPush)
+    return NamedConsumer(name=name, consumer=ToldPush)
 
 
 def announcing(live: Live) -> Deliver:

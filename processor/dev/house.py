@@ -15,11 +15,9 @@ from typing import Any, Final, cast
 import structlog
 
 from consumers.runtime.composition import run_consumer
-from consumers.runtime.settings import Settings as ConsumerSettings
 from consumers.runtime.source.embedded import EmbeddedSource
 from processor.app import Processor
 from processor.broker.embedded import EmbeddedPublisher
-from processor.core.errors import SettingsError
 from processor.dev.broker import FragileBroker
 from processor.dev.effects import CONSUMERS, announcing, found, settling
 from processor.dev.live import Live
@@ -32,6 +30,7 @@ from processor.sandbox.ledger import Pace
 from processor.sandbox.limits import Limits
 from processor.sandbox.payload import Application
 from processor.sandbox.server import Sandbox, SandboxSettings
+from processor.settings.program import SettingsError
 from processor.settings.service import Settings
 
 log = structlog.get_logger()
@@ -87,7 +86,7 @@ async def _walk(house: House, story: Story) -> None:
     except TimeoutError:
         story.say("\nNothing more came, though something should have. All keeps running; what follows may tell why.")
     except Exception:
-        log.exception("walk.failed")
+        log.exception("walkthrough.failed")
     logs.configure("console", "info", secrets=[API_SECRET])
 
 
@@ -149,7 +148,7 @@ async def _consume(
 ) -> None:
     """Run a consumer on the events, and on the commands that it takes beside."""
     consumer, (events, commands) = found(name, live), publishers
-    settings = ConsumerSettings(database_url=f"sqlite:///{folder}/{{consumer}}.db")
+    settings = consumer.consumer.settings(database_url=f"sqlite:///{folder}/{{consumer}}.db")
     sources = {queue: EmbeddedSource(queue) for queue in consumer.consumer.queues()}
     for queue, source in sources.items():
         if queue == consumer.consumer.queue:

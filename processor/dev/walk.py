@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 
 from consumers.push.registry import devices
 from consumers.push.registry.devices import Device
+from consumers.push.settings import PushSettings
 from consumers.runtime.composition import open_database
 from consumers.runtime.discovery import find
-from consumers.runtime.settings import Settings as ConsumerSettings
 from processor.core.payload.ids import event_id
 from processor.dev.effects import APP_STATE, PUSH
 from processor.dev.story import Story
@@ -112,7 +112,7 @@ class Walk:
         await self._in_registry(lambda connection: devices.remove(connection, _PHONE))
 
     async def _in_registry(self, job: Callable[[Connection], object]) -> None:
-        settings = ConsumerSettings(database_url=f"sqlite:///{self._folder}/{{consumer}}.db")
+        settings = PushSettings(database_url=f"sqlite:///{self._folder}/{{consumer}}.db")
         async with open_database(find("push"), settings) as database:
             await database.write(job)
 

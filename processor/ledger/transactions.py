@@ -179,7 +179,7 @@ async def _try_node(turns: NodeRotation, node: Node, asking: Awaitable[Result]) 
     try:
         return await asking
     except WrongNetwork as error:
-        log.error("node.misplaced", node=node.host, error=str(error))
+        log.error("node.wrong_network", node=node.host, error=str(error))
     except Unavailable as error:
         log.warning("node.failed", node=node.host, error=str(error))
     turns.note_failure(node)

@@ -131,7 +131,7 @@ class Tasks:
             return await self._store.claim(rooms)
         except StoreError as error:
             self._suspect_claim()  # it may have been committed after all
-            log.error("task.unclaimable", error=str(error))
+            log.error("task.claim_failed", error=str(error))
             return ClaimedTasks([], None)
 
     def _begin(self, group: asyncio.TaskGroup, task: DueTask) -> None:
@@ -162,7 +162,7 @@ class Tasks:
         try:
             orphaned = await self._store.count_orphans(list(self._applications))
         except StoreError as error:
-            log.error("task.unclaimable", error=str(error))
+            log.error("task.claim_failed", error=str(error))
             return
         for app, number in orphaned.items():
             log.error("task.orphaned", app=app, tasks=number, hint="the application is no longer configured")
@@ -173,7 +173,7 @@ class Tasks:
             try:
                 await self._attempt(task)
             except StoreError as error:
-                log.error("task.unrecorded", error=str(error))
+                log.error("task.store_failed", error=str(error))
                 if isinstance(error, StoreUnavailable):
                     self._suspect_claim()
 
@@ -252,7 +252,7 @@ def _is_superseded(task: DueTask, application: Application) -> bool:
 
 def _log_doubt(snapshot: Snapshot) -> None:
     if snapshot.doubt is not None:
-        log.warning("signature.doubted", field=snapshot.doubt.field, reason=snapshot.doubt.reason)
+        log.warning("signature.unproven", field=snapshot.doubt.field, reason=snapshot.doubt.reason)
 
 
 def _is_settled(task: DueTask, recorded: Recorded) -> bool:

@@ -1,1 +1,1 @@
-"""What operators see: logs, redaction, and the catalogue of log events."""
+"""What operators see: log lines without secrets, the catalogue of their names, and the terminal of commands."""

@@ -1,194 +1,128 @@
-"""Every name that a log line can bear, with its level and what it tells. A test holds it against the code."""
+"""Every name that a log line can bear, with its level and its meaning. A test compares it with the code."""
 
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 Level = Literal["debug", "info", "warning", "error"]
 
-
-class LogEvent(NamedTuple):
-    """What a line of this name tells."""
-
-    level: Level
-    tells: str
-
-
-LOG_EVENTS: Final[dict[str, LogEvent]] = {
-    "consumer.drained": LogEvent(
-        "info", "The consumer finished what it had in hand; `unfinished` messages return to their queue."
-    ),
-    "consumer.started": LogEvent("info", "The consumer takes messages as soon as its source has any."),
-    "database.abandoned": LogEvent("error", "A consumer's database did not answer while it stopped, so it was left."),
-    "database.unavailable": LogEvent(
-        "warning", "A consumer's database is locked, full or unreachable; it is waited for."
-    ),
-    "delivery.accepted": LogEvent("info", "A webhook brought news, and it is stored."),
-    "delivery.deferred": LogEvent("error", "An authentic webhook could not be stored and was answered 503."),
-    "delivery.duplicate": LogEvent("info", "A webhook said what was known already."),
-    "delivery.lost": LogEvent(
-        "warning", "A message could not be settled any more and comes again; its effect stays single."
-    ),
-    "delivery.misaddressed": LogEvent(
-        "warning", "An authentic webhook came to an address that is not quite the one to enter; it was taken."
-    ),
-    "delivery.quarantined": LogEvent("error", "An authentic webhook makes no sense; its body is kept."),
-    "delivery.refused": LogEvent("warning", "A webhook is not to be believed, or not acceptable."),
-    "delivery.unnoted": LogEvent(
-        "warning", "A webhook with a right signature that is stale or makes no sense did not make a payload looked up."
-    ),
-    "device.doubted": LogEvent(
-        "warning",
-        "A provider does not take a device's token; the same for a day while it takes others removes the device.",
-    ),
-    "device.forgotten": LogEvent("info", "A user took a push device back, so it left the registry."),
-    "device.outdated": LogEvent("info", "A command for a push device came after a newer one, and changed nothing."),
-    "device.refused": LogEvent("warning", "A device that an app registered cannot be pushed to; the reason says why."),
-    "device.registered": LogEvent("info", "A device is pushed to for an account from now on; `evicted` others went."),
-    "device.removed": LogEvent("info", "The push provider knows a device no more, so it left the registry."),
-    "device.request_failed": LogEvent(
-        "error", "The broker did not take a command for a push device; the app was answered 503."
-    ),
-    "device.requested": LogEvent("info", "An app registered or removed a push device; the broker holds the command."),
-    "devices.disowned": LogEvent(
-        "error", "A provider disowns a device and has taken none since the start: look at the channel's settings."
-    ),
-    "event.dead_lettered": LogEvent(
-        "error", "A consumer gave up on a message; the reason says why, `dead-letters redrive` brings it back."
-    ),
-    "event.handled": LogEvent("info", "A consumer handled an event, for the first and only time."),
-    "event.put_back": LogEvent(
-        "warning", "A message that was held for long, as without a database, went back to its queue as a new one."
-    ),
-    "event.repeated": LogEvent("info", "An event came again after it had been handled, and was dropped."),
-    "event.retried": LogEvent("warning", "A consumer failed on a message, which comes again after `wait` seconds."),
-    "event.skipped": LogEvent("debug", "A consumer has no handler for an event."),
-    "event.unknown": LogEvent("info", "An event of a type that this version has no model for was acknowledged."),
-    "housekeeping.failed": LogEvent("warning", "A consumer could not forget what is old; it is tried again."),
-    "identity.refused": LogEvent("warning", "A token of Xumm's proves nothing; the reason says what it lacks."),
-    "identity_keys.fetched": LogEvent("info", "The keys that verify Xumm's identity tokens were read."),
-    "identity_keys.unavailable": LogEvent(
-        "warning", "The keys that verify Xumm's identity tokens could not be read; those that are known stay in force."
-    ),
-    "inbox.pruned": LogEvent("debug", "A consumer forgot events that it handled long ago."),
-    "library.logged": LogEvent("info", "A library wrote to Python's own logging; the level is the library's."),
-    "line.lost": LogEvent("error", "A log line could not be rendered; only that is told."),
-    "node.failed": LogEvent("warning", "A ledger node did not answer; the next one is asked."),
-    "node.misplaced": LogEvent(
-        "error", "A ledger node belongs to another network than it is configured for; nothing it says counts."
-    ),
-    "outbox.caught_up": LogEvent("info", "Events that had waited for the broker were published."),
-    "outbox.fell_behind": LogEvent(
-        "warning", "Events wait in the table, because the connection broke or too many came at once."
-    ),
-    "outbox.publish_failed": LogEvent(
-        "error", "Queues refuse events or give no answer; each is tried again. Told once a minute while it lasts."
-    ),
-    "outbox.queues_unknown": LogEvent(
-        "info", "RabbitMQ's management API does not say which queues are bound; those of the settings count."
-    ),
-    "outbox.queues_unpermitted": LogEvent(
-        "error", "Events cannot be handed to single queues, so a queue that gives no answer delays the others."
-    ),
-    "outbox.recovered": LogEvent("info", "All queues have taken the events that were refused."),
-    "outbox.unmarkable": LogEvent("error", "Published events could not be marked; they may be published twice."),
-    "outbox.unreadable": LogEvent("error", "The table of waiting events could not be read."),
-    "outcomes.summarized": LogEvent(
-        "info",
-        "How the outcomes of the last hours were learned first; a rising share of `webhooks_missed` calls for a look.",
-    ),
-    "outcomes.unreadable": LogEvent("warning", "How outcomes were learned could not be read; it is tried again."),
-    "payload.advanced": LogEvent("info", "A lookup brought news of a payload, and it is stored."),
-    "payload.flagged": LogEvent(
-        "error", "Sources contradict each other on a payload; somebody should look: see its flags."
-    ),
-    "payload.registered": LogEvent("info", "Somebody asked to follow a payload to its end."),
-    "payload.released": LogEvent("info", "An operator took the flags off a payload: who, why, and which they were."),
-    "process.crashed": LogEvent("error", "An exception that nobody caught ends the process or a thread."),
-    "publisher.blocked": LogEvent("warning", "The broker takes nothing for now: it is short of memory or disk."),
-    "publisher.closed": LogEvent("info", "The connection to the broker was closed as asked."),
-    "publisher.connected": LogEvent("info", "The broker can take events."),
-    "publisher.connection_failed": LogEvent("warning", "The broker could not be reached; the next one is tried."),
-    "publisher.delivery_failed": LogEvent("error", "A consumer within this process raised."),
-    "publisher.disconnected": LogEvent("warning", "The connection to the broker broke."),
-    "publisher.exchange_missing": LogEvent("error", "The broker lacks the exchange: the topology was not applied."),
-    "publisher.unblocked": LogEvent("info", "The broker takes events again."),
-    "push.failed": LogEvent("warning", "One device was not pushed to; the event is retried or dead-lettered."),
-    "push.logged": LogEvent("info", "What would be pushed to a device, if a provider were configured."),
-    "registrations.connected": LogEvent("info", "Commands to watch payloads are taken from the queue."),
-    "registrations.dead_lettered": LogEvent(
-        "error", "A command to watch a payload can never be done; its reason says why."
-    ),
-    "registrations.deferred": LogEvent("error", "The store takes no commands; they wait, and are tried again."),
-    "registrations.disconnected": LogEvent("warning", "The queue of commands is out of reach; it is tried again."),
-    "registrations.returned": LogEvent(
-        "warning", "Commands that the store has not taken for long went back to the queue as new ones."
-    ),
-    "request.cancelled": LogEvent("info", "A sign request was withdrawn before anybody opened it."),
-    "request.created": LogEvent("info", "A sign request stands at Xumm, and is followed to its end."),
-    "request.failed": LogEvent("error", "A defect: a request was answered 500; `places` says where it broke."),
-    "request.lane_failed": LogEvent("error", "A defect on the way that webhooks take together: each goes by itself."),
-    "request.malformed": LogEvent("warning", "Somebody sent what is no HTTP request, or one with over-long parts."),
-    "request.recovered": LogEvent("warning", "A sign request that was interrupted was found at Xumm, and is watched."),
-    "request.refused": LogEvent("warning", "A request of another service was refused."),
-    "request.store_failed": LogEvent("error", "A caller's request could not be stored and was answered 503."),
-    "request.xumm_failed": LogEvent("warning", "Xumm's API did not do what a caller asked for."),
-    "sandbox.webhook_sent": LogEvent("info", "The development sandbox made an attempt to deliver a webhook."),
-    "service.drain_cut": LogEvent("warning", "Shutdown took too long; unpublished events go out after the next start."),
-    "service.files_limited": LogEvent(
-        "warning", "The system allows fewer open files than there may be sockets; some may not open."
-    ),
-    "service.requests_cut": LogEvent("warning", "Shutdown took too long; requests that were under way got no answer."),
-    "service.started": LogEvent("info", "The service takes webhooks."),
-    "service.stop_forced": LogEvent("error", "Shutdown did not end in time, so the process ended itself."),
-    "service.stopped": LogEvent("info", "The service has ended in good order."),
-    "service.stopping": LogEvent("info", "A signal asked the service to end; it takes no more webhooks."),
-    "session.created": LogEvent("info", "A user proved to hold an account and got a session."),
-    "session.ended": LogEvent("info", "A user signed out."),
-    "settlement.failed": LogEvent(
-        "warning", "A message could not be acknowledged, retried or dead-lettered; it is tried again."
-    ),
-    "sign_in.failed": LogEvent("warning", "A sign-in through Xumm ended in an error, which the app was told."),
-    "sign_in.granted": LogEvent("info", "A user signed in through Xumm; the app gets a code for a session."),
-    "sign_in.token_refused": LogEvent("warning", "Xumm's provider exchanged its own code for no token."),
-    "signature.doubted": LogEvent(
-        "warning", "A payload's signature is not proven: `field` says where, `reason` why; disproven ones are flagged."
-    ),
-    "source.connected": LogEvent("info", "The consumer is connected to its queue."),
-    "source.lost": LogEvent("warning", "The consumer lost its queue and connects again."),
-    "source.unavailable": LogEvent("warning", "The broker or the queue is not there; it is tried again."),
-    "store.abandoned": LogEvent(
-        "error", "The database did not answer while the service stopped, so it was left; nothing acknowledged is lost."
-    ),
-    "store.callback_failed": LogEvent(
-        "error", "Who was to hear of a commit failed on it; committed events are found in the outbox all the same."
-    ),
-    "store.entry_failed": LogEvent("error", "One entry could not be stored, whatever was tried: a defect."),
-    "store.failed": LogEvent("error", "Writing to the database ended; the service takes nothing any more."),
-    "store.unavailable": LogEvent("error", "The database did not commit; nothing of the group was stored."),
-    "store.unpruned": LogEvent("warning", "Old rows could not be deleted; it is tried again later."),
-    "task.abandoned": LogEvent("error", "A lookup was tried for 24 h in vain; the payload is flagged."),
-    "task.failed": LogEvent("warning", "A lookup got no answer; it is tried again, or given up in the end."),
-    "task.orphaned": LogEvent("error", "A lookup waits for an application that is no longer configured."),
-    "task.unclaimable": LogEvent("error", "The table of due lookups could not be read."),
-    "task.unrecorded": LogEvent("error", "What a lookup found could not be stored; it is done again."),
-    "token.check_failed": LogEvent(
-        "warning", "Xumm's API did not say whether a user token is valid; the token is used all the same."
-    ),
-    "token.revoked": LogEvent("info", "A user revoked a token; it is deleted."),
-    "token.unseal_failed": LogEvent(
-        "error", "A sealed user token cannot be opened: its key is missing, or the token was changed."
-    ),
-    "topology.changed": LogEvent("info", "An object of the broker's topology was created or updated."),
-    "topology.differed": LogEvent(
-        "warning", "An object of the broker's topology differs, and only an operator can mend it."
-    ),
-    "watch.absent": LogEvent("warning", "A payload's socket says that there is no such payload; Xumm's API is asked."),
-    "watch.crashed": LogEvent("error", "Watching a payload raised what nobody expected: a defect. It is tried again."),
-    "watch.senseless": LogEvent("error", "A payload's socket sent what makes no sense; it changed nothing."),
-    "watch.strange": LogEvent("info", "A message had a key that this version does not know; told once for each key."),
-    "watch.unreachable": LogEvent("debug", "A payload's socket could not be opened; it is tried again."),
-    "watch.unrecorded": LogEvent("error", "What a socket said could not be stored; the payload is looked up instead."),
-    "watches.counted": LogEvent("info", "How many payloads are watched, and how many of their sockets are open."),
-    "watches.full": LogEvent("warning", "So many payloads of these applications are watched that more have to wait."),
-    "watches.unavailable": LogEvent("error", "The table of watches could not be read or written; it is tried again."),
-    "walk.failed": LogEvent("error", "The guided walk of `processor dev` broke off; everything keeps running."),
+LOG_EVENTS: Final[dict[str, tuple[Level, str]]] = {
+    "consumer.drained": ("info", "The consumer finished its messages; `unfinished` ones return to their queue."),
+    "consumer.started": ("info", "The consumer takes messages as soon as its source delivers any."),
+    "database.abandoned": ("error", "A consumer's database did not answer at shutdown; the consumer ended."),
+    "database.unavailable": ("warning", "A consumer's database is locked, full or unreachable; the consumer waits."),
+    "delivery.accepted": ("info", "A webhook brought news, which is stored."),
+    "delivery.deferred": ("error", "An authentic webhook could not be stored and was answered 503."),
+    "delivery.duplicate": ("info", "A webhook repeated what was known already."),
+    "delivery.lookup_failed": ("warning", "Looking up the payload of a stale or invalid signed webhook failed."),
+    "delivery.misaddressed": ("warning", "An authentic webhook came to a slightly wrong address, and was accepted."),
+    "delivery.quarantined": ("error", "An authentic webhook has an invalid body, which is kept."),
+    "delivery.refused": ("warning", "A webhook is not authentic or not acceptable."),
+    "device.outdated": ("info", "A command for a push device came after a newer one, and changed nothing."),
+    "device.refused": ("warning", "A device that an app registered cannot be pushed to; see the reason."),
+    "device.registered": ("info", "A device is pushed to for an account; `evicted` older ones were removed."),
+    "device.removed": ("info", "The push provider no longer knows a device, which was removed."),
+    "device.request_failed": ("error", "The broker took no command for a push device; the app was answered 503."),
+    "device.requested": ("info", "An app registered or removed a push device; the broker holds the command."),
+    "device.token_rejected": ("warning", "A provider rejects a device's token; after a day the device is removed."),
+    "device.unregistered": ("info", "A user removed a push device."),
+    "event.dead_lettered": ("error", "A consumer gave up on a message; `dead-letters redrive` requeues it."),
+    "event.duplicate": ("info", "An event came again after it had been handled, and was dropped."),
+    "event.handled": ("info", "A consumer handled an event, for the first and only time."),
+    "event.requeued": ("warning", "A message that was held for long went back to its queue as a new one."),
+    "event.retried": ("warning", "A consumer failed on a message, which comes again after `wait` seconds."),
+    "event.skipped": ("debug", "A consumer has no handler for an event."),
+    "event.unknown": ("info", "An event of a type that this version has no model for was acknowledged."),
+    "housekeeping.failed": ("warning", "A consumer could not delete old rows; it tries again."),
+    "identity.refused": ("warning", "An identity token of Xumm's is invalid; see the reason."),
+    "identity_keys.fetched": ("info", "The keys that verify Xumm's identity tokens were fetched."),
+    "identity_keys.unavailable": ("warning", "Xumm's keys of identity tokens were not fetched; known ones stay."),
+    "inbox.pruned": ("debug", "A consumer deleted the ids of events that it handled long ago."),
+    "library.logged": ("info", "A library wrote to Python's own logging; the level is the library's."),
+    "log_line.failed": ("error", "A log line could not be rendered, and is lost."),
+    "node.failed": ("warning", "A ledger node did not answer; the next one is asked."),
+    "node.wrong_network": ("error", "A ledger node serves another network than configured; its answers are ignored."),
+    "outbox.caught_up": ("info", "Events that had waited for the broker were published."),
+    "outbox.fell_behind": ("warning", "Events wait in the table: the connection broke, or too many came at once."),
+    "outbox.mark_failed": ("error", "Published events could not be marked; they may be published twice."),
+    "outbox.publish_failed": ("error", "Queues refuse events or do not answer; tried again, logged once a minute."),
+    "outbox.queue_access_denied": ("error", "Publishing to single queues is forbidden, so one slow queue delays all."),
+    "outbox.queues_unknown": ("info", "RabbitMQ's management API lists no queues; those of the settings are used."),
+    "outbox.read_failed": ("error", "The table of waiting events could not be read."),
+    "outbox.recovered": ("info", "All queues have taken the events that were refused."),
+    "outcomes.read_failed": ("warning", "The hourly summary of outcomes could not be read; tried again."),
+    "outcomes.summarized": ("info", "Which source reported recent outcomes first, and how many `webhooks_missed`."),
+    "payload.advanced": ("info", "A lookup brought news of a payload, which is stored."),
+    "payload.flagged": ("error", "Sources contradict each other on a payload; an operator should see its flags."),
+    "payload.released": ("info", "An operator removed a payload's flags: who, why, and which."),
+    "process.crashed": ("error", "An uncaught exception ends the process or a thread."),
+    "publisher.blocked": ("warning", "The broker takes no events for now: it is short of memory or disk."),
+    "publisher.closed": ("info", "The connection to the broker was closed at shutdown."),
+    "publisher.connected": ("info", "The broker can take events."),
+    "publisher.connection_failed": ("warning", "The broker could not be reached; the next one is tried."),
+    "publisher.delivery_failed": ("error", "A consumer within this process raised."),
+    "publisher.disconnected": ("warning", "The connection to the broker broke."),
+    "publisher.exchange_missing": ("error", "The broker lacks the exchange: the topology was not applied."),
+    "publisher.unblocked": ("info", "The broker takes events again."),
+    "push.failed": ("warning", "A push to one device failed; the event is retried or dead-lettered."),
+    "push.logged": ("info", "The message that would be pushed to a device, if a provider were configured."),
+    "push.misconfigured": ("error", "A provider has rejected every device since the start: check its settings."),
+    "request.cancelled": ("info", "A sign request was cancelled before anybody opened it."),
+    "request.created": ("info", "A sign request was created at Xumm, and its payload is watched."),
+    "request.express_failed": ("error", "A defect in handling a batch of webhooks: each is handled by itself."),
+    "request.failed": ("error", "A defect: a request was answered 500; `places` are the lines of code."),
+    "request.malformed": ("warning", "A client sent no valid HTTP request, or one with over-long parts."),
+    "request.recovered": ("warning", "A sign request that was interrupted was found at Xumm, and is watched."),
+    "request.refused": ("warning", "A request of another service was refused."),
+    "request.store_failed": ("error", "A caller's request could not be stored and was answered 503."),
+    "request.xumm_failed": ("warning", "Xumm's API did not do what a caller asked for."),
+    "sandbox.webhook_sent": ("info", "The development sandbox attempted to deliver a webhook."),
+    "service.drain_timed_out": ("warning", "Shutdown took too long; unpublished events go out after the next start."),
+    "service.files_limited": ("warning", "The system allows fewer open files than there may be sockets."),
+    "service.requests_aborted": ("warning", "Shutdown took too long; open requests got no answer."),
+    "service.started": ("info", "The service takes webhooks."),
+    "service.stop_forced": ("error", "Shutdown did not end in time, so the process ended itself."),
+    "service.stopped": ("info", "The service has shut down in order."),
+    "service.stopping": ("info", "A signal asked the service to stop; it takes no more webhooks."),
+    "session.created": ("info", "A user proved to hold an account and got a session."),
+    "session.ended": ("info", "A user signed out."),
+    "settlement.failed": ("warning", "A message could not be acknowledged, retried or dead-lettered; tried again."),
+    "settlement.lost": ("warning", "A message can no longer be settled and comes again; its effect stays single."),
+    "sign_in.failed": ("warning", "A sign-in through Xumm ended in an error, which the app was told."),
+    "sign_in.granted": ("info", "A user signed in through Xumm; the app gets a code for a session."),
+    "sign_in.token_refused": ("warning", "Xumm's provider exchanged its own code for no token."),
+    "signature.unproven": ("warning", "A payload's signature is not proven; a disproven one is flagged."),
+    "source.connected": ("info", "The consumer is connected to its queue."),
+    "source.lost": ("warning", "The consumer lost its queue and connects again."),
+    "source.unavailable": ("warning", "The broker or the queue is not there; the consumer tries again."),
+    "store.abandoned": ("error", "The database did not answer at shutdown; no acknowledged webhook is lost."),
+    "store.callback_failed": ("error", "A defect in what follows a commit; the relay finds the events all the same."),
+    "store.entry_failed": ("error", "A defect: one entry could not be stored, neither in a group nor alone."),
+    "store.failed": ("error", "Writing to the database ended; the service takes no more webhooks."),
+    "store.prune_failed": ("warning", "Old rows could not be deleted; tried again later."),
+    "store.unavailable": ("error", "The database did not commit; nothing of the group was stored."),
+    "task.abandoned": ("error", "A lookup failed for 24 h; the payload is flagged."),
+    "task.claim_failed": ("error", "The table of due lookups could not be read."),
+    "task.failed": ("warning", "A lookup got no answer; it is tried again, or abandoned after 24 h."),
+    "task.orphaned": ("error", "A lookup waits for an application that is no longer configured."),
+    "task.store_failed": ("error", "The result of a lookup could not be stored; the lookup is repeated."),
+    "token.check_failed": ("warning", "Xumm's API did not say whether a user token is valid; it is used anyway."),
+    "token.revoked": ("info", "A user revoked a token; it is deleted."),
+    "token.unseal_failed": ("error", "A sealed user token cannot be opened: its key is missing, or it was changed."),
+    "topology.changed": ("info", "An object of the broker's topology was created or updated."),
+    "topology.differed": ("warning", "An object of the broker's topology differs, and only an operator can mend it."),
+    "walkthrough.failed": ("error", "The guided walk of `processor dev` failed; everything else keeps running."),
+    "watch.crashed": ("error", "A defect in watching a payload; the socket is opened again."),
+    "watch.invalid": ("error", "A payload's socket sent an invalid message, which changed nothing."),
+    "watch.payload_missing": ("warning", "A payload's socket says that there is no such payload; Xumm's API is asked."),
+    "watch.requested": ("info", "A service asked to watch a payload to its end."),
+    "watch.store_failed": ("error", "A socket's message could not be stored; the payload is looked up instead."),
+    "watch.unknown_key": ("info", "A socket's message has a key unknown to this version; once for each key."),
+    "watch.unreachable": ("debug", "A payload's socket could not be opened; tried again."),
+    "watch_commands.connected": ("info", "Commands to watch payloads are taken from the queue."),
+    "watch_commands.dead_lettered": ("error", "A command to watch a payload can never be carried out; see its reason."),
+    "watch_commands.delayed": ("error", "The store takes no commands; they wait, and are tried again."),
+    "watch_commands.disconnected": ("warning", "The queue of commands cannot be reached; tried again."),
+    "watch_commands.requeued": ("warning", "Commands that waited long for the store went back to the queue."),
+    "watches.counted": ("info", "How many payloads are watched, and how many of their sockets are open."),
+    "watches.full": ("warning", "These applications have so many watched payloads that more have to wait."),
+    "watches.unavailable": ("error", "The table of watches could not be read or written; tried again."),
 }

@@ -1,12 +1,11 @@
-"""Logging: structlog and Python's own, through one pipeline, without secrets, one line each.
+"""Send the lines of structlog and of Python's own logging through one pipeline that removes secrets.
 
-JSON lines on stdout in production, readable ones on a terminal. `configure` is called once by a command; importing
+It writes JSON lines on stdout in production, readable ones on a terminal. A command calls `configure` once; importing
 this module changes nothing. A line holds ``at``, ``level``, ``event`` (a name from
 `processor.observability.catalogue`), what was bound with ``structlog.contextvars`` (request id, application,
 payload), and the fields of the call.
 """
 
-import asyncio
 import contextlib
 import json
 import logging
@@ -14,10 +13,9 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, BinaryIO, Final, Literal, NamedTuple
-from weakref import WeakKeyDictionary
+from typing import Any, BinaryIO, Final, Literal
 
 import orjson
 import structlog
@@ -34,14 +32,19 @@ _QUIET: Final = {
     "alembic": logging.WARNING,
     "sqlalchemy": logging.WARNING,
     "asyncio": logging.WARNING,
-    "httpx": logging.WARNING,  # it tells addresses, and those of APNs hold device tokens
+    "httpx": logging.WARNING,  # it logs addresses, and those of APNs hold device tokens
     "httpcore": logging.WARNING,
     "hpack": logging.WARNING,
 }
 _COLOURS: Final = {"debug": "\x1b[2m", "info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[31m"}
 _PLAIN: Final = "\x1b[0m"
-SAMPLED_FOR: Final = timedelta(seconds=1)
-_NAMES: Final = {"exception": "error", "critical": "error", "fatal": "error", "warn": "warning", "msg": "info"}
+_LEVELS: Final = {
+    "exception": "error",
+    "critical": "error",
+    "fatal": "error",
+    "warn": "warning",
+    "msg": "info",
+}
 _RESERVED: Final = frozenset({"at", "level", "event", "exception"})
 
 Render = Callable[[dict[str, Any]], bytes]
@@ -54,108 +57,28 @@ def configure(
     secrets: Iterable[str] = (),
     stream: BinaryIO | None = None,
 ) -> None:
-    """Send every log line of this process to ``stream`` (stdout). ``secrets`` are values that may not be in any line.
+    """Send every log line of this process to ``stream``, by default stdout. No line will hold one of ``secrets``.
 
-    Calling it again holds for every logger, also for those that have written already.
+    Another call reconfigures every logger, also those that have written already.
     """
     out = stream or sys.stdout.buffer
     console = log_format == "console" or (log_format == "auto" and out.isatty())
-    render = _console(colour=out.isatty() and "NO_COLOR" not in os.environ) if console else _json
+    render = _console_renderer(colour=out.isatty() and "NO_COLOR" not in os.environ) if console else _render_json
     sink = _Sink(out)
-    pipeline = _Pipeline(render, Redactor.of(secrets), sink)
+    pipeline = Pipeline(render, Redactor.of(secrets), sink)
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, pipeline],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=_Factory(sink),
         cache_logger_on_first_use=False,  # half a microsecond a line, and configuring again reaches every logger
     )
-    _bridge(level)
-    sys.excepthook = _crashed
-    threading.excepthook = _thread_crashed
+    _redirect_logging(level)
+    sys.excepthook = _log_crash
+    threading.excepthook = _log_thread_crash
 
 
-class GatheredLog:
-    """A logger for lines that come many at once: they are written together, at the loop's next turn.
-
-    That takes a fifth of the time, and next to none where nobody wants them. For values that cannot hold a secret or
-    anything from outside: numbers, checked uuids, names of our own. They are not cleaned, and what contextvars hold is
-    not added.
-    """
-
-    def __init__(self) -> None:
-        self._lines: list[tuple[str, Callable[[], dict[str, Any]]]] = []
-
-    def info(self, event: str, fields: Callable[[], dict[str, Any]]) -> None:
-        """Log a line, as a logger would. ``fields`` is called when it is written. To be called on the event loop."""
-        if not self._lines:
-            asyncio.get_running_loop().call_soon(self._write)
-        self._lines.append((event, fields))
-
-    def _write(self) -> None:
-        lines, self._lines = self._lines, []
-        one_by_one = structlog.get_logger().bind()
-        pipeline = structlog.get_config()["processors"][-1]
-        if not isinstance(pipeline, _Pipeline):  # a test listens
-            for event, fields in lines:
-                one_by_one.info(event, **fields())
-        elif one_by_one.is_enabled_for(logging.INFO):
-            pipeline.write("info", [(event, fields()) for event, fields in lines])
-
-
-class SampledLog:
-    """A logger for lines that strangers can cause: of each name one a second, which says for how many it stands.
-
-    The first is written at once. Those that follow within a second are counted; of them the last is written at its end.
-    """
-
-    def __init__(self) -> None:
-        self._held: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Held]] = WeakKeyDictionary()
-
-    def warning(self, event: str, **fields: Any) -> None:
-        """Log a line, as a logger would. To be called on the event loop."""
-        self._log(event, _Held("warning", fields))
-
-    def error(self, event: str, **fields: Any) -> None:
-        """Likewise."""
-        self._log(event, _Held("error", fields))
-
-    def _log(self, event: str, line: "_Held") -> None:
-        loop = asyncio.get_running_loop()
-        held = self._held.setdefault(loop, {})
-        if event in held:
-            held[event] = line._replace(times=held[event].times + 1)
-            return
-        held[event] = line
-        loop.call_later(SAMPLED_FOR.total_seconds(), self._write_held, loop, event)
-        line.write(event)
-
-    def _write_held(self, loop: asyncio.AbstractEventLoop, event: str) -> None:
-        held = self._held[loop]
-        line = held.pop(event)
-        if line.times:
-            held[event] = line._replace(times=0)
-            loop.call_later(SAMPLED_FOR.total_seconds(), self._write_held, loop, event)
-            line.write(event, times=line.times)
-
-
-class _Held(NamedTuple):
-    """The last line of its name."""
-
-    level: Literal["warning", "error"]
-    fields: dict[str, Any]
-    times: int = 0
-    """How many have come since one was written."""
-
-    def write(self, event: str, **more: Any) -> None:
-        getattr(structlog.get_logger(), self.level)(event, **self.fields, **more)
-
-
-sampled_log: Final = SampledLog()
-"""The one of the service, since what strangers can cause is bounded in sum."""
-
-
-class _Pipeline:
-    """Turns the fields of one line into bytes. Never raises."""
+class Pipeline:
+    """Renders the fields of a line as bytes. Never raises."""
 
     def __init__(self, render: Render, redactor: Redactor, sink: "_Sink") -> None:
         self._render = render
@@ -163,22 +86,23 @@ class _Pipeline:
         self._sink = sink
 
     def write(self, level: str, lines: Sequence[tuple[str, dict[str, Any]]]) -> None:
-        """Many lines of clean fields at once."""
+        """Write several lines at once. Their fields must be clean."""
         at = datetime.now(UTC)
         rendered = [self._render({"at": at, "level": level, "event": event, **fields}) for event, fields in lines]
-        self._sink.write(self._redactor.line(b"".join(rendered)))
+        self._sink.write(self._redactor.redact(b"".join(rendered)))
 
     def __call__(self, _logger: Any, method: str, fields: MutableMapping[str, Any]) -> bytes:
-        return self._redactor.line(self._rendered(method, fields))
+        """Render one line, as the last processor of structlog."""
+        return self._redactor.redact(self._render_line(method, fields))
 
-    def _rendered(self, method: str, fields: MutableMapping[str, Any]) -> bytes:
-        line: dict[str, Any] = {"at": datetime.now(UTC), "level": _NAMES.get(method, method), "event": None}
+    def _render_line(self, method: str, fields: MutableMapping[str, Any]) -> bytes:
+        line: dict[str, Any] = {"at": datetime.now(UTC), "level": _LEVELS.get(method, method), "event": None}
         try:
             line["event"] = clean_text(fields.pop("event"))
             line.update(self._clean(fields))
             return self._render(line)
-        except Exception as error:  # noqa: BLE001  a log line is never worth an error
-            return _json({**line, "event": "line.lost", "reason": type(error).__name__})
+        except Exception as error:  # noqa: BLE001  a line that cannot be rendered is no reason to fail
+            return _render_json({**line, "event": "log_line.failed", "reason": type(error).__name__})
 
     @staticmethod
     def _clean(fields: MutableMapping[str, Any]) -> dict[str, Any]:
@@ -203,26 +127,26 @@ def _error_of(raised: Any) -> BaseException | None:
     return sys.exc_info()[1]
 
 
-def _json(line: dict[str, Any]) -> bytes:
+def _render_json(line: dict[str, Any]) -> bytes:
     return orjson.dumps(line, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
 
 
-def _console(*, colour: bool) -> Render:
+def _console_renderer(*, colour: bool) -> Render:
     def render(line: dict[str, Any]) -> bytes:
         level = line.pop("level")
         at = f"{line.pop('at').astimezone():%H:%M:%S.%f}"[:-3]
-        event = _word(line.pop("event"))
+        event = _quote(line.pop("event"))
         exception = line.pop("exception", None)
         start = _COLOURS.get(level, "") if colour else ""
         words = [f"{at} {start}{level:<7}{_PLAIN if colour else ''} {event:<28}"]
-        words += [f"{_word(key)}={_word(value)}" for key, value in line.items()]
+        words += [f"{_quote(key)}={_quote(value)}" for key, value in line.items()]
         text = " ".join(words).rstrip() + "\n" + "".join(_exception_lines(exception))
         return text.encode("utf-8", "backslashreplace")
 
     return render
 
 
-def _word(value: Any) -> str:
+def _quote(value: Any) -> str:
     if isinstance(value, str) and value.isprintable() and value and not set(' "=') & set(value):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)
@@ -231,14 +155,14 @@ def _word(value: Any) -> str:
 def _exception_lines(fields: Mapping[str, Any] | None, indent: str = "  ") -> Iterable[str]:
     if fields is None:
         return
-    yield f"{indent}{_word(fields['type'])}: {_word(fields['message'])}\n"
-    yield from (f"{indent}  at {_word(frame)}\n" for frame in fields["frames"])
+    yield f"{indent}{_quote(fields['type'])}: {_quote(fields['message'])}\n"
+    yield from (f"{indent}  at {_quote(frame)}\n" for frame in fields["frames"])
     for inner in (fields.get("cause"), *fields.get("exceptions", ())):
         yield from _exception_lines(inner, f"{indent}  ")
 
 
 class _Sink:
-    """The end of the pipe. A reader that went away is no reason to stop working."""
+    """The stream that lines are written to. Errors of writing are ignored: the reader may have gone."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
@@ -260,12 +184,12 @@ class _Factory:
 
 
 class _Bridge(logging.Handler):
-    """Python's own logging, into the same pipeline."""
+    """Sends the lines of Python's own logging through the pipeline."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             message = record.getMessage()
-        except Exception:  # noqa: BLE001  arguments that do not fit their format
+        except Exception:  # noqa: BLE001  arguments that do not match the format
             message = str(record.msg)
         write = getattr(structlog.get_logger(), _level_of(record.levelno))
         write("library.logged", logger=record.name, message=message, exc_info=record.exc_info)
@@ -279,7 +203,7 @@ def _level_of(number: int) -> str:
     return "info" if number >= logging.INFO else "debug"
 
 
-def _bridge(level: str) -> None:
+def _redirect_logging(level: str) -> None:
     root = logging.getLogger()
     for handler in root.handlers[:]:
         if isinstance(handler, _Bridge) or type(handler) is logging.StreamHandler:
@@ -291,10 +215,10 @@ def _bridge(level: str) -> None:
     logging.captureWarnings(capture=True)
 
 
-def _crashed(_kind: type[BaseException], error: BaseException, _trace: TracebackType | None) -> None:
+def _log_crash(_kind: type[BaseException], error: BaseException, _trace: TracebackType | None) -> None:
     structlog.get_logger().error("process.crashed", exc_info=error)
 
 
-def _thread_crashed(arguments: threading.ExceptHookArgs) -> None:
+def _log_thread_crash(arguments: threading.ExceptHookArgs) -> None:
     thread = arguments.thread.name if arguments.thread else None
     structlog.get_logger().error("process.crashed", thread=thread, exc_info=arguments.exc_value)

@@ -1,7 +1,7 @@
-"""What may stand in a log line: plain JSON values without secrets, of bounded size, and without control characters.
+"""Turn the fields of a log line into plain JSON values without secrets and control characters, of bounded size.
 
-Secrets are found by the key they stand under, by the shape of the text, and, in `Redactor.line`, by their exact value.
-Nothing here raises, whatever it is given.
+Secrets are found by their key, by the shape of the text, and, in `Redactor.redact`, by their exact value. No function
+here raises.
 """
 
 import re
@@ -12,7 +12,9 @@ from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
-from pydantic import SecretBytes, SecretStr
+from pydantic import SecretBytes, SecretStr, ValidationError
+
+from schemas.validation import describe_problems
 
 REDACTED: Final = "[redacted]"
 _MAX_TEXT: Final = 8192
@@ -39,13 +41,14 @@ _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u
 
 @lru_cache(maxsize=1024)
 def is_secret_key(key: str) -> bool:
-    """Whether what stands under ``key`` is kept out of logs."""
+    """Whether the value of ``key`` is a secret."""
     return _SECRET_KEY.search(key.lower().replace("-", "_")) is not None
 
 
 def clean_text(text: str) -> str:
-    """``text`` without what looks like a secret, at most 8192 characters, control characters escaped except for tab
-    and newline, which each renderer escapes in its own way.
+    """``text`` without anything that looks like a secret, cut to 8192 characters, with control characters escaped.
+
+    Tabs and newlines stay: each renderer escapes them in its own way.
     """
     if not text.isprintable():
         text = _CONTROL.sub(_escape, text)
@@ -57,7 +60,7 @@ def clean_text(text: str) -> str:
 
 
 def clean_fields(fields: Mapping[Any, Any], depth: int = 0) -> dict[str, Any]:
-    """``fields`` as JSON values, with what is secret by its key or its shape replaced."""
+    """``fields`` as JSON values. Values that are secret by their key or their shape are replaced."""
     cleaned: dict[str, Any] = {}
     for key, value in fields.items():
         if len(cleaned) == _MAX_ITEMS:
@@ -104,19 +107,10 @@ def _clean_other(value: Any, depth: int) -> Any:  # noqa: PLR0911  one line for 
 
 
 def message_of(error: BaseException) -> str:
-    """What ``error`` says, without the values that libraries like to quote."""
-    details = getattr(error, "errors", None)
-    if callable(details) and hasattr(error, "error_count"):  # pydantic quotes the input, which may be a body
-        return _validation_message(details)
+    """The message of ``error`` without the values that pydantic and SQLAlchemy quote."""
+    if isinstance(error, ValidationError):  # it quotes the input, which may be a body
+        return clean_text(describe_problems(error, _MAX_ITEMS))
     return clean_text(_PARAMETERS.sub("[parameters hidden]", _text_of(error)))
-
-
-def _validation_message(details: Any) -> str:
-    try:
-        found = details(include_url=False, include_input=False, include_context=False)
-        return clean_text("; ".join(f"{'.'.join(map(str, each['loc']))}: {each['type']}" for each in found))
-    except Exception:  # noqa: BLE001  a log line is never worth an error
-        return "invalid"
 
 
 def exception_fields(error: BaseException, depth: int = 0) -> dict[str, Any]:
@@ -137,7 +131,7 @@ def exception_fields(error: BaseException, depth: int = 0) -> dict[str, Any]:
 
 
 def frames_of(error: BaseException) -> list[str]:
-    """Where it was raised, outermost first, as ``file:line function``: all that may be told of some errors."""
+    """The frames of ``error``, outermost first, as ``file:line function``."""
     frames = []
     traceback = error.__traceback__
     while traceback is not None:
@@ -172,19 +166,22 @@ def _redact(found: re.Match[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Redactor:
-    """Replaces known secrets wherever they stand in a finished line."""
+    """Replaces known secrets anywhere in a rendered line."""
 
     secrets: tuple[bytes, ...]
 
     @classmethod
     def of(cls, secrets: Iterable[str]) -> "Redactor":
-        """Those of ``secrets`` that are long enough not to stand in innocent words, the longest first."""
+        """A redactor of those ``secrets`` that are at least 6 characters long: shorter ones occur in ordinary words.
+
+        Longer ones come first, since a shorter one may be part of them.
+        """
         known = {secret.encode() for secret in secrets if len(secret) >= _SHORTEST_SECRET}
         known |= {secret.replace(b"\\", b"\\\\").replace(b'"', b'\\"') for secret in known}
         return cls(tuple(sorted(known, key=lambda secret: (-len(secret), secret))))
 
-    def line(self, line: bytes) -> bytes:
-        """``line`` without the secrets."""
+    def redact(self, line: bytes) -> bytes:
+        """``line`` with every secret replaced."""
         for secret in self.secrets:
             if secret in line:
                 line = line.replace(secret, REDACTED.encode())

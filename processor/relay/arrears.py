@@ -191,7 +191,7 @@ class Arrears:
         try:
             rows = {row.position: row for row in await self._outbox.read_at(positions)}
         except StoreError as error:
-            log.error("outbox.unreadable", error=str(error))
+            log.error("outbox.read_failed", error=str(error))
             for position in positions:
                 self._settle(debt, position, taken=False)
             return
@@ -256,7 +256,7 @@ class Arrears:
 
     def _forget_queues(self, error: Unpermitted) -> None:
         if self._debts.forget_queues():
-            log.error("outbox.queues_unpermitted", error=str(error), remedy="grant write permission on amq.default")
+            log.error("outbox.queue_access_denied", error=str(error), remedy="grant write permission on amq.default")
         self._changed.set()
 
     def _log_refusals(self) -> None:

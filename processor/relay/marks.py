@@ -60,4 +60,4 @@ class Marks:
         now = asyncio.get_running_loop().time()
         if now - self._logged_at >= _LOG_EVERY:
             self._logged_at = now
-            log.error("outbox.unmarkable", positions=len(self._positions), error=str(error))
+            log.error("outbox.mark_failed", positions=len(self._positions), error=str(error))

@@ -169,7 +169,7 @@ class Relay:
             if self._leading:
                 return await self._pass()
         except StoreError as error:
-            log.error("outbox.unreadable", error=str(error))
+            log.error("outbox.read_failed", error=str(error))
             return False
         self._arrears.clear()
         return True

@@ -1,1 +1,1 @@
-"""Everything that an operator sets: its sections, how it is loaded, how it is listed."""
+"""The settings of the service, and the loading and listing of settings that every program uses."""

@@ -1,4 +1,4 @@
-"""Settings as an operator may see them: one row each, secrets masked; and a template to fill in."""
+"""List the settings in effect, secrets masked, and write a file with every setting as a template."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -7,16 +7,17 @@ from datetime import timedelta
 from typing import Any, Final
 
 from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
 
-from processor.settings.applications import ApplicationSettings
-from processor.settings.loading import Configuration, Place, variable_of
-from processor.settings.service import Settings
+from processor.observability.terminal import say_json, say_table
+from processor.settings.loading import Configuration, models_within
+from processor.settings.program import ProgramSettings, SettingPath
 
 MASK: Final = "***"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ListedSetting:
     """One setting in effect."""
 
     name: str
@@ -32,46 +33,59 @@ class Row:
         return self.value if isinstance(self.value, str) else json.dumps(self.value, ensure_ascii=False)
 
 
-def listed(configuration: Configuration) -> list[Row]:
+def list_settings(configuration: Configuration[Any]) -> list[ListedSetting]:
     """Every setting in effect, in the order in which they are documented."""
     return list(_rows(configuration, configuration.settings, ()))
 
 
-def template() -> str:
-    """A ``processor.toml`` with every setting, its meaning and its default, all commented out."""
-    lines = ["# Settings of the Xumm webhook processor. Environment and .env win over this file.", ""]
+def say_settings(configuration: Configuration[Any], *, as_json: bool) -> None:
+    """Print every setting in effect, as JSON or as a table."""
+    found = list_settings(configuration)
+    if as_json:
+        rows = [
+            {"setting": each.name, "variable": each.variable, "value": each.value, "from": each.origin}
+            for each in found
+        ]
+        say_json(rows)
+    else:
+        say_table(("SETTING", "VALUE", "FROM"), [(each.name, each.shown, each.origin) for each in found])
+
+
+def write_template(model: type[ProgramSettings]) -> str:
+    """A TOML file with every setting, its meaning and its default, all commented out."""
+    lines = [f"# {model.file_name()}: environment and .env win over this file.", ""]
     tables: list[str] = []
-    for name, field in Settings.model_fields.items():
+    for name, field in model.model_fields.items():
         default = field.default
         if isinstance(default, BaseModel):
             tables += _table(name, type(default))
         elif isinstance(default, dict):
-            tables += _dictionary(name, field.description or "", default)
+            tables += _dictionary(name, field)
         else:
             lines += [*_comment(field.description), f"# {name} = {_toml(_plain(default))}", ""]
     return "\n".join(lines + tables).rstrip() + "\n"
 
 
-def _rows(configuration: Configuration, value: Any, place: Place) -> Iterator[Row]:
+def _rows(configuration: Configuration[Any], value: Any, path: SettingPath) -> Iterator[ListedSetting]:
     if isinstance(value, BaseModel):
         children = {name: getattr(value, name) for name in type(value).model_fields}
     elif isinstance(value, Mapping):
         children = dict(value)
     else:
-        origin = configuration.origin(place)
-        yield Row(name=".".join(place), variable=variable_of(place), value=_plain(value), origin=origin)
+        variable, origin = configuration.settings.variable_of(path), configuration.origin(path)
+        yield ListedSetting(name=".".join(path), variable=variable, value=_plain(value), origin=origin)
         return
     for name, child in children.items():
-        yield from _rows(configuration, child, (*place, name))
+        yield from _rows(configuration, child, (*path, name))
 
 
 def _plain(value: Any) -> Any:  # noqa: PLR0911  one line for each kind of value
     """``value`` as JSON, with secrets masked."""
     match value:
         case SecretStr():
-            return _masked_urls(value.get_secret_value())
+            return _mask_urls(value.get_secret_value())
         case str():
-            return _masked_password(value)
+            return _mask_password(value)
         case timedelta():
             return _duration_text(value)
         case BaseModel():
@@ -81,16 +95,16 @@ def _plain(value: Any) -> Any:  # noqa: PLR0911  one line for each kind of value
         case None | bool() | int() | float():
             return value
         case _:
-            return str(value)
+            return _mask_password(str(value))
 
 
-def _masked_urls(secret: str) -> str:
+def _mask_urls(secret: str) -> str:
     if "://" not in secret:
         return MASK
-    return ",".join(_masked_password(part.strip()) for part in secret.split(","))
+    return ",".join(_mask_password(part.strip()) for part in secret.split(","))
 
 
-def _masked_password(text: str) -> str:
+def _mask_password(text: str) -> str:
     if "://" not in text:
         return text
     scheme, _, rest = text.partition("://")
@@ -116,19 +130,18 @@ def _comment(text: str | None) -> list[str]:
     return [f"# {line.strip()}" for line in (text or "").splitlines()]
 
 
-def _table(name: str, model: type[BaseModel]) -> list[str]:
-    lines = [f"# [{name}]"]
-    for key, field in model.model_fields.items():
-        lines += [*_comment(field.description), f"# {key} = {_toml(_plain(field.default))}"]
+def _table(title: str, model: type[BaseModel]) -> list[str]:
+    lines = [f"# [{title}]"]
+    for name, field in model.model_fields.items():
+        value = '""' if field.is_required() else _toml(_plain(field.default))
+        lines += [*_comment(field.description), f"# {name} = {value}"]
     return [*lines, ""]
 
 
-def _dictionary(name: str, description: str, default: Mapping[str, Any]) -> list[str]:
-    if name != "applications":
-        entries = [f"# {_toml(key)} = {_toml(list(value))}" for key, value in default.items()]
-        return [*_comment(description), f"# [{name}]", *entries, ""]
-    lines = [*_comment(description), "# [applications.shop]"]
-    for key, field in ApplicationSettings.model_fields.items():
-        value = "[]" if key == "previous_secrets" else '""' if field.is_required() else _toml(_plain(field.default))
-        lines += [*_comment(field.description), f"# {key} = {value}"]
-    return [*lines, '# # previous_secrets = [{ secret = "...", not_after = 2030-01-01T00:00:00Z }]', ""]
+def _dictionary(name: str, field: FieldInfo) -> list[str]:
+    lines = _comment(field.description)
+    if field.examples:
+        (model,) = models_within(field.annotation)
+        return [*lines, *_table(f"{name}.{field.examples[0]}", model)]
+    entries = [f"# {_toml(key)} = {_toml(list(value))}" for key, value in field.default.items()]
+    return [*lines, f"# [{name}]", *entries, ""]

@@ -1,6 +1,6 @@
-"""Everything an operator can set.
+"""The settings of the service.
 
-A setting comes from, in this order, the first that has it:
+A setting comes from the first of these that has it:
 
 1. the process environment: ``PROCESSOR_HTTP_PORT=9000``, and with ``__`` for a level deeper
    ``PROCESSOR_APPLICATIONS__SHOP__API_KEY=...``;
@@ -10,7 +10,8 @@ A setting comes from, in this order, the first that has it:
 4. the default given here.
 
 Lists are JSON or separated by commas; durations are ``90s``, ``10m``, ``24h``, ``7d``, plain seconds or ISO 8601.
-`processor.settings.loading.load` reads the sources; nothing is read at import, nor by ``Settings(...)`` itself.
+`processor.settings.loading.load` reads the sources; importing this module or calling ``Settings(...)`` reads
+none.
 """
 
 from base64 import b64decode
@@ -19,31 +20,27 @@ from datetime import timedelta
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    SecretStr,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from processor.core.access.service_key import Scope, ServiceKey
 from processor.core.application import Application, PayloadPolicy, Secret
 from processor.core.delivery.signature import key_of
 from processor.core.sign_request.sealing import Keyring, SealingKey
 from processor.settings.applications import ApplicationSettings
-from processor.settings.sections import ApiSettings, Retention, Section, TopologySettings, WatchingSettings
+from processor.settings.loading import CONTRADICTION
+from processor.settings.program import ProgramSettings, SettingPath
+from processor.settings.sections import ApiSettings, RetentionSettings, Section, TopologySettings, WatchingSettings
 from processor.settings.value_types import (
     ApiUrl,
-    Bindings,
+    BindingKeys,
     BrokerUrls,
     Duration,
     HttpUrls,
     LogLevel,
     ManagementUrl,
-    Network,
+    NetworkName,
     PublicUrl,
     QueueName,
     SealingSecrets,
@@ -54,10 +51,11 @@ from schemas.text import ApplicationName
 from schemas.topology import DEFAULT_QUEUES
 
 _AMQP_PORTS: Final = {"amqp": 15672, "amqps": 15671}
-ENVIRONMENT_PREFIX: Final = "PROCESSOR_"
-NESTED_DELIMITER: Final = "__"
-CONTRADICTION: Final = "contradiction"
-"""Type of the validation error whose context holds ``problems``: the place of each, and what is wrong there."""
+NO_APPLICATION: Final = (
+    "no application is configured: set PROCESSOR_APPLICATIONS__<NAME>__API_KEY and "
+    "PROCESSOR_APPLICATIONS__<NAME>__API_SECRET to what Xumm's developer console shows "
+    "(or [applications.<name>] in processor.toml)"
+)
 
 LEDGER_URLS: Final[dict[str, tuple[str, ...]]] = {
     "MAINNET": ("https://xrplcluster.com", "https://s1.ripple.com:51234", "https://s2.ripple.com:51234"),
@@ -70,65 +68,58 @@ LEDGER_URLS: Final[dict[str, tuple[str, ...]]] = {
 
 
 class ServiceKeySettings(Section):
-    """A key by which another service identifies itself: `processor keys create` makes one."""
+    """A key by which another service identifies itself; `processor keys create` creates one."""
 
     sha256: Sha256
     """The key's SHA-256, in hexadecimal."""
     scopes: Annotated[tuple[Scope, ...], BeforeValidator(split), Field(min_length=1)] = ("watches",)
-    """What it may do: ``watches`` lets it ask for payloads to be followed, ``sign-requests:read`` see sign requests and
-    their events, ``sign-requests:write`` make and cancel them."""
+    """What the service may do: ``watches`` to have payloads watched, ``sign-requests:read`` to see sign requests and
+    their events, ``sign-requests:write`` to create and cancel them."""
     apps: Annotated[tuple[ApplicationName, ...], BeforeValidator(split)] = ()
-    """The applications that it is for; none named: all."""
+    """The applications that the key is for; empty for all."""
 
 
-class Settings(BaseSettings):
-    """The service's settings, checked."""
+class Settings(ProgramSettings):
+    """What an operator can set for the service."""
 
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="forbid",
-        use_attribute_docstrings=True,
-        hide_input_in_errors=True,
-        env_prefix=ENVIRONMENT_PREFIX,
-        env_nested_delimiter=NESTED_DELIMITER,
-    )
+    model_config = SettingsConfigDict(env_prefix="PROCESSOR_")
 
-    applications: dict[ApplicationName, ApplicationSettings] = {}
-    """The applications whose webhooks are accepted, by a name of your choice: it stands in URLs and routing keys."""
-    service_keys: dict[ApplicationName, ServiceKeySettings] = {}
-    """The keys of other services, by a name of your choice. None: no other service may ask for anything."""
+    applications: dict[ApplicationName, ApplicationSettings] = Field(default={}, examples=["shop"])
+    """The applications whose webhooks are accepted, by a name of your choice, which URLs and routing keys contain."""
+    service_keys: dict[ApplicationName, ServiceKeySettings] = Field(default={})
+    """The keys of other services, by a name of your choice. Without any, no other service may call this one."""
     http_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     """Address to listen on; 0.0.0.0 in a container."""
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port to listen on; 0 takes a free one."""
     public_url: PublicUrl = None
-    """Where browsers reach this service. Needed for signing in through Xumm's OAuth2 provider, whose console must
-    have ``<public_url>/v1/oauth2/callback`` among the redirect URIs."""
+    """The URL at which browsers reach this service. Needed for signing in through Xumm's OAuth2 provider, whose console
+    must have ``<public_url>/v1/oauth2/callback`` among the redirect URIs."""
     identity_keys_ttl: Duration = timedelta(hours=1)
-    """How long the keys of Xumm's OAuth2 provider are kept before they are read anew."""
+    """How long the keys of Xumm's OAuth2 provider are used before they are fetched again."""
     body_timeout: Duration = timedelta(seconds=5)
     """How long a webhook's body may take to arrive."""
     max_body_bytes: Annotated[int, Field(ge=1024, le=2**24)] = 65536
-    """How long a webhook's body may be."""
+    """The greatest size of a webhook's body."""
     store_timeout: Annotated[Duration, Field(le=timedelta(seconds=12))] = timedelta(seconds=10)
-    """How long a webhook, or whatever else is asked, waits for the database before the answer is 503. Xumm's sender
-    itself waits for 15 s."""
+    """How long a webhook or another request waits for the database before it is answered 503. Xumm waits 15 s for the
+    answer to a webhook."""
     max_bodies_bytes: Annotated[int, Field(ge=2**16, le=2**32)] = 2**24
-    """How much bodies may hold together that have not come whole yet."""
+    """The greatest size of all bodies together that are still being received."""
     max_connections: Annotated[int, Field(ge=1, le=100_000)] = 2000
-    """Connections of callers at once; beyond, the one that has waited for its client the longest gives way."""
+    """Connections of clients at once; beyond, the one that has waited for its client the longest is closed."""
     shutdown_timeout: Duration = timedelta(seconds=25)
-    """How long open work may take after SIGTERM; keep it below the platform's own limit."""
+    """How long open requests may take after SIGTERM; keep it below the platform's own limit."""
     database_url: Annotated[str, Field(pattern=r"^(?:sqlite|postgresql)(?:\+[a-z0-9_]+)?://", repr=False)] = (
         "sqlite:///var/processor.db"
     )
     """sqlite:///relative/path, sqlite:////absolute/path, or postgresql://user:password@host/name."""
     amqp_url: BrokerUrls = None
     """amqp(s)://user:password@host:5672/vhost; several nodes of one cluster separated by commas. Unset: events reach
-    only consumers within this process, which is good for trying it out and for nothing else."""
+    only consumers within this process, which is for trying it out."""
     amqp_management_url: ManagementUrl = None
     """RabbitMQ's management API, for policies and queue counts. Unset: derived from amqp_url."""
-    queues: Annotated[dict[QueueName, Bindings], Field(min_length=1)] = DEFAULT_QUEUES
+    queues: Annotated[dict[QueueName, BindingKeys], Field(min_length=1)] = DEFAULT_QUEUES
     """Queue name to the topic bindings of ``<app>.<family>.<name>``. Setting any replaces the defaults."""
     topology: TopologySettings = TopologySettings()
     """The limits of RabbitMQ's objects."""
@@ -136,41 +127,30 @@ class Settings(BaseSettings):
     """Xumm's API."""
     watching: WatchingSettings = WatchingSettings()
     """Watching payloads over their sockets."""
-    ledger_urls: dict[Network, HttpUrls] = LEDGER_URLS
-    """Network to the JSON-RPC addresses of its nodes, best first. A network that you name replaces its default."""
+    ledger_urls: dict[NetworkName, HttpUrls] = LEDGER_URLS
+    """Network to the JSON-RPC addresses of its nodes, best first. The nodes that you set for a network replace its
+    default."""
     token_keys: SealingSecrets = ()
-    """Keys for user tokens at rest, each 32 random bytes in base64. The first one seals, all of them open. None: user
-    tokens are not kept, and nothing is pushed with them."""
+    """Keys for user tokens at rest, each 32 random bytes in base64. The first one seals, each of them opens. Without
+    any, user tokens are neither kept nor used for pushing sign requests."""
     api: ApiSettings = ApiSettings()
     """The HTTP interface for apps and services."""
     outbox_high_water: Annotated[int, Field(ge=1)] = 1_000_000
     """Unpublished events at which webhooks are answered 503, so that Xumm tries again later."""
-    retention: Retention = Retention()
-    """How long the store keeps what is done with."""
+    retention: RetentionSettings = RetentionSettings()
+    """How long the store keeps finished work."""
     log_format: Literal["auto", "json", "console"] = "auto"
     """auto: console on a terminal, JSON lines elsewhere."""
     log_level: LogLevel = "info"
     """The least level that is logged."""
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003  the library passes them by name
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003  likewise
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  likewise
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  likewise
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments alone: `processor.settings.loading.load` brings the other sources, and remembers each origin."""
-        return (init_settings,)
-
     @field_validator("ledger_urls")
     @classmethod
-    def _with_defaults(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    def _add_defaults(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
         return LEDGER_URLS | value
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_consistency(self) -> Self:
         problems = dict(_contradictions(self))
         if problems:
             text = "; ".join(f"{'.'.join(place)}: {problem}" for place, problem in problems.items())
@@ -179,7 +159,7 @@ class Settings(BaseSettings):
 
     @property
     def amqp_urls(self) -> tuple[str, ...]:
-        """The broker's nodes, each a URL with its password. Empty: the embedded publisher is meant."""
+        """The broker's nodes, each a URL with its password. Empty for the embedded publisher."""
         return tuple(split(self.amqp_url.get_secret_value())) if self.amqp_url else ()
 
     @property
@@ -194,7 +174,7 @@ class Settings(BaseSettings):
         return SecretStr(urlunsplit((scheme, f"{user}@{host}:{_AMQP_PORTS[parts.scheme]}", "", "", "")))
 
 
-def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
+def _contradictions(settings: Settings) -> Iterator[tuple[SettingPath, str]]:
     for name, key in settings.service_keys.items():
         for app in set(key.apps) - set(settings.applications):
             yield ("service_keys", name, "apps"), f"there is no application {app}"
@@ -225,7 +205,7 @@ def service_keys_of(settings: Settings) -> tuple[ServiceKey, ...]:
 
 
 def keyring_of(settings: Settings) -> Keyring | None:
-    """The keys for user tokens at rest, the active one first; None if there are none."""
+    """The keys for user tokens at rest, the active one first, or None."""
     keys = [SealingKey.of(b64decode(key.get_secret_value())) for key in settings.token_keys]
     return Keyring(keys) if keys else None
 
@@ -244,7 +224,7 @@ def _application(name: str, settings: ApplicationSettings) -> Application:
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """Every value that may stand in no log line: API secrets, also as keys, sealing keys, passwords within URLs."""
+    """The values that no log line may hold: API secrets, also as HMAC keys, sealing keys, passwords of URLs."""
     found: list[str] = []
     for application in settings.applications.values():
         secrets = [application.api_secret, *(old.secret for old in application.previous_secrets)]

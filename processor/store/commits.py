@@ -11,7 +11,7 @@ from processor.core.payload.entry import Commit, DeliveryRecord, Quarantined, Re
 from processor.core.payload.lifecycle import Transition
 from processor.core.payload.state import names_of
 from processor.core.reports.report import LookupDue, RequestReport
-from processor.observability.logs import GatheredLog
+from processor.observability.loggers import BatchedLog
 
 Observer = Callable[[Commit], None]
 
@@ -44,7 +44,7 @@ class CommitLog:
     """The log lines of what was recorded: one for each webhook, and one for each payload that advanced otherwise."""
 
     def __init__(self) -> None:
-        self._log = GatheredLog()
+        self._log = BatchedLog()
 
     def observe(self, commit: Commit) -> None:
         """Log what became of each entry."""
@@ -83,7 +83,7 @@ def _log_advance(entry: Reported, recorded: Recorded, transition: Transition) ->
     if transition.events:
         log.info("payload.advanced", app=report.app, payload=report.payload, events=_types_of(recorded))
     elif isinstance(report, LookupDue) and report.reason == "registered" and transition.news:
-        log.info("payload.registered", app=report.app, payload=report.payload)
+        log.info("watch.requested", app=report.app, payload=report.payload)
 
 
 def _types_of(recorded: Recorded) -> list[str]:

@@ -81,7 +81,7 @@ async def keep_summarizing(writer: Writer, *, clock: Callable[[], datetime], eve
         try:
             found = await writer.run(summarize, now - WEBHOOK_PATIENCE - WINDOW, now, LIMIT)
         except StoreError as error:
-            log.warning("outcomes.unreadable", error=str(error))
+            log.warning("outcomes.read_failed", error=str(error))
             continue
         if found.total:
             log.info(

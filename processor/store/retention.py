@@ -58,7 +58,7 @@ async def keep_pruning(writer: Writer, retention: Retention, *, clock: Callable[
         try:
             removed = await writer.run(prune, retention, clock())
         except StoreError as error:
-            log.warning("store.unpruned", error=str(error))
+            log.warning("store.prune_failed", error=str(error))
             removed = 0
         await asyncio.sleep((BETWEEN_BATCHES if removed else EVERY).total_seconds())
 

@@ -33,6 +33,7 @@ from schemas.topology import (
     MAX_DELIVERIES,
     WATCHES,
 )
+from schemas.validation import describe_problems
 
 PREFETCH: Final = 500
 """Commands in hand. In a burst of one application's, those of another are found no further behind."""
@@ -45,7 +46,6 @@ EXAMINE_EVERY: Final = timedelta(seconds=30)
 """How often it is asked whether the broker still knows this consumer."""
 _HEARTBEAT_SECONDS: Final = 20
 _MAX_BODY: Final = 16 * 1024
-_MAX_PROBLEMS: Final = 3
 _MAX_REASON: Final = 200
 """Characters: where a command is wrong, it may say anything."""
 
@@ -79,7 +79,7 @@ class WatchCommandConsumer:
             reason = await self._consume(self._urls[turn % len(self._urls)])
             turn += 1
             failures = 1 if self._time() - began >= STEADY_AFTER.total_seconds() else failures + 1
-            log.warning("registrations.disconnected", reason=reason)
+            log.warning("watch_commands.disconnected", reason=reason)
             await asyncio.sleep(CONNECT.delay(failures, self._chance()).total_seconds())
 
     async def _consume(self, url: str) -> str:
@@ -122,7 +122,7 @@ class _Session:
         async with asyncio.timeout(PATIENCE.total_seconds()):
             queue = await self._open()
             await self._consume(queue, 1)
-        log.info("registrations.connected", broker=f"{self._url.host}:{self._url.port}")
+        log.info("watch_commands.connected", broker=f"{self._url.host}:{self._url.port}")
         while True:
             await asyncio.wait([self._lost], timeout=min(EXAMINE_EVERY.total_seconds(), self._hold))
             if self._lost.done():
@@ -193,7 +193,7 @@ class _Session:
         since = self._pending.refused_since
         if since is None:
             return False
-        log.error("registrations.deferred", commands=len(self._in_hand), error=self._pending.error)
+        log.error("watch_commands.delayed", commands=len(self._in_hand), error=self._pending.error)
         return asyncio.get_running_loop().time() - since >= self._hold
 
     async def _give_back(self, queue: AbstractQueue) -> str:
@@ -201,14 +201,14 @@ class _Session:
         for consumer in self._consumers:
             await queue.cancel(consumer)
         await self._pending.stop()
-        log.warning("registrations.returned", commands=len(self._in_hand))
+        log.warning("watch_commands.requeued", commands=len(self._in_hand))
         for message in tuple(self._in_hand):
             await self._publish(message, "", {})
             await message.ack()
         return "the store takes no commands"
 
     async def _bury(self, message: AbstractIncomingMessage, reason: str) -> None:
-        log.error("registrations.dead_lettered", message_id=message.message_id, reason=reason)
+        log.error("watch_commands.dead_lettered", message_id=message.message_id, reason=reason)
         now = datetime.now(UTC).isoformat()
         headers = {HEADER_REASON: reason, HEADER_ATTEMPTS: 1, HEADER_FIRST_SEEN: now, HEADER_QUEUE: WATCHES}
         await self._publish(message, DEAD_LETTERS, headers)
@@ -246,13 +246,4 @@ def _command_in(message: AbstractIncomingMessage) -> WatchCommand:
     try:
         return WatchCommand.model_validate_json(message.body)
     except ValidationError as error:
-        raise _Senseless(_problems(error)) from None
-
-
-def _problems(error: ValidationError) -> str:
-    """Where and what, without the values."""
-    problems = [
-        f"{'.'.join(map(str, problem['loc'])) or 'body'} ({problem['type']})"
-        for problem in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
-    return "; ".join(problems[:_MAX_PROBLEMS])[:_MAX_REASON]
+        raise _Senseless(describe_problems(error)[:_MAX_REASON]) from None

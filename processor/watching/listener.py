@@ -110,7 +110,7 @@ class Listener:
                 self._log_invalid(watched, str(closed))
             await self._note_loss(watched, spoke=spoke)
         except StoreError as error:
-            log.error("watch.unrecorded", app=watched.state.app, payload=watched.state.payload, error=str(error))
+            log.error("watch.store_failed", app=watched.state.app, payload=watched.state.payload, error=str(error))
             self._note_failure(watched)
         finally:
             watched.socket = None
@@ -145,12 +145,12 @@ class Listener:
             return
         watched.absences += 1
         if watched.absences == ABSENT_LIMIT:
-            log.warning("watch.absent", app=watched.state.app, payload=watched.state.payload)
+            log.warning("watch.payload_missing", app=watched.state.app, payload=watched.state.payload)
             try:
                 await self._request_lookup(watched, "absent")
             except StoreError as error:
                 watched.absences = 0
-                log.error("watch.unrecorded", app=watched.state.app, payload=watched.state.payload, error=str(error))
+                log.error("watch.store_failed", app=watched.state.app, payload=watched.state.payload, error=str(error))
 
     def _note_failure(self, watched: HeldWatch) -> None:
         lived = timedelta(seconds=self._time() - watched.opened_at)
@@ -186,10 +186,10 @@ class Listener:
         """Once for each connection."""
         if not watched.logged_invalid:
             watched.logged_invalid = True
-            log.error("watch.senseless", app=watched.state.app, payload=watched.state.payload, error=error)
+            log.error("watch.invalid", app=watched.state.app, payload=watched.state.payload, error=error)
 
     def _log_unknown_keys(self, watched: HeldWatch, text: str | bytes) -> None:
         for key in unknown_keys(text):
             if key not in self._logged_keys and len(self._logged_keys) < MAX_LOGGED_KEYS:
                 self._logged_keys.add(key)
-                log.info("watch.strange", app=watched.state.app, payload=watched.state.payload, key=key)
+                log.info("watch.unknown_key", app=watched.state.app, payload=watched.state.payload, key=key)

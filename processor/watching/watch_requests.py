@@ -131,7 +131,7 @@ class PendingCommands:
         self.error = error
         if self.refused_since is None:
             self.refused_since = asyncio.get_running_loop().time()
-            log.error("registrations.deferred", error=self.error)
+            log.error("watch_commands.delayed", error=self.error)
 
 
 def _unknown(command: WatchCommand) -> UnknownApplication:

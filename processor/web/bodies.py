@@ -16,7 +16,7 @@ from processor.web.problem import Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestLimits:
+class ServerLimits:
     """The limits of requests and connections."""
 
     body_bytes: int = 64 * 1024
@@ -29,7 +29,7 @@ class RequestLimits:
 class Bodies:
     """Reads bodies. Belongs to one event loop."""
 
-    def __init__(self, limits: RequestLimits) -> None:
+    def __init__(self, limits: ServerLimits) -> None:
         self.limits: Final = limits
         self._under_way: dict[_Body, None] = {}
         self._bytes = 0

@@ -11,7 +11,7 @@ from typing import Any, Final
 from aiohttp import StreamReader, hdrs, web
 from aiohttp.web_protocol import RequestHandler
 
-from processor.observability.logs import sampled_log
+from processor.observability.loggers import sampled_log
 from processor.observability.redaction import frames_of
 from processor.web.problem import COMMON_HEADERS, Problem, convert_error, problem_response
 

@@ -22,7 +22,7 @@ from processor.core.delivery.authentication import Refusal
 from processor.core.delivery.plain_request import START, WholeRequest, read_first
 from processor.core.errors import StoreError
 from processor.core.payload.entry import Recorded, Reported
-from processor.observability.logs import sampled_log
+from processor.observability.loggers import sampled_log
 from processor.observability.redaction import frames_of
 from processor.web.connections import BoundedConnection, Places, raw_answer, raw_problem
 from processor.web.problem import Problem
@@ -217,7 +217,7 @@ class ExpressConnection(BoundedConnection):
 
 
 def _log_defect(error: Exception, *, requests: int) -> None:
-    sampled_log.error("request.lane_failed", requests=requests, error=type(error).__name__, places=frames_of(error))
+    sampled_log.error("request.express_failed", requests=requests, error=type(error).__name__, places=frames_of(error))
 
 
 @lru_cache(maxsize=8)

@@ -25,11 +25,11 @@ from processor.core.payload.entry import DeliveryRecord, Quarantined, Recorded, 
 from processor.core.publishing.message import TRACE_BYTES, traceparents
 from processor.core.reports.report import LookupDue, LookupReason, WebhookReport
 from processor.core.reports.webhook import parse_payload_uuid, webhook_report
-from processor.observability.logs import sampled_log
+from processor.observability.loggers import sampled_log
 from processor.store.ports import Recorder, Settle
 from processor.web.bodies import Bodies
 from processor.web.problem import Problem, ProblemReason, problem_response
-from schemas.text import is_uuid
+from schemas.text import is_uuid, replace_unprintable
 
 _LOGGED_APP_LENGTH: Final = 64
 _SLASH: Final = "the webhook URL in Xumm's console ends in a slash: remove it"
@@ -146,14 +146,14 @@ class Intake:
         try:
             await self._request_lookup(application, body, "stale_webhook")
         except StoreError as error:
-            log.warning("delivery.unnoted", app=arrival.app, error=str(error))
+            log.warning("delivery.lookup_failed", app=arrival.app, error=str(error))
 
     async def _request_lookup(self, application: Application, body: bytes, because: LookupReason) -> None:
         """Make a lookup due of the payload that an authentic body names, if it names one. Raises `StoreError`."""
         try:
             payload = parse_payload_uuid(application, body)
         except NormalizeError as error:
-            log.warning("delivery.unnoted", app=application.name, error=str(error))
+            log.warning("delivery.lookup_failed", app=application.name, error=str(error))
             return
         report = LookupDue(
             app=application.name, application_uuid=application.uuid, payload=payload, at=self._clock(), reason=because
@@ -185,7 +185,7 @@ class _Arrival(NamedTuple):
 
     def record(self, verdict: str, attempt: int | None, payload: str | None) -> DeliveryRecord:
         latency_us = _microseconds_since(self.started)
-        app = "".join(char if char.isprintable() else "?" for char in self.app[:_LOGGED_APP_LENGTH])
+        app = replace_unprintable(self.app[:_LOGGED_APP_LENGTH])
         return DeliveryRecord(self.received_at, app, payload, attempt, verdict, latency_us)
 
 

@@ -3,7 +3,6 @@
 Source: https://docs.xumm.dev/js-ts-sdk/sdk-syntax/xumm.payload
 """
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
@@ -11,12 +10,12 @@ from typing import Any, Final
 
 from processor.core.errors import Denied, LookupFailed, NotFound, Unavailable
 from processor.web.client import Answer
+from schemas.text import is_uuid
 
 BAD_CREDENTIALS: Final = frozenset({813, 814})
 """Xumm's error codes for wrong credentials. The HTTP status that comes with them is not documented."""
 
 _DENIED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _MAX_DIGITS: Final = 9
 
 
@@ -50,5 +49,5 @@ def _error_of(value: Mapping[str, Any] | None) -> tuple[int | None, str]:
     code, reference = error.get("code"), error.get("reference")
     if not isinstance(code, int) or isinstance(code, bool) or len(str(abs(code))) > _MAX_DIGITS:
         return None, ""
-    named = isinstance(reference, str) and _UUID.fullmatch(reference)
+    named = isinstance(reference, str) and is_uuid(reference)
     return code, f", code {code}" + (f", reference {reference}" if named else "")

@@ -9,7 +9,6 @@ Source: https://docs.xumm.dev/js-ts-sdk/sdk-syntax/xumm.payload
 
 import asyncio
 import random
-import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -36,6 +35,8 @@ from processor.xumm.answers import find_error
 from processor.xumm.budget import Budget, BudgetQueueFull, CreationBudget, Priority
 from schemas.payload import Payload
 from schemas.platform import Cancelled, Created, Pong, TokenStates
+from schemas.text import is_uuid
+from schemas.validation import problems_in
 
 BASE_URL: Final = URL("https://xumm.app/api/v1/platform/")
 TIMEOUT: Final = timedelta(seconds=10)
@@ -51,7 +52,6 @@ _PRIORITIES: Final[dict[Rank, Priority]] = {
     "user": Priority.USER,
     "stranger": Priority.STRANGER,
 }
-_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _MAX_DIGITS: Final = 9
 _BUSY: Final = timedelta(seconds=30)
 Result = TypeVar("Result", bound=BaseModel)
@@ -221,7 +221,7 @@ async def _within(patience: timedelta) -> AsyncIterator[None]:
 
 
 def _uuid(text: str, what: str) -> str:
-    if not _UUID.fullmatch(text):
+    if not is_uuid(text):
         raise Denied(f"{what} is not named by a UUID")
     return text
 
@@ -230,9 +230,7 @@ def _read(model: type[Result], answer: Answer) -> Result:
     try:
         return parse_leniently(model.model_validate_json, answer.body)
     except ValidationError as error:
-        places = ", ".join(
-            sorted({".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False)})
-        )
+        places = ", ".join(sorted({place for place, _ in problems_in(error)}))
     raise Unavailable(f"Xumm's API answered {answer.status} that does not validate at {places[:200]}")
 
 

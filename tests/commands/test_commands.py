@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from processor.core.delivery.signature import key_of, sign
 from processor.core.payload.entry import DeliveryRecord, Quarantined, Refused
 from processor.dev.house import API_KEY, API_SECRET
+from processor.observability.terminal import EXIT_CODES, CommandError, ExitCode, run_command
 from processor.settings.service import Settings
 from processor.store.store import Store
 from tests.commands.shell import Shell
@@ -170,7 +172,7 @@ def test_quarantine_replays_nothing_that_still_makes_no_sense(shell: Shell) -> N
 
     code, out, err = shell("quarantine", "replay", "1")
 
-    assert (code, out, "still makes no sense" in err) == (1, "", True)
+    assert (code, out, "still cannot be parsed" in err) == (1, "", True)
 
 
 def test_trigger_speaks_for_the_demo_of_dev(shell: Shell) -> None:
@@ -234,3 +236,25 @@ def test_help_is_quick(tmp_path: Path) -> None:
 def test_golden_vector_is_what_the_service_signs() -> None:
     """The vector used here is the published one."""
     assert sign(key_of(SECRET), "1700000000", BODY) == SIGNATURE
+
+
+def test_errors_in_a_group_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    """The worst of their exit codes counts; an error that no code is given for is not caught."""
+    app = typer.Typer(name="example", pretty_exceptions_enable=False)
+    wrong = ExceptionGroup("tasks", [CommandError("one", ExitCode.NO), ExceptionGroup("more", [OSError("two\x1b")])])
+
+    @app.command()
+    def fail(*, bug: bool = False) -> None:
+        raise ZeroDivisionError if bug else wrong
+
+    with pytest.raises(SystemExit) as ended:
+        run_command(app, lambda: {OSError: ExitCode.FAILED}, [])
+    with pytest.raises(ZeroDivisionError):
+        run_command(app, lambda: {OSError: ExitCode.FAILED}, ["--bug"])
+
+    assert (ended.value.code, capsys.readouterr().err) == (3, "example: one\nexample: two\\x1b\n")
+
+
+def test_every_exit_code_has_a_meaning() -> None:
+    """The table that the documentation is made of leaves none out."""
+    assert list(EXIT_CODES) == list(ExitCode)

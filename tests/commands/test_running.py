@@ -10,7 +10,7 @@ from typing import get_args
 
 import pytest
 
-from processor.commands.trigger import Kind
+from processor.commands.trigger import WebhookKind
 from processor.core.payload.entry import DeliveryRecord, Quarantined
 from processor.store.store import Store
 from tests.commands.shell import Shell
@@ -75,7 +75,7 @@ def service(shell: Shell) -> Iterator["subprocess.Popen[bytes]"]:
 
 def test_run_is_triggered_looked_at_and_stopped(shell: Shell, service: "subprocess.Popen[bytes]") -> None:
     """Webhooks get the answers due, the quarantine replays, Ctrl-C ends it cleanly, and no log line has the secret."""
-    due = {kind: shell("trigger", kind)[0] for kind in get_args(Kind)}
+    due = {kind: shell("trigger", kind)[0] for kind in get_args(WebhookKind)}
     stranger = f"{settings_url(shell)}/webhooks/{SECRET}"
     due["a path that holds the secret"] = shell("trigger", "badsig", "--url", stranger)[0]
     replayed, said, warned = shell("quarantine", "replay", "1")

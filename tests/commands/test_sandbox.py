@@ -132,7 +132,7 @@ def test_faults_are_set_shown_and_cleared(hand: Hand) -> None:
 
     assert "all: webhook=lost\n" == before
     assert {"all": {"webhook": "lost"}, uuid: {"socket": "silent", "late_by": 60}} == scoped
-    assert ({"all: ledger=tec", f"{uuid}: late_by=60 socket=silent"}, (0, "nothing is wrong\n", "")) == (
+    assert ({"all: ledger=tec", f"{uuid}: late_by=60 socket=silent"}, (0, "no faults\n", "")) == (
         set(told.splitlines()),
         cleared,
     )
@@ -181,4 +181,4 @@ def test_a_sandbox_is_not_started_with_a_fault_that_there_is_not(shell: Shell) -
 
 def test_every_webhook_that_can_be_triggered_can_be_named() -> None:
     """Command line and sandbox know the same kinds."""
-    assert KINDS == get_args(trigger.Kind)
+    assert KINDS == get_args(trigger.WebhookKind)

@@ -52,4 +52,4 @@ def test_rotation_without_the_old_key(place: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PROCESSOR_TOKEN_KEYS", NEW)
     rotated = CliRunner().invoke(app, ["tokens", "rotate"])
 
-    assert (rotated.exit_code, "1 do not open" in rotated.output) == (1, True)
+    assert (rotated.exit_code, "1 cannot be opened" in rotated.output) == (1, True)

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import Table, select
 
 from consumers.app_state import AppState, accounts, payments, sign_requests
-from consumers.runtime.composition import opened
-from consumers.runtime.discovery import Found
+from consumers.runtime.composition import open_consumer
+from consumers.runtime.discovery import NamedConsumer
 from consumers.runtime.inbox import Inbox
-from consumers.runtime.settings import Settings
+from consumers.runtime.settings import ConsumerSettings
 from schemas.events import CloudEvent
 from tests.consumers.events import ACCOUNT, APPLICATION, SHOP, USER, event, payload_uuid, txid
 
@@ -41,8 +41,8 @@ class State:
 
 @pytest.fixture
 async def state(database_url: str) -> AsyncIterator[State]:
-    settings = Settings(database_url=database_url, _env_file=None)
-    async with opened(Found(name="app-state", consumer=AppState), settings) as (consumer, inbox):
+    settings = ConsumerSettings(database_url=database_url)
+    async with open_consumer(NamedConsumer(name="app-state", consumer=AppState), settings) as (consumer, inbox):
         assert isinstance(consumer, AppState)
         yield State(consumer, inbox)
 

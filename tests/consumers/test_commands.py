@@ -1,6 +1,7 @@
 """The command ``consumers``: output, exit codes, and what it never prints."""
 
 import asyncio
+import io
 import json
 import math
 import os
@@ -9,18 +10,18 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, redirect_stderr, redirect_stdout, suppress
 from datetime import timedelta
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import select
-from typer.testing import CliRunner
 from yarl import URL
 
-from consumers.__main__ import app
+from consumers.__main__ import main
 from consumers.app_state import sign_requests
 from consumers.push.registry.subscription import decoded
 from consumers.runtime.database import Database
@@ -46,10 +47,17 @@ def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(*arguments: str, code: int = 0, stdin: str | None = None) -> str:
     """What the command prints, having ended with ``code``."""
-    result = CliRunner().invoke(app, list(arguments), input=stdin)
+    told = io.StringIO()
+    with (
+        redirect_stdout(told),
+        redirect_stderr(told),
+        mock.patch.object(sys, "stdin", io.StringIO(stdin)),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main(arguments)
 
-    assert result.exit_code == code, result.output
-    return result.output
+    assert ended.value.code == code, told.getvalue()
+    return told.getvalue()
 
 
 def test_help_teaches() -> None:
@@ -80,12 +88,14 @@ def test_config_masks_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = run("config") + run("config", "--json")
 
     assert "pa55word" not in shown
-    assert json.loads(run("config", "--json"))["prefetch"] == 64
+    rows = {row["setting"]: (row["value"], row["from"]) for row in json.loads(run("config", "--json"))}
+    assert rows["prefetch"] == (64, "default")
+    assert rows["amqp_url"] == ("amqp://user:***@broker/", "environment")
 
 
 def test_unknown_consumer_is_not_found() -> None:
-    """Exit code 3, and the names there are."""
-    assert "app-state" in run("run", "no-such", code=3)
+    """Exit code 1, and the names there are."""
+    assert "app-state" in run("run", "no-such", code=1)
 
 
 def test_wrong_setting_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +114,7 @@ def test_devices_are_added_listed_and_removed() -> None:
     told = {"owner": USER, "token": "…000001", "channel": "fcm", "platform": "ios", "locale": "de", "user": None}
     assert listed == [told]
     assert TOKEN not in shown
-    assert "no such device" in run("devices", "remove", TOKEN, code=3)
+    assert "no such device" in run("devices", "remove", TOKEN, code=1)
     assert "printable" in run("devices", "add", USER, "a b", code=2)
 
 
@@ -269,7 +279,7 @@ async def test_redriving_all_empties_the_dead_letters(broker: Broker) -> None:
 async def test_redriving_to_a_missing_queue_keeps_the_dead_letters(broker: Broker) -> None:
     """What cannot be routed stays where it is, and the exit code says so."""
     await broker.channel.queue_delete("orders")
-    await run_async("dead-letters", "redrive", "orders", "--all", code=1)
+    await run_async("dead-letters", "redrive", "orders", "--all", code=3)
 
     assert await until(lambda: _has(broker, "orders.dead", 3))
 
@@ -277,16 +287,16 @@ async def test_redriving_to_a_missing_queue_keeps_the_dead_letters(broker: Broke
 @pytest.mark.rabbitmq
 async def test_wrong_use_of_dead_letters_is_told(broker: Broker) -> None:
     """Unknown event, neither one nor all, unknown queue: each has its exit code."""
-    await run_async("dead-letters", "show", "orders", "no-such", code=3)
-    await run_async("dead-letters", "redrive", "orders", "no-such", code=3)
+    await run_async("dead-letters", "show", "orders", "no-such", code=1)
+    await run_async("dead-letters", "redrive", "orders", "no-such", code=1)
     await run_async("dead-letters", "redrive", "orders", code=2)
-    await run_async("dead-letters", "list", "no-such", code=1)
+    await run_async("dead-letters", "list", "no-such", code=3)
 
 
 def test_unreachable_broker_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit code 1, host and port, and nothing secret."""
+    """Exit code 3, host and port, and nothing secret."""
     monkeypatch.setenv("CONSUMERS_AMQP_URL", "amqp://user:pa55word@127.0.0.1:1/")
-    shown = run("dead-letters", "list", "orders", code=1)
+    shown = run("dead-letters", "list", "orders", code=3)
 
     assert "127.0.0.1:1" in shown
     assert "pa55word" not in shown
@@ -297,7 +307,7 @@ def test_silent_database_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         place = f"127.0.0.1:{server.getsockname()[1]}"
         monkeypatch.setenv("CONSUMERS_DATABASE_URL", f"postgresql://user:pa55word@{place}/devices?connect_timeout=1")
-        shown = run("devices", "list", code=1)
+        shown = run("devices", "list", code=3)
 
     assert "timeout" in shown
     assert "pa55word" not in shown
@@ -307,7 +317,7 @@ def test_command_that_nothing_stops_ends_all_the_same() -> None:
     """A driver that waits in a thread of its own for ever costs a minute and no more."""
     program = """
 import datetime, threading
-from consumers.commands.outcome import bounded
+from consumers.commands.devices import bounded
 with bounded(datetime.timedelta(seconds=0.2)):
     threading.Event().wait()
 """
@@ -315,7 +325,7 @@ with bounded(datetime.timedelta(seconds=0.2)):
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
     )
 
-    assert (done.returncode, done.stderr) == (1, "the database gave no answer within 0.2 s\n")
+    assert (done.returncode, done.stderr) == (3, "consumers: the database gave no answer within 0.2 s\n")
 
 
 @pytest.mark.rabbitmq

@@ -160,7 +160,7 @@ async def test_a_contradiction_stops_the_payload(stand: Stand, forgery: str) -> 
     assert [("error", flags.name)] == [
         (line["log_level"], line["flags"]) for line in logs if line["event"] == "payload.flagged"
     ]
-    assert (forgery != "networks") == any(line["event"] == "signature.doubted" for line in logs)
+    assert (forgery != "networks") == any(line["event"] == "signature.unproven" for line in logs)
     assert blob not in orjson.dumps(logs).decode()
 
 
@@ -186,7 +186,7 @@ async def test_what_nobody_here_can_read_is_flagged_at_once(stand: Stand) -> Non
 
     assert (["sign.signed"], [], Flag.SIGNATURE_UNREADABLE) == (memory.events, memory.due, memory.state.flags)
     assert [("TransactionType", "unreadable")] == [
-        (line["field"], line["reason"]) for line in logs if line["event"] == "signature.doubted"
+        (line["field"], line["reason"]) for line in logs if line["event"] == "signature.unproven"
     ]
 
 
@@ -198,7 +198,7 @@ async def test_a_blob_that_is_not_there_yet_is_fetched_again(stand: Stand) -> No
 
     assert (["sign.signed"], Flag(0)) == (memory.events, memory.state.flags)
     assert [("response.hex", "missing")] == [
-        (line["field"], line["reason"]) for line in logs if line["event"] == "signature.doubted"
+        (line["field"], line["reason"]) for line in logs if line["event"] == "signature.unproven"
     ]
 
 

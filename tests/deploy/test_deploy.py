@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from processor.settings.loading import load
+from processor.settings.service import Settings
 
 _ROOT = Path(__file__).parents[2]
 _DEPLOY = _ROOT / "deploy"
@@ -115,7 +116,7 @@ def test_consumers_get_no_secret_of_the_service() -> None:
 
 def test_the_service_accepts_the_settings_it_is_deployed_with(tmp_path: Path) -> None:
     """Image, compose file and a filled-in example make valid settings: none unknown, port and data where declared."""
-    settings = load(_environment_of("processor"), tmp_path).settings
+    settings = load(Settings, _environment_of("processor"), tmp_path).settings
 
     assert (settings.http_host, settings.http_port) == ("0.0.0.0", 8000)  # noqa: S104
     assert settings.database_url == f"sqlite:///{_volume_of('processor')}/processor.db"
@@ -125,7 +126,7 @@ def test_the_service_accepts_the_settings_it_is_deployed_with(tmp_path: Path) ->
 
 def test_the_topology_command_accepts_the_same(tmp_path: Path) -> None:
     """The one-shot command declares on the broker that the service publishes to."""
-    settings, service = (load(_environment_of(name), tmp_path).settings for name in ("topology", "processor"))
+    settings, service = (load(Settings, _environment_of(name), tmp_path).settings for name in ("topology", "processor"))
 
     assert (settings.amqp_urls, settings.queues) == (service.amqp_urls, service.queues)
 
@@ -135,13 +136,14 @@ def test_a_consumer_accepts_the_settings_it_is_deployed_with(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each ``CONSUMERS_…`` name is a setting, the values are valid, and data go where the volume is."""
-    from consumers.runtime import settings as consumers_settings
+    from consumers.runtime.discovery import all_settings
+    from consumers.runtime.settings import load_settings
 
     environment = {key: value for key, value in _environment_of(name).items() if key.startswith("CONSUMERS_")}
     for key, value in environment.items():
         monkeypatch.setenv(key, value)
     monkeypatch.chdir(tmp_path)
-    settings = consumers_settings.load()
+    settings = load_settings(all_settings()).settings
 
     assert {key.removeprefix("CONSUMERS_").lower() for key in environment} <= type(settings).model_fields.keys()
     assert settings.brokers == ("amqp://processor:s3cret@rabbitmq:5672/",)

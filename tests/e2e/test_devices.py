@@ -68,7 +68,7 @@ async def test_phone_registers_hears_and_is_taken_back(
     stand.sandbox.sign(stand.sandbox.create(SIGN_IN).uuid)
     (first,) = await until(lambda: push.logged("push.logged"), 40)
     assert await asked(service, "DELETE") == 204
-    await until(lambda: push.logged("device.forgotten"))
+    await until(lambda: push.logged("device.unregistered"))
     stand.sandbox.sign(stand.sandbox.create(PAYMENT).uuid)
     resolved = [f"xumm.resolve.{name}" for name in ("signed", "validated")]
     await until(lambda: [each for each in push.logged("event.handled") if each["event_type"] in resolved][1:], 40)

@@ -341,9 +341,9 @@ async def test_a_node_of_the_network_is_believed(network: str, info: dict[str, A
 @pytest.mark.parametrize(
     ("network", "info", "event"),
     [
-        ("MAINNET", {"network_id": 1}, "node.misplaced"),
-        ("TESTNET", {"network_id": 0}, "node.misplaced"),
-        ("XAHAU", {"network_id": 21338}, "node.misplaced"),
+        ("MAINNET", {"network_id": 1}, "node.wrong_network"),
+        ("TESTNET", {"network_id": 0}, "node.wrong_network"),
+        ("XAHAU", {"network_id": 21338}, "node.wrong_network"),
         ("TESTNET", {}, "node.failed"),
         ("MAINNET", None, "node.failed"),
         ("MAINNET", {"network_id": True}, "node.failed"),

@@ -202,7 +202,7 @@ async def test_store_that_was_slow_keeps_no_task(runner: Runner, call: str) -> N
     runner.store.slow.add(call)
     with capture_logs() as lines:
         await runner.report(due())
-        await until(lambda: {line["event"] for line in lines} & {"task.unclaimable", "task.unrecorded"} != set())
+        await until(lambda: {line["event"] for line in lines} & {"task.claim_failed", "task.store_failed"} != set())
     await until(lambda: not any(lane._running for lane in runner.lanes))
     await runner.advance(seconds=10)
 

@@ -182,7 +182,7 @@ def test_tells_no_secret_by_key_or_shape(log_format: logs.LogFormat) -> None:
     _log_nasty_records(log)
 
     written = stream.getvalue().decode()
-    assert "line.lost" not in written
+    assert "log_line.failed" not in written
     assert written.count("canary.sung") == 13
     assert [line for line in written.splitlines() if CANARY in line or CANARY.replace("-", "") in line] == []
 

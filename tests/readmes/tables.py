@@ -3,8 +3,6 @@
 A table stands between ``<!-- generated: NAME -->`` and ``<!-- /generated -->``.
 """
 
-import ast
-import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
@@ -13,10 +11,10 @@ from typing import Any, Final, NamedTuple, get_args
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from consumers.runtime.settings import Settings as ConsumerSettings
+from consumers.push.settings import PushSettings
 from processor.api.operations import OPERATIONS
-from processor.commands import terminal
 from processor.observability.catalogue import LOG_EVENTS
+from processor.observability.terminal import EXIT_CODES
 from processor.settings.service import Settings
 from processor.web.problem import PROBLEMS
 from schemas.events import MODELS
@@ -44,7 +42,7 @@ def settings() -> Iterator[Row]:
 
 def consumer_settings() -> Iterator[Row]:
     """The settings of the consumers: variable, default, meaning."""
-    yield from _settings("CONSUMERS_", ConsumerSettings.model_fields)
+    yield from _settings("CONSUMERS_", PushSettings.model_fields)
 
 
 def reasons() -> Iterator[Row]:
@@ -54,7 +52,7 @@ def reasons() -> Iterator[Row]:
 
 def log_events() -> Iterator[Row]:
     """Every name of a log line: name, level, meaning."""
-    yield from ((f"`{name}`", event.level, event.tells) for name, event in sorted(LOG_EVENTS.items()))
+    yield from ((f"`{name}`", level, meaning) for name, (level, meaning) in sorted(LOG_EVENTS.items()))
 
 
 def events() -> Iterator[Row]:
@@ -70,15 +68,8 @@ def operations() -> Iterator[Row]:
 
 
 def exit_codes() -> Iterator[Row]:
-    """The exit codes of the commands: code and meaning, which is the docstring below each member."""
-    (definition,) = ast.parse(inspect.getsource(terminal.Code)).body
-    assert isinstance(definition, ast.ClassDef)
-    names = {node.targets[0].id: at for at, node in enumerate(definition.body) if isinstance(node, ast.Assign)}  # type: ignore[attr-defined]  # plain names
-    for code in terminal.Code:
-        below = definition.body[names[code.name] + 1 : names[code.name] + 2]
-        told = [ast.literal_eval(each.value) for each in below if isinstance(each, ast.Expr)]
-        yield f"{code.value}", _one_line(told[0]) if told else "Done, or the answer is yes."
-    yield "130", "Interrupted."
+    """The exit codes of both programs: code and meaning."""
+    yield from ((str(code.value), _one_line(meaning)) for code, meaning in EXIT_CODES.items())
 
 
 def processor_commands() -> Iterator[Row]:

@@ -12,9 +12,9 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import text
 
-from consumers.runtime.composition import opened as opened_consumer
-from consumers.runtime.discovery import Found, find
-from consumers.runtime.settings import Settings as ConsumerSettings
+from consumers.runtime.composition import open_consumer as opened_consumer
+from consumers.runtime.discovery import NamedConsumer, find
+from consumers.runtime.settings import ConsumerSettings
 from processor.dev.house import SERVICE_PORT, opened
 from processor.settings.loading import load
 from processor.settings.service import Settings
@@ -56,7 +56,7 @@ def settings_of(folder: Path, *scripts: str, **replaced: str) -> Settings:
         script = script.replace(old.replace("_", "-"), new)
     pairs = dict(word.split("=", 1) for word in shlex.split(script, comments=True) if "=" in word)
     shop = {"PROCESSOR_APPLICATIONS__SHOP__API_KEY": KEY, "PROCESSOR_APPLICATIONS__SHOP__API_SECRET": SECRET}
-    return load(shop | pairs, folder).settings
+    return load(Settings, shop | pairs, folder).settings
 
 
 def example() -> dict[str, Any]:
@@ -73,7 +73,7 @@ def example_with(change: dict[str, Any]) -> ResolveValidated:
     return event
 
 
-def found_in(folder: Path, name: str, program: str, monkeypatch: pytest.MonkeyPatch) -> Found:
+def found_in(folder: Path, name: str, program: str, monkeypatch: pytest.MonkeyPatch) -> NamedConsumer:
     """The consumer of a program that is saved as the page says."""
     module = name.partition(":")[0]
     (folder / f"{module}.py").write_text(program)
@@ -163,7 +163,7 @@ def test_queues_of_the_example_are_valid(tmp_path: Path) -> None:
     shown = block(CONSUMERS, "toml", "[queues]")
     (tmp_path / "processor.toml").write_text(shown)
 
-    queues = {name: list(keys) for name, keys in load({}, tmp_path).settings.queues.items()}
+    queues = {name: list(keys) for name, keys in load(Settings, {}, tmp_path).settings.queues.items()}
     assert queues == tomllib.loads(shown)["queues"]
 
 

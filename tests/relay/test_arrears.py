@@ -173,11 +173,11 @@ async def test_a_right_that_is_missing_is_told_once() -> None:
     with capture_logs() as logs:
         async with running(outbox, publisher) as relay:
             relay.observe(outbox.commit(*"abc"))
-            await until(lambda: any(entry["event"] == "outbox.queues_unpermitted" for entry in logs))
+            await until(lambda: any(entry["event"] == "outbox.queue_access_denied" for entry in logs))
             accept(publisher)
             await until(lambda: relay.live and outbox.left == 0)
 
-    assert 1 == sum(entry["event"] == "outbox.queues_unpermitted" for entry in logs)
+    assert 1 == sum(entry["event"] == "outbox.queue_access_denied" for entry in logs)
 
 
 async def test_a_queue_that_is_not_there_is_owed_nothing() -> None:
@@ -307,7 +307,7 @@ async def test_a_store_that_cannot_be_read_is_tried_again() -> None:
         outbox.broken = True
         accept(publisher)
         with capture_logs() as logs:
-            await until(lambda: any(entry["event"] == "outbox.unreadable" for entry in logs))
+            await until(lambda: any(entry["event"] == "outbox.read_failed" for entry in logs))
         outbox.broken = False
         await until(lambda: relay.live and outbox.left == 0)
 

@@ -169,7 +169,7 @@ async def test_broken_store_is_waited_for() -> None:
             await until(lambda: outbox.left == 0)
 
     assert ["event-1"] == publisher.arrived["a"]
-    assert 1 == sum(entry["event"] == "outbox.unmarkable" for entry in logs)
+    assert 1 == sum(entry["event"] == "outbox.mark_failed" for entry in logs)
 
 
 async def test_drain_waits_for_what_is_in_flight() -> None:

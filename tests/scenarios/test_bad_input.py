@@ -137,7 +137,7 @@ async def test_socket_that_makes_no_sense(tmp_path: Path, fault: Any) -> None:
             payload = await house.create(APP, PAYMENT, faults=Faults(socket=fault))
 
             async def heard() -> bool:
-                return any(line["event"] in {"watch.senseless", "payload.advanced"} for line in lines)
+                return any(line["event"] in {"watch.invalid", "payload.advanced"} for line in lines)
 
             await until(heard, what="the socket was heard")
             await house.advance(60)
@@ -151,4 +151,4 @@ async def test_socket_that_makes_no_sense(tmp_path: Path, fault: Any) -> None:
 
     assert ([], ["xumm.resolve.validated"]) == (lied_to, follows)
     assert (["xumm.resolve.rejected"], int(Flag.OUTCOMES_DISAGREE) if fault == "lying" else 0) == (ends, flags)
-    assert ("payload.flagged" if fault == "lying" else "watch.senseless") in {line["event"] for line in lines}
+    assert ("payload.flagged" if fault == "lying" else "watch.invalid") in {line["event"] for line in lines}

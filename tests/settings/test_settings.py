@@ -5,8 +5,8 @@ import pytest
 
 from processor.api.sign_in.provider import build_client
 from processor.core.delivery.signature import key_of
-from processor.core.errors import SettingsError
 from processor.settings.loading import Configuration, load
+from processor.settings.program import SettingsError
 from processor.settings.service import Settings, applications_of, secrets_of
 
 KEY = "aaaaaaaa-90ab-4cde-8f01-234567890abc"
@@ -16,18 +16,18 @@ SHOP = {"PROCESSOR_APPLICATIONS__SHOP__API_KEY": KEY, "PROCESSOR_APPLICATIONS__S
 
 
 def settings(directory: Path, **variables: str) -> Settings:
-    return load({f"PROCESSOR_{name}": value for name, value in variables.items()}, directory).settings
+    return load(Settings, {f"PROCESSOR_{name}": value for name, value in variables.items()}, directory).settings
 
 
 def problems(directory: Path, variables: dict[str, str]) -> list[str]:
     with pytest.raises(SettingsError) as caught:
-        load(variables, directory)
+        load(Settings, variables, directory)
     return str(caught.value).splitlines()
 
 
 def test_starts_from_defaults_without_any_source(tmp_path: Path) -> None:
     """Nothing set means local defaults and no broker, whatever the process environment holds."""
-    loaded = load({}, tmp_path).settings
+    loaded = load(Settings, {}, tmp_path).settings
 
     assert (Settings(), "127.0.0.1", ()) == (loaded, loaded.http_host, loaded.amqp_urls)
 
@@ -37,7 +37,7 @@ def test_environment_wins_over_dotenv_over_file_over_default(tmp_path: Path) -> 
     (tmp_path / "processor.toml").write_text('http_port = 1\nhttp_host = "file"\nlog_level = "error"\n')
     (tmp_path / ".env").write_text("PROCESSOR_HTTP_PORT=2\nPROCESSOR_HTTP_HOST=dotenv\n")
 
-    loaded = load({"PROCESSOR_HTTP_PORT": "3"}, tmp_path)
+    loaded = load(Settings, {"PROCESSOR_HTTP_PORT": "3"}, tmp_path)
 
     found = {
         name: (getattr(loaded.settings, name), loaded.origin((name,)))
@@ -55,7 +55,7 @@ def test_reads_the_file_that_is_named(tmp_path: Path) -> None:
     """PROCESSOR_CONFIG_FILE replaces processor.toml, and must exist."""
     (tmp_path / "other.toml").write_text(f'[applications.shop]\napi_key = "{KEY}"\napi_secret = "{SECRET}"\n')
 
-    loaded = load({"PROCESSOR_CONFIG_FILE": "other.toml"}, tmp_path)
+    loaded = load(Settings, {"PROCESSOR_CONFIG_FILE": "other.toml"}, tmp_path)
 
     assert list(loaded.settings.applications) == ["shop"]
     assert [line.partition(": ")[2] for line in problems(tmp_path, {"PROCESSOR_CONFIG_FILE": "absent.toml"})] == [
@@ -67,7 +67,7 @@ def test_merges_one_application_from_several_sources(tmp_path: Path) -> None:
     """The file may hold the public part and the environment the secret."""
     (tmp_path / "processor.toml").write_text(f'[applications.shop]\napi_key = "{KEY}"\nnetwork = "testnet"\n')
 
-    loaded = load({"PROCESSOR_APPLICATIONS__SHOP__API_SECRET": SECRET}, tmp_path)
+    loaded = load(Settings, {"PROCESSOR_APPLICATIONS__SHOP__API_SECRET": SECRET}, tmp_path)
 
     assert (
         loaded.settings.applications["shop"].network,
@@ -79,7 +79,7 @@ def test_merges_one_application_from_several_sources(tmp_path: Path) -> None:
 def test_makes_an_application_with_its_keys(tmp_path: Path) -> None:
     """The current secret and those being rotated out become HMAC keys."""
     previous = f'[{{"secret": "{OLD_SECRET}", "not_after": "2030-01-01T00:00:00Z"}}]'
-    loaded = load(SHOP | {"PROCESSOR_APPLICATIONS__SHOP__PREVIOUS_SECRETS": previous}, tmp_path).settings
+    loaded = load(Settings, SHOP | {"PROCESSOR_APPLICATIONS__SHOP__PREVIOUS_SECRETS": previous}, tmp_path).settings
 
     shop = applications_of(loaded)["shop"]
 
@@ -93,7 +93,7 @@ def test_makes_a_client_of_the_provider(tmp_path: Path) -> None:
     more = {"PREVIOUS_SECRETS": previous, "OAUTH2_URL": "https://oauth2.xumm.app/"}
     changes = {f"PROCESSOR_APPLICATIONS__SHOP__{name}": value for name, value in more.items()}
 
-    shop = build_client("shop", load(SHOP | changes, tmp_path).settings.applications["shop"])
+    shop = build_client("shop", load(Settings, SHOP | changes, tmp_path).settings.applications["shop"])
 
     assert (shop.app, shop.api_key, shop.provider) == ("shop", KEY, "https://oauth2.xumm.app")
     assert (shop.deep_links, shop.xapp_tokens) == (frozenset(), False)
@@ -120,7 +120,7 @@ def test_reads_deep_links(tmp_path: Path) -> None:
         "http://127.0.0.1:3000/back",
     )
 
-    assert load(with_links(*links), tmp_path).settings.applications["shop"].deep_links == links
+    assert load(Settings, with_links(*links), tmp_path).settings.applications["shop"].deep_links == links
 
 
 @pytest.mark.parametrize(
@@ -254,6 +254,7 @@ def test_names_contradictions_between_settings(tmp_path: Path) -> None:
 def test_ignores_variables_that_others_put_there(tmp_path: Path) -> None:
     """Kubernetes' service links and Windows' description of its CPU are none of ours."""
     loaded = load(
+        Settings,
         {
             "PROCESSOR_SERVICE_HOST": "10.0.0.1",
             "PROCESSOR_PORT": "tcp://10.0.0.1:8000",
@@ -326,7 +327,8 @@ def test_keeps_default_ledgers_beside_those_given(tmp_path: Path) -> None:
 
 def test_shows_no_secret_in_its_repr(tmp_path: Path) -> None:
     """Printing the settings by mistake betrays nothing."""
-    loaded: Configuration = load(
+    loaded: Configuration[Settings] = load(
+        Settings,
         SHOP | {"PROCESSOR_AMQP_URL": f"amqp://u:{SECRET}@h", "PROCESSOR_DATABASE_URL": f"postgresql://u:{SECRET}@h/x"},
         tmp_path,
     )
@@ -337,6 +339,7 @@ def test_shows_no_secret_in_its_repr(tmp_path: Path) -> None:
 def test_lists_what_no_log_may_hold(tmp_path: Path) -> None:
     """Secrets as they are and as keys, and passwords as written and as meant."""
     loaded = load(
+        Settings,
         SHOP
         | {
             "PROCESSOR_AMQP_URL": "amqp://u:p%40ss@h,amqp://u:other@h",

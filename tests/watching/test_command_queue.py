@@ -237,7 +237,7 @@ async def test_commands_outlast_the_store(
             await asyncio.to_thread(postgres.start)
 
             await until(lambda: _reaches(asked.writer, 5))
-    deferred = [line for line in lines if line["event"] == "registrations.deferred"]
+    deferred = [line for line in lines if line["event"] == "watch_commands.delayed"]
 
     assert await ready(channel, DEAD) == 0
     assert 1 <= len(deferred) <= 2
@@ -254,7 +254,7 @@ async def test_commands_that_wait_long_are_given_back(
             await asyncio.to_thread(postgres.kill)
             for _ in range(5):
                 await send(channel, COMMAND | {"payload": str(uuid4())})
-            await until(lambda: sum(line["event"] == "registrations.returned" for line in lines) >= 4)
+            await until(lambda: sum(line["event"] == "watch_commands.requeued" for line in lines) >= 4)
             await asyncio.to_thread(postgres.start)
 
             await until(lambda: _reaches(asked.writer, 5))
@@ -295,7 +295,7 @@ async def test_command_that_is_never_settled_is_put_aside(
         async with consuming(tmp_path, amqp_url):
             await until(lambda: _holds_one(channel))
 
-    reasons = [line["reason"] for line in lines if line["event"] == "registrations.dead_lettered"]
+    reasons = [line["reason"] for line in lines if line["event"] == "watch_commands.dead_lettered"]
     assert [f"it came {MAX_DELIVERIES} times without being settled"] == reasons
 
 

@@ -186,7 +186,7 @@ async def test_senseless_message_does_nothing(tmp_path: Path, message: str) -> N
             assert world.events == ["xumm.sign.pre_signed"]
             assert server.connections[PAYLOAD] == 1
             assert (await world.state(PAYLOAD)).facts == Fact.OPENED | Fact.PRE_SIGNED
-    assert [line["event"] for line in lines if line["log_level"] == "error"] == ["watch.senseless"]
+    assert [line["event"] for line in lines if line["log_level"] == "error"] == ["watch.invalid"]
 
 
 @pytest.mark.parametrize("abuse", ["x" * (1024 * 1024), b"\xff\xfe{}"])
@@ -203,7 +203,7 @@ async def test_abuse_costs_the_connection(tmp_path: Path, abuse: str | bytes) ->
             await until(lambda: bool(world.events))
 
             assert world.events == ["xumm.sign.opened"]
-    assert "watch.senseless" in [line["event"] for line in lines if line["log_level"] == "error"]
+    assert "watch.invalid" in [line["event"] for line in lines if line["log_level"] == "error"]
 
 
 async def test_unknown_keys_are_told_once(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ async def test_unknown_keys_are_told_once(tmp_path: Path) -> None:
             await world.register(PAYLOAD)
             await until(lambda: bool(world.events))
 
-    assert [line["key"] for line in lines if line["event"] == "watch.strange"] == ["hologram"]
+    assert [line["key"] for line in lines if line["event"] == "watch.unknown_key"] == ["hologram"]
 
 
 async def test_lie_settles_nothing(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from processor.core.delivery.plain_request import WholeRequest
 from processor.core.delivery.signature import matches
 from processor.core.errors import StoreError, StoreUnavailable
 from processor.core.payload.entry import Recorded, Reported
-from processor.web.bodies import Bodies, RequestLimits
+from processor.web.bodies import Bodies, ServerLimits
 from processor.web.server import Handler, Health, runner_of, web_application
 from processor.webhooks.express import ExpressRunner
 from processor.webhooks.intake import Intake
@@ -115,7 +115,7 @@ async def serving(
         service.processor.applications,
         service.processor.writer,
         clock=lambda: datetime.now(UTC),
-        bodies=Bodies(RequestLimits()),
+        bodies=Bodies(ServerLimits()),
         **options,
     )
     runner = runner_of(
@@ -233,7 +233,7 @@ async def test_defect_on_the_lane(service: Service) -> None:
             answers = await posted_at_once(address, pieces)
 
     assert [(200, b'{"result":"accepted"}\n')] * REPETITIONS == answers
-    assert "request.lane_failed" in {line["event"] for line in lines}
+    assert "request.express_failed" in {line["event"] for line in lines}
     assert "secret detail" not in str(lines)
 
 

@@ -22,8 +22,8 @@ from consumers.push.channels.channel import Unregistered
 from consumers.push.channels.signing_key import SigningKey
 from consumers.push.notification import Notification, Urgency
 from consumers.push.registry.devices import Device
+from consumers.push.settings import PushSettings
 from consumers.runtime.errors import ConsumerError, Fatal, Retry
-from consumers.runtime.settings import Settings
 
 TOKEN_LIFETIME: Final = timedelta(minutes=40)
 """APNs takes a provider token for 60 minutes, and refuses those who make one more often than each 20 minutes."""
@@ -118,7 +118,7 @@ class ApnsChannel:
 
 
 @asynccontextmanager
-async def open_apns(settings: Settings) -> AsyncIterator[ApnsChannel]:
+async def open_apns(settings: PushSettings) -> AsyncIterator[ApnsChannel]:
     """The channel that ``settings`` describe. Raises `ConsumerError` if they are not enough."""
     missing = [name for name in _NEEDED if getattr(settings, name) is None]
     if missing or settings.apns_key is None:

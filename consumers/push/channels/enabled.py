@@ -7,26 +7,26 @@ from typing import Final
 from consumers.push.channels.channel import Channel, LogChannel
 from consumers.push.channels.fcm import open_fcm
 from consumers.push.registry.devices import ChannelName
+from consumers.push.settings import PushSettings
 from consumers.runtime.errors import ConsumerError
-from consumers.runtime.settings import Settings
 
 Channels = Mapping[ChannelName, Channel]
 Opened = AbstractAsyncContextManager[Channel]
 
 
-def _apns(settings: Settings) -> Opened:
+def _apns(settings: PushSettings) -> Opened:
     from consumers.push.channels.apns import open_apns
 
     return open_apns(settings)
 
 
-def _webpush(settings: Settings) -> Opened:
+def _webpush(settings: PushSettings) -> Opened:
     from consumers.push.channels.webpush import open_webpush
 
     return open_webpush(settings)
 
 
-OPENERS: Final[Mapping[ChannelName, Callable[[Settings], Opened]]] = {
+OPENERS: Final[Mapping[ChannelName, Callable[[PushSettings], Opened]]] = {
     "fcm": open_fcm,
     "apns": _apns,
     "webpush": _webpush,
@@ -34,7 +34,7 @@ OPENERS: Final[Mapping[ChannelName, Callable[[Settings], Opened]]] = {
 
 
 @asynccontextmanager
-async def open_channels(settings: Settings) -> AsyncIterator[Channels]:
+async def open_channels(settings: PushSettings) -> AsyncIterator[Channels]:
     """The channels that ``settings`` name; with ``log`` among them, the others log. Raises `ConsumerError`."""
     names = settings.push_channels
     async with AsyncExitStack() as stack:
@@ -47,7 +47,9 @@ async def open_channels(settings: Settings) -> AsyncIterator[Channels]:
 
 
 @asynccontextmanager
-async def _told(name: ChannelName, opener: Callable[[Settings], Opened], settings: Settings) -> AsyncIterator[Channel]:
+async def _told(
+    name: ChannelName, opener: Callable[[PushSettings], Opened], settings: PushSettings
+) -> AsyncIterator[Channel]:
     """One channel. A library that is missing is told as the extra that brings it."""
     async with AsyncExitStack() as stack:
         try:

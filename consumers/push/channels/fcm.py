@@ -21,8 +21,8 @@ from consumers.push.channels.answers import RETRYABLE, json_object, mapping, obj
 from consumers.push.channels.channel import Unregistered
 from consumers.push.notification import Notification
 from consumers.push.registry.devices import Device
+from consumers.push.settings import PushSettings
 from consumers.runtime.errors import ConsumerError, Fatal, Retry
-from consumers.runtime.settings import Settings
 
 SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
 DEFAULT_WAIT: Final = timedelta(seconds=60)
@@ -119,7 +119,7 @@ class FcmChannel:
 
 
 @asynccontextmanager
-async def open_fcm(settings: Settings) -> AsyncIterator[FcmChannel]:
+async def open_fcm(settings: PushSettings) -> AsyncIterator[FcmChannel]:
     """The channel that ``settings`` describe. Raises `ConsumerError` if they are not enough."""
     if settings.fcm_credentials is None:
         raise ConsumerError("CONSUMERS_FCM_CREDENTIALS: name the service account key file that fcm needs")

@@ -29,8 +29,8 @@ from consumers.push.channels.signing_key import SigningKey
 from consumers.push.notification import Notification
 from consumers.push.registry.devices import Device
 from consumers.push.registry.subscription import endpoint_of, serves
+from consumers.push.settings import PushSettings
 from consumers.runtime.errors import ConsumerError, Fatal, Retry
-from consumers.runtime.settings import Settings
 from schemas.base64url import decoded, encoded
 
 TOKEN_LIFETIME: Final = timedelta(hours=12)
@@ -109,7 +109,9 @@ class WebPushChannel:
 
 
 @asynccontextmanager
-async def open_webpush(settings: Settings, resolver: AbstractResolver | None = None) -> AsyncIterator[WebPushChannel]:
+async def open_webpush(
+    settings: PushSettings, resolver: AbstractResolver | None = None
+) -> AsyncIterator[WebPushChannel]:
     """The channel that ``settings`` describe. Raises `ConsumerError` if they are not enough."""
     if settings.webpush_key is None:
         raise ConsumerError("CONSUMERS_WEBPUSH_KEY: name the file of the private key that webpush needs")

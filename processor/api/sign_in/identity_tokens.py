@@ -18,7 +18,7 @@ from processor.core.access.jwt import (
 from processor.core.access.oauth2 import Client
 from processor.core.errors import Unavailable
 from processor.core.payload.ids import user_reference
-from processor.observability.logs import sampled_log
+from processor.observability.loggers import sampled_log
 from processor.web.problem import Problem
 
 

@@ -33,7 +33,7 @@ from processor.core.access.oauth2 import (
 )
 from processor.core.access.ticket import NONCE_BYTES, Purpose, application_of, seal, unseal
 from processor.core.errors import Denied, LookupFailed, Unavailable
-from processor.observability.logs import sampled_log
+from processor.observability.loggers import sampled_log
 from processor.store.ports import SessionStore, UsedOnce
 from processor.web.client import Connections
 from processor.web.problem import Problem, ProblemReason

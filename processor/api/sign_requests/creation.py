@@ -27,7 +27,7 @@ from processor.core.reports.report import RequestReport
 from processor.core.sign_request.order import Order, body_of, identifier_at_xumm, rank_of, recover_answer
 from processor.core.sign_request.request import Draft, RequestKind, ReservationOutcome, StoredRequest
 from processor.core.sign_request.return_url import STATE_BYTES, build_url
-from processor.observability.logs import sampled_log
+from processor.observability.loggers import sampled_log
 from processor.store.ports import Recorder, SignRequestStore
 from processor.web.problem import Problem, ProblemReason
 from schemas.payload import Payload

@@ -17,10 +17,10 @@ from processor.core.payload.lifecycle import PlannedEvent
 from processor.core.payload.state import PayloadState
 from processor.core.proof.evidence import Ledger, Snapshot
 from processor.core.reports.custom_meta import ensure_portable
-from processor.core.reports.parsing import describe_errors
 from processor.core.reports.report import ORIGINS, TOKEN_LIFE, Report, SnapshotReport, WebhookReport
 from schemas.events import MODELS, ResolveName, SignName, parse_event, sequence_text
 from schemas.topology import routing_key
+from schemas.validation import describe_problems
 
 _DATASCHEMAS: Final = {name: model.model_fields["dataschema"].default for name, model in MODELS.items()}
 
@@ -91,7 +91,7 @@ def _check(body: bytes, event_type: str) -> None:
     try:
         parse_event(body)
     except ValidationError as error:
-        raise NormalizeError(f"{event_type} would be invalid: {describe_errors(error)}") from None
+        raise NormalizeError(f"{event_type} would be invalid: {describe_problems(error)}") from None
 
 
 def _data(planned: PlannedEvent, state: PayloadState, report: Report) -> dict[str, Any]:

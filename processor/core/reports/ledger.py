@@ -10,10 +10,10 @@ from pydantic import TypeAdapter, ValidationError
 from processor.core.application import Application
 from processor.core.errors import NormalizeError
 from processor.core.proof.evidence import Ledger
-from processor.core.reports.parsing import describe_errors
 from processor.core.reports.report import LedgerReport
 from schemas.data import Amount
 from schemas.ledger import Transaction
+from schemas.validation import describe_problems
 
 _amount: Final[TypeAdapter[Amount]] = TypeAdapter(Amount)
 _FINAL_RESULT: Final = re.compile(r"tesSUCCESS|tec[A-Z0-9_]{1,60}")
@@ -31,7 +31,7 @@ def ledger_report(
     try:
         transaction = Transaction.model_validate({**result, **tx_json} if isinstance(tx_json, dict) else result)
     except ValidationError as error:
-        raise NormalizeError(describe_errors(error)) from None
+        raise NormalizeError(describe_problems(error)) from None
     if transaction.hash != txid:
         raise NormalizeError("hash is not the transaction that was asked for")
     return LedgerReport(

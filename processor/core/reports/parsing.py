@@ -13,12 +13,12 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from processor.core.errors import NormalizeError
+from schemas.validation import describe_problems
 
 _LOST: Final = float("nan")
 _MAX_NESTING: Final = 100
 _MAX_DIGITS: Final = 400
 """No double has more before its point."""
-_MAX_PROBLEMS: Final = 3
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?+|[\[{]|[\]}]', re.DOTALL)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 Model = TypeVar("Model", bound=BaseModel)
@@ -30,7 +30,7 @@ def parse_model(model: type[Model], body: bytes | str) -> Model:
     try:
         return parse_leniently(model.model_validate_json, body)
     except ValidationError as error:
-        raise NormalizeError(describe_errors(error)) from None
+        raise NormalizeError(describe_problems(error)) from None
 
 
 def parse_leniently(parse: Callable[[bytes | str], Parsed], body: bytes | str) -> Parsed:
@@ -55,16 +55,6 @@ def load_leniently(body: bytes | str) -> Any:
         return _readable(json.loads(_shallow(text), parse_int=_integer))
     except (ValueError, RecursionError):
         return None
-
-
-def describe_errors(error: ValidationError) -> str:
-    """The place and the type of the first few errors, without the values: those may be secrets."""
-    problems = [
-        f"{'.'.join(map(str, problem['loc'])) or 'body'} ({problem['type']})"
-        for problem in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
-    more = len(problems) - _MAX_PROBLEMS
-    return "; ".join(problems[:_MAX_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _shallow(text: str) -> str:

@@ -8,9 +8,10 @@ from processor.core.application import Application
 from processor.core.delivery.authentication import Delivery
 from processor.core.errors import NormalizeError
 from processor.core.reports.custom_meta import encode_custom_meta
-from processor.core.reports.parsing import describe_errors, parse_leniently, parse_model
+from processor.core.reports.parsing import parse_leniently, parse_model
 from processor.core.reports.report import ReportedToken, WebhookReport
 from schemas.text import aware
+from schemas.validation import describe_problems
 from schemas.webhook import WEBHOOK, Naming, UserToken, Webhook
 
 _MISADDRESSED: Final = "meta.application_uuidv4 is not the application that the webhook was posted for"
@@ -45,7 +46,7 @@ def _parse(application: Application, body: bytes) -> Webhook:
     try:
         webhook: Webhook = parse_leniently(WEBHOOK.validator.validate_json, body)
     except ValidationError as error:
-        raise NormalizeError(describe_errors(error)) from None
+        raise NormalizeError(describe_problems(error)) from None
     meta = webhook["meta"]
     if meta["application_uuidv4"] != application.uuid:
         raise NormalizeError(_MISADDRESSED)

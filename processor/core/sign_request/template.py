@@ -18,6 +18,7 @@ from processor.core.proof.codec import is_address
 from processor.core.proof.definitions import all_fields, all_types
 from processor.core.proof.evidence import OFF_LEDGER_TYPES
 from processor.core.reports.custom_meta import SAFE_INTEGER
+from schemas.text import replace_unprintable
 
 TemplateFaultReason = Literal[
     "missing",
@@ -253,4 +254,4 @@ def _is_seed(text: str) -> bool:
 
 def _shown(name: str) -> str:
     """A name, cut and made printable for an answer."""
-    return "".join(char if char.isprintable() else "?" for char in name[:MAX_NAME])
+    return replace_unprintable(name[:MAX_NAME])

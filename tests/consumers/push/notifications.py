@@ -3,7 +3,7 @@
 from consumers.push.notification import Notification, notification_of
 from consumers.push.registry.devices import Device
 from consumers.push.registry.subscription import parse
-from consumers.runtime.settings import WEB_PUSH_SERVICES
+from consumers.push.settings import WEB_PUSH_SERVICES
 from tests.consumers.events import USER, event
 from tests.consumers.push.channels.push_service import Browser
 

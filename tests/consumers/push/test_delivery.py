@@ -19,10 +19,10 @@ from consumers.push.notification import Notification
 from consumers.push.registry import devices
 from consumers.push.registry.devices import ChannelName, Device
 from consumers.push.registry.tables import METADATA
+from consumers.push.settings import PushSettings
 from consumers.runtime.consumer import Context, Resources
 from consumers.runtime.database import Database
 from consumers.runtime.errors import Retry
-from consumers.runtime.settings import Settings
 from schemas.events import CloudEvent
 from tests.consumers.events import ACCOUNT, USER, event
 from tests.consumers.push.channels import apns_server, push_service
@@ -60,7 +60,7 @@ async def consuming(
 ) -> AsyncIterator[Consuming]:
     async with Database(url.replace("postgresql://", "postgresql+psycopg://")) as database:
         await database.create(METADATA, name="push", version=Push.schema_version)
-        settings = Settings(**options, _env_file=None)
+        settings = PushSettings(**options)
         async with Push(Resources(settings=settings, database=database), channels) as consumer:
             yield Consuming(consumer)
 
@@ -71,8 +71,8 @@ async def channels(
 ) -> AsyncIterator[dict[ChannelName, Channel]]:
     """All three, each with its provider."""
     options = {"fcm_credentials": fcm.key_file(tmp_path), "fcm_url": fcm.url, **apns.options(tmp_path)}
-    options |= {"push_channel": "fcm, apns", **service.options(tmp_path), "_env_file": None}
-    settings = Settings(**options)
+    options |= {"push_channel": "fcm, apns", **service.options(tmp_path)}
+    settings = PushSettings(**options)
     async with open_channels(settings) as opened, open_webpush(settings, Directory(service.port)) as webpush:
         yield {**opened, "webpush": webpush}
 
@@ -146,7 +146,7 @@ async def test_device_without_a_channel_names_the_setting(tmp_path: Path, fcm: F
             await push.handle(event("resolve.validated"))
         left = await push.registered()
 
-    (told,) = [line["reason"] for line in lines if line["event"] == "devices.disowned"]
+    (told,) = [line["reason"] for line in lines if line["event"] == "push.misconfigured"]
     assert (fcm.tokens_served, len(left)) == ([ANDROID.token], 2)
     assert "CONSUMERS_PUSH_CHANNEL does not name apns" in told
 

@@ -16,11 +16,11 @@ from consumers.push.consumer import Push
 from consumers.push.notification import QUIET
 from consumers.push.registry import devices
 from consumers.push.registry.devices import Device
-from consumers.runtime.composition import opened
+from consumers.push.settings import PushSettings
+from consumers.runtime.composition import open_consumer
 from consumers.runtime.consumer import Context
 from consumers.runtime.discovery import find
 from consumers.runtime.errors import ConsumerError, Fatal, Retry
-from consumers.runtime.settings import Settings
 from schemas.events import CloudEvent
 from tests.consumers.events import ACCOUNT, USER, event
 from tests.consumers.push.channels.fcm_server import FcmServer, Refusal
@@ -48,10 +48,10 @@ class Pusher:
 
 @asynccontextmanager
 async def pusher(tmp_path: Path, fcm: FcmServer | None = None, **options: Any) -> AsyncIterator[Pusher]:
-    options |= {"database_url": f"sqlite:///{tmp_path}/push.db", "_env_file": None}
+    options |= {"database_url": f"sqlite:///{tmp_path}/push.db"}
     if fcm is not None:
         options |= {"push_channel": "fcm", "fcm_credentials": fcm.key_file(tmp_path), "fcm_url": fcm.url}
-    async with opened(find("push"), Settings(**options)) as (consumer, _):
+    async with open_consumer(find("push"), PushSettings(**options)) as (consumer, _):
         assert isinstance(consumer, Push)
         for device in (PHONE, TABLET):
             await consumer.resources.database.write(lambda db, device=device: devices.add(db, device))
@@ -263,7 +263,7 @@ async def test_unusable_key_file_is_named(tmp_path: Path, content: str | None) -
     path = tmp_path / "key.json"
     if content is not None:
         path.write_text(content)
-    settings = Settings(push_channel="fcm", fcm_credentials=path, fcm_project="p", _env_file=None)
+    settings = PushSettings(push_channel="fcm", fcm_credentials=path, fcm_project="p")
     with pytest.raises(ConsumerError, match="CONSUMERS_FCM_CREDENTIALS"):
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(open_fcm(settings))

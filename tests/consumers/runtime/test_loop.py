@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.runtime.composition import opened
+from consumers.runtime.composition import open_consumer
 from consumers.runtime.consumer import Consumer, Context
-from consumers.runtime.discovery import Found
+from consumers.runtime.discovery import NamedConsumer
 from consumers.runtime.errors import DatabaseUnavailable, DeliveryLost, Fatal, Retry
 from consumers.runtime.loop import Limits, Runtime
-from consumers.runtime.settings import Settings
+from consumers.runtime.settings import ConsumerSettings
 from consumers.runtime.source.embedded import EmbeddedSource
 from schemas.events import SignOpened
 from schemas.topology import HEADER_ATTEMPTS, HEADER_REASON
@@ -45,9 +45,9 @@ async def running(url: str, kind: type[Orders] = Orders, **limits: Any) -> Async
         waits.append(seconds)
         await asyncio.sleep(0)
 
-    settings = Settings(database_url=url, _env_file=None)
+    settings = ConsumerSettings(database_url=url)
     async with (
-        opened(Found(name="orders", consumer=kind), settings) as (consumer, inbox),
+        open_consumer(NamedConsumer(name="orders", consumer=kind), settings) as (consumer, inbox),
         EmbeddedSource("orders", sleep=no_wait) as source,
     ):
         assert isinstance(consumer, Orders)

@@ -4,10 +4,36 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from consumers.runtime.settings import SettingsError, load
+from consumers.push.settings import PushSettings
+from consumers.runtime.composition import open_consumer
+from consumers.runtime.consumer import Consumer, Context
+from consumers.runtime.discovery import NamedConsumer
+from consumers.runtime.settings import ConsumerSettings, load_settings
+from processor.settings.program import SettingsError
+from schemas.events import ResolveValidated
 
 SECRET = "amqp://user:pa55word@broker:5672/"
+
+
+class ShippingSettings(ConsumerSettings):
+    shipping_url: str = "https://shipping.example"
+    shipping_key: SecretStr
+
+
+class Shipping(Consumer):
+    """Ships what was paid for."""
+
+    settings = ShippingSettings
+    bindings = ("*.resolve.validated",)
+
+    async def ship(self, event: ResolveValidated, context: Context) -> None:
+        """Ships nothing."""
+
+
+def load() -> PushSettings:
+    return load_settings(PushSettings).settings
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +118,9 @@ def test_wrong_setting_is_named_without_its_value(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SettingsError) as raised:
         load()
 
-    assert str(raised.value).startswith(f"{variable}: ")
+    assert str(raised.value).startswith(
+        f"{variable} ({variable.removeprefix('CONSUMERS_').lower()}, from environment): "
+    )
     assert "pa55word" not in str(raised.value)
 
 
@@ -130,11 +158,43 @@ def test_settings_show_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load()
 
     assert "pa55word" not in repr(settings)
-    assert settings.passwords == ("pa55word",)
+    assert settings.secrets == ("pa55word",)
 
 
 def test_a_password_is_known_in_both_spellings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Errors quote URLs, where a password is percent-encoded, so that no log line may hold that either."""
     monkeypatch.setenv("CONSUMERS_DATABASE_URL", "postgresql://me:p%40ss%2Fword@db/shop")
 
-    assert {"p@ss/word", "p%40ss%2Fword"} <= set(load().passwords)
+    assert {"p@ss/word", "p%40ss%2Fword"} <= set(load().secrets)
+
+
+async def test_consumer_names_settings_of_its_own(monkeypatch: pytest.MonkeyPatch, empty_directory: Path) -> None:
+    """They come from the same sources, the consumer gets them, and the log pipeline knows their secrets."""
+    (empty_directory / "consumers.toml").write_text('shipping_url = "https://other.example"\n')
+    monkeypatch.setenv("CONSUMERS_SHIPPING_KEY", "pa55word")
+    settings = load_settings(Shipping.settings).settings
+
+    async with open_consumer(NamedConsumer(name="shipping", consumer=Shipping), settings) as (consumer, _):
+        found: ShippingSettings = consumer.resources.settings
+
+    assert (found.shipping_url, found.secrets) == ("https://other.example", ("guest", "pa55word"))
+
+
+def test_required_setting_of_a_consumer_is_named() -> None:
+    """The line is the same as for the settings that all consumers have."""
+    with pytest.raises(SettingsError) as raised:
+        load_settings(ShippingSettings)
+
+    assert str(raised.value) == "CONSUMERS_SHIPPING_KEY (shipping_key): is required"
+
+
+def test_consumers_share_their_files_and_variables(monkeypatch: pytest.MonkeyPatch, empty_directory: Path) -> None:
+    """A setting of another consumer is no mistake, be it wrong; one that looks misspelt is."""
+    (empty_directory / "consumers.toml").write_text('push_channel = "fcm"\nprefetch = 3\n')
+    monkeypatch.setenv("CONSUMERS_PUSH_TIMEOUT", "soon")
+    monkeypatch.setenv("CONSUMERS_SOMEBODY_ELSES", "1")
+
+    assert load_settings(ConsumerSettings).settings.prefetch == 3
+    (empty_directory / "consumers.toml").write_text("prefech = 3\n")
+    with pytest.raises(SettingsError, match=r"prefech, from consumers.toml.*did you mean prefetch"):
+        load_settings(ConsumerSettings)

@@ -75,7 +75,7 @@ def test_what_a_silent_queue_is_bound_for_is_diverted() -> None:
     assert debts.bypasses_exchange("shop.sign.signed")
     assert debts.bypasses_exchange("shop.resolve.signed")
     assert not debts.bypasses_exchange("shop.resolve.failed")
-    assert not nobody.diverts("shop.sign.opened")
+    assert not nobody.bypasses_exchange("shop.sign.opened")
 
 
 def test_an_answer_ends_the_silence() -> None:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from consumers.push.channels.apns import TOKEN_LIFETIME, ApnsChannel, ProviderTokens, collapse_id, open_apns
 from consumers.push.channels.channel import Unregistered
 from consumers.push.channels.signing_key import SigningKey
+from consumers.push.settings import PushSettings
 from consumers.runtime.errors import ConsumerError, Fatal, Retry
-from consumers.runtime.settings import Settings
 from tests.consumers.push.channels.apns_server import KEY_ID, TEAM_ID, ApnsServer, Refusal
 from tests.consumers.push.channels.authority import key_file
 from tests.consumers.push.channels.web_token import verified
@@ -26,7 +26,7 @@ from tests.consumers.push.notifications import PHONE, notification
 
 @asynccontextmanager
 async def channel(apns: ApnsServer, directory: Path, **options: Any) -> AsyncIterator[ApnsChannel]:
-    async with open_apns(Settings(**{**apns.options(directory), **options, "_env_file": None})) as found:
+    async with open_apns(PushSettings(**{**apns.options(directory), **options})) as found:
         yield found
 
 
@@ -208,7 +208,7 @@ async def test_server_without_a_certificate_is_not_talked_to(
     """Certificates are verified: nobody else gets tokens and texts."""
     options = apns.options(tmp_path)
     monkeypatch.delenv("SSL_CERT_FILE")
-    async with open_apns(Settings(**options, _env_file=None)) as push:
+    async with open_apns(PushSettings(**options)) as push:
         with pytest.raises(Retry, match="ConnectError"):
             await push.push(PHONE, notification())
 

@@ -19,8 +19,8 @@ from consumers.push.channels.fcm import open_fcm
 from consumers.push.channels.signing_key import SigningKey
 from consumers.push.channels.webpush import open_webpush
 from consumers.push.registry.devices import Device
+from consumers.push.settings import PushSettings
 from consumers.runtime.errors import ConsumerError, Fatal, Retry
-from consumers.runtime.settings import Settings
 from tests.consumers.events import USER
 from tests.consumers.push.channels import apns_server, fcm_server, push_service
 from tests.consumers.push.channels.apns_server import ApnsServer
@@ -93,8 +93,8 @@ class Provided:
         return None
 
 
-def settings(**options: Any) -> Settings:
-    return Settings(_env_file=None, **options)
+def settings(**options: Any) -> PushSettings:
+    return PushSettings(**options)
 
 
 @pytest.fixture(params=["fcm", "apns", "webpush"])

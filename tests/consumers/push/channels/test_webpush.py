@@ -22,8 +22,8 @@ from consumers.push.channels.signing_key import SigningKey
 from consumers.push.channels.webpush import AUDIENCES, Vapid, WebPushChannel, open_webpush, topic
 from consumers.push.registry.devices import Device
 from consumers.push.registry.subscription import decoded, encoded, endpoint_of, parse
+from consumers.push.settings import WEB_PUSH_SERVICES, PushSettings
 from consumers.runtime.errors import Retry
-from consumers.runtime.settings import WEB_PUSH_SERVICES, Settings
 from tests.consumers.events import USER
 from tests.consumers.push.channels.authority import key_file
 from tests.consumers.push.channels.push_service import CONTACT, HOST, Browser, Directory, PushService, Refusal
@@ -38,7 +38,7 @@ COMPRESSED = encoded(
 
 @asynccontextmanager
 async def channel(service: PushService, directory: Path, **options: Any) -> AsyncIterator[WebPushChannel]:
-    settings = Settings(**{**service.options(directory), **options, "_env_file": None})
+    settings = PushSettings(**{**service.options(directory), **options})
     async with open_webpush(settings, Directory(service.port)) as found:
         yield found
 
@@ -177,7 +177,7 @@ async def test_throttled_service_is_waited_for(service: PushService, tmp_path: P
 async def test_name_that_leads_into_the_own_network_is_not_followed(service: PushService, tmp_path: Path) -> None:
     """The addresses that are connected to are checked, not the name alone."""
     browser = service.subscribe("one")
-    settings = Settings(**service.options(tmp_path), _env_file=None)
+    settings = PushSettings(**service.options(tmp_path))
     async with open_webpush(settings, PublicResolver(Directory(service.port))) as push:
         with pytest.raises(Retry, match="not public"):
             await push.push(device_of(browser), notification())
@@ -197,7 +197,7 @@ async def test_service_that_is_not_named_is_not_spoken_to(service: PushService, 
 
 async def test_own_resolver_is_guarded(service: PushService, tmp_path: Path) -> None:
     """Without another wish, names are resolved to public addresses only."""
-    async with open_webpush(Settings(**service.options(tmp_path), _env_file=None)) as push:
+    async with open_webpush(PushSettings(**service.options(tmp_path))) as push:
         connector: Any = push._session.connector
 
         assert isinstance(connector._resolver, PublicResolver)

@@ -22,11 +22,11 @@ from consumers.push.registry import claims, devices
 from consumers.push.registry.devices import Device, hash_of
 from consumers.push.registry.tables import METADATA
 from consumers.push.registry.tables import claims as claims_table
-from consumers.runtime.composition import opened
+from consumers.push.settings import PushSettings
+from consumers.runtime.composition import open_consumer
 from consumers.runtime.consumer import Context
 from consumers.runtime.database import Database
 from consumers.runtime.discovery import find
-from consumers.runtime.settings import Settings
 from schemas.commands import DeviceRegistered, DeviceRemoved
 from schemas.events import CloudEvent
 from tests.consumers.events import ACCOUNT, APPLICATION, SHOP, USER, event, payload_uuid
@@ -251,7 +251,7 @@ async def test_database_of_version_2_is_brought_up_to_date(tmp_path: Path) -> No
         old.execute("INSERT INTO devices VALUES (?, ?, ?, ?, ?, ?)", row)
         old.execute("INSERT INTO routes VALUES (?, 'fcm', NULL, NULL)", (hash_of(TOKEN),))
         old.commit()
-    async with opened(find("push"), Settings(database_url=f"sqlite:///{path}", _env_file=None)) as (consumer, _):
+    async with open_consumer(find("push"), PushSettings(database_url=f"sqlite:///{path}")) as (consumer, _):
         database = consumer.resources.database
         (before,) = await database.read(devices.list_of)
         owners = await done(database, ("register", SHOP, 1))
@@ -272,8 +272,8 @@ def command(model: type[Any], at: datetime = NOON, source: str = "/xumm/shop", *
 
 async def handled(tmp_path: Path, *messages: Any, **options: Any) -> tuple[list[str], list[dict[str, Any]]]:
     """Who is registered after the consumer handled these, and what it logged."""
-    settings = Settings(database_url=f"sqlite:///{tmp_path}/push.db", _env_file=None, **options)
-    async with opened(find("push"), settings) as (consumer, _):
+    settings = PushSettings(database_url=f"sqlite:///{tmp_path}/push.db", **options)
+    async with open_consumer(find("push"), settings) as (consumer, _):
         with capture_logs() as lines:
             for message in messages:
                 handler: Callable[..., Any] | None = consumer.handler_of(message)
@@ -319,7 +319,7 @@ async def test_removed_device_hears_nothing(tmp_path: Path) -> None:
     gone = command(DeviceRemoved, at=NOON + timedelta(seconds=1), device=hash_of(TOKEN))
     tokens, lines = await handled(tmp_path, registered(), gone, registered(), event("resolve.validated"))
 
-    assert [line["event"] for line in lines] == ["device.registered", "device.forgotten", "device.outdated"]
+    assert [line["event"] for line in lines] == ["device.registered", "device.unregistered", "device.outdated"]
     assert (tokens, TOKEN in str(lines)) == ([], False)
 
 

@@ -13,7 +13,7 @@ from consumers.push.notification import Notification
 from consumers.push.registry import doubts
 from consumers.push.registry.devices import Device
 from consumers.push.registry.tables import doubts as doubts_table
-from consumers.runtime.settings import Settings
+from consumers.push.settings import PushSettings
 from tests.consumers.events import USER, event
 from tests.consumers.push.channels import apns_server, fcm_server, push_service
 from tests.consumers.push.channels.apns_server import ApnsServer
@@ -66,7 +66,7 @@ async def test_wrong_settings_remove_nothing_however_long_they_last(database_url
         names += await hear_of(push, 3, 4, 5)
         left = await push.registered()
 
-    assert (left, set(names), len(names)) == ({PHONE.token, HEALTHY.token}, {"devices.disowned"}, 10)
+    assert (left, set(names), len(names)) == ({PHONE.token, HEALTHY.token}, {"push.misconfigured"}, 10)
 
 
 async def test_token_that_is_refused_for_a_day_goes(database_url: str) -> None:
@@ -80,7 +80,7 @@ async def test_token_that_is_refused_for_a_day_goes(database_url: str) -> None:
         late = await hear_of(push, 6)
         left = await push.registered()
 
-    assert (early, late, left) == (["device.doubted"] * 4, ["device.removed"], {HEALTHY.token})
+    assert (early, late, left) == (["device.token_rejected"] * 4, ["device.removed"], {HEALTHY.token})
 
 
 async def test_two_events_do_not_suffice(database_url: str) -> None:
@@ -93,7 +93,7 @@ async def test_two_events_do_not_suffice(database_url: str) -> None:
         await age(push)
         names = await hear_of(push, 3)
 
-    assert names == ["device.doubted"]
+    assert names == ["device.token_rejected"]
 
 
 async def test_retried_event_counts_once(database_url: str) -> None:
@@ -103,7 +103,7 @@ async def test_retried_event_counts_once(database_url: str) -> None:
         await push.register(PHONE)
         names = await hear_of(push, 1, 1, 1)
 
-    assert (names, provider.asked) == (["devices.disowned"], 1)
+    assert (names, provider.asked) == (["push.misconfigured"], 1)
 
 
 async def test_push_that_is_taken_ends_the_doubts(database_url: str) -> None:
@@ -118,7 +118,7 @@ async def test_push_that_is_taken_ends_the_doubts(database_url: str) -> None:
         await age(push)
         names = await hear_of(push, 4)
 
-    assert names == ["device.doubted"]
+    assert names == ["device.token_rejected"]
 
 
 @pytest.mark.parametrize("reason", ["BadDeviceToken", "DeviceTokenNotForTopic"])
@@ -131,7 +131,7 @@ async def test_apns_itself_is_not_believed_at_once(tmp_path: Path, apns: ApnsSer
         names = await hear_of(push, 1)
         left = await push.registered()
 
-    assert ("devices.disowned" in names, "device.removed" in names, left) == (True, False, {PHONE.token})
+    assert ("push.misconfigured" in names, "device.removed" in names, left) == (True, False, {PHONE.token})
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ async def test_fcm_blames_a_device_and_no_message(tmp_path: Path, fcm: FcmServer
         late = await hear_of(push, 5)
         left = await push.registered()
 
-    assert (early, late, left) == (["device.doubted"] * 3, ["device.removed"], {healthy.token})
+    assert (early, late, left) == (["device.token_rejected"] * 3, ["device.removed"], {healthy.token})
     assert fcm.tokens_served == [healthy.token] * 5
 
 
@@ -170,7 +170,7 @@ async def test_push_service_blames_a_subscription_and_no_message(
     """A browser that subscribed to an earlier key costs the others nothing."""
     healthy, stale = (service.subscribe(name) for name in ("one", "two"))
     service.refusals[stale.endpoint] = [push_service.Refusal(status=status, body=body)] * 9
-    settings = Settings(**service.options(tmp_path), _env_file=None)
+    settings = PushSettings(**service.options(tmp_path))
     async with (
         open_webpush(settings, Directory(service.port)) as webpush,
         consuming(f"sqlite:///{tmp_path}/push.db", {"webpush": webpush}) as push,
@@ -180,5 +180,5 @@ async def test_push_service_blames_a_subscription_and_no_message(
         await push.register(device_of(stale))
         names = await hear_of(push, 2, 3)
 
-    assert names == ["device.doubted"] * 2
+    assert names == ["device.token_rejected"] * 2
     assert service.tokens_served == [healthy.endpoint] * 3

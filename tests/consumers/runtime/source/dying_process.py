@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from consumers.runtime.composition import run_consumer
-from consumers.runtime.discovery import Found
-from consumers.runtime.settings import Settings
+from consumers.runtime.discovery import NamedConsumer
+from consumers.runtime.settings import ConsumerSettings
 from consumers.runtime.source.port import Delivery
 from consumers.runtime.source.rabbitmq import RabbitSource
 from tests.consumers.orders import Orders
@@ -34,8 +34,8 @@ async def main(amqp_url: str, database_url: str, marker: str) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     source = DyingSource([amqp_url], "orders")
     source.marker = Path(marker)
-    settings = Settings(database_url=database_url, _env_file=None)
-    await run_consumer(Found(name="orders", consumer=Orders), settings, {"orders": source}, stop)
+    settings = ConsumerSettings(database_url=database_url)
+    await run_consumer(NamedConsumer(name="orders", consumer=Orders), settings, {"orders": source}, stop)
 
 
 if __name__ == "__main__":

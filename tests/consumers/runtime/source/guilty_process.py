@@ -13,8 +13,8 @@ from typing import ClassVar
 from sqlalchemy import Connection
 
 from consumers.runtime.composition import run_consumer, sources_of
-from consumers.runtime.discovery import Found
-from consumers.runtime.settings import Settings
+from consumers.runtime.discovery import NamedConsumer
+from consumers.runtime.settings import ConsumerSettings
 from schemas.events import ResolveRejected, ResolveValidated
 from tests.consumers.events import payload_uuid
 from tests.consumers.orders import Orders
@@ -38,8 +38,8 @@ async def main(amqp_url: str, database_url: str, guilty: str) -> None:
     Mortal.guilty = guilty
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    settings = Settings(database_url=database_url, _env_file=None)
-    found = Found(name="orders", consumer=Mortal)
+    settings = ConsumerSettings(database_url=database_url)
+    found = NamedConsumer(name="orders", consumer=Mortal)
     await run_consumer(found, settings, sources_of([amqp_url], Mortal, prefetch=64), stop)
 
 

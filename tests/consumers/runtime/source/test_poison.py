@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from consumers.runtime.composition import opened
-from consumers.runtime.discovery import Found
+from consumers.runtime.composition import open_consumer
+from consumers.runtime.discovery import NamedConsumer
 from consumers.runtime.loop import Limits, Runtime
-from consumers.runtime.settings import Settings
+from consumers.runtime.settings import ConsumerSettings
 from consumers.runtime.source.rabbitmq import RabbitSource
 from schemas.topology import (
     HEADER_ATTEMPTS,
@@ -182,8 +182,8 @@ async def test_message_that_cannot_be_put_off_is_dead_lettered(broker: Broker, s
     """A retry queue that is missing does not have failing messages hold the places of good ones."""
     await broker.channel.queue_delete("orders.retry.10s")
     source = RabbitSource([broker.url], "orders", prefetch=1)
-    settings = Settings(database_url=sqlite_url, _env_file=None)
-    async with opened(Found(name="orders", consumer=Orders), settings) as (consumer, inbox), source:
+    settings = ConsumerSettings(database_url=sqlite_url)
+    async with open_consumer(NamedConsumer(name="orders", consumer=Orders), settings) as (consumer, inbox), source:
         assert isinstance(consumer, Orders)
         consumer.failures = [OSError("the shop is closed")]
         await broker.publish(message(event("resolve.validated", 1)))

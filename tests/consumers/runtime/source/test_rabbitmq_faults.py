@@ -16,12 +16,12 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from consumers.runtime.backoff import Backoff
-from consumers.runtime.composition import opened, run_consumer
+from consumers.runtime.composition import open_consumer, run_consumer
 from consumers.runtime.database import Database
-from consumers.runtime.discovery import Found
+from consumers.runtime.discovery import NamedConsumer
 from consumers.runtime.errors import DatabaseUnavailable, Fatal, SettleFailed
 from consumers.runtime.loop import Limits, Runtime
-from consumers.runtime.settings import Settings
+from consumers.runtime.settings import ConsumerSettings
 from consumers.runtime.source.rabbitmq import RabbitSource
 from consumers.runtime.source.session import Session
 from schemas.topology import (
@@ -61,10 +61,10 @@ def sqlite_url(tmp_path: Path) -> str:
 @asynccontextmanager
 async def consuming(amqp_url: str, database_url: str, **options: Any) -> AsyncIterator[Orders]:
     """The orders consumer at work on the broker."""
-    settings = Settings(database_url=database_url, _env_file=None)
+    settings = ConsumerSettings(database_url=database_url)
     backoff = Backoff(first=timedelta(milliseconds=50), cap=timedelta(milliseconds=500))
     source = RabbitSource([amqp_url], "orders", backoff=backoff, **options)
-    async with opened(Found(name="orders", consumer=Orders), settings) as (consumer, inbox), source:
+    async with open_consumer(NamedConsumer(name="orders", consumer=Orders), settings) as (consumer, inbox), source:
         assert isinstance(consumer, Orders)
         runtime = Runtime(consumer=consumer, source=source, inbox=inbox, limits=Limits())
         task = asyncio.create_task(runtime.run(consumer.stop))
@@ -345,9 +345,9 @@ async def test_broker_that_falls_silent_is_noticed(broker: Broker, sqlite_url: s
 async def test_consumer_that_the_broker_forgot_is_noticed(broker: Broker, sqlite_url: str) -> None:
     """A consumer cancelled behind the library's back leaves a queue without consumers: the watchdog sees it."""
     options = {"watch_every": timedelta(milliseconds=100)}
-    settings = Settings(database_url=sqlite_url, _env_file=None)
+    settings = ConsumerSettings(database_url=sqlite_url)
     source = RabbitSource([broker.url], "orders", **options)
-    async with opened(Found(name="orders", consumer=Orders), settings), source:
+    async with open_consumer(NamedConsumer(name="orders", consumer=Orders), settings), source:
         await until(broker.consumer_count)
         assert source._session is not None
         session, (tag,) = source._session, source._session._tags
@@ -395,7 +395,7 @@ async def test_message_outlasts_the_database(rabbitmq: RabbitMQ, broker: Broker,
         async with consuming(broker.url, sqlite_url, hold=timedelta(milliseconds=500)) as consumer:
             consumer.failures = [DatabaseUnavailable("away")] * 100
             await broker.publish(message(event("resolve.validated")))
-            await until(lambda: sum(line["event"] == "event.put_back" for line in lines) == 3)
+            await until(lambda: sum(line["event"] == "event.requeued" for line in lines) == 3)
             consumer.failures.clear()
             await until(lambda: effect_count(consumer))
             await until(lambda: _is_empty(broker))
@@ -423,11 +423,11 @@ async def test_consumer_starts_before_its_database(broker: Broker, postgres: Pos
     """With no database there it waits, and handles once there is one."""
     await asyncio.to_thread(postgres.stop)
     stop = asyncio.Event()
-    settings = Settings(database_url=postgres_url, _env_file=None)
+    settings = ConsumerSettings(database_url=postgres_url)
     source = RabbitSource([broker.url], "orders")
     with capture_logs() as lines:
         running = asyncio.create_task(
-            run_consumer(Found(name="orders", consumer=Orders), settings, {"orders": source}, stop)
+            run_consumer(NamedConsumer(name="orders", consumer=Orders), settings, {"orders": source}, stop)
         )
         await until(lambda: _logged(lines, "database.unavailable"))
     await asyncio.to_thread(postgres.start)

@@ -1,33 +1,24 @@
-"""``deliveries`` and ``quarantine``: what the store remembers of webhooks. Reads while the service runs."""
+"""``deliveries`` and ``quarantine``: the webhooks in the store. Both read while the service runs."""
 
-import asyncio
 import sys
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from processor.commands.terminal import (
-    AsJson,
-    Code,
-    CommandError,
-    answer,
-    complain,
-    say,
-    say_rows,
-    settings,
-    webhook_url,
-)
+from processor.commands.configured import load_settings, post, read_store, webhook_url
+from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, complain, say, say_rows
 
 if TYPE_CHECKING:
     from processor.core.application import Application
     from processor.settings.service import Settings
     from processor.store.deliveries import QuarantinedBody
 
-Number = Annotated[int, typer.Argument(help="Its number in `processor quarantine list`.", min=1)]
-Limit = Annotated[int, typer.Option(help="At most so many.", min=1, max=10_000)]
+Number = Annotated[int, typer.Argument(help="The body's number in `processor quarantine list`.", min=1)]
+RowLimit = Annotated[int, typer.Option(help="How many at most.", min=1, max=10_000)]
 
-quarantine = typer.Typer(no_args_is_help=True, help="Authentic webhooks that made no sense.")
+quarantine = typer.Typer(no_args_is_help=True, help="Authentic webhooks with an invalid body.")
 
 
 def deliveries(
@@ -35,9 +26,9 @@ def deliveries(
     payload: Annotated[str, typer.Option(help="Only this payload's.")] = "",
     app: Annotated[str, typer.Option(help="Only this application's.")] = "",
     verdict: Annotated[
-        str, typer.Option(help="Only these: accepted, duplicate, quarantined, signature_invalid ...")
+        str, typer.Option(help="Only with this verdict: accepted, duplicate, quarantined, signature_invalid ...")
     ] = "",
-    limit: Limit = 20,
+    limit: RowLimit = 20,
     as_json: AsJson = False,
 ) -> None:
     """Show the latest webhook deliveries, newest first. Exits with 1 if there is none.
@@ -49,10 +40,9 @@ def deliveries(
       processor deliveries --payload 12345678-90ab-4cde-8f01-234567890abc --json
     """
     from processor.store.deliveries import list_latest
-    from processor.store.store import Store
 
     wanted = {"payload": payload.lower() or None, "app": app or None, "verdict": verdict or None}
-    with Store.open_read_only(settings().database_url) as store:
+    with read_store(load_settings()) as store:
         found = store.run(list_latest, **wanted, limit=limit)
     rows: list[dict[str, Any]] = [
         {
@@ -65,15 +55,15 @@ def deliveries(
         }
         for record in found
     ]
-    _show(rows, as_json=as_json)
+    _say_clean(rows, as_json=as_json)
     answer(yes=bool(rows))
 
 
 @quarantine.command("list")
-def list_bodies(*, limit: Limit = 100, as_json: AsJson = False) -> None:
-    """List what is in quarantine, oldest first."""
-    rows = [_summary(body) for body in _held(limit)]
-    _show(rows, as_json=as_json)
+def list_bodies(*, limit: RowLimit = 100, as_json: AsJson = False) -> None:
+    """List the bodies in quarantine, oldest first."""
+    rows = [_row(body) for body in _list_bodies(limit)]
+    _say_clean(rows, as_json=as_json)
 
 
 @quarantine.command()
@@ -95,30 +85,29 @@ def show(
 def replay(
     number: Number, *, url: Annotated[str, typer.Option(help="The webhook's URL, if not as configured.")] = ""
 ) -> None:
-    """Hand one body to the running service again, signed anew: for when the service has learned to read it.
+    """Sign one body anew and send it to the running service, whose new version may be able to parse it.
 
-    Exits with 1 if it still makes no sense; nothing is sent then.
+    Exits with 1 if it still cannot be parsed; nothing is sent then.
     """
     from processor.settings.service import applications_of
 
-    loaded = settings()
-    held = next((each for each in _held(10_000) if each.id == number), None)
+    loaded = load_settings()
+    held = next((each for each in _list_bodies(10_000) if each.id == number), None)
     if held is None:
-        raise CommandError(f"there is no number {number} in quarantine", Code.NO)
+        raise CommandError(f"there is no number {number} in quarantine", ExitCode.NO)
     application = applications_of(loaded).get(held.app)
     if application is None:
-        raise CommandError(f"application {held.app!r} is not configured any more", Code.NO)
+        raise CommandError(f"application {held.app!r} is no longer configured", ExitCode.NO)
     body = _body(number)
-    _refuse_senseless(application, body)
+    _check_body(application, body)
     target = url or webhook_url(loaded, held.app)
-    status, said = asyncio.run(_post(target, application, body))
+    status, said = post(target, _signed_headers(application, body), data=body)
     say(f"{target} answered {status} {said}".rstrip())
-    if status != 200 or said == "quarantined":  # noqa: PLR2004  HTTP OK
-        raise typer.Exit(Code.NO)
+    answer(yes=status == HTTPStatus.OK and said != "quarantined")
     _release(loaded, number)
 
 
-def _refuse_senseless(application: "Application", body: bytes) -> None:
+def _check_body(application: "Application", body: bytes) -> None:
     from processor.core.delivery.authentication import Delivery
     from processor.core.errors import NormalizeError
     from processor.core.reports.webhook import webhook_report
@@ -126,34 +115,22 @@ def _refuse_senseless(application: "Application", body: bytes) -> None:
     try:
         webhook_report(Delivery(application=application, body=body, received_at=datetime.now(UTC), attempt=None))
     except NormalizeError as error:
-        raise CommandError(f"it still makes no sense: {error}", Code.NO) from None
+        raise CommandError(f"it still cannot be parsed: {error}", ExitCode.NO) from None
 
 
-async def _post(url: str, application: "Application", body: bytes) -> tuple[int, str]:
-    import aiohttp
-
+def _signed_headers(application: "Application", body: bytes) -> dict[str, str]:
     from processor.core.delivery.signature import HEADER_SIGNATURE, HEADER_TIMESTAMP, sign
 
     timestamp = str(int(datetime.now(UTC).timestamp()))
-    headers = {
+    return {
         "content-type": "application/json",
         HEADER_TIMESTAMP: timestamp,
         HEADER_SIGNATURE: sign(application.secrets[0].key, timestamp, body),
     }
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as session,
-            session.post(url, data=body, headers=headers, allow_redirects=False) as response,
-        ):
-            said = await response.json(content_type=None)
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise CommandError(f"{url}: {type(error).__name__}; is the service running?") from None
-    said = said if isinstance(said, dict) else {}
-    return response.status, str(said.get("result") or said.get("reason") or "")
 
 
 def _release(loaded: "Settings", number: int) -> None:
-    """Take it out of quarantine, where the database can be written to beside the service."""
+    """Take the body out of quarantine, if the database can be written to beside the service."""
     from processor.core.errors import StoreLocked
     from processor.store.deliveries import release_body
     from processor.store.store import Store
@@ -162,29 +139,28 @@ def _release(loaded: "Settings", number: int) -> None:
         with Store.open(loaded.database_url) as store:
             store.run(release_body, number, datetime.now(UTC))
     except StoreLocked:
-        complain(f"number {number} stays listed: with SQLite only the running service writes to the database")
+        reason = "with SQLite only the running service writes to the database"
+        complain("processor", f"number {number} stays listed: {reason}")
 
 
-def _held(limit: int) -> "list[QuarantinedBody]":
+def _list_bodies(limit: int) -> "list[QuarantinedBody]":
     from processor.store.deliveries import list_quarantine
-    from processor.store.store import Store
 
-    with Store.open_read_only(settings().database_url) as store:
+    with read_store(load_settings()) as store:
         return store.run(list_quarantine, limit)
 
 
 def _body(number: int) -> bytes:
     from processor.store.deliveries import load_body
-    from processor.store.store import Store
 
-    with Store.open_read_only(settings().database_url) as store:
+    with read_store(load_settings()) as store:
         body = store.run(load_body, number)
     if body is None:
-        raise CommandError(f"there is no number {number} in quarantine", Code.NO)
+        raise CommandError(f"there is no number {number} in quarantine", ExitCode.NO)
     return body
 
 
-def _summary(body: "QuarantinedBody") -> dict[str, Any]:
+def _row(body: "QuarantinedBody") -> dict[str, Any]:
     return {
         "number": body.id,
         "received_at": body.received_at.isoformat(timespec="milliseconds"),
@@ -195,15 +171,15 @@ def _summary(body: "QuarantinedBody") -> dict[str, Any]:
     }
 
 
-def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
-    """The rows, without secrets: an unknown application's name is whatever somebody put into a URL."""
+def _say_clean(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    """Print the rows without secrets: the name of an unknown application is any text that stood in a URL."""
     from processor.observability.redaction import Redactor
     from processor.settings.service import secrets_of
 
-    redactor = Redactor.of(secrets_of(settings()))
+    redactor = Redactor.of(secrets_of(load_settings()))
     rows = [
         {
-            name: redactor.line(value.encode()).decode() if isinstance(value, str) else value
+            name: redactor.redact(value.encode()).decode() if isinstance(value, str) else value
             for name, value in row.items()
         }
         for row in rows

@@ -1,17 +1,17 @@
-"""``schema``: the documents that describe the events, and the HTTP interface."""
+"""``schema``: the documents that describe the events and the HTTP interface."""
 
 from typing import Annotated
 
 import typer
 
-from processor.commands.terminal import AsJson, Code, CommandError, answer, say, say_json
+from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_json
 
 
 def schema(
     *,
-    check: Annotated[bool, typer.Option("--check", help="Say whether documents and models agree.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Check that documents and models agree.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Write the documents anew from the models.")] = False,
-    release: Annotated[bool, typer.Option("--release", help="Freeze the schemas as what consumers rely on.")] = False,
+    release: Annotated[bool, typer.Option("--release", help="Freeze the schemas that consumers rely on.")] = False,
     http: Annotated[bool, typer.Option("--http", help="Print the OpenAPI document.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -36,29 +36,29 @@ def schema(
 
     interface = {NAME: openapi_document().decode()}
     if sum((check, write, release)) > 1:
-        raise CommandError("give one of --check, --write and --release", Code.USAGE)
+        raise CommandError("give one of --check, --write and --release", ExitCode.USAGE)
     if write:
-        _tell({"written": documents.write(others=interface)}, as_json=as_json)
+        _say_documents({"written": documents.write(others=interface)}, as_json=as_json)
     elif release:
-        _tell({"released": _released()}, as_json=as_json)
+        _say_documents({"released": _release()}, as_json=as_json)
     elif check:
         stale, breaking = documents.stale(others=interface), documents.breaking()
-        _tell({"stale": stale, "breaking": breaking}, as_json=as_json)
+        _say_documents({"stale": stale, "breaking": breaking}, as_json=as_json)
         answer(yes=not stale and not breaking)
     else:
         say((interface[NAME] if http else documents.documents()["asyncapi.json"]).rstrip())
 
 
-def _released() -> list[str]:
+def _release() -> list[str]:
     from schemas import documents
 
     try:
         return documents.release()
     except ValueError as error:
-        raise CommandError(str(error), Code.NO) from None
+        raise CommandError(str(error), ExitCode.NO) from None
 
 
-def _tell(found: dict[str, list[str]], *, as_json: bool) -> None:
+def _say_documents(found: dict[str, list[str]], *, as_json: bool) -> None:
     if as_json:
         say_json(found)
         return
