@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from consumers.commands.outcome import NOT_FOUND, USAGE, exits, fail, printable, say
-from consumers.runtime.reason import clean
 from consumers.runtime.settings import load
 from consumers.runtime.source.dead_letters import DeadLetter, DeadLetters
+from processor.observability.redaction import clean_line
 
 dead_letters: Final = typer.Typer(
     no_args_is_help=True,
@@ -42,7 +42,7 @@ def list_letters(
         typer.echo(json.dumps([_summary(each) for each in found], indent=2))
         return
     for each in found:
-        fields = (each.event_id, each.type, f"attempts {each.attempts}", clean(each.reason))
+        fields = (each.event_id, each.type, f"attempts {each.attempts}", clean_line(each.reason))
         say("  ".join(printable(str(field)) for field in fields))
     if found:
         say(KEPT, err=True)

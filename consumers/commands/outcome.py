@@ -12,8 +12,8 @@ from typing import Final, NoReturn, ParamSpec, TypeVar
 import typer
 
 from consumers.runtime.errors import ConsumerError, UnknownConsumer
-from consumers.runtime.reason import describe
 from consumers.runtime.settings import SettingsError
+from processor.observability.redaction import describe
 
 P = ParamSpec("P")
 T = TypeVar("T")

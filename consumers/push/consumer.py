@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Connection
 
 from consumers.push.channels.channel import Unregistered
-from consumers.push.channels.enabled import Channels, open_channels
+from consumers.push.channels.providers import Channels, open_channels
 from consumers.push.notification import QUIET, Notification, notification_of
 from consumers.push.registry import claims, devices, doubts
 from consumers.push.registry.devices import ChannelName, Device
@@ -23,7 +23,7 @@ from consumers.push.registry.subscription import Keys, endpoint_of, serves
 from consumers.push.registry.tables import METADATA
 from consumers.runtime.consumer import Consumer, Context, Resources
 from consumers.runtime.errors import Fatal, Retry
-from consumers.runtime.reason import describe
+from processor.observability.redaction import describe
 from schemas.commands import DeviceRegistered, DeviceRegisteredData, DeviceRemoved
 from schemas.data import SignedOutcome
 from schemas.events import ResolveEvent, SignEvent

@@ -1,6 +1,7 @@
 """Puts a consumer together from settings and runs it: the one place that names concrete adapters."""
 
 import asyncio
+import random
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -8,17 +9,17 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import structlog
 from sqlalchemy import MetaData
 
-from consumers.runtime.backoff import Backoff
 from consumers.runtime.consumer import Consumer, Resources
 from consumers.runtime.database import Database
 from consumers.runtime.discovery import Found
 from consumers.runtime.errors import DatabaseUnavailable
 from consumers.runtime.inbox import SqlInbox
 from consumers.runtime.loop import Limits, Runtime
-from consumers.runtime.reason import describe
 from consumers.runtime.settings import Settings
 from consumers.runtime.source.port import Source
 from consumers.runtime.source.rabbitmq import RabbitSource
+from processor.core.retry import CONSUME
+from processor.observability.redaction import describe
 
 log = structlog.get_logger()
 
@@ -82,13 +83,13 @@ async def open_database(found: Found, settings: Settings) -> AsyncIterator[Datab
 
 async def _database_is_there(found: Found, settings: Settings, stop: asyncio.Event) -> bool:
     """True once the database answers, however long that takes; False if ``stop`` came first."""
-    backoff = Backoff()
+    delays = CONSUME.delays(random.random)
     while not stop.is_set():
         try:
             async with open_database(found, settings):
                 return True
         except DatabaseUnavailable as error:
-            delay = backoff.next_delay().total_seconds()
+            delay = next(delays).total_seconds()
             log.warning("database.unavailable", reason=describe(error), wait=delay)
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), delay)

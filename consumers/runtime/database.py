@@ -24,10 +24,10 @@ from sqlalchemy.pool import StaticPool
 
 from consumers.runtime.errors import DatabaseUnavailable
 from consumers.runtime.postgresql import Interruption, postgresql_engine
-from consumers.runtime.reason import clean
 from consumers.runtime.schema import ensure
 from consumers.runtime.storable import replace_unstorable, storable_json
 from consumers.runtime.worker import Worker
+from processor.observability.redaction import clean_line
 
 T = TypeVar("T")
 Job = Callable[[Connection], Any]
@@ -192,7 +192,7 @@ def _translated(error: DBAPIError) -> Exception:
     )
     if not unavailable:
         return error
-    unavailability = DatabaseUnavailable(clean(str(cause)))
+    unavailability = DatabaseUnavailable(clean_line(str(cause)))
     unavailability.__cause__ = error
     return unavailability
 

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, Discriminator, StringConstraints, TypeAdapter, ValidationError
 
-from consumers.runtime.reason import describe
+from processor.observability.redaction import clean_line, validation_problems
 from schemas.commands import DEVICE_COMMANDS, AnyDeviceCommand
 from schemas.events import MODELS, ResolveEvent, SignEvent
 
@@ -49,7 +49,7 @@ def decode(body: bytes) -> Decoded:
     try:
         return _event.validate_json(body)
     except ValidationError as error:
-        return _unknown_event(body) or Undecodable(reason=describe(error))
+        return _unknown_event(body) or Undecodable(reason=clean_line(validation_problems(error)))
 
 
 def _unknown_event(body: bytes) -> UnknownEvent | None:

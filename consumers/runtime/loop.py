@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import random
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,12 +11,10 @@ from typing import Final, assert_never
 
 import structlog
 
-from consumers.runtime.backoff import Backoff
 from consumers.runtime.consumer import Consumer, Context, Handler
 from consumers.runtime.decoder import AnyEvent, Decoded, Undecodable, UnknownEvent, decode
 from consumers.runtime.errors import DatabaseUnavailable, DeliveryLost, Retry, SettleFailed
 from consumers.runtime.inbox import Inbox
-from consumers.runtime.reason import describe
 from consumers.runtime.source.port import Delivery, Source
 from consumers.runtime.verdict import (
     MAX_ATTEMPTS,
@@ -27,6 +26,8 @@ from consumers.runtime.verdict import (
     judge,
     judge_returns,
 )
+from processor.core.retry import CONSUME
+from processor.observability.redaction import describe
 
 log = structlog.get_logger()
 
@@ -134,14 +135,14 @@ class Runtime:
 
     async def _attempt(self, delivery: Delivery, event: AnyEvent, handler: Handler) -> Verdict | None:
         """The verdict on one try; None if the delivery was lost meanwhile. An unavailable database is waited for."""
-        backoff = Backoff()
+        delays = CONSUME.delays(random.random)
         while self._source.holds(delivery):
             if self._source.is_overdue(delivery):
                 return PutBack()
             try:
                 await self._handle_in_time(delivery, event, handler)
             except DatabaseUnavailable as error:
-                delay = backoff.next_delay()
+                delay = next(delays)
                 log.warning("database.unavailable", reason=describe(error), wait=delay.total_seconds())
                 await asyncio.sleep(delay.total_seconds())
             except Exception as error:  # noqa: BLE001  a handler may raise anything, and judge says what it means
@@ -183,14 +184,14 @@ class Runtime:
 
     async def _settle(self, delivery: Delivery, verdict: Verdict) -> None:
         """Settle as ``verdict`` says, however often that takes, unless the delivery is lost."""
-        backoff = Backoff()
+        delays = CONSUME.delays(random.random)
         clock = asyncio.get_running_loop().time
         began = clock()
         while True:
             try:
                 await self._settle_once(delivery, verdict)
             except SettleFailed as error:
-                delay = backoff.next_delay()
+                delay = next(delays)
                 log.warning("settlement.failed", reason=describe(error), wait=delay.total_seconds())
                 await asyncio.sleep(delay.total_seconds())
                 if isinstance(verdict, TryLater) and clock() - began >= self._limits.put_off_timeout.total_seconds():

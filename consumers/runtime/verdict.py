@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from consumers.runtime.errors import Fatal, Retry
-from consumers.runtime.reason import clean, describe
+from processor.observability.redaction import clean_line, describe
 from schemas.topology import MAX_DELIVERIES, RETRY_DELAYS_SECONDS
 
 MAX_ATTEMPTS: Final = 5
@@ -48,7 +48,7 @@ def judge_returns(returns: int) -> GiveUp | None:
 
 def judge(error: Exception, *, attempts: int, max_attempts: int = MAX_ATTEMPTS) -> Verdict:
     """The fate of a message that failed ``attempts`` times before this ``error``."""
-    reason = clean(str(error)) if isinstance(error, Fatal | Retry) else describe(error)
+    reason = clean_line(str(error)) if isinstance(error, Fatal | Retry) else describe(error)
     if isinstance(error, Fatal) or attempts + 1 >= max_attempts:
         return GiveUp(reason=reason)
     after = error.after if isinstance(error, Retry) else None

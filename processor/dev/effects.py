@@ -8,8 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from consumers.push.channels.channel import LogChannel
-from consumers.push.channels.enabled import OPENERS
+from consumers.push.channels.providers import OPENERS, LogChannel
 from consumers.push.consumer import Push
 from consumers.push.notification import Notification
 from consumers.push.registry.devices import Device, masked

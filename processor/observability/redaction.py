@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
-from pydantic import SecretBytes, SecretStr
+from pydantic import SecretBytes, SecretStr, ValidationError
 
 REDACTED: Final = "[redacted]"
 _MAX_TEXT: Final = 8192
@@ -20,6 +20,8 @@ _MAX_DEPTH: Final = 6
 _MAX_ITEMS: Final = 64
 _MAX_INTEGER: Final = 2**63
 _SHORTEST_SECRET: Final = 6
+MAX_REASON: Final = 200
+"""Characters of a line by `clean_line`: a header that holds one stays small, since every retry carries it."""
 
 _SECRET_KEY: Final = re.compile(
     r"secret|token|passw|passphrase|authorization|signature|cookie|credential|private_?key|api_?key|x_api_|jwt"
@@ -30,9 +32,13 @@ _TEXT: Final = re.compile(
     r"|(?P<jwt>eyJ[\w-]{6,}(?:\.[\w-]*){1,4})"
     r"|(?P<scheme>\b(?:bearer|basic)\s+)(?P<credential>[^\s\"',;]+)"
     r"|(?P<key>(?:[\w-]*(?:secret|token|passw|signature|cookie|credential|authorization|private_?key|api[_-]?key|jwt)"
-    r"[\w-]*|\b(?:body|blob|hex))(?:\\?[\"'])?\s*[:=]\s*(?:\\?[\"'])?)(?P<value>(?:(?:bearer|basic)\s+)?[^\s\"'\\,;&})\]]+)",
+    r"[\w-]*|\b(?:body|blob|hex))(?:\\?[\"'])?\s*[:=]\s*(?:\\?[\"'])?)(?P<value>\[redacted\]|(?<=\")[^\"\\]+"
+    r"|(?<=')[^'\\]+|(?:(?:bearer|basic)\s+)?[^\s\"'\\,;&})\]]+)",
     re.IGNORECASE,
 )
+_LONG_RUN: Final = re.compile(r"[\w:.+/=-]{40,}")
+_HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
+_BREAKS: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 _PARAMETERS: Final = re.compile(r"\[parameters: .*?(?=\n\(Background|\Z)", re.DOTALL)
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 
@@ -54,6 +60,22 @@ def clean_text(text: str) -> str:
     if len(text) > _MAX_TEXT:
         text = f"{text[:_MAX_TEXT]}... ({len(text) - _MAX_TEXT} more)"
     return text
+
+
+def clean_line(text: str) -> str:
+    """``text`` as by `clean_text`, on one line of at most 200 characters, and without runs of 40 or more characters
+    that may be a token: fit for a header and for a reason in a log. A hash of 64 hexadecimal digits stays.
+    """
+    line = clean_text(_BREAKS.sub(" ", text).strip())
+    line = _LONG_RUN.sub(lambda run: run[0] if _HASH.fullmatch(run[0]) else REDACTED, line)
+    return line if len(line) <= MAX_REASON else f"{line[: MAX_REASON - 1]}…"
+
+
+def describe(error: BaseException) -> str:
+    """The class of ``error`` and the first line of its message, as by `clean_line`."""
+    text = validation_problems(error) if isinstance(error, ValidationError) else _text_of(error)
+    first_line = next(iter(text.splitlines()), "")
+    return clean_line(f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__)
 
 
 def clean_fields(fields: Mapping[Any, Any], depth: int = 0) -> dict[str, Any]:
@@ -104,19 +126,16 @@ def _clean_other(value: Any, depth: int) -> Any:  # noqa: PLR0911  one line for 
 
 
 def message_of(error: BaseException) -> str:
-    """What ``error`` says, without the values that libraries like to quote."""
-    details = getattr(error, "errors", None)
-    if callable(details) and hasattr(error, "error_count"):  # pydantic quotes the input, which may be a body
-        return _validation_message(details)
+    """The message of ``error``, without the values that libraries like to quote."""
+    if isinstance(error, ValidationError):  # its own message quotes the input, which may be a body
+        return validation_problems(error)
     return clean_text(_PARAMETERS.sub("[parameters hidden]", _text_of(error)))
 
 
-def _validation_message(details: Any) -> str:
-    try:
-        found = details(include_url=False, include_input=False, include_context=False)
-        return clean_text("; ".join(f"{'.'.join(map(str, each['loc']))}: {each['type']}" for each in found))
-    except Exception:  # noqa: BLE001  a log line is never worth an error
-        return "invalid"
+def validation_problems(error: ValidationError) -> str:
+    """Where the input was wrong and in which way, without its values: ``payload (string_pattern_mismatch); …``."""
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    return clean_text("; ".join(f"{'.'.join(map(str, each['loc'])) or 'body'} ({each['type']})" for each in problems))
 
 
 def exception_fields(error: BaseException, depth: int = 0) -> dict[str, Any]:

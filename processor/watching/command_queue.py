@@ -22,6 +22,7 @@ from yarl import URL
 from processor.broker.copies import carriable
 from processor.broker.receiving import SanitizedConnection, returns_in
 from processor.core.retry import CONNECT
+from processor.observability.redaction import clean_line, validation_problems
 from processor.watching.watch_requests import Backlog, Registry, UnknownApplication
 from schemas.commands import WatchCommand
 from schemas.topology import (
@@ -45,9 +46,6 @@ EXAMINE_EVERY: Final = timedelta(seconds=30)
 """How often it is asked whether the broker still knows this consumer."""
 _HEARTBEAT_SECONDS: Final = 20
 _MAX_BODY: Final = 16 * 1024
-_MAX_PROBLEMS: Final = 3
-_MAX_REASON: Final = 200
-"""Characters: where a command is wrong, it may say anything."""
 
 log = structlog.get_logger()
 
@@ -246,13 +244,4 @@ def _command_in(message: AbstractIncomingMessage) -> WatchCommand:
     try:
         return WatchCommand.model_validate_json(message.body)
     except ValidationError as error:
-        raise _Senseless(_problems(error)) from None
-
-
-def _problems(error: ValidationError) -> str:
-    """Where and what, without the values."""
-    problems = [
-        f"{'.'.join(map(str, problem['loc'])) or 'body'} ({problem['type']})"
-        for problem in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
-    return "; ".join(problems[:_MAX_PROBLEMS])[:_MAX_REASON]
+        raise _Senseless(clean_line(validation_problems(error))) from None

@@ -17,8 +17,7 @@ from urllib.parse import quote
 
 import httpx
 
-from consumers.push.channels.answers import RETRYABLE, json_object, read_up, retry_after
-from consumers.push.channels.channel import Unregistered
+from consumers.push.channels.channel import RETRYABLE, Unregistered, json_object, parse_wait, read_up
 from consumers.push.channels.signing_key import SigningKey
 from consumers.push.notification import Notification, Urgency
 from consumers.push.registry.devices import Device
@@ -173,7 +172,7 @@ def _check(answer: httpx.Response, body: Mapping[str, Any]) -> None:
     if reason == TOO_MANY_TOKENS:
         raise Retry(told, after=TOO_MANY_TOKENS_WAIT)
     if status in RETRYABLE:
-        raise Retry(told, after=retry_after(answer.headers))
+        raise Retry(told, after=parse_wait(answer.headers))
     advice = ADVICE.get(reason)
     raise Fatal(f"{told}: {advice}" if advice else told)
 

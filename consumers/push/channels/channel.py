@@ -1,14 +1,18 @@
-"""The way to a device: the port, and the channel that only says what it would push."""
+"""The port of a channel, and what the answers of all providers have in common."""
 
-from datetime import datetime
-from typing import Protocol
-
-import structlog
+import json
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol
 
 from consumers.push.notification import Notification
-from consumers.push.registry.devices import Device, masked
+from consumers.push.registry.devices import Device
+from processor.core.retry import parse_retry_after
 
-log = structlog.get_logger()
+MAX_ANSWER: Final = 64 * 1024
+"""Bytes after which the rest of an answer is not read. The last piece is kept whole."""
+RETRYABLE: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses that a later request may not get."""
 
 
 class Unregistered(Exception):
@@ -36,17 +40,34 @@ class Channel(Protocol):
         ...
 
 
-class LogChannel:
-    """Logs what would be pushed, with the token masked."""
+async def read_up(pieces: AsyncIterator[bytes]) -> bytes:
+    """The body that comes in ``pieces``, as far as an answer can need it."""
+    body = bytearray()
+    async for piece in pieces:
+        body += piece
+        if len(body) >= MAX_ANSWER:
+            break
+    return bytes(body)
 
-    async def push(self, device: Device, notification: Notification) -> None:
-        """Log it."""
-        log.info(
-            "push.logged",
-            device=masked(device.token),
-            platform=device.platform,
-            channel=device.channel,
-            title=notification.title,
-            text=notification.body,
-            event_id=notification.id,
-        )
+
+def parse_wait(headers: Mapping[str, str]) -> timedelta | None:
+    """The wait that ``Retry-After`` asks for, a day at most; None without the header or if it cannot be parsed."""
+    return parse_retry_after(headers.get("Retry-After", ""), datetime.now(UTC))
+
+
+def json_object(body: bytes) -> Mapping[str, Any]:
+    """The body as a JSON object; empty if it is none."""
+    try:
+        return mapping(json.loads(body))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def objects(value: Any) -> list[Mapping[str, Any]]:
+    """``value`` if it is a list, each entry as by `mapping`; else nothing."""
+    return [mapping(each) for each in value] if isinstance(value, list) else []
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """``value`` if it is an object; else an empty one."""
+    return value if isinstance(value, dict) else {}

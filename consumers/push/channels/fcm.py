@@ -17,8 +17,7 @@ from typing import Any, Final, Protocol
 
 import aiohttp
 
-from consumers.push.channels.answers import RETRYABLE, json_object, mapping, objects, read_up, retry_after
-from consumers.push.channels.channel import Unregistered
+from consumers.push.channels.channel import RETRYABLE, Unregistered, json_object, mapping, objects, parse_wait, read_up
 from consumers.push.notification import Notification
 from consumers.push.registry.devices import Device
 from consumers.runtime.errors import ConsumerError, Fatal, Retry
@@ -172,7 +171,7 @@ def _check(status: int, headers: Mapping[str, str], answer: Any) -> None:
     if (status, code) in DOUBTFUL and not fields:
         raise Unregistered(reason, certain=False)
     if status in RETRYABLE:
-        after = retry_after(headers) or (DEFAULT_WAIT if code == "QUOTA_EXCEEDED" else None)
+        after = parse_wait(headers) or (DEFAULT_WAIT if code == "QUOTA_EXCEEDED" else None)
         raise Retry(reason, after=after)
     if status == UNAUTHORIZED and code != "THIRD_PARTY_AUTH_ERROR":
         raise Retry(reason)

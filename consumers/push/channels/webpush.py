@@ -21,8 +21,7 @@ from typing import Final
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from consumers.push.channels.answers import RETRYABLE, json_object, read_up, retry_after
-from consumers.push.channels.channel import Unregistered
+from consumers.push.channels.channel import RETRYABLE, Unregistered, json_object, parse_wait, read_up
 from consumers.push.channels.encryption import CODING, encrypt
 from consumers.push.channels.resolver import NotPublic, PublicResolver
 from consumers.push.channels.signing_key import SigningKey
@@ -168,7 +167,7 @@ def _check(host: str, status: int, headers: Mapping[str, str], reason: object) -
     if status in _DEAD:
         raise Unregistered(told)
     if status in RETRYABLE or status == _THROTTLED:
-        raise Retry(told, after=retry_after(headers))
+        raise Retry(told, after=parse_wait(headers))
     if status in _DENIED or reason == _OTHER_KEY:
         raise Unregistered(f"{told}: {_CREDENTIALS}", certain=False)
     raise Fatal(f"{told}: the message is too large" if status == _TOO_LARGE else told)

@@ -19,11 +19,11 @@ from typing import Any, Final, NoReturn, Self
 from aio_pika.abc import AbstractIncomingMessage
 
 from consumers.runtime.errors import SettleFailed, SourceUnavailable
-from consumers.runtime.reason import MASK
 from consumers.runtime.source.port import OWN_HEADERS, Headers, attempts_in
 from consumers.runtime.source.reading import Reading
 from consumers.runtime.source.republisher import Republisher, TooLarge
 from consumers.runtime.source.session import CALL_TIMEOUT
+from processor.observability.redaction import REDACTED
 from schemas.commands import DEVICE_COMMANDS
 from schemas.topology import HEADER_FIRST_SEEN, HEADER_REASON, PUSH_DEVICES, dead_letter_queue
 
@@ -70,7 +70,7 @@ class DeadLetter:
             found = json.loads(text, parse_constant=_refuse)
             return _without_tokens(found) if is_command else found
         except (ValueError, RecursionError):
-            return f"{MASK} {len(self.body)} bytes that are no JSON" if is_command else text
+            return f"{REDACTED} {len(self.body)} bytes that are no JSON" if is_command else text
 
 
 class DeadLetters:
@@ -181,7 +181,8 @@ def _without_tokens(command: Any) -> Any:
     match command:
         case dict():
             return {
-                name: MASK if name in {"token", "keys"} else _without_tokens(value) for name, value in command.items()
+                name: REDACTED if name in {"token", "keys"} else _without_tokens(value)
+                for name, value in command.items()
             }
         case list():
             return [_without_tokens(each) for each in command]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from consumers.runtime.reason import clean
+from processor.observability.redaction import clean_line
 from schemas.topology import HEADER_ATTEMPTS, HEADER_FIRST_SEEN, HEADER_QUEUE, HEADER_REASON
 
 Headers = Mapping[str, object]
@@ -111,7 +111,7 @@ def settlement_headers(delivery: Delivery, *, queue: str, reason: str) -> Header
     return {
         **delivery.headers,
         HEADER_ATTEMPTS: delivery.attempts + 1,
-        HEADER_REASON: clean(reason),
+        HEADER_REASON: clean_line(reason),
         HEADER_FIRST_SEEN: delivery.first_seen_at.astimezone(UTC).isoformat(timespec="milliseconds"),
         HEADER_QUEUE: queue,
     }

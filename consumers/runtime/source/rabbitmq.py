@@ -6,6 +6,7 @@ ends those that died in silence. The next session starts after a jittered backof
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -15,13 +16,13 @@ from typing import Any, Final, Self
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
-from consumers.runtime.backoff import Backoff
 from consumers.runtime.errors import DeliveryLost, SourceUnavailable
-from consumers.runtime.reason import describe
 from consumers.runtime.source.port import Delivery, Headers, attempts_in, first_seen_in, settlement_headers
 from consumers.runtime.source.republisher import Republisher, TooLarge
 from consumers.runtime.source.session import CALL_TIMEOUT, RabbitDelivery, Session
 from processor.broker.receiving import returns_in
+from processor.core.retry import CONSUME, Backoff
+from processor.observability.redaction import describe
 from schemas.topology import DEAD_LETTERS, RETRIES, retry_queue
 
 log = structlog.get_logger()
@@ -52,7 +53,7 @@ class RabbitSource:
         watch_every: timedelta = timedelta(seconds=15),
         patience: timedelta = CALL_TIMEOUT,
         hold: timedelta = HOLD,
-        backoff: Backoff | None = None,
+        backoff: Backoff = CONSUME,
         after: "RabbitSource | None" = None,
     ) -> None:
         self._urls = tuple(urls)
@@ -61,7 +62,8 @@ class RabbitSource:
         self._watch_every = watch_every
         self._patience = patience
         self._hold = hold
-        self._backoff = backoff or Backoff()
+        self._backoff = backoff
+        self._delays = backoff.delays(random.random)
         self._republisher = Republisher(self._urls, name=f"consumers {queue} republisher")
         self._inbound: asyncio.Queue[RabbitDelivery | None] = asyncio.Queue()
         self._handed: set[RabbitDelivery] = set()
@@ -209,7 +211,7 @@ class RabbitSource:
             self._handed.clear()
             self._settled.set()
         if asyncio.get_running_loop().time() - began > STEADY_AFTER.total_seconds():
-            self._backoff.reset()
+            self._delays = self._backoff.delays(random.random)
 
     def _new_session(self, url: str) -> Session:
         return Session(
@@ -222,7 +224,7 @@ class RabbitSource:
         )
 
     async def _pause(self) -> None:
-        delay = self._backoff.next_delay().total_seconds()
+        delay = next(self._delays).total_seconds()
         with suppress(TimeoutError):
             async with asyncio.timeout(delay):
                 await self._stopping.wait()

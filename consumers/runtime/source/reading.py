@@ -13,8 +13,8 @@ from aio_pika import IncomingMessage
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
 from consumers.runtime.errors import SourceUnavailable
-from consumers.runtime.reason import describe
 from consumers.runtime.source.session import address_of, close, connect, raise_if_wanted
+from processor.observability.redaction import describe
 
 T = TypeVar("T")
 

@@ -11,11 +11,11 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelPreconditionFailed
 
 from consumers.runtime.errors import SettleFailed
-from consumers.runtime.reason import describe
 from consumers.runtime.source.port import OWN_HEADERS, Headers
 from consumers.runtime.source.session import close, connect
 from processor.broker.copies import DEFAULT_FRAME, carriable, listed
 from processor.broker.receiving import SanitizedConnection
+from processor.observability.redaction import describe
 from schemas.topology import HEADER_DROPPED, HEADER_TRACEPARENT
 
 PUBLISH_TIMEOUT: Final = timedelta(seconds=15)

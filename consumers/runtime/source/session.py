@@ -20,9 +20,9 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 from yarl import URL
 
 from consumers.runtime.errors import SourceUnavailable
-from consumers.runtime.reason import describe
 from consumers.runtime.source.port import Delivery
 from processor.broker.receiving import SanitizedConnection
+from processor.observability.redaction import describe
 
 CALL_TIMEOUT: Final = timedelta(seconds=10)
 CLOSE_TIMEOUT: Final = timedelta(seconds=10)

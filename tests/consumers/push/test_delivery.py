@@ -12,7 +12,7 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from consumers.push.channels.channel import Channel
-from consumers.push.channels.enabled import open_channels
+from consumers.push.channels.providers import open_channels
 from consumers.push.channels.webpush import open_webpush
 from consumers.push.consumer import AT_ONCE, Push
 from consumers.push.notification import Notification

@@ -15,7 +15,6 @@ from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 from yarl import URL
 
-from consumers.runtime.backoff import Backoff
 from consumers.runtime.composition import opened, run_consumer
 from consumers.runtime.database import Database
 from consumers.runtime.discovery import Found
@@ -24,6 +23,7 @@ from consumers.runtime.loop import Limits, Runtime
 from consumers.runtime.settings import Settings
 from consumers.runtime.source.rabbitmq import RabbitSource
 from consumers.runtime.source.session import Session
+from processor.core.retry import Backoff
 from schemas.topology import (
     DEAD_LETTERS,
     HEADER_ATTEMPTS,

@@ -4,14 +4,36 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Final
 
-from consumers.push.channels.channel import Channel, LogChannel
+import structlog
+
+from consumers.push.channels.channel import Channel
 from consumers.push.channels.fcm import open_fcm
-from consumers.push.registry.devices import ChannelName
+from consumers.push.notification import Notification
+from consumers.push.registry.devices import ChannelName, Device, masked
 from consumers.runtime.errors import ConsumerError
 from consumers.runtime.settings import Settings
 
 Channels = Mapping[ChannelName, Channel]
 Opened = AbstractAsyncContextManager[Channel]
+
+
+log = structlog.get_logger()
+
+
+class LogChannel:
+    """Logs what would be pushed, with the token masked."""
+
+    async def push(self, device: Device, notification: Notification) -> None:
+        """Log it."""
+        log.info(
+            "push.logged",
+            device=masked(device.token),
+            platform=device.platform,
+            channel=device.channel,
+            title=notification.title,
+            text=notification.body,
+            event_id=notification.id,
+        )
 
 
 def _apns(settings: Settings) -> Opened:
