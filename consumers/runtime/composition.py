@@ -16,7 +16,7 @@ from consumers.runtime.errors import DatabaseUnavailable
 from consumers.runtime.inbox import SqlInbox
 from consumers.runtime.loop import Limits, Runtime
 from consumers.runtime.settings import Settings
-from consumers.runtime.source.port import Source
+from consumers.runtime.source.port import MessageSource
 from consumers.runtime.source.rabbitmq import RabbitSource
 from processor.core.retry import CONSUME
 from processor.observability.redaction import describe
@@ -33,7 +33,7 @@ async def run_until_signal(found: Found, settings: Settings) -> None:
     await run_consumer(found, settings, sources_of(settings.brokers, found.consumer, prefetch=settings.prefetch), stop)
 
 
-def sources_of(urls: Sequence[str], consumer: type[Consumer], *, prefetch: int) -> Mapping[str, Source]:
+def sources_of(urls: Sequence[str], consumer: type[Consumer], *, prefetch: int) -> Mapping[str, MessageSource]:
     """A source for each queue of ``consumer``, each after the one before it."""
     sources: dict[str, RabbitSource] = {}
     before: RabbitSource | None = None
@@ -42,7 +42,9 @@ def sources_of(urls: Sequence[str], consumer: type[Consumer], *, prefetch: int) 
     return sources
 
 
-async def run_consumer(found: Found, settings: Settings, sources: Mapping[str, Source], stop: asyncio.Event) -> None:
+async def run_consumer(
+    found: Found, settings: Settings, sources: Mapping[str, MessageSource], stop: asyncio.Event
+) -> None:
     """Run a consumer on the sources of its queues until ``stop`` is set, then drain.
 
     Each queue has a loop of its own; a missing one holds up no other. Waits for a database that is not there yet.

@@ -15,7 +15,7 @@ from consumers.runtime.consumer import Consumer, Context, Handler
 from consumers.runtime.decoder import AnyEvent, Decoded, Undecodable, UnknownEvent, decode
 from consumers.runtime.errors import DatabaseUnavailable, DeliveryLost, Retry, SettleFailed
 from consumers.runtime.inbox import Inbox
-from consumers.runtime.source.port import Delivery, Source
+from consumers.runtime.source.port import MessageDelivery, MessageSource
 from consumers.runtime.verdict import (
     MAX_ATTEMPTS,
     Done,
@@ -56,12 +56,14 @@ class Runtime:
     source hands out. A message is settled only after its effect is durable.
     """
 
-    def __init__(self, *, consumer: Consumer, source: Source, inbox: Inbox, limits: Limits | None = None) -> None:
+    def __init__(
+        self, *, consumer: Consumer, source: MessageSource, inbox: Inbox, limits: Limits | None = None
+    ) -> None:
         self._consumer = consumer
         self._source = source
         self._inbox = inbox
         self._limits = limits or Limits()
-        self._lanes: dict[object, deque[tuple[Delivery, Decoded]]] = {}
+        self._lanes: dict[object, deque[tuple[MessageDelivery, Decoded]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
 
@@ -112,13 +114,13 @@ class Runtime:
             lane.popleft()
         del self._lanes[key]
 
-    async def _process(self, delivery: Delivery, decoded: Decoded) -> None:
+    async def _process(self, delivery: MessageDelivery, decoded: Decoded) -> None:
         with structlog.contextvars.bound_contextvars(event_id=delivery.event_id, event_type=delivery.type):
             verdict = await self._decide(delivery, decoded)
             if verdict is not None:
                 await self._settle(delivery, verdict)
 
-    async def _decide(self, delivery: Delivery, decoded: Decoded) -> Verdict | None:
+    async def _decide(self, delivery: MessageDelivery, decoded: Decoded) -> Verdict | None:
         if (verdict := judge_returns(delivery.returns)) is not None:
             return verdict
         match decoded:
@@ -133,7 +135,7 @@ class Runtime:
             return Done()
         return await self._attempt(delivery, decoded, handler)
 
-    async def _attempt(self, delivery: Delivery, event: AnyEvent, handler: Handler) -> Verdict | None:
+    async def _attempt(self, delivery: MessageDelivery, event: AnyEvent, handler: Handler) -> Verdict | None:
         """The verdict on one try; None if the delivery was lost meanwhile. An unavailable database is waited for."""
         delays = CONSUME.delays(random.random)
         while self._source.holds(delivery):
@@ -151,7 +153,7 @@ class Runtime:
                 return Done()
         return None
 
-    async def _handle_in_time(self, delivery: Delivery, event: AnyEvent, handler: Handler) -> None:
+    async def _handle_in_time(self, delivery: MessageDelivery, event: AnyEvent, handler: Handler) -> None:
         limit = self._limits.handler_timeout.total_seconds()
         try:
             async with asyncio.timeout(limit) as timer:
@@ -166,7 +168,7 @@ class Runtime:
                 raise
             raise Retry("the handler was cancelled from within") from None
 
-    async def _handle(self, delivery: Delivery, event: AnyEvent, handler: Handler) -> None:
+    async def _handle(self, delivery: MessageDelivery, event: AnyEvent, handler: Handler) -> None:
         if inspect.iscoroutinefunction(handler):
             first_time = await self._handle_on_loop(delivery, event, handler)
         else:
@@ -174,7 +176,7 @@ class Runtime:
         log.info("event.handled" if first_time else "event.repeated", attempts=delivery.attempts + 1)
 
     async def _handle_on_loop(
-        self, delivery: Delivery, event: AnyEvent, handler: Callable[..., Awaitable[None]]
+        self, delivery: MessageDelivery, event: AnyEvent, handler: Callable[..., Awaitable[None]]
     ) -> bool:
         if await self._inbox.seen(event.id):
             return False
@@ -182,7 +184,7 @@ class Runtime:
         await handler(event, Context(event_id=event.id, attempts=delivery.attempts, database=database))
         return await self._inbox.handle_once(event.id, lambda _: None)
 
-    async def _settle(self, delivery: Delivery, verdict: Verdict) -> None:
+    async def _settle(self, delivery: MessageDelivery, verdict: Verdict) -> None:
         """Settle as ``verdict`` says, however often that takes, unless the delivery is lost."""
         delays = CONSUME.delays(random.random)
         clock = asyncio.get_running_loop().time
@@ -202,7 +204,7 @@ class Runtime:
             else:
                 return
 
-    async def _settle_once(self, delivery: Delivery, verdict: Verdict) -> None:
+    async def _settle_once(self, delivery: MessageDelivery, verdict: Verdict) -> None:
         attempts = delivery.attempts + 1
         match verdict:
             case Done():

@@ -6,8 +6,10 @@ from typing import Any, Final
 
 from pamqp import encode
 
-from schemas.topology import HEADER_DROPPED
+from schemas.topology import HEADER_ATTEMPTS, HEADER_DROPPED, HEADER_FIRST_SEEN, HEADER_QUEUE, HEADER_REASON
 
+OWN_HEADERS: Final = frozenset({HEADER_ATTEMPTS, HEADER_FIRST_SEEN, HEADER_QUEUE, HEADER_REASON})
+"""What a consumer adds to a message that it retries or dead-letters."""
 DEFAULT_FRAME: Final = 131_072
 """Bytes of RabbitMQ's frames, unless it is told otherwise."""
 MAX_NAMES: Final = 200
@@ -21,7 +23,9 @@ BROKER_PREFIXES: Final = ("x-first-death-", "x-last-death-")
 _UNENCODABLE: Final = (TypeError, ValueError, ArithmeticError, OSError, RecursionError, struct.error)
 
 
-def carriable(headers: Mapping[str, object], own: frozenset[str], *, frame_size: int = DEFAULT_FRAME) -> dict[str, Any]:
+def copy_headers(
+    headers: Mapping[str, object], own: frozenset[str], *, frame_size: int = DEFAULT_FRAME
+) -> dict[str, Any]:
     """What a copy can carry of ``headers``: first ``own``, then the smallest; nothing that is the broker's own.
 
     They fill three quarters of a frame at most. The rest is for other properties, and for what the broker adds.
@@ -42,10 +46,10 @@ def carriable(headers: Mapping[str, object], own: frozenset[str], *, frame_size:
             continue
         kept[name] = plain[name]
         room -= size
-    return kept | ({HEADER_DROPPED: listed(dropped)} if dropped else {})
+    return kept | ({HEADER_DROPPED: join_names(dropped)} if dropped else {})
 
 
-def listed(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     """The value of `schemas.topology.HEADER_DROPPED`."""
     whole = ", ".join(dict.fromkeys(name or "(no name)" for name in names))
     return whole if len(whole) <= MAX_NAMES else f"{whole[: MAX_NAMES - 1]}…"

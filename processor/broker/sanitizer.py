@@ -15,7 +15,7 @@ import pamqp.frame
 from pamqp import decode, encode
 from pamqp.header import ContentHeader
 
-from processor.broker.copies import listed
+from processor.broker.copies import join_names
 from schemas.topology import HEADER_DROPPED
 
 HEAD: Final = struct.Struct(">BHI")
@@ -43,7 +43,7 @@ _FIXED: Final[Mapping[bytes, int]] = {
 _UNDECODABLE: Final = (ValueError, ArithmeticError, OSError, RecursionError, struct.error)
 
 
-def sanitized(frame: bytes) -> bytes:
+def sanitize(frame: bytes) -> bytes:
     """``frame``, less what cannot be decoded. One that has nothing of the kind comes back as it is.
 
     So does what no broker makes, whatever stands in a message: the library gives the connection up for that.
@@ -207,7 +207,7 @@ def _table(cursor: _Cursor) -> bytes:
         else:
             dropped.append(name[1:].decode())
     if dropped:
-        kept += encode.short_string(HEADER_DROPPED) + encode.encode_table_value(listed(dropped))
+        kept += encode.short_string(HEADER_DROPPED) + encode.encode_table_value(join_names(dropped))
     return len(kept).to_bytes(4) + kept
 
 

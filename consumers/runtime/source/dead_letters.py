@@ -18,11 +18,12 @@ from typing import Any, Final, NoReturn, Self
 
 from aio_pika.abc import AbstractIncomingMessage
 
-from consumers.runtime.errors import SettleFailed, SourceUnavailable
-from consumers.runtime.source.port import OWN_HEADERS, Headers, attempts_in
-from consumers.runtime.source.reading import Reading
-from consumers.runtime.source.republisher import Republisher, TooLarge
-from consumers.runtime.source.session import CALL_TIMEOUT
+from consumers.runtime.errors import SourceUnavailable
+from consumers.runtime.source.port import Headers, attempts_in
+from consumers.runtime.source.queue_view import QueueView
+from processor.broker.copies import OWN_HEADERS
+from processor.broker.copy_publisher import CopyFailed, CopyPublisher, CopyTooLarge
+from processor.broker.transport import CALL_TIMEOUT
 from processor.observability.redaction import REDACTED
 from schemas.commands import DEVICE_COMMANDS
 from schemas.topology import HEADER_FIRST_SEEN, HEADER_REASON, PUSH_DEVICES, dead_letter_queue
@@ -86,15 +87,15 @@ class DeadLetters:
 
         Which ones those are is up to the broker: looking at quorum queues mixes up their order.
         """
-        async with self._look() as (reading, _):
-            found = [DeadLetter.parse(message, self._queue) async for message in reading.messages(limit)]
+        async with self._look() as (view, _):
+            found = [DeadLetter.parse(message, self._queue) async for message in view.messages(limit)]
         return sorted(found, key=lambda letter: letter.first_seen_at or "")
 
     async def find(self, event_id: str) -> DeadLetter | None:
         """The one with that event id. Raises `SourceUnavailable`."""
         found = None
-        async with self._look() as (reading, _):
-            async for message in reading.messages():
+        async with self._look() as (view, _):
+            async for message in view.messages():
                 if message.message_id == event_id:
                     found = DeadLetter.parse(message, self._queue)
                     break
@@ -107,44 +108,44 @@ class DeadLetters:
         """
         redriven = 0
         try:
-            async with self._look() as (reading, republisher):
-                async for message in reading.messages():
+            async with self._look() as (view, copies):
+                async for message in view.messages():
                     if event_id in {None, message.message_id}:
-                        await republisher.publish("", self._queue, message, _fresh_headers(message))
-                        await reading.remove(message)
+                        await copies.publish("", self._queue, message, _fresh_headers(message))
+                        await view.remove(message)
                         redriven += 1
         except SourceUnavailable as error:
             raise SourceUnavailable(f"{redriven} redriven, then: {error}") from error
         return redriven
 
     @asynccontextmanager
-    async def _look(self) -> AsyncIterator[tuple[Reading, Republisher]]:
+    async def _look(self) -> AsyncIterator[tuple[QueueView, CopyPublisher]]:
         """The dead letters, and a way to publish copies. Those not removed are back when the context ends."""
         name = f"consumers dead letters {self._queue}"
         try:
             async with (
-                Reading(self._url, dead_letter_queue(self._queue), patience=self._patience) as reading,
-                Republisher([self._url], name=name) as republisher,
+                QueueView(self._url, dead_letter_queue(self._queue), patience=self._patience) as view,
+                CopyPublisher([self._url], name=name) as copies,
             ):
-                yield reading, republisher
-                await reading.put_back(await self._renew(reading, republisher))
-        except SettleFailed as error:
+                yield view, copies
+                await view.put_back(await self._renew(view, copies))
+        except CopyFailed as error:
             raise SourceUnavailable(str(error)) from error
 
-    async def _renew(self, reading: Reading, republisher: Republisher) -> int:
+    async def _renew(self, view: QueueView, copies: CopyPublisher) -> int:
         """Put copies in the place of what was returned often; how many. What the broker takes no copy of stays."""
         renewed = 0
-        for message in reading.held:
+        for message in view.held:
             if _returns(message.headers) < RENEW_AFTER:
                 continue
             headers = {**message.headers, HEADER_REASON: _reason(message.headers)}
             try:
-                await republisher.publish("", dead_letter_queue(self._queue), message, headers)
-            except TooLarge:
+                await copies.publish("", dead_letter_queue(self._queue), message, headers)
+            except CopyTooLarge:
                 continue
-            except SettleFailed:
+            except CopyFailed:
                 break
-            await reading.remove(message)
+            await view.remove(message)
             renewed += 1
         return renewed
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from consumers.runtime.errors import DeliveryLost
-from consumers.runtime.source.port import Delivery, Headers, attempts_in, first_seen_in, settlement_headers
+from consumers.runtime.source.port import Headers, MessageDelivery, attempts_in, first_seen_in, settlement_headers
 
 
 class Message(Protocol):
@@ -48,7 +48,7 @@ class _Entry:
 
 
 class EmbeddedSource:
-    """The `Source` that `deliver` feeds. ``sleep`` is what a retry waits with. ``dead_letters`` keeps what failed."""
+    """The `MessageSource` that `deliver` feeds. A retry waits by ``sleep``; ``dead_letters`` keeps what failed."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class EmbeddedSource:
         self._prefetch = prefetch
         self._sleep = sleep
         self._ready: deque[_Entry] = deque()
-        self._unsettled: dict[Delivery, _Entry] = {}
+        self._unsettled: dict[MessageDelivery, _Entry] = {}
         self._waiting: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._stopped = False
@@ -77,7 +77,7 @@ class EmbeddedSource:
         self._push(_Entry(message=message, settled=settled))
         await settled
 
-    async def deliveries(self) -> AsyncIterator[Delivery]:
+    async def deliveries(self) -> AsyncIterator[MessageDelivery]:
         """Deliveries as they come, until `stop`."""
         while not self._stopped:
             if self._ready and len(self._unsettled) < self._prefetch:
@@ -86,32 +86,32 @@ class EmbeddedSource:
             self._changed.clear()
             await self._changed.wait()
 
-    async def ack(self, delivery: Delivery) -> None:
+    async def ack(self, delivery: MessageDelivery) -> None:
         """The message is done with."""
         _resolve(self._take(delivery))
 
-    async def retry(self, delivery: Delivery, delay: timedelta, reason: str) -> None:
+    async def retry(self, delivery: MessageDelivery, delay: timedelta, reason: str) -> None:
         """Deliver it again after ``delay``."""
         entry = replace(self._take(delivery), headers=self._headers(delivery, reason), redelivered=False)
         task = asyncio.create_task(self._return_later(entry, delay))
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
 
-    async def dead_letter(self, delivery: Delivery, reason: str) -> None:
+    async def dead_letter(self, delivery: MessageDelivery, reason: str) -> None:
         """Put it aside for good."""
         entry = self._take(delivery)
         self.dead_letters.append(DeadLetter(message=entry.message, headers=self._headers(delivery, reason)))
         _resolve(entry)
 
-    async def put_back(self, delivery: Delivery) -> None:
+    async def put_back(self, delivery: MessageDelivery) -> None:
         """Deliver it again as if for the first time."""
         self._push(self._take(delivery))
 
-    def is_overdue(self, delivery: Delivery) -> bool:  # noqa: ARG002  nobody loses patience here
+    def is_overdue(self, delivery: MessageDelivery) -> bool:  # noqa: ARG002  nobody loses patience here
         """Never."""
         return False
 
-    def holds(self, delivery: Delivery) -> bool:
+    def holds(self, delivery: MessageDelivery) -> bool:
         """Whether ``delivery`` is unsettled and still ours."""
         return delivery in self._unsettled
 
@@ -144,8 +144,8 @@ class EmbeddedSource:
         self._ready.append(entry)
         self._changed.set()
 
-    def _hand_out(self, entry: _Entry) -> Delivery:
-        delivery = Delivery(
+    def _hand_out(self, entry: _Entry) -> MessageDelivery:
+        delivery = MessageDelivery(
             body=entry.message.body,
             event_id=entry.message.id,
             type=entry.message.type,
@@ -157,7 +157,7 @@ class EmbeddedSource:
         self._unsettled[delivery] = entry
         return delivery
 
-    def _take(self, delivery: Delivery) -> _Entry:
+    def _take(self, delivery: MessageDelivery) -> _Entry:
         if self._closed:
             raise DeliveryLost(f"the embedded queue {self._queue} is closed")
         entry = self._unsettled.pop(delivery, None)
@@ -174,7 +174,7 @@ class EmbeddedSource:
             raise
         self._push(entry)
 
-    def _headers(self, delivery: Delivery, reason: str) -> Headers:
+    def _headers(self, delivery: MessageDelivery, reason: str) -> Headers:
         return settlement_headers(delivery, queue=self._queue, reason=reason)
 
     def _lose(self, entry: _Entry) -> None:

@@ -11,14 +11,12 @@ from schemas.topology import HEADER_ATTEMPTS, HEADER_FIRST_SEEN, HEADER_QUEUE, H
 
 Headers = Mapping[str, object]
 
-OWN_HEADERS: Final = frozenset({HEADER_ATTEMPTS, HEADER_FIRST_SEEN, HEADER_QUEUE, HEADER_REASON})
-"""What a consumer says of a message that it retried or dead-lettered."""
 MOST_ATTEMPTS: Final = 1_000_000
 """More are not counted: a header of a stranger may say any number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Delivery:
+class MessageDelivery:
     """One message, handed to this consumer once more or for the first time."""
 
     body: bytes
@@ -36,7 +34,7 @@ class Delivery:
     """How often it came before without being settled, as far as that is known."""
 
 
-class Source(Protocol):
+class MessageSource(Protocol):
     """The deliveries of one queue, and their settlement.
 
     Guarantees: a delivery stays in the queue until it is settled, so a crash, a lost connection or `__aexit__` brings
@@ -49,31 +47,31 @@ class Source(Protocol):
     settled, and none after it before it is. So what kills is told from what was only near.
     """
 
-    def deliveries(self) -> AsyncIterator[Delivery]:
+    def deliveries(self) -> AsyncIterator[MessageDelivery]:
         """Deliveries as they come, across reconnects, until `stop`. Never more unsettled ones than the prefetch."""
         ...
 
-    async def ack(self, delivery: Delivery) -> None:
+    async def ack(self, delivery: MessageDelivery) -> None:
         """The message is done with."""
         ...
 
-    async def retry(self, delivery: Delivery, delay: timedelta, reason: str) -> None:
+    async def retry(self, delivery: MessageDelivery, delay: timedelta, reason: str) -> None:
         """Deliver it again after ``delay`` or somewhat more, with one attempt more to its name."""
         ...
 
-    async def dead_letter(self, delivery: Delivery, reason: str) -> None:
+    async def dead_letter(self, delivery: MessageDelivery, reason: str) -> None:
         """Put it aside for good, with ``reason``, attempts and first-seen in its headers."""
         ...
 
-    async def put_back(self, delivery: Delivery) -> None:
+    async def put_back(self, delivery: MessageDelivery) -> None:
         """Deliver it again as if for the first time: nothing was tried."""
         ...
 
-    def is_overdue(self, delivery: Delivery) -> bool:
+    def is_overdue(self, delivery: MessageDelivery) -> bool:
         """Whether it was held for so long that it should be put back, before the broker loses patience."""
         ...
 
-    def holds(self, delivery: Delivery) -> bool:
+    def holds(self, delivery: MessageDelivery) -> bool:
         """Whether ``delivery`` is unsettled and still ours; if not, settling it is in vain and handling it a waste."""
         ...
 
@@ -106,7 +104,7 @@ def first_seen_in(headers: Headers, now: datetime) -> datetime:
         return now
 
 
-def settlement_headers(delivery: Delivery, *, queue: str, reason: str) -> Headers:
+def settlement_headers(delivery: MessageDelivery, *, queue: str, reason: str) -> Headers:
     """The headers that a message carries after one more try to handle it from ``queue`` ended with ``reason``."""
     return {
         **delivery.headers,

@@ -1,4 +1,4 @@
-"""The `Source` on RabbitMQ, with aio-pika.
+"""The `MessageSource` on RabbitMQ, with aio-pika.
 
 It reconnects on its own rather than by aio-pika's robust connections, which do not restore every consumer: a
 connection, its channel and its consumer form one session, and whatever ends any of them ends the session. A watchdog
@@ -16,11 +16,12 @@ from typing import Any, Final, Self
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
-from consumers.runtime.errors import DeliveryLost, SourceUnavailable
-from consumers.runtime.source.port import Delivery, Headers, attempts_in, first_seen_in, settlement_headers
-from consumers.runtime.source.republisher import Republisher, TooLarge
-from consumers.runtime.source.session import CALL_TIMEOUT, RabbitDelivery, Session
-from processor.broker.receiving import returns_in
+from consumers.runtime.errors import DeliveryLost, SettleFailed
+from consumers.runtime.source.port import Headers, MessageDelivery, attempts_in, first_seen_in, settlement_headers
+from consumers.runtime.source.session import RabbitDelivery, RabbitSession
+from processor.broker.copy_publisher import CopyFailed, CopyPublisher, CopyTooLarge
+from processor.broker.session import SessionUnavailable, returns_in
+from processor.broker.transport import CALL_TIMEOUT
 from processor.core.retry import CONSUME, Backoff
 from processor.observability.redaction import describe
 from schemas.topology import DEAD_LETTERS, RETRIES, retry_queue
@@ -64,11 +65,11 @@ class RabbitSource:
         self._hold = hold
         self._backoff = backoff
         self._delays = backoff.delays(random.random)
-        self._republisher = Republisher(self._urls, name=f"consumers {queue} republisher")
+        self._copies = CopyPublisher(self._urls, name=f"consumers {queue} copies")
         self._inbound: asyncio.Queue[RabbitDelivery | None] = asyncio.Queue()
         self._handed: set[RabbitDelivery] = set()
         self._settled = asyncio.Event()
-        self._session: Session | None = None
+        self._session: RabbitSession | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._after = after
@@ -85,9 +86,9 @@ class RabbitSource:
         if self._supervisor is not None:
             self._supervisor.cancel()
             await asyncio.gather(self._supervisor, return_exceptions=True)
-        await self._republisher.close()
+        await self._copies.close()
 
-    async def deliveries(self) -> AsyncIterator[Delivery]:
+    async def deliveries(self) -> AsyncIterator[MessageDelivery]:
         """Deliveries as they come, until `stop`."""
         while not self._stopping.is_set():
             delivery = await self._inbound.get()
@@ -109,30 +110,30 @@ class RabbitSource:
             self._settled.clear()
             await self._settled.wait()
 
-    async def ack(self, delivery: Delivery) -> None:
+    async def ack(self, delivery: MessageDelivery) -> None:
         """The message is done with."""
         held = _claim(delivery)
         await self._ack(held)
 
-    async def retry(self, delivery: Delivery, delay: timedelta, reason: str) -> None:
+    async def retry(self, delivery: MessageDelivery, delay: timedelta, reason: str) -> None:
         """Deliver it again after ``delay``."""
         key = retry_queue(self._queue, int(delay.total_seconds()))
         await self._replace(delivery, RETRIES, key, self._headers(delivery, reason))
 
-    async def dead_letter(self, delivery: Delivery, reason: str) -> None:
+    async def dead_letter(self, delivery: MessageDelivery, reason: str) -> None:
         """Put it aside for good."""
         await self._replace(delivery, DEAD_LETTERS, self._queue, self._headers(delivery, reason))
 
-    async def put_back(self, delivery: Delivery) -> None:
+    async def put_back(self, delivery: MessageDelivery) -> None:
         """Deliver it again as if for the first time."""
         await self._replace(delivery, "", self._queue, delivery.headers)
 
-    def is_overdue(self, delivery: Delivery) -> bool:
+    def is_overdue(self, delivery: MessageDelivery) -> bool:
         """Whether it was held for so long that it should be put back, before the broker loses patience."""
         held = asyncio.get_running_loop().time() - delivery.received_at if isinstance(delivery, RabbitDelivery) else 0.0
         return held >= self._hold.total_seconds()
 
-    def holds(self, delivery: Delivery) -> bool:
+    def holds(self, delivery: MessageDelivery) -> bool:
         """Whether ``delivery`` is unsettled and still ours."""
         return isinstance(delivery, RabbitDelivery) and delivery in delivery.session.unsettled
 
@@ -161,10 +162,10 @@ class RabbitSource:
             self._handed.discard(held)
             self._settled.set()
 
-    def _headers(self, delivery: Delivery, reason: str) -> Headers:
+    def _headers(self, delivery: MessageDelivery, reason: str) -> Headers:
         return settlement_headers(delivery, queue=self._queue, reason=reason)
 
-    async def _replace(self, delivery: Delivery, exchange: str, key: str, headers: Headers) -> None:
+    async def _replace(self, delivery: MessageDelivery, exchange: str, key: str, headers: Headers) -> None:
         """Publish the copy, wait for its confirm, and only then acknowledge the original.
 
         What is too large for a copy is dead-lettered with the beginning of its body.
@@ -172,11 +173,13 @@ class RabbitSource:
         held = _claim(delivery)
         try:
             try:
-                await self._republisher.publish(exchange, key, held.message, headers)
-            except TooLarge:
-                await self._republisher.publish(DEAD_LETTERS, self._queue, held.message, headers, longest=BEGINNING)
-        except BaseException:
+                await self._copies.publish(exchange, key, held.message, headers)
+            except CopyTooLarge:
+                await self._copies.publish(DEAD_LETTERS, self._queue, held.message, headers, longest=BEGINNING)
+        except BaseException as error:
             held.session.return_claim(held)
+            if isinstance(error, CopyFailed):
+                raise SettleFailed(str(error)) from error
             raise
         await self._ack(held)
 
@@ -203,7 +206,7 @@ class RabbitSource:
                 log.info("source.connected", queue=self._queue, broker=session.address)
                 reason = await session.watch(self._watch_every)
                 log.warning("source.lost", queue=self._queue, reason=reason)
-        except SourceUnavailable as error:
+        except SessionUnavailable as error:
             self._recovered.set()
             log.warning("source.unavailable", queue=self._queue, reason=str(error))
         finally:
@@ -213,8 +216,8 @@ class RabbitSource:
         if asyncio.get_running_loop().time() - began > STEADY_AFTER.total_seconds():
             self._delays = self._backoff.delays(random.random)
 
-    def _new_session(self, url: str) -> Session:
-        return Session(
+    def _new_session(self, url: str) -> RabbitSession:
+        return RabbitSession(
             url,
             self._queue,
             self._receive,
@@ -229,7 +232,7 @@ class RabbitSource:
             async with asyncio.timeout(delay):
                 await self._stopping.wait()
 
-    def _receive(self, message: AbstractIncomingMessage, session: Session) -> None:
+    def _receive(self, message: AbstractIncomingMessage, session: RabbitSession) -> None:
         headers: dict[str, Any] = dict(message.headers)
         delivery = RabbitDelivery(
             body=message.body,
@@ -248,7 +251,7 @@ class RabbitSource:
         self._inbound.put_nowait(delivery)
 
 
-def _claim(delivery: Delivery) -> RabbitDelivery:
+def _claim(delivery: MessageDelivery) -> RabbitDelivery:
     """``delivery``, claimed for one settlement. Raises `DeliveryLost`, or `ValueError` if it is settled or foreign."""
     if not isinstance(delivery, RabbitDelivery):
         raise ValueError("this delivery is of another source")  # noqa: TRY004  the port promises ValueError

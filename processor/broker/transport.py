@@ -1,15 +1,21 @@
-"""A connection that takes messages of anybody."""
+"""An aio-pika connection that takes messages of anybody, and that opens and closes within bounds."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, Final
 
 import aio_pika
+from aio_pika.abc import AbstractConnection
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 from yarl import URL
 
 from processor.broker.copies import DEFAULT_FRAME
-from processor.broker.sanitizer import FRAMES, HEAD, sanitized
+from processor.broker.sanitizer import FRAMES, HEAD, sanitize
+
+CALL_TIMEOUT: Final = timedelta(seconds=10)
+"""How long the broker may take to answer."""
+HEARTBEAT_SECONDS: Final = 20
 
 
 class SanitizedConnection(aio_pika.Connection):
@@ -24,6 +30,34 @@ class SanitizedConnection(aio_pika.Connection):
         """Bytes of a frame, as agreed on with the broker."""
         tune = getattr(getattr(self.transport, "connection", None), "connection_tune", None)
         return getattr(tune, "frame_max", 0) or DEFAULT_FRAME
+
+
+async def connect(url: str, *, name: str) -> SanitizedConnection:
+    """A connection that does not restore itself. Its heartbeat notices a dead peer within a minute."""
+    options = {} if "heartbeat" in URL(url).query else {"heartbeat": str(HEARTBEAT_SECONDS)}
+    connection = SanitizedConnection(URL(url).update_query(options), client_properties={"connection_name": name})
+    try:
+        await connection.connect(timeout=CALL_TIMEOUT.total_seconds())
+    except BaseException:
+        await close(connection)
+        raise
+    return connection
+
+
+async def close(connection: AbstractConnection) -> None:
+    """Close ``connection`` in whatever state it is, with a handshake if the broker answers in time. Raises nothing."""
+    with suppress(Exception):
+        async with asyncio.timeout(CALL_TIMEOUT.total_seconds()):
+            await connection.close()
+    with suppress(Exception):  # after a timeout this only marks the connection closed; else its finalizer tries again
+        await connection.close()
+
+
+def raise_if_cancelled(error: asyncio.CancelledError) -> None:
+    """Raise ``error`` if the task was cancelled. aio-pika raises one by itself when the broker does not answer."""
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        raise error
 
 
 class _Transport(TransportFactory):
@@ -61,13 +95,4 @@ class _Frames(asyncio.StreamReader):
         if first[0] not in FRAMES:
             return first  # a protocol header of the broker, which says what versions it has
         head = first + await self._source.readexactly(HEAD.size - 1)
-        return sanitized(head + await self._source.readexactly(HEAD.unpack(head)[2] + 1))
-
-
-def returns_in(headers: Mapping[str, Any], *, redelivered: bool) -> int:
-    """How often a message came before without being settled, by the broker's count; 0 if that is unknown.
-
-    In one that was not ``redelivered`` no broker has counted: it bears what its sender wrote, or another queue.
-    """
-    value = headers.get("x-delivery-count")
-    return value if redelivered and isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+        return sanitize(head + await self._source.readexactly(HEAD.unpack(head)[2] + 1))
