@@ -11,13 +11,14 @@ from sqlalchemy import Connection
 
 from consumers.commands.outcome import NOT_FOUND, USAGE, bounded, exits, fail, say
 from consumers.push.registry import devices as registry
-from consumers.push.registry.devices import ChannelName, Device, Platform, masked
+from consumers.push.registry.devices import Device, mask_token
 from consumers.push.registry.subscription import parse
 from consumers.runtime import discovery
 from consumers.runtime.composition import open_database
 from consumers.runtime.errors import ConsumerError
 from consumers.runtime.settings import load
 from schemas.base64url import encoded
+from schemas.devices import Channel, Platform
 
 T = TypeVar("T")
 
@@ -38,7 +39,7 @@ TokenOrSubscription = Annotated[
         "standard input."
     ),
 ]
-PLATFORMS: Final[Mapping[ChannelName, Platform]] = {"fcm": "android", "apns": "ios", "webpush": "web"}
+PLATFORMS: Final[Mapping[Channel, Platform]] = {"fcm": "android", "apns": "ios", "webpush": "web"}
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -48,7 +49,7 @@ def add(
     owner: Owner,
     token: TokenOrSubscription,
     platform: Annotated[Platform | None, typer.Option(help="What the device is; by default by channel.")] = None,
-    channel: Annotated[ChannelName, typer.Option(help="The provider that its token is of.")] = "fcm",
+    channel: Annotated[Channel, typer.Option(help="The provider that its token is of.")] = "fcm",
     locale: Annotated[str | None, typer.Option(help="Language of its user, such as de-CH.")] = None,
 ) -> None:
     """Register a device, or renew its channel, platform and locale.
@@ -69,7 +70,7 @@ def add(
         _in_registry(lambda connection: registry.add(connection, device))
     except ValueError as error:
         fail(str(error), USAGE)
-    say(f"registered {masked(device.token)} for {owner}")
+    say(f"registered {mask_token(device.token)} for {owner}")
 
 
 @devices.command("list")
@@ -80,11 +81,11 @@ def list_devices(
     as_json: AsJson = False,
 ) -> None:
     """List devices, tokens masked."""
-    found = _in_registry(lambda connection: registry.list_of(connection, None if owner is None else [owner]))
+    found = _in_registry(lambda connection: registry.list_devices(connection, None if owner is None else [owner]))
     rows = [
         {
             "owner": each.owner,
-            "token": masked(each.token),
+            "token": mask_token(each.token),
             "channel": each.channel,
             "platform": each.platform,
             "locale": each.locale,
@@ -109,7 +110,7 @@ def remove(
     wanted = _token(token)
     if not _in_registry(lambda connection: registry.remove(connection, wanted, owner=owner)):
         fail("no such device", NOT_FOUND)
-    say(f"removed {masked(wanted)}")
+    say(f"removed {mask_token(wanted)}")
 
 
 @devices.command("subscription-key")

@@ -15,17 +15,18 @@ import structlog
 from sqlalchemy import Connection
 
 from consumers.push.channels.channel import Unregistered
-from consumers.push.channels.providers import Channels, open_channels
-from consumers.push.notification import QUIET, Notification, notification_of
-from consumers.push.registry import claims, devices, doubts
-from consumers.push.registry.devices import ChannelName, Device
-from consumers.push.registry.subscription import Keys, endpoint_of, serves
+from consumers.push.channels.providers import PushChannels, open_channels
+from consumers.push.notification import QUIET, Notification, build_notification
+from consumers.push.registry import commands, devices, pushes
+from consumers.push.registry.devices import Device
+from consumers.push.registry.subscription import endpoint_of, serves
 from consumers.push.registry.tables import METADATA
 from consumers.runtime.consumer import Consumer, Context, Resources
 from consumers.runtime.errors import Fatal, Retry
 from processor.observability.redaction import describe
 from schemas.commands import DeviceRegistered, DeviceRegisteredData, DeviceRemoved
 from schemas.data import SignedOutcome
+from schemas.devices import Channel
 from schemas.events import ResolveEvent, SignEvent
 from schemas.topology import PUSH_DEVICES
 
@@ -44,11 +45,11 @@ class Push(Consumer):
     tables = METADATA
     schema_version = 3  # before claims, a device heard of every application, whoever had registered it
 
-    def __init__(self, resources: Resources, channels: Channels | None = None) -> None:
+    def __init__(self, resources: Resources, channels: PushChannels | None = None) -> None:
         super().__init__(resources)
-        self._channels: Channels = channels or {}
+        self._channels: PushChannels = channels or {}
         self._held_open = AsyncExitStack()
-        self._delivering: set[ChannelName] = set()
+        self._delivering: set[Channel] = set()
         """Channels whose provider took something since the start."""
 
     async def __aenter__(self) -> Self:
@@ -68,7 +69,7 @@ class Push(Consumer):
             return
         owners = _owners(event)
         application = event.data.application
-        waiting = await context.database.read(lambda db: devices.unserved(db, event.id, owners, application))
+        waiting = await context.database.read(lambda db: pushes.find_unserved(db, event.id, owners, application))
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def serve(device: Device) -> Retry | Fatal | None:
@@ -82,7 +83,7 @@ class Push(Consumer):
     async def _serve(self, device: Device, event: SignEvent | ResolveEvent, context: Context) -> Retry | Fatal | None:
         """Serve one device and remember it. A failure is returned, so that the others are served all the same."""
         settings = self.resources.settings
-        notification = notification_of(
+        notification = build_notification(
             event, locale=device.locale, fallback=settings.push_language, with_reference=settings.push_reference
         )
         if notification is None:
@@ -94,7 +95,7 @@ class Push(Consumer):
             return None
         except (Retry, Fatal) as failure:
             log.warning(
-                "push.failed", device=devices.masked(device.token), channel=device.channel, reason=describe(failure)
+                "push.failed", device=devices.mask_token(device.token), channel=device.channel, reason=describe(failure)
             )
             return failure
         await context.database.write(lambda db: _note_served(db, event.id, device))
@@ -121,10 +122,10 @@ class Push(Consumer):
     async def _doubt(self, device: Device, dead: Unregistered, context: Context) -> None:
         """Settings may be to blame: they are, if the provider takes nothing at all."""
         event_id, delivering = context.event_id, device.channel in self._delivering
-        if await context.database.write(lambda db: doubts.note(db, event_id, device, removable=delivering)):
+        if await context.database.write(lambda db: pushes.note_refusal(db, event_id, device, removable=delivering)):
             _tell_removed(device, dead)
             return
-        told = {"device": devices.masked(device.token), "channel": device.channel, "reason": describe(dead)}
+        told = {"device": devices.mask_token(device.token), "channel": device.channel, "reason": describe(dead)}
         if delivering:
             log.warning("device.doubted", **told)
         else:
@@ -136,7 +137,7 @@ class Push(Consumer):
         try:
             if device.channel == "webpush":
                 _check_service(device.token, self.resources.settings.push_services)
-            evicted = await context.database.write(lambda db: claims.register(db, device, at=command.time))
+            evicted = await context.database.write(lambda db: commands.register(db, device, at=command.time))
         except ValueError as error:
             log.warning("device.refused", device=command.subject, channel=device.channel, reason=describe(error))
             return
@@ -149,7 +150,7 @@ class Push(Consumer):
         """Have a device hear of an account no more, if it did."""
         data, at = command.data, command.time
         gone = await context.database.write(
-            lambda db: claims.remove(db, data.account, data.device, application=data.application, at=at)
+            lambda db: commands.remove(db, data.account, data.device, application=data.application, at=at)
         )
         if gone:
             log.info("device.forgotten", device=command.subject)
@@ -157,9 +158,9 @@ class Push(Consumer):
     async def housekeep(self) -> None:
         """Forget whom old events were pushed to, and what was said long ago of devices that are gone."""
         retention = self.resources.settings.inbox_retention
-        await self.resources.database.write(lambda db: devices.forget_served(db, retention))
+        await self.resources.database.write(lambda db: pushes.forget_served(db, retention))
         horizon = datetime.now(UTC) - retention
-        await self.resources.database.write(lambda db: claims.forget_claims(db, horizon))
+        await self.resources.database.write(lambda db: commands.forget_claims(db, horizon))
 
 
 def _owners(event: SignEvent | ResolveEvent) -> tuple[str, ...]:
@@ -169,14 +170,14 @@ def _owners(event: SignEvent | ResolveEvent) -> tuple[str, ...]:
 
 
 def _note_served(connection: Connection, event_id: str, device: Device) -> None:
-    devices.note_served(connection, event_id, device)
-    doubts.clear(connection, device)
+    pushes.note_served(connection, event_id, device)
+    pushes.clear_refusals(connection, device)
 
 
 def _tell_removed(device: Device, dead: Unregistered) -> None:
     log.info(
         "device.removed",
-        device=devices.masked(device.token),
+        device=devices.mask_token(device.token),
         platform=device.platform,
         channel=device.channel,
         reason=describe(dead),
@@ -190,7 +191,7 @@ def _device_of(data: DeviceRegisteredData) -> Device:
         platform=data.platform,
         locale=data.locale,
         channel=data.channel,
-        keys=None if data.keys is None else Keys(p256dh=data.keys.p256dh, auth=data.keys.auth),
+        keys=data.keys,
         application=data.application,
         user=data.user,
     )

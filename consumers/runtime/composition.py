@@ -10,11 +10,11 @@ import structlog
 from sqlalchemy import MetaData
 
 from consumers.runtime.consumer import Consumer, Resources
-from consumers.runtime.database import Database
+from consumers.runtime.database import ConsumerDatabase
 from consumers.runtime.discovery import Found
 from consumers.runtime.errors import DatabaseUnavailable
 from consumers.runtime.inbox import SqlInbox
-from consumers.runtime.loop import Limits, Runtime
+from consumers.runtime.loop import Runtime, RuntimeLimits
 from consumers.runtime.settings import Settings
 from consumers.runtime.source.port import MessageSource
 from consumers.runtime.source.rabbitmq import RabbitSource
@@ -73,9 +73,9 @@ async def opened(found: Found, settings: Settings) -> AsyncIterator[tuple[Consum
 
 
 @asynccontextmanager
-async def open_database(found: Found, settings: Settings) -> AsyncIterator[Database]:
+async def open_database(found: Found, settings: Settings) -> AsyncIterator[ConsumerDatabase]:
     """The consumer's database with its own tables and the inbox. Raises `DatabaseUnavailable`, `SchemaTooNew`."""
-    async with Database(settings.database_of(found.name)) as database:
+    async with ConsumerDatabase(settings.database_of(found.name)) as database:
         await SqlInbox(database, consumer=found.name).create()
         tables: MetaData | None = found.consumer.tables
         if tables is not None:
@@ -98,9 +98,9 @@ async def _database_is_there(found: Found, settings: Settings, stop: asyncio.Eve
     return False
 
 
-def limits_of(settings: Settings) -> Limits:
+def limits_of(settings: Settings) -> RuntimeLimits:
     """The runtime's limits as set."""
-    return Limits(
+    return RuntimeLimits(
         max_attempts=settings.max_attempts,
         handler_timeout=settings.handler_timeout,
         drain_timeout=settings.drain_timeout,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self, TypeVar, Union, get_args, get_origin, ge
 
 from sqlalchemy import Connection, MetaData
 
-from consumers.runtime.database import Database
+from consumers.runtime.database import ConsumerDatabase
 from consumers.runtime.settings import Settings
 from schemas.commands import DeviceCommand
 from schemas.events import CloudEvent
@@ -28,7 +28,7 @@ class Context:
     event_id: str
     attempts: int
     """How often handling this message failed before."""
-    database: Database
+    database: ConsumerDatabase
     """`read` and `write` run plain functions over a transaction, off the event loop. Each commits on its own: note
     progress there, since an effect outside the database can be repeated."""
 
@@ -38,7 +38,7 @@ class Resources:
     """What a consumer is built with."""
 
     settings: Settings
-    database: Database
+    database: ConsumerDatabase
 
 
 class Consumer:

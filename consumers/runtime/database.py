@@ -58,18 +58,18 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Pending:
+class _PendingJob:
     job: Job
     outcome: "asyncio.Future[Any]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Done:
+class _JobResult:
     result: Any = None
     error: Exception | None = None
 
 
-class Database:
+class ConsumerDatabase:
     """Runs plain functions over a transaction, one group at a time, off the event loop.
 
     A function must do nothing but database work on the connection it gets: a group that fails as a whole is run
@@ -80,7 +80,7 @@ class Database:
         self._interruption = Interruption()
         self._engine = _engine(make_url(url), self._interruption)
         self._worker = Worker("consumer-database")
-        self._pending: deque[_Pending] = deque()
+        self._pending: deque[_PendingJob] = deque()
         self._flusher: asyncio.Task[None] | None = None
 
     async def create(self, tables: MetaData, *, name: str, version: int) -> None:
@@ -93,7 +93,7 @@ class Database:
     async def write(self, job: Callable[[Connection], T]) -> T:
         """What ``job`` returns, once its transaction is committed. What it raises leaves no trace in the database."""
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._pending.append(_Pending(job=job, outcome=outcome))
+        self._pending.append(_PendingJob(job=job, outcome=outcome))
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush())
         return await outcome
@@ -142,7 +142,7 @@ async def _ends(what: "asyncio.Future[Any]") -> bool:
     return bool(done)
 
 
-def _run_group(engine: Engine, jobs: Sequence[Job]) -> list[_Done]:
+def _run_group(engine: Engine, jobs: Sequence[Job]) -> list[_JobResult]:
     """The outcome of each job; never raises. A job that fails takes no other with it."""
     if len(jobs) == 1:
         return [_run_alone(engine, jobs[0])]
@@ -153,26 +153,26 @@ def _run_group(engine: Engine, jobs: Sequence[Job]) -> list[_Done]:
         return [_run_alone(engine, job) for job in jobs]
 
 
-def _run_alone(engine: Engine, job: Job) -> _Done:
+def _run_alone(engine: Engine, job: Job) -> _JobResult:
     try:
         with engine.begin() as transaction:
-            return _Done(result=_result_of(job, transaction))
+            return _JobResult(result=_result_of(job, transaction))
     except DBAPIError as error:
-        return _Done(error=_translated(error))
+        return _JobResult(error=_translated(error))
     except Exception as error:  # noqa: BLE001  whatever it is belongs to the caller of write
-        return _Done(error=error)
+        return _JobResult(error=error)
 
 
-def _run_nested(transaction: Connection, job: Job) -> _Done:
+def _run_nested(transaction: Connection, job: Job) -> _JobResult:
     """The outcome of one job of a group. Raises what breaks the whole group."""
     try:
         with transaction.begin_nested():
-            return _Done(result=_result_of(job, transaction))
+            return _JobResult(result=_result_of(job, transaction))
     except Exception as error:
         is_unavailable = isinstance(error, DBAPIError) and isinstance(_translated(error), DatabaseUnavailable)
         if is_unavailable or not transaction.in_transaction():
             raise
-        return _Done(error=error)
+        return _JobResult(error=error)
 
 
 def _result_of(job: Job, transaction: Connection) -> Any:
@@ -197,7 +197,7 @@ def _translated(error: DBAPIError) -> Exception:
     return unavailability
 
 
-def _resolve(future: "asyncio.Future[Any]", done: _Done) -> None:
+def _resolve(future: "asyncio.Future[Any]", done: _JobResult) -> None:
     if future.done():
         return
     if done.error is not None:

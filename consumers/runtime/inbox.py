@@ -7,7 +7,7 @@ from typing import Final, Protocol, TypeVar
 
 from sqlalchemy import BigInteger, Column, Connection, Index, MetaData, String, Table, delete, select
 
-from consumers.runtime.database import Database
+from consumers.runtime.database import ConsumerDatabase
 from consumers.runtime.upsert import insert_into
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class Inbox(Protocol):
 class SqlInbox:
     """The `Inbox` of one consumer in its own database."""
 
-    def __init__(self, database: Database, *, consumer: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, database: ConsumerDatabase, *, consumer: str, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._consumer = consumer
         self._clock = clock

@@ -12,20 +12,20 @@ from typing import Final, assert_never
 import structlog
 
 from consumers.runtime.consumer import Consumer, Context, Handler
+from consumers.runtime.decision import (
+    MAX_ATTEMPTS,
+    Acknowledge,
+    Decision,
+    GiveUp,
+    PutBack,
+    PutOff,
+    decide_failed,
+    decide_returned,
+)
 from consumers.runtime.decoder import AnyEvent, Decoded, Undecodable, UnknownEvent, decode
 from consumers.runtime.errors import DatabaseUnavailable, DeliveryLost, Retry, SettleFailed
 from consumers.runtime.inbox import Inbox
 from consumers.runtime.source.port import MessageDelivery, MessageSource
-from consumers.runtime.verdict import (
-    MAX_ATTEMPTS,
-    Done,
-    GiveUp,
-    PutBack,
-    TryLater,
-    Verdict,
-    judge,
-    judge_returns,
-)
 from processor.core.retry import CONSUME
 from processor.observability.redaction import describe
 
@@ -35,7 +35,7 @@ PRUNE_EVERY: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class RuntimeLimits:
     """How patient the runtime is."""
 
     max_attempts: int = MAX_ATTEMPTS
@@ -57,12 +57,12 @@ class Runtime:
     """
 
     def __init__(
-        self, *, consumer: Consumer, source: MessageSource, inbox: Inbox, limits: Limits | None = None
+        self, *, consumer: Consumer, source: MessageSource, inbox: Inbox, limits: RuntimeLimits | None = None
     ) -> None:
         self._consumer = consumer
         self._source = source
         self._inbox = inbox
-        self._limits = limits or Limits()
+        self._limits = limits or RuntimeLimits()
         self._lanes: dict[object, deque[tuple[MessageDelivery, Decoded]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
@@ -116,27 +116,27 @@ class Runtime:
 
     async def _process(self, delivery: MessageDelivery, decoded: Decoded) -> None:
         with structlog.contextvars.bound_contextvars(event_id=delivery.event_id, event_type=delivery.type):
-            verdict = await self._decide(delivery, decoded)
-            if verdict is not None:
-                await self._settle(delivery, verdict)
+            decision = await self._decide(delivery, decoded)
+            if decision is not None:
+                await self._settle(delivery, decision)
 
-    async def _decide(self, delivery: MessageDelivery, decoded: Decoded) -> Verdict | None:
-        if (verdict := judge_returns(delivery.returns)) is not None:
-            return verdict
+    async def _decide(self, delivery: MessageDelivery, decoded: Decoded) -> Decision | None:
+        if (decision := decide_returned(delivery.returns)) is not None:
+            return decision
         match decoded:
             case Undecodable(reason=reason):
                 return GiveUp(reason=f"undecodable: {reason}")
             case UnknownEvent(type=event_type):
                 log.info("event.unknown", type=event_type)
-                return Done()
+                return Acknowledge()
         handler = self._consumer.handler_of(decoded)
         if handler is None:
             log.debug("event.skipped")
-            return Done()
+            return Acknowledge()
         return await self._attempt(delivery, decoded, handler)
 
-    async def _attempt(self, delivery: MessageDelivery, event: AnyEvent, handler: Handler) -> Verdict | None:
-        """The verdict on one try; None if the delivery was lost meanwhile. An unavailable database is waited for."""
+    async def _attempt(self, delivery: MessageDelivery, event: AnyEvent, handler: Handler) -> Decision | None:
+        """The decision on one try; None if the delivery was lost meanwhile. An unavailable database is waited for."""
         delays = CONSUME.delays(random.random)
         while self._source.holds(delivery):
             if self._source.is_overdue(delivery):
@@ -147,10 +147,10 @@ class Runtime:
                 delay = next(delays)
                 log.warning("database.unavailable", reason=describe(error), wait=delay.total_seconds())
                 await asyncio.sleep(delay.total_seconds())
-            except Exception as error:  # noqa: BLE001  a handler may raise anything, and judge says what it means
-                return judge(error, attempts=delivery.attempts, max_attempts=self._limits.max_attempts)
+            except Exception as error:  # noqa: BLE001  a handler may raise anything, and decide_failed says what it means
+                return decide_failed(error, attempts=delivery.attempts, max_attempts=self._limits.max_attempts)
             else:
-                return Done()
+                return Acknowledge()
         return None
 
     async def _handle_in_time(self, delivery: MessageDelivery, event: AnyEvent, handler: Handler) -> None:
@@ -184,32 +184,32 @@ class Runtime:
         await handler(event, Context(event_id=event.id, attempts=delivery.attempts, database=database))
         return await self._inbox.handle_once(event.id, lambda _: None)
 
-    async def _settle(self, delivery: MessageDelivery, verdict: Verdict) -> None:
-        """Settle as ``verdict`` says, however often that takes, unless the delivery is lost."""
+    async def _settle(self, delivery: MessageDelivery, decision: Decision) -> None:
+        """Settle as ``decision`` says, however often that takes, unless the delivery is lost."""
         delays = CONSUME.delays(random.random)
         clock = asyncio.get_running_loop().time
         began = clock()
         while True:
             try:
-                await self._settle_once(delivery, verdict)
+                await self._settle_once(delivery, decision)
             except SettleFailed as error:
                 delay = next(delays)
                 log.warning("settlement.failed", reason=describe(error), wait=delay.total_seconds())
                 await asyncio.sleep(delay.total_seconds())
-                if isinstance(verdict, TryLater) and clock() - began >= self._limits.put_off_timeout.total_seconds():
-                    verdict = GiveUp(reason=f"{verdict.reason}; and it could not be put off")
+                if isinstance(decision, PutOff) and clock() - began >= self._limits.put_off_timeout.total_seconds():
+                    decision = GiveUp(reason=f"{decision.reason}; and it could not be put off")
             except DeliveryLost as error:
                 log.warning("delivery.lost", reason=describe(error))
                 return
             else:
                 return
 
-    async def _settle_once(self, delivery: MessageDelivery, verdict: Verdict) -> None:
+    async def _settle_once(self, delivery: MessageDelivery, decision: Decision) -> None:
         attempts = delivery.attempts + 1
-        match verdict:
-            case Done():
+        match decision:
+            case Acknowledge():
                 await self._source.ack(delivery)
-            case TryLater(delay=delay, reason=reason):
+            case PutOff(delay=delay, reason=reason):
                 await self._source.retry(delivery, delay, reason)
                 log.warning("event.retried", reason=reason, attempts=attempts, wait=delay.total_seconds())
             case PutBack():
@@ -219,7 +219,7 @@ class Runtime:
                 await self._source.dead_letter(delivery, reason)
                 log.error("event.dead_lettered", reason=reason, attempts=attempts)
             case _:
-                assert_never(verdict)
+                assert_never(decision)
 
     async def _prune_forever(self) -> None:
         while True:

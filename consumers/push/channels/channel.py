@@ -28,7 +28,7 @@ class Unregistered(Exception):
         self.certain = certain
 
 
-class Channel(Protocol):
+class PushChannel(Protocol):
     """Pushes to one device.
 
     Guarantees: returns once the provider took the notification over. Raises `Unregistered`, `Retry` (perhaps with the

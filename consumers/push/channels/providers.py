@@ -6,15 +6,16 @@ from typing import Final
 
 import structlog
 
-from consumers.push.channels.channel import Channel
+from consumers.push.channels.channel import PushChannel
 from consumers.push.channels.fcm import open_fcm
 from consumers.push.notification import Notification
-from consumers.push.registry.devices import ChannelName, Device, masked
+from consumers.push.registry.devices import Device, mask_token
 from consumers.runtime.errors import ConsumerError
 from consumers.runtime.settings import Settings
+from schemas.devices import Channel
 
-Channels = Mapping[ChannelName, Channel]
-Opened = AbstractAsyncContextManager[Channel]
+PushChannels = Mapping[Channel, PushChannel]
+Opened = AbstractAsyncContextManager[PushChannel]
 
 
 log = structlog.get_logger()
@@ -27,7 +28,7 @@ class LogChannel:
         """Log it."""
         log.info(
             "push.logged",
-            device=masked(device.token),
+            device=mask_token(device.token),
             platform=device.platform,
             channel=device.channel,
             title=notification.title,
@@ -48,7 +49,7 @@ def _webpush(settings: Settings) -> Opened:
     return open_webpush(settings)
 
 
-OPENERS: Final[Mapping[ChannelName, Callable[[Settings], Opened]]] = {
+OPENERS: Final[Mapping[Channel, Callable[[Settings], Opened]]] = {
     "fcm": open_fcm,
     "apns": _apns,
     "webpush": _webpush,
@@ -56,12 +57,12 @@ OPENERS: Final[Mapping[ChannelName, Callable[[Settings], Opened]]] = {
 
 
 @asynccontextmanager
-async def open_channels(settings: Settings) -> AsyncIterator[Channels]:
+async def open_channels(settings: Settings) -> AsyncIterator[PushChannels]:
     """The channels that ``settings`` name; with ``log`` among them, the others log. Raises `ConsumerError`."""
     names = settings.push_channels
     async with AsyncExitStack() as stack:
-        logged: Channels = dict.fromkeys(OPENERS, LogChannel()) if "log" in names else {}
-        opened: dict[ChannelName, Channel] = dict(logged)
+        logged: PushChannels = dict.fromkeys(OPENERS, LogChannel()) if "log" in names else {}
+        opened: dict[Channel, PushChannel] = dict(logged)
         for name, opener in OPENERS.items():
             if name in names:
                 opened[name] = await stack.enter_async_context(_told(name, opener, settings))
@@ -69,7 +70,7 @@ async def open_channels(settings: Settings) -> AsyncIterator[Channels]:
 
 
 @asynccontextmanager
-async def _told(name: ChannelName, opener: Callable[[Settings], Opened], settings: Settings) -> AsyncIterator[Channel]:
+async def _told(name: Channel, opener: Callable[[Settings], Opened], settings: Settings) -> AsyncIterator[PushChannel]:
     """One channel. A library that is missing is told as the extra that brings it."""
     async with AsyncExitStack() as stack:
         try:

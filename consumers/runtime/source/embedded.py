@@ -12,7 +12,7 @@ from consumers.runtime.errors import DeliveryLost
 from consumers.runtime.source.port import Headers, MessageDelivery, attempts_in, first_seen_in, settlement_headers
 
 
-class Message(Protocol):
+class PublishedMessage(Protocol):
     """As much of a published message as a queue needs; the processor's own messages have it."""
 
     @property
@@ -32,16 +32,16 @@ class Message(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetter:
+class DeadMessage:
     """A message that failed for good."""
 
-    message: Message
+    message: PublishedMessage
     headers: Headers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
-    message: Message
+class _QueuedMessage:
+    message: PublishedMessage
     settled: "asyncio.Future[None]"
     headers: Headers = field(default_factory=dict)
     redelivered: bool = False
@@ -57,24 +57,24 @@ class EmbeddedSource:
         prefetch: int = 64,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.dead_letters: list[DeadLetter] = []
+        self.dead_letters: list[DeadMessage] = []
         self._queue = queue
         self._prefetch = prefetch
         self._sleep = sleep
-        self._ready: deque[_Entry] = deque()
-        self._unsettled: dict[MessageDelivery, _Entry] = {}
+        self._ready: deque[_QueuedMessage] = deque()
+        self._unsettled: dict[MessageDelivery, _QueuedMessage] = {}
         self._waiting: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._stopped = False
         self._closed = False
 
-    async def deliver(self, message: Message) -> None:
+    async def deliver(self, message: PublishedMessage) -> None:
         """Queue ``message``; return once it is acknowledged or dead-lettered, however many retries that takes.
 
         Raises `DeliveryLost` if the queue closes first: deliver it again to the next one.
         """
         settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._push(_Entry(message=message, settled=settled))
+        self._push(_QueuedMessage(message=message, settled=settled))
         await settled
 
     async def deliveries(self) -> AsyncIterator[MessageDelivery]:
@@ -100,7 +100,7 @@ class EmbeddedSource:
     async def dead_letter(self, delivery: MessageDelivery, reason: str) -> None:
         """Put it aside for good."""
         entry = self._take(delivery)
-        self.dead_letters.append(DeadLetter(message=entry.message, headers=self._headers(delivery, reason)))
+        self.dead_letters.append(DeadMessage(message=entry.message, headers=self._headers(delivery, reason)))
         _resolve(entry)
 
     async def put_back(self, delivery: MessageDelivery) -> None:
@@ -137,14 +137,14 @@ class EmbeddedSource:
         self._unsettled.clear()
         self._ready.clear()
 
-    def _push(self, entry: _Entry) -> None:
+    def _push(self, entry: _QueuedMessage) -> None:
         if self._closed:
             self._lose(entry)
             return
         self._ready.append(entry)
         self._changed.set()
 
-    def _hand_out(self, entry: _Entry) -> MessageDelivery:
+    def _hand_out(self, entry: _QueuedMessage) -> MessageDelivery:
         delivery = MessageDelivery(
             body=entry.message.body,
             event_id=entry.message.id,
@@ -157,7 +157,7 @@ class EmbeddedSource:
         self._unsettled[delivery] = entry
         return delivery
 
-    def _take(self, delivery: MessageDelivery) -> _Entry:
+    def _take(self, delivery: MessageDelivery) -> _QueuedMessage:
         if self._closed:
             raise DeliveryLost(f"the embedded queue {self._queue} is closed")
         entry = self._unsettled.pop(delivery, None)
@@ -166,7 +166,7 @@ class EmbeddedSource:
         self._changed.set()
         return entry
 
-    async def _return_later(self, entry: _Entry, delay: timedelta) -> None:
+    async def _return_later(self, entry: _QueuedMessage, delay: timedelta) -> None:
         try:
             await self._sleep(delay.total_seconds())
         except asyncio.CancelledError:
@@ -177,11 +177,11 @@ class EmbeddedSource:
     def _headers(self, delivery: MessageDelivery, reason: str) -> Headers:
         return settlement_headers(delivery, queue=self._queue, reason=reason)
 
-    def _lose(self, entry: _Entry) -> None:
+    def _lose(self, entry: _QueuedMessage) -> None:
         if not entry.settled.done():
             entry.settled.set_exception(DeliveryLost(f"the embedded queue {self._queue} closed"))
 
 
-def _resolve(entry: _Entry) -> None:
+def _resolve(entry: _QueuedMessage) -> None:
     if not entry.settled.done():
         entry.settled.set_result(None)

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from consumers.push.channels.apns import ApnsChannel, ProviderTokens
-from consumers.push.channels.channel import Channel, Unregistered, parse_wait
+from consumers.push.channels.channel import PushChannel, Unregistered, parse_wait
 from consumers.push.channels.fcm import open_fcm
 from consumers.push.channels.providers import open_channels
 from consumers.push.channels.signing_key import SigningKey
@@ -75,7 +75,7 @@ class Provided:
     """A channel, a device that its provider knows, and the provider's next answers."""
 
     name: str
-    channel: Channel
+    channel: PushChannel
     device: Device
     answers: list[Any]
     served: Callable[[], list[str]]

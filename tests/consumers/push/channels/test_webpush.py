@@ -21,9 +21,10 @@ from consumers.push.channels.resolver import PublicResolver, is_public
 from consumers.push.channels.signing_key import SigningKey
 from consumers.push.channels.webpush import AUDIENCES, Vapid, WebPushChannel, open_webpush, topic
 from consumers.push.registry.devices import Device
-from consumers.push.registry.subscription import decoded, encoded, endpoint_of, parse
+from consumers.push.registry.subscription import endpoint_of, parse
 from consumers.runtime.errors import Retry
 from consumers.runtime.settings import WEB_PUSH_SERVICES, Settings
+from schemas.base64url import decoded, encoded
 from tests.consumers.events import USER
 from tests.consumers.push.channels.authority import key_file
 from tests.consumers.push.channels.push_service import CONTACT, HOST, Browser, Directory, PushService, Refusal

@@ -12,7 +12,7 @@ import pytest
 
 from consumers.runtime.composition import opened
 from consumers.runtime.discovery import Found
-from consumers.runtime.loop import Limits, Runtime
+from consumers.runtime.loop import Runtime, RuntimeLimits
 from consumers.runtime.settings import Settings
 from consumers.runtime.source.rabbitmq import RabbitSource
 from schemas.topology import (
@@ -188,7 +188,7 @@ async def test_message_that_cannot_be_put_off_is_dead_lettered(broker: Broker, s
         consumer.failures = [OSError("the shop is closed")]
         await broker.publish(message(event("resolve.validated", 1)))
         await broker.publish(message(event("resolve.validated", 2)))
-        limits = Limits(put_off_timeout=timedelta(seconds=1))
+        limits = RuntimeLimits(put_off_timeout=timedelta(seconds=1))
         running = asyncio.create_task(
             Runtime(consumer=consumer, source=source, inbox=inbox, limits=limits).run(consumer.stop)
         )

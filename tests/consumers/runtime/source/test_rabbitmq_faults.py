@@ -16,10 +16,10 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from consumers.runtime.composition import opened, run_consumer
-from consumers.runtime.database import Database
+from consumers.runtime.database import ConsumerDatabase
 from consumers.runtime.discovery import Found
 from consumers.runtime.errors import DatabaseUnavailable, Fatal, SettleFailed
-from consumers.runtime.loop import Limits, Runtime
+from consumers.runtime.loop import Runtime, RuntimeLimits
 from consumers.runtime.settings import Settings
 from consumers.runtime.source.rabbitmq import RabbitSource
 from consumers.runtime.source.session import RabbitSession
@@ -66,7 +66,7 @@ async def consuming(amqp_url: str, database_url: str, **options: Any) -> AsyncIt
     source = RabbitSource([amqp_url], "orders", backoff=backoff, **options)
     async with opened(Found(name="orders", consumer=Orders), settings) as (consumer, inbox), source:
         assert isinstance(consumer, Orders)
-        runtime = Runtime(consumer=consumer, source=source, inbox=inbox, limits=Limits())
+        runtime = Runtime(consumer=consumer, source=source, inbox=inbox, limits=RuntimeLimits())
         task = asyncio.create_task(runtime.run(consumer.stop))
         try:
             yield consumer
@@ -501,7 +501,7 @@ async def _has_effects(database_url: str, count: int) -> bool:
 
 
 async def _effects_at(database_url: str) -> list[tuple[str, str]]:
-    async with Database(database_url) as database:
+    async with ConsumerDatabase(database_url) as database:
         return await database.read(effects_in)
 
 

@@ -12,12 +12,12 @@ MAX_ATTEMPTS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class Acknowledge:
     """Acknowledge it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TryLater:
+class PutOff:
     """Put it off by ``delay``, one of the delays that a retry queue exists for."""
 
     delay: timedelta
@@ -36,23 +36,23 @@ class PutBack:
     """Have it delivered again as if for the first time: it was held for long, and nothing is known against it."""
 
 
-Verdict = Done | TryLater | GiveUp | PutBack
+Decision = Acknowledge | PutOff | GiveUp | PutBack
 
 
-def judge_returns(returns: int) -> GiveUp | None:
+def decide_returned(returns: int) -> GiveUp | None:
     """The fate of a message that came ``returns`` times before without being settled; None: it is to be handled."""
     if returns < MAX_DELIVERIES:
         return None
     return GiveUp(reason=f"it came {returns} times without being settled, as after crashes")
 
 
-def judge(error: Exception, *, attempts: int, max_attempts: int = MAX_ATTEMPTS) -> Verdict:
+def decide_failed(error: Exception, *, attempts: int, max_attempts: int = MAX_ATTEMPTS) -> Decision:
     """The fate of a message that failed ``attempts`` times before this ``error``."""
     reason = clean_line(str(error)) if isinstance(error, Fatal | Retry) else describe(error)
     if isinstance(error, Fatal) or attempts + 1 >= max_attempts:
         return GiveUp(reason=reason)
     after = error.after if isinstance(error, Retry) else None
-    return TryLater(delay=_delay(attempts, after), reason=reason)
+    return PutOff(delay=_delay(attempts, after), reason=reason)
 
 
 def _delay(attempts: int, after: timedelta | None) -> timedelta:

@@ -87,7 +87,7 @@ def _claim(
 
 
 def _evict(connection: Connection, newcomer: Device) -> int:
-    found = registry.list_of(connection, [newcomer.owner])
+    found = registry.list_devices(connection, [newcomer.owner])
     rivals = [device for device in found if device.application == newcomer.application]
     for device in rivals[: max(0, len(rivals) - MAX_DEVICES)]:
         registry.forget(connection, device.token_hash, owner=device.owner)
