@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Column, Connection, Index, Integer, MetaData, String, Table, Text, case, func
 
 from consumers.runtime.consumer import Consumer
-from consumers.runtime.upsert import insert_into
+from processor.database import insert_into
 from schemas.data import FailedData, IssuedAmount, MptAmount, SignedData, SignedOutcome, ValidatedData
 from schemas.events import ResolveEvent, ResolveSigned, ResolveValidated, SignEvent, family_and_name
 
@@ -94,7 +94,7 @@ class AppState(Consumer):
 def _note_request(transaction: Connection, event: SignEvent | ResolveEvent) -> None:
     """Write the request's row unless a later event did; what this event does not say stays as it is."""
     row = _request_row(event)
-    insert = insert_into(transaction, sign_requests).values(row)
+    insert = insert_into(transaction.dialect, sign_requests).values(row)
     new = {name: func.coalesce(insert.excluded[name], sign_requests.c[name]) for name in row}
     transaction.execute(
         insert.on_conflict_do_update(
@@ -129,7 +129,7 @@ def _request_row(event: SignEvent | ResolveEvent) -> Mapping[str, Any]:
 
 def _note_account(transaction: Connection, event: ResolveSigned) -> None:
     at = _text(event.data.resolved_at or event.time)
-    insert = insert_into(transaction, accounts).values(
+    insert = insert_into(transaction.dialect, accounts).values(
         application=event.data.application,
         account=event.data.account,
         user=event.data.user,
@@ -167,7 +167,7 @@ def _note_payment(transaction: Connection, event: ResolveValidated) -> None:
         "ledger_index": ledger.ledger_index if ledger else None,
         "validated_at": _text(event.time),
     }
-    transaction.execute(insert_into(transaction, payments).values(row).on_conflict_do_nothing())
+    transaction.execute(insert_into(transaction.dialect, payments).values(row).on_conflict_do_nothing())
 
 
 def _amount(data: ValidatedData) -> Mapping[str, str | None]:

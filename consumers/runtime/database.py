@@ -1,32 +1,25 @@
-"""A consumer's database behind one worker thread and one connection; concurrent writes share a commit.
-
-SQLite uses a rollback journal: the write-ahead log of SQLite before 3.51.3 can corrupt a file that two connections use,
-and ``consumers devices`` opens a second one beside a running consumer. Sharing commits makes up for its slowness.
-
-Source: https://sqlite.org/wal.html#walresetbug
-"""
+"""The database of a consumer behind one worker thread and one connection. Concurrent writes share a commit."""
 
 import asyncio
 import sqlite3
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event, make_url
-from sqlalchemy.engine import URL
+from sqlalchemy import Connection, Engine, MetaData, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.pool import StaticPool
 
+from consumers.runtime.engine import open_engine
 from consumers.runtime.errors import DatabaseUnavailable
-from consumers.runtime.postgresql import Interruption, postgresql_engine
 from consumers.runtime.schema import ensure
-from consumers.runtime.storable import replace_unstorable, storable_json
-from consumers.runtime.worker import Worker
+from processor.database import Interrupter
 from processor.observability.redaction import clean_line
 
 T = TypeVar("T")
@@ -34,7 +27,6 @@ Job = Callable[[Connection], Any]
 
 GROUP_LIMIT: Final = 64
 """Jobs in one commit: the default prefetch."""
-BUSY_SECONDS: Final = 10
 JOB_FAULTS: Final = frozenset({"57014"})
 """SQLSTATE of a statement that took too long: the job's own fault, though drivers call it operational."""
 SQLITE_UNAVAILABLE: Final = frozenset(
@@ -69,6 +61,32 @@ class _JobResult:
     error: Exception | None = None
 
 
+class _Worker:
+    """Calls functions one after the other. A daemon: a program that ends does not wait for a database that hangs."""
+
+    def __init__(self, name: str) -> None:
+        self._calls: SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = SimpleQueue()
+        threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def call(self, function: Callable[[], T]) -> "asyncio.Future[T]":
+        """Resolves on the running event loop with what ``function`` returns or raises."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._calls.put((function, future))
+        return future
+
+    def stop(self) -> None:
+        """End after what was asked for."""
+        self._calls.put(None)
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            function, future = call
+            result = _run(function)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits for the result
+                future.get_loop().call_soon_threadsafe(_resolve, future, result)
+            del call, function, future, result  # a thread that waits holds on to nothing
+
+
 class ConsumerDatabase:
     """Runs plain functions over a transaction, one group at a time, off the event loop.
 
@@ -77,9 +95,9 @@ class ConsumerDatabase:
     """
 
     def __init__(self, url: str) -> None:
-        self._interruption = Interruption()
-        self._engine = _engine(make_url(url), self._interruption)
-        self._worker = Worker("consumer-database")
+        self._interrupter = Interrupter()
+        self._engine = open_engine(make_url(url), self._interrupter)
+        self._worker = _Worker("consumer-database")
         self._pending: deque[_PendingJob] = deque()
         self._flusher: asyncio.Task[None] | None = None
 
@@ -110,10 +128,10 @@ class ConsumerDatabase:
     ) -> None:
         """Finish what is under way, then close. A database that does not answer even then is left behind."""
         if self._flusher is not None and not await _ends(self._flusher):
-            self._interruption.now()
+            self._interrupter.interrupt()
         if not await _ends(self._worker.call(self._engine.dispose)):
             log.error("database.abandoned")
-        self._interruption.take(None)
+        self._interrupter.close()
         self._worker.stop()
 
     async def _flush(self) -> None:
@@ -133,7 +151,7 @@ class ConsumerDatabase:
             self._alarm.cancel()
 
     def _cut_off(self) -> None:
-        self._interruption.now()
+        self._interrupter.interrupt()
         self._alarm = asyncio.get_running_loop().call_later(INSIST_SECONDS, self._cut_off)
 
 
@@ -206,38 +224,8 @@ def _resolve(future: "asyncio.Future[Any]", done: _JobResult) -> None:
         future.set_result(done.result)
 
 
-def _engine(url: URL, interruption: Interruption) -> Engine:
-    engine = _sqlite_engine(url) if url.get_backend_name() == "sqlite" else postgresql_engine(url, interruption)
-    event.listen(engine, "before_cursor_execute", replace_unstorable, retval=True)
-    return engine
-
-
-def _sqlite_engine(url: URL) -> Engine:
-    if url.database and url.database != ":memory:":
-        _make_private(Path(url.database))
-    engine = create_engine(
-        url,
-        poolclass=StaticPool,
-        hide_parameters=True,
-        connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS},
-        json_serializer=storable_json,
-    )
-    event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_immediate)
-    return engine
-
-
-def _make_private(path: Path) -> None:
-    """What consumers keep, device tokens among it, is readable by their own user alone."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.touch(mode=0o600, exist_ok=True)
-
-
-def _configure_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # transactions are begun below, not guessed by the driver
-    for pragma in ("journal_mode=TRUNCATE", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}").close()
-
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _run(function: Callable[[], Any]) -> _JobResult:
+    try:
+        return _JobResult(result=function())
+    except Exception as error:  # noqa: BLE001  raised where the call came from
+        return _JobResult(error=error)

@@ -8,7 +8,7 @@ from typing import Final, Protocol, TypeVar
 from sqlalchemy import BigInteger, Column, Connection, Index, MetaData, String, Table, delete, select
 
 from consumers.runtime.database import ConsumerDatabase
-from consumers.runtime.upsert import insert_into
+from processor.database import insert_into
 
 T = TypeVar("T")
 
@@ -83,7 +83,7 @@ class SqlInbox:
 
     def _note(self, transaction: Connection, event_id: str) -> bool:
         row = {"consumer": self._consumer, "event_id": event_id, "handled_at": int(self._clock())}
-        note = insert_into(transaction, inbox).values(row).on_conflict_do_nothing()
+        note = insert_into(transaction.dialect, inbox).values(row).on_conflict_do_nothing()
         noted = transaction.scalar(note.returning(inbox.c.event_id))  # an insert's row count is unknown to some drivers
         return noted is not None
 

@@ -14,8 +14,9 @@ from processor.core.payload.user_token import owner_of
 from processor.core.payload.watching import begins
 from processor.core.publishing.message import Message, OutboxMessage
 from processor.core.sign_request.sealing import Keyring
+from processor.database import Insert
 from processor.store.knowledge import STATE, UNKNOWN, row_of, state_of
-from processor.store.rows import Insert, Insertion, Upsert, driver, rendered
+from processor.store.rows import Insertion, Upsert, driver, rendered
 from processor.store.tables import (
     deliveries,
     events,

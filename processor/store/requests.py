@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Dialect, and_, delete, func, s
 
 from processor.core.publishing.message import Message, OutboxMessage
 from processor.core.sign_request.request import Draft, Reservation, StoredRequest
-from processor.store.rows import insert_into
+from processor.database import insert_into
 from processor.store.tables import events, request_events, restored, sign_requests, stored
 
 EARLIER: Final = 10_000

@@ -11,7 +11,8 @@ from processor.core.errors import SealingError
 from processor.core.payload.user_token import KnownToken, Owner, TokenFacts, known_token
 from processor.core.reports.report import Report
 from processor.core.sign_request.sealing import NONCE_BYTES, Binding, Keyring, Sealed
-from processor.store.rows import Insert, Upsert
+from processor.database import Insert
+from processor.store.rows import Upsert
 from processor.store.tables import restored, stored, user_tokens
 
 _PUT: Final = [

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, case, delete, exists, func, se
 from consumers.push.registry import devices as registry
 from consumers.push.registry.devices import Device
 from consumers.push.registry.tables import claims, devices
-from consumers.runtime.upsert import insert_into
+from processor.database import insert_into
 
 MAX_DEVICES: Final = 20
 """Of one account and application; beyond, the one that registered longest ago goes."""
@@ -79,7 +79,7 @@ def _claim(
         "registered_at": registered_at,
         "removed_at": removed_at,
     }
-    insert = insert_into(connection, claims).values(row)
+    insert = insert_into(connection.dialect, claims).values(row)
     later = {name: insert.excluded[name] > claims.c[name] for name in ("registered_at", "removed_at")}
     new = {name: case((wins, insert.excluded[name]), else_=claims.c[name]) for name, wins in later.items()}
     new["application"] = case((later["registered_at"], insert.excluded.application), else_=claims.c.application)

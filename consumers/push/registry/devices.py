@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Table, and_, delete, exists, or_, select
 
 from consumers.push.registry.subscription import check_point, endpoint_of
 from consumers.push.registry.tables import claims, devices, doubts, pushes, routes, users
-from consumers.runtime.upsert import insert_into
+from processor.database import insert_into
 from schemas.devices import Channel, Keys, Platform, digest_of_token
 
 MAX_TOKEN: Final = 4096
@@ -161,7 +161,7 @@ def _put_user(connection: Connection, device: Device) -> None:
 
 
 def _put(connection: Connection, table: Table, row: Mapping[str, object]) -> None:
-    insert = insert_into(connection, table).values(row)
+    insert = insert_into(connection.dialect, table).values(row)
     keys = [column.name for column in table.primary_key]
     renewed = {name: insert.excluded[name] for name in row if name not in keys}
     connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=renewed))

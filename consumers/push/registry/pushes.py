@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, select
 from consumers.push.registry import devices as registry
 from consumers.push.registry.devices import Device
 from consumers.push.registry.tables import doubts, pushes
-from consumers.runtime.upsert import insert_into
+from processor.database import insert_into
 
 EVENTS: Final = 3
 SPAN: Final = timedelta(hours=24)
@@ -33,7 +33,7 @@ def find_unserved(connection: Connection, event_id: str, owners: Iterable[str], 
 def note_served(connection: Connection, event_id: str, device: Device) -> None:
     """Remember that ``device`` heard of the event. Idempotent."""
     row = {"event_id": event_id, "token_hash": device.token_hash, "pushed_at": int(time.time())}
-    connection.execute(insert_into(connection, pushes).values(row).on_conflict_do_nothing())
+    connection.execute(insert_into(connection.dialect, pushes).values(row).on_conflict_do_nothing())
 
 
 def forget_served(connection: Connection, older_than: timedelta) -> int:
@@ -48,7 +48,9 @@ def note_refusal(connection: Connection, event_id: str, device: Device, *, remov
     row = {"token_hash": device.token_hash, "since": int(time.time()), "events": 1}
     more = {"events": doubts.c.events + 1}
     connection.execute(
-        insert_into(connection, doubts).values(row).on_conflict_do_update(index_elements=["token_hash"], set_=more)
+        insert_into(connection.dialect, doubts)
+        .values(row)
+        .on_conflict_do_update(index_elements=["token_hash"], set_=more)
     )
     doubt = connection.execute(select(doubts).where(doubts.c.token_hash == device.token_hash)).one()
     lasted = time.time() - doubt.since >= SPAN.total_seconds()

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DatabaseError
 from consumers.runtime.database import ConsumerDatabase
 from consumers.runtime.errors import DatabaseUnavailable, SchemaTooNew
 from consumers.runtime.inbox import SqlInbox, inbox
-from consumers.runtime.upsert import insert_into
+from processor.database import insert_into
 from tests.servers.postgres import Postgres, be_read_only
 
 METADATA = MetaData()
@@ -32,7 +32,7 @@ def add(number: int) -> Any:
 
 
 def upsert(number: int) -> Any:
-    return lambda db: db.execute(insert_into(db, numbers).values(number=number).on_conflict_do_nothing())
+    return lambda db: db.execute(insert_into(db.dialect, numbers).values(number=number).on_conflict_do_nothing())
 
 
 def all_numbers(transaction: Connection) -> list[int]:
@@ -106,7 +106,7 @@ async def test_database_work_happens_in_one_other_thread(database_url: str) -> N
 
 async def test_locked_file_is_reported_as_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody else's lock is nobody's fault: the write may be tried again."""
-    monkeypatch.setattr("consumers.runtime.database.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("consumers.runtime.engine.BUSY_SECONDS", 0.05)
     path = tmp_path / "numbers.db"
     async with ConsumerDatabase(f"sqlite:///{path}") as database:
         await database.create(METADATA, name="numbers", version=1)
