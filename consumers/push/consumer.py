@@ -1,7 +1,7 @@
-"""The consumer that pushes.
+"""The consumer that sends push notifications.
 
-A push cannot be part of a transaction, so a user may hear of an event twice after a crash: the event's id is the
-collapse key, and devices served are remembered, so that a retry reaches only the others.
+A push cannot be part of a transaction, so a device may receive it twice after a crash: the event's id is the collapse
+key. Devices that were served are stored, so that a retry reaches only the others.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from consumers.push.channels.providers import PushChannels, open_channels
 from consumers.push.notification import QUIET, Notification, build_notification
 from consumers.push.registry import commands, devices, pushes
 from consumers.push.registry.devices import Device
-from consumers.push.registry.subscription import endpoint_of, serves
+from consumers.push.registry.subscription import allows, endpoint_of
 from consumers.push.registry.tables import METADATA
 from consumers.runtime.consumer import Consumer, Context, Resources
 from consumers.runtime.errors import Fatal, Retry
@@ -34,11 +34,11 @@ log = structlog.get_logger()
 
 
 AT_ONCE: Final = 16
-"""Devices of one event that are being pushed to: a slow provider shall not use up the time of the others."""
+"""Devices that are pushed to at once for one event, so that a slow provider does not delay the others."""
 
 
 class Push(Consumer):
-    """Pushes what users need to see to their devices, and keeps the registry of these."""
+    """Pushes notifications of events to the devices of users, and keeps the registry of devices."""
 
     queue = "push-notifications"
     command_queues = (PUSH_DEVICES,)
@@ -50,7 +50,7 @@ class Push(Consumer):
         self._channels: PushChannels = channels or {}
         self._held_open = AsyncExitStack()
         self._delivering: set[Channel] = set()
-        """Channels whose provider took something since the start."""
+        """Channels whose provider accepted a notification since the start."""
 
     async def __aenter__(self) -> Self:
         await self.resources.database.write(devices.renew_hashes)
@@ -64,7 +64,7 @@ class Push(Consumer):
         await self._held_open.aclose()
 
     async def push(self, event: SignEvent | ResolveEvent, context: Context) -> None:
-        """Serve every device of the user that was not served yet."""
+        """Push ``event`` to every device of the user that it was not pushed to yet."""
         if event.type in QUIET:
             return
         owners = _owners(event)
@@ -81,7 +81,7 @@ class Push(Consumer):
         _raise_worst([failure for task in serving if (failure := task.result()) is not None])
 
     async def _serve(self, device: Device, event: SignEvent | ResolveEvent, context: Context) -> Retry | Fatal | None:
-        """Serve one device and remember it. A failure is returned, so that the others are served all the same."""
+        """Push to one device and store that. A failure is returned, so that the other devices are served."""
         settings = self.resources.settings
         notification = build_notification(
             event, locale=device.locale, fallback=settings.push_language, with_reference=settings.push_reference
@@ -103,7 +103,7 @@ class Push(Consumer):
         return None
 
     async def _push(self, device: Device, notification: Notification) -> None:
-        """Through the device's channel. What a channel does not expect itself is worth another try."""
+        """Push through the device's channel. An unexpected exception of a channel becomes `Retry`."""
         channel = self._channels.get(device.channel)
         if channel is None:
             told = f"CONSUMERS_PUSH_CHANNEL does not name {device.channel}, which a device is registered for"
@@ -120,7 +120,7 @@ class Push(Consumer):
             _tell_removed(device, dead)
 
     async def _doubt(self, device: Device, dead: Unregistered, context: Context) -> None:
-        """Settings may be to blame: they are, if the provider takes nothing at all."""
+        """Count a refusal that the settings may be to blame for: they are if the provider accepts no device at all."""
         event_id, delivering = context.event_id, device.channel in self._delivering
         if await context.database.write(lambda db: pushes.note_refusal(db, event_id, device, removable=delivering)):
             _tell_removed(device, dead)
@@ -132,7 +132,7 @@ class Push(Consumer):
             log.error("devices.disowned", **told)
 
     async def register(self, command: DeviceRegistered, context: Context) -> None:
-        """Have a device hear of its account. One that cannot be pushed to is told of in the log, and no dead letter."""
+        """Register a device for the events of its account. An invalid one is logged, not dead-lettered."""
         device = _device_of(command.data)
         try:
             if device.channel == "webpush":
@@ -147,7 +147,7 @@ class Push(Consumer):
         log.info("device.registered", device=command.subject, channel=device.channel, evicted=evicted)
 
     async def forget(self, command: DeviceRemoved, context: Context) -> None:
-        """Have a device hear of an account no more, if it did."""
+        """Remove a device from an account, if it is registered there."""
         data, at = command.data, command.time
         gone = await context.database.write(
             lambda db: commands.remove(db, data.account, data.device, application=data.application, at=at)
@@ -156,7 +156,7 @@ class Push(Consumer):
             log.info("device.forgotten", device=command.subject)
 
     async def housekeep(self) -> None:
-        """Forget whom old events were pushed to, and what was said long ago of devices that are gone."""
+        """Delete old rows on served devices, and old claims on devices that were removed."""
         retention = self.resources.settings.inbox_retention
         await self.resources.database.write(lambda db: pushes.forget_served(db, retention))
         horizon = datetime.now(UTC) - retention
@@ -164,7 +164,7 @@ class Push(Consumer):
 
 
 def _owners(event: SignEvent | ResolveEvent) -> tuple[str, ...]:
-    """Whose devices hear of it: who acted, by reference and by account as far as known, and who had been asked."""
+    """The owners of the devices: the user who acted, by reference and account if known, and the user who was asked."""
     account = event.data.account if isinstance(event.data, SignedOutcome) else None
     return tuple({owner for owner in (event.data.user, event.data.asked_of, account) if owner is not None})
 
@@ -199,12 +199,12 @@ def _device_of(data: DeviceRegisteredData) -> Device:
 
 def _check_service(endpoint: str, services: Iterable[str]) -> None:
     """Raises `ValueError`."""
-    if not serves(services, endpoint_of(endpoint).host or ""):
+    if not allows(services, endpoint_of(endpoint).host or ""):
         raise ValueError("the endpoint is on no push service that CONSUMERS_WEBPUSH_SERVICES names")
 
 
 def _raise_worst(failures: list[Retry | Fatal]) -> None:
-    """Retry as long as any device may still be served, no sooner than every provider asked for; else give up."""
+    """Raise `Retry` if any device may still be served, after the longest wait asked for; else `Fatal`."""
     retries = [failure for failure in failures if isinstance(failure, Retry)]
     if retries:
         waits = [failure.after for failure in retries if failure.after is not None]

@@ -1,6 +1,6 @@
-"""What a user is told: which events are worth an interruption, how urgent they are, and for how long.
+"""Which events a user is notified of, how urgently, and for how long.
 
-Nothing collapses with another event: every notification has its event's id, so that a repetition replaces it.
+A notification has the id of its event: it replaces a repetition, and no notification of another event.
 """
 
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ Urgency = Literal["high", "normal", "low"]
 
 
 class PushPolicy(NamedTuple):
-    """How an event is told."""
+    """How an event is pushed."""
 
     urgency: Urgency
     """``high`` wakes a sleeping device."""
     lifetime: timedelta
-    """A device that stays away longer is not told."""
+    """A device that is offline for longer gets no notification."""
 
 
 _HOUR: Final = timedelta(hours=1)
@@ -45,13 +45,13 @@ POLICIES: Final[Mapping[str, PushPolicy | None]] = {
     "xumm.resolve.cancelled": None,  # likewise
     "xumm.resolve.expired": None,  # likewise
 }
-"""Every event type; None is quiet."""
+"""By event type, all of them; None: no notification."""
 QUIET: Final = frozenset(event_type for event_type, policy in POLICIES.items() if policy is None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """One text for one device, and what an app needs to open the right screen."""
+    """The text for one device, and the data with which an app opens the right screen."""
 
     id: str
     """The event's id: providers and devices collapse repetitions by it."""
@@ -65,7 +65,7 @@ class Notification:
 def build_notification(
     event: CloudEvent, *, locale: str | None, fallback: str = "en", with_reference: bool = False
 ) -> Notification | None:
-    """What a device in ``locale`` is told of ``event``; None if the user need not be disturbed.
+    """The notification of ``event`` for a device in ``locale``; None if there is none.
 
     ``with_reference`` adds the application's own identifier of the sign request, if the event has it.
     """

@@ -1,8 +1,7 @@
-"""What users read, in each language.
+"""The texts of notifications in each language.
 
-Plain tables and no gettext catalogues: a dozen sentences need no compiler, and mypy and a test see what is missing.
-To add a language: one table and one row in `LANGUAGES`. A table for a region, such as ``de-CH``, may hold only what
-differs.
+Plain tables instead of gettext catalogues: a dozen sentences need no compiler, and a test finds a missing one. To add
+a language: one table and one row in `LANGUAGES`. A table for a region, such as ``de-CH``, may hold only what differs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,11 +9,11 @@ from string import Template
 from typing import Final, NamedTuple
 
 LONGEST_VALUE: Final = 40
-"""Characters that a placeholder is filled with at most: Xumm's limit for an identifier."""
+"""Characters of a placeholder's value at most: Xumm's limit for an identifier."""
 
 
 class Wording(NamedTuple):
-    """What one event says."""
+    """The text of one event."""
 
     title: str
     body: str
@@ -59,21 +58,21 @@ REFERENCES: Final[Mapping[str, str]] = {
     "de": "Referenz: $reference",
     "ja": "参照番号: $reference",
 }
-"""The sentence that names the sign request, where that is wanted."""
+"""The sentence that names the sign request, if the settings ask for it."""
 LAST_RESORT: Final = "en"
 
 
 def translate(event_type: str, *, locale: str | None, fallback: str, reference: str | None = None) -> Wording | None:
-    """What an event says in the nearest language that has it; None if it says nothing in any."""
+    """The text of an event in the nearest language that has one; None if no language has."""
     for tag in lookup_tags(locale, fallback):
         found = LANGUAGES.get(tag, {}).get(event_type)
         if found is not None:
-            return found if reference is None else _referenced(found, reference, lookup_tags(tag, fallback))
+            return found if reference is None else _add_reference(found, reference, lookup_tags(tag, fallback))
     return None
 
 
 def lookup_tags(locale: str | None, fallback: str) -> Iterator[str]:
-    """Tags to look under: ``de-AT``, ``de``, then ``fallback`` and English. POSIX names such as ``de_AT.UTF-8`` do too.
+    """Language tags in order: ``de-AT``, ``de``, then ``fallback`` and English. POSIX names (``de_AT.UTF-8``) work too.
 
     Source: RFC 4647 section 3.4 (lookup).
     """
@@ -82,16 +81,16 @@ def lookup_tags(locale: str | None, fallback: str) -> Iterator[str]:
         while parts and parts[0]:
             yield "-".join(parts)
             parts.pop()
-            if parts and len(parts[-1]) == 1:  # a singleton introduces what has just been taken away
+            if parts and len(parts[-1]) == 1:  # a singleton introduces the subtag that was just removed
                 parts.pop()
 
 
-def _referenced(text: Wording, reference: str, tags: Iterator[str]) -> Wording:
+def _add_reference(text: Wording, reference: str, tags: Iterator[str]) -> Wording:
     sentence = next(found for found in map(REFERENCES.get, tags) if found is not None)
     return text._replace(body=f"{text.body} {fill(sentence, reference=reference)}")
 
 
 def fill(text: str, **values: str) -> str:
-    """``text`` with its ``$placeholders`` filled. A value is data: it is never read as a template, and has one line."""
+    """``text`` with its ``$placeholders`` filled. A value is never read as a template, and is cut to one line."""
     clean = {name: "".join(filter(str.isprintable, value))[:LONGEST_VALUE] for name, value in values.items()}
     return Template(text).safe_substitute(clean)

@@ -26,9 +26,9 @@ T = TypeVar("T")
 Job = Callable[[Connection], Any]
 
 GROUP_LIMIT: Final = 64
-"""Jobs in one commit: the default prefetch."""
+"""Jobs in one commit: as many as the default prefetch."""
 JOB_FAULTS: Final = frozenset({"57014"})
-"""SQLSTATE of a statement that took too long: the job's own fault, though drivers call it operational."""
+"""SQLSTATE of a statement that took too long. Drivers raise an operational error, but the job is at fault."""
 SQLITE_UNAVAILABLE: Final = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -40,11 +40,11 @@ SQLITE_UNAVAILABLE: Final = frozenset(
     }
 )
 LONGEST_SECONDS: Final = 35.0
-"""After which a database that does not answer is cut off: longer than a statement may take."""
+"""After which the connection to a silent database is cut off: longer than a statement may take."""
 CLOSING_SECONDS: Final = 5.0
-"""How long closing waits for what is under way, and then for the database."""
+"""How long closing waits for the running group, and then for the database."""
 INSIST_SECONDS: Final = 1.0
-"""After which it is cut off again, in the middle of something else perhaps."""
+"""After which the connection is cut off again: the driver may have opened another one."""
 
 log = structlog.get_logger()
 
@@ -69,13 +69,13 @@ class _Worker:
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def call(self, function: Callable[[], T]) -> "asyncio.Future[T]":
-        """Resolves on the running event loop with what ``function`` returns or raises."""
+        """A future of the running event loop, for the result or the exception of ``function``."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._calls.put((function, future))
         return future
 
     def stop(self) -> None:
-        """End after what was asked for."""
+        """End the thread after the calls that were made before."""
         self._calls.put(None)
 
     def _work(self) -> None:
@@ -90,8 +90,8 @@ class _Worker:
 class ConsumerDatabase:
     """Runs plain functions over a transaction, one group at a time, off the event loop.
 
-    A function must do nothing but database work on the connection it gets: a group that fails as a whole is run
-    again, function by function.
+    A function must do nothing but database work on the connection it gets: the functions of a group that fails as a
+    whole are run again, one by one.
     """
 
     def __init__(self, url: str) -> None:
@@ -102,14 +102,14 @@ class ConsumerDatabase:
         self._flusher: asyncio.Task[None] | None = None
 
     async def create(self, tables: MetaData, *, name: str, version: int) -> None:
-        """Create what ``tables`` lacks and note ``version``. Raises `SchemaTooNew`, `DatabaseUnavailable`."""
+        """Create missing ``tables`` and store ``version``. Raises `SchemaTooNew`, `DatabaseUnavailable`."""
         try:
             await self._off_loop(lambda: ensure(self._engine, tables, name=name, version=version))
         except DBAPIError as error:
-            raise _translated(error) from error
+            raise _translate(error) from error
 
     async def write(self, job: Callable[[Connection], T]) -> T:
-        """What ``job`` returns, once its transaction is committed. What it raises leaves no trace in the database."""
+        """Return the result of ``job`` once it is committed. An exception is raised and undoes what ``job`` did."""
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._pending.append(_PendingJob(job=job, outcome=outcome))
         if self._flusher is None or self._flusher.done():
@@ -117,7 +117,7 @@ class ConsumerDatabase:
         return await outcome
 
     async def read(self, job: Callable[[Connection], T]) -> T:
-        """What ``job`` returns, seeing every write that was awaited before."""
+        """Return the result of ``job``, which sees every write that was awaited before."""
         return await self.write(job)
 
     async def __aenter__(self) -> Self:
@@ -126,10 +126,10 @@ class ConsumerDatabase:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish what is under way, then close. A database that does not answer even then is left behind."""
-        if self._flusher is not None and not await _ends(self._flusher):
+        """Wait for the running group, then close. A database that does not answer then is abandoned."""
+        if self._flusher is not None and not await _wait_for(self._flusher):
             self._interrupter.interrupt()
-        if not await _ends(self._worker.call(self._engine.dispose)):
+        if not await _wait_for(self._worker.call(self._engine.dispose)):
             log.error("database.abandoned")
         self._interrupter.close()
         self._worker.stop()
@@ -143,7 +143,7 @@ class ConsumerDatabase:
                 _resolve(pending.outcome, outcome)
 
     async def _off_loop(self, function: Callable[[], T]) -> T:
-        """What ``function`` returns; what waits for too long is cut off."""
+        """Return the result of ``function``. The connection is cut off when that takes too long."""
         self._alarm = asyncio.get_running_loop().call_later(LONGEST_SECONDS, self._cut_off)
         try:
             return await self._worker.call(function)
@@ -155,8 +155,9 @@ class ConsumerDatabase:
         self._alarm = asyncio.get_running_loop().call_later(INSIST_SECONDS, self._cut_off)
 
 
-async def _ends(what: "asyncio.Future[Any]") -> bool:
-    done, _ = await asyncio.wait([what], timeout=CLOSING_SECONDS)
+async def _wait_for(future: "asyncio.Future[Any]") -> bool:
+    """Whether ``future`` is done in time."""
+    done, _ = await asyncio.wait([future], timeout=CLOSING_SECONDS)
     return bool(done)
 
 
@@ -167,17 +168,17 @@ def _run_group(engine: Engine, jobs: Sequence[Job]) -> list[_JobResult]:
     try:
         with engine.begin() as transaction:
             return [_run_nested(transaction, job) for job in jobs]
-    except Exception:  # noqa: BLE001  whatever broke the group, each job shall answer for itself
+    except Exception:  # noqa: BLE001  the jobs of a broken group are run one by one
         return [_run_alone(engine, job) for job in jobs]
 
 
 def _run_alone(engine: Engine, job: Job) -> _JobResult:
     try:
         with engine.begin() as transaction:
-            return _JobResult(result=_result_of(job, transaction))
+            return _JobResult(result=_call_job(job, transaction))
     except DBAPIError as error:
-        return _JobResult(error=_translated(error))
-    except Exception as error:  # noqa: BLE001  whatever it is belongs to the caller of write
+        return _JobResult(error=_translate(error))
+    except Exception as error:  # noqa: BLE001  raised by `write`
         return _JobResult(error=error)
 
 
@@ -185,23 +186,23 @@ def _run_nested(transaction: Connection, job: Job) -> _JobResult:
     """The outcome of one job of a group. Raises what breaks the whole group."""
     try:
         with transaction.begin_nested():
-            return _JobResult(result=_result_of(job, transaction))
+            return _JobResult(result=_call_job(job, transaction))
     except Exception as error:
-        is_unavailable = isinstance(error, DBAPIError) and isinstance(_translated(error), DatabaseUnavailable)
+        is_unavailable = isinstance(error, DBAPIError) and isinstance(_translate(error), DatabaseUnavailable)
         if is_unavailable or not transaction.in_transaction():
             raise
         return _JobResult(error=error)
 
 
-def _result_of(job: Job, transaction: Connection) -> Any:
+def _call_job(job: Job, transaction: Connection) -> Any:
     result = job(transaction)
     if not transaction.in_transaction():
         raise RuntimeError("a handler must neither commit nor roll back: others share its transaction")
     return result
 
 
-def _translated(error: DBAPIError) -> Exception:
-    """`DatabaseUnavailable` if the failure lies in the database or its load; else ``error``, which lies in the job."""
+def _translate(error: DBAPIError) -> Exception:
+    """`DatabaseUnavailable` if the database or its load is at fault; ``error`` itself if the job is."""
     cause = error.orig
     unavailable = error.connection_invalidated or (
         isinstance(error, OperationalError)

@@ -1,4 +1,4 @@
-"""What becomes of a message whose handler failed: a decision as a value."""
+"""Decides what becomes of a message: acknowledge, retry later, dead-letter or put back."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,12 +13,12 @@ MAX_ATTEMPTS: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acknowledge:
-    """Acknowledge it."""
+    """Acknowledge the message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutOff:
-    """Put it off by ``delay``, one of the delays that a retry queue exists for."""
+    """Deliver the message again after ``delay``, for which a retry queue exists."""
 
     delay: timedelta
     reason: str
@@ -26,28 +26,28 @@ class PutOff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GiveUp:
-    """Dead-letter it."""
+    """Dead-letter the message."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutBack:
-    """Have it delivered again as if for the first time: it was held for long, and nothing is known against it."""
+    """Deliver the message again without counting an attempt: it was held too long through no fault of its own."""
 
 
 Decision = Acknowledge | PutOff | GiveUp | PutBack
 
 
 def decide_returned(returns: int) -> GiveUp | None:
-    """The fate of a message that came ``returns`` times before without being settled; None: it is to be handled."""
+    """Decide on a message that was delivered ``returns`` times without being settled; None: handle it."""
     if returns < MAX_DELIVERIES:
         return None
     return GiveUp(reason=f"it came {returns} times without being settled, as after crashes")
 
 
 def decide_failed(error: Exception, *, attempts: int, max_attempts: int = MAX_ATTEMPTS) -> Decision:
-    """The fate of a message that failed ``attempts`` times before this ``error``."""
+    """Decide on a message that failed ``attempts`` times before this ``error``."""
     reason = clean_line(str(error)) if isinstance(error, Fatal | Retry) else describe(error)
     if isinstance(error, Fatal) or attempts + 1 >= max_attempts:
         return GiveUp(reason=reason)
@@ -56,7 +56,7 @@ def decide_failed(error: Exception, *, attempts: int, max_attempts: int = MAX_AT
 
 
 def _delay(attempts: int, after: timedelta | None) -> timedelta:
-    """The delay whose turn it is, or the first that is long enough for ``after``; else the longest."""
+    """The delay of this attempt, or the first later one that is at least ``after``; else the longest."""
     turns = [timedelta(seconds=seconds) for seconds in RETRY_DELAYS_SECONDS]
     candidates = turns[min(attempts, len(turns) - 1) :]
     return next((delay for delay in candidates if after is None or delay >= after), turns[-1])

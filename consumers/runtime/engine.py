@@ -20,7 +20,7 @@ from processor.database import Interrupter, postgresql_engine
 
 BUSY_SECONDS: Final = 10
 REPLACEMENT: Final = "\ufffd"
-"""Stands for each character that no column holds: PostgreSQL takes no NUL, and no driver half a surrogate pair."""
+"""Replaces characters that cannot be stored: PostgreSQL refuses NUL, and every driver half a surrogate pair."""
 
 _unstorable: Final = re.compile("[\x00\ud800-\udfff]")
 _BEGIN: Final = (
@@ -55,13 +55,13 @@ def _sqlite_engine(url: URL) -> Engine:
 
 
 def _make_private(path: Path) -> None:
-    """What consumers keep, device tokens among it, is readable by their own user alone."""
+    """Let only the own user read the file, which may hold device tokens."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.touch(mode=0o600, exist_ok=True)
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # transactions are begun below, not guessed by the driver
+    connection.isolation_level = None  # `_begin_immediate` begins transactions, not the driver
     for pragma in ("journal_mode=TRUNCATE", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
@@ -87,12 +87,12 @@ def _leave_read_only(context: ExceptionContext) -> None:
 def _replace_unstorable(
     _connection: Connection, _cursor: Any, statement: str, parameters: Any, *_rest: Any
 ) -> tuple[str, Any]:
-    """SQLAlchemy's ``before_cursor_execute``: the statement, with parameters that a database holds."""
+    """SQLAlchemy's ``before_cursor_execute``: the statement, with parameters that can be stored."""
     return statement, _storable(parameters)
 
 
 def _storable_json(value: Any) -> str:
-    """``value`` as JSON that a database holds."""
+    """``value`` as JSON that can be stored."""
     return json.dumps(_storable(value))
 
 

@@ -1,4 +1,4 @@
-"""Which events were handled: what turns delivery at least once into an effect exactly once."""
+"""The inbox: the ids of handled events. It turns delivery at least once into an effect exactly once."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ T = TypeVar("T")
 METADATA: Final = MetaData()
 VERSION: Final = 1
 PRUNE_LIMIT: Final = 1000
-"""Rows deleted in one transaction, so that pruning never holds up handling."""
+"""Rows deleted in one transaction, so that pruning does not delay handlers."""
 
 inbox: Final = Table(
     "inbox",
@@ -37,12 +37,12 @@ class Inbox(Protocol):
     async def handle_once(self, event_id: str, effect: Callable[[Connection], object]) -> bool:
         """Note the event and run ``effect``, both in one transaction; False, and no effect, if it was noted before.
 
-        What ``effect`` raises undoes the note as well.
+        An exception of ``effect`` undoes the note as well, and is raised.
         """
         ...
 
     async def prune(self, older_than: timedelta) -> int:
-        """Forget events handled longer ago; how many. One that comes again after that would be handled again."""
+        """Forget events that were handled longer ago; return how many. A forgotten event would be handled again."""
         ...
 
 
@@ -55,7 +55,7 @@ class SqlInbox:
         self._clock = clock
 
     async def create(self) -> None:
-        """Create the table if it is not there."""
+        """Create the table if it does not exist."""
         await self._database.create(METADATA, name="inbox", version=VERSION)
 
     async def seen(self, event_id: str) -> bool:
@@ -75,7 +75,7 @@ class SqlInbox:
         return await self._database.write(note_and_act)
 
     async def prune(self, older_than: timedelta) -> int:
-        """Forget events handled longer ago, in short transactions; how many."""
+        """Forget events that were handled longer ago, in short transactions; return how many."""
         pruned = 0
         while batch := await self._database.write(lambda transaction: self._prune_some(transaction, older_than)):
             pruned += batch
@@ -84,7 +84,9 @@ class SqlInbox:
     def _note(self, transaction: Connection, event_id: str) -> bool:
         row = {"consumer": self._consumer, "event_id": event_id, "handled_at": int(self._clock())}
         note = insert_into(transaction.dialect, inbox).values(row).on_conflict_do_nothing()
-        noted = transaction.scalar(note.returning(inbox.c.event_id))  # an insert's row count is unknown to some drivers
+        noted = transaction.scalar(
+            note.returning(inbox.c.event_id)
+        )  # some drivers do not tell the row count of an insert
         return noted is not None
 
     def _prune_some(self, transaction: Connection, older_than: timedelta) -> int:

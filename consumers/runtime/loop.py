@@ -36,24 +36,24 @@ PRUNE_EVERY: Final = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeLimits:
-    """How patient the runtime is."""
+    """The limits of a runtime."""
 
     max_attempts: int = MAX_ATTEMPTS
     handler_timeout: timedelta = timedelta(seconds=60)
-    """A longer handler is stopped and its message retried. Well below the 30 minutes that RabbitMQ allows."""
+    """A handler that takes longer is cancelled and its message retried. RabbitMQ allows 30 minutes."""
     drain_timeout: timedelta = timedelta(seconds=20)
-    """How long handlers may finish after a stop; the rest returns to the queue."""
+    """How long handlers may run on after a stop. Messages that are still unsettled then return to the queue."""
     inbox_retention: timedelta = timedelta(days=30)
-    """How long handled events are remembered; longer than anything can stay in a queue."""
+    """How long handled events are remembered: longer than a message can stay in a queue."""
     put_off_timeout: timedelta = timedelta(minutes=1)
-    """How long putting a message off may fail before it is dead-lettered instead: it holds the place of others."""
+    """How long publishing a retry may fail before the message is dead-lettered: it takes a place of the prefetch."""
 
 
 class Runtime:
     """Runs one consumer on one source.
 
     Messages of one payload are handled one after another, those of different payloads concurrently, as many as the
-    source hands out. A message is settled only after its effect is durable.
+    source delivers. A message is settled only after its effect is durable.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Runtime:
     async def run(self, stop: asyncio.Event, *, queue: str = "") -> None:
         """Consume ``queue``, by default the consumer's own, until ``stop`` is set.
 
-        Then finish what is being handled, within the drain timeout, and return.
+        Then wait for running handlers, at most for the drain timeout, and return.
         """
         async with asyncio.TaskGroup() as group:
             pump = group.create_task(self._pump(group))
@@ -105,7 +105,7 @@ class Runtime:
         log.info("consumer.drained", unfinished=len(unfinished))
 
     async def _run_lane(self, key: object) -> None:
-        """Handle what waits under ``key``, in order, until nothing does. Leaves the rest unsettled while draining."""
+        """Handle the messages of ``key`` in order until none is left. While draining, leave them unsettled."""
         lane = self._lanes[key]
         while lane:
             delivery, decoded = lane[0]
@@ -136,7 +136,7 @@ class Runtime:
         return await self._attempt(delivery, decoded, handler)
 
     async def _attempt(self, delivery: MessageDelivery, event: AnyEvent, handler: Handler) -> Decision | None:
-        """The decision on one try; None if the delivery was lost meanwhile. An unavailable database is waited for."""
+        """Call ``handler`` and decide; None if the delivery was lost meanwhile. Wait for an unavailable database."""
         delays = CONSUME.delays(random.random)
         while self._source.holds(delivery):
             if self._source.is_overdue(delivery):
@@ -147,7 +147,7 @@ class Runtime:
                 delay = next(delays)
                 log.warning("database.unavailable", reason=describe(error), wait=delay.total_seconds())
                 await asyncio.sleep(delay.total_seconds())
-            except Exception as error:  # noqa: BLE001  a handler may raise anything, and decide_failed says what it means
+            except Exception as error:  # noqa: BLE001  a handler may raise anything; it is classified
                 return decide_failed(error, attempts=delivery.attempts, max_attempts=self._limits.max_attempts)
             else:
                 return Acknowledge()
@@ -185,7 +185,7 @@ class Runtime:
         return await self._inbox.handle_once(event.id, lambda _: None)
 
     async def _settle(self, delivery: MessageDelivery, decision: Decision) -> None:
-        """Settle as ``decision`` says, however often that takes, unless the delivery is lost."""
+        """Settle as ``decision`` says, and try again until that succeeds or the delivery is lost."""
         delays = CONSUME.delays(random.random)
         clock = asyncio.get_running_loop().time
         began = clock()
@@ -197,7 +197,7 @@ class Runtime:
                 log.warning("settlement.failed", reason=describe(error), wait=delay.total_seconds())
                 await asyncio.sleep(delay.total_seconds())
                 if isinstance(decision, PutOff) and clock() - began >= self._limits.put_off_timeout.total_seconds():
-                    decision = GiveUp(reason=f"{decision.reason}; and it could not be put off")
+                    decision = GiveUp(reason=f"{decision.reason}; and the retry could not be published")
             except DeliveryLost as error:
                 log.warning("delivery.lost", reason=describe(error))
                 return
@@ -227,6 +227,6 @@ class Runtime:
                 forgotten = await self._inbox.prune(self._limits.inbox_retention)
                 await self._consumer.housekeep()
                 log.debug("inbox.pruned", forgotten=forgotten)
-            except Exception as error:  # noqa: BLE001  old rows are no reason to stop handling new events
+            except Exception as error:  # noqa: BLE001  a failed cleanup must not stop the handling of events
                 log.warning("housekeeping.failed", reason=describe(error))
             await asyncio.sleep(PRUNE_EVERY.total_seconds())

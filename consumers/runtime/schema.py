@@ -1,4 +1,4 @@
-"""Creating a consumer's tables, guarded by a version: an older program never writes into a newer database."""
+"""Creates the tables of a consumer. Their version keeps an older program from writing into a newer database."""
 
 import time
 from typing import Final
@@ -33,7 +33,7 @@ versions: Final = Table(
 
 
 def ensure(engine: Engine, tables: MetaData, *, name: str, version: int) -> None:
-    """Create what ``tables`` lacks and note ``version`` for ``name``. Raises `SchemaTooNew`. Idempotent."""
+    """Create missing ``tables`` and store ``version`` for ``name``. Raises `SchemaTooNew`. Idempotent."""
     with engine.begin() as transaction:
         if transaction.dialect.name == "postgresql":
             transaction.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})

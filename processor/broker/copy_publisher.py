@@ -1,4 +1,4 @@
-"""Publishes copies of messages, confirmed and routed for certain, on a connection of its own."""
+"""Publishes copies of messages on a connection of its own, and waits for the confirm of the broker."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -27,9 +27,9 @@ class CopyTooLarge(CopyFailed):
 
 
 class CopyPublisher:
-    """One message in flight at a time: retries are rare, and equal message ids in flight would share one confirm.
+    """Publishes one copy at a time: retries are rare, and equal message ids in flight would share one confirm.
 
-    Connects when first needed. Any failure drops the connection, so the next publish starts afresh.
+    It connects when first needed. Any failure closes the connection, so the next publish opens another.
     """
 
     def __init__(self, urls: Sequence[str], *, name: str) -> None:
@@ -49,10 +49,9 @@ class CopyPublisher:
         *,
         longest: int | None = None,
     ) -> None:
-        """Return once the broker holds a copy in a queue, with ``headers`` as far as a copy can carry them.
+        """Return once the broker has a copy in a queue, with those of ``headers`` that a copy can carry.
 
-        A body is cut after ``longest`` bytes. Raises `CopyFailed`: the broker may or may not hold the copy; or
-        `CopyTooLarge`: it does not.
+        The body is cut after ``longest`` bytes. Raises `CopyFailed` or `CopyTooLarge`.
         """
         async with self._one_in_flight:
             try:
@@ -115,7 +114,7 @@ def _with_cut(headers: Mapping[str, object], longest: int) -> Mapping[str, objec
 
 
 def _copy_of(message: AbstractIncomingMessage, headers: Mapping[str, object], frame_size: int) -> aio_pika.Message:
-    """A persistent copy, with what it can carry of ``headers``."""
+    """A persistent copy, with those of ``headers`` that it can carry."""
     return aio_pika.Message(
         message.body,
         headers=copy_headers(headers, OWN_HEADERS | {HEADER_TRACEPARENT}, frame_size=frame_size),

@@ -69,7 +69,7 @@ class QueueSession:
         return bool(self._tags) and not self.lost.done()
 
     def lose(self, reason: str) -> None:
-        """End the session: nothing that it delivered can be settled any more."""
+        """End the session: its messages can no longer be settled."""
         if not self.lost.done():
             self.lost.set_result(reason)
 
@@ -87,7 +87,7 @@ class QueueSession:
                 self.lose(f"consuming failed: {describe(error)}")
 
     async def cancel(self) -> None:
-        """Have the broker send nothing more. What it sent can still be settled. A failure loses the session."""
+        """Stop consuming. Messages that were delivered can still be settled. A failure loses the session."""
         async with self._switch:
             tags, self._tags = self._tags, []
             if self._underlay is None or self.lost.done():
@@ -99,7 +99,7 @@ class QueueSession:
                 self.lose(f"cancelling failed: {describe(error)}")
 
     async def count_ready(self) -> int:
-        """Messages that are ready in the queue. Loses the session if the broker gives no answer or has no consumer."""
+        """Messages that are ready in the queue. Loses the session if the broker does not answer or has no consumer."""
         if self._underlay is None:
             return 0
         try:
@@ -173,10 +173,10 @@ class QueueSession:
         self.lose(f"connection closed: {describe(error)}" if error else "connection closed")
 
 
-def returns_in(headers: Mapping[str, Any], *, redelivered: bool) -> int:
-    """How often a message came before without being settled, by the broker's count; 0 if that is unknown.
+def count_returns(headers: Mapping[str, Any], *, redelivered: bool) -> int:
+    """How often a message was delivered without being settled, by the broker's count; 0 if that is unknown.
 
-    In one that was not ``redelivered`` no broker has counted: it bears what its sender wrote, or another queue.
+    The count of a message that was not ``redelivered`` is ignored: its sender or another queue has written it.
     """
     value = headers.get("x-delivery-count")
     return value if redelivered and isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -1,4 +1,4 @@
-"""An aio-pika connection that takes messages of anybody, and that opens and closes within bounds."""
+"""An aio-pika connection that no message breaks, and that opens and closes in bounded time."""
 
 import asyncio
 from contextlib import suppress
@@ -19,7 +19,7 @@ HEARTBEAT_SECONDS: Final = 20
 
 
 class SanitizedConnection(aio_pika.Connection):
-    """An aio-pika connection that no message can break."""
+    """An aio-pika connection whose incoming frames are sanitized."""
 
     def __init__(self, url: URL, **options: Any) -> None:
         super().__init__(url, **options)
@@ -27,7 +27,7 @@ class SanitizedConnection(aio_pika.Connection):
 
     @property
     def frame_size(self) -> int:
-        """Bytes of a frame, as agreed on with the broker."""
+        """Bytes of a frame, as negotiated with the broker."""
         tune = getattr(getattr(self.transport, "connection", None), "connection_tune", None)
         return getattr(tune, "frame_max", 0) or DEFAULT_FRAME
 
@@ -61,7 +61,7 @@ def raise_if_cancelled(error: asyncio.CancelledError) -> None:
 
 
 class _Transport(TransportFactory):
-    """The library's own transports, with frames sanitized on their way in."""
+    """The library's own transports, with a reader that sanitizes frames."""
 
     async def create(self, url: URL, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         factory = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
@@ -70,7 +70,7 @@ class _Transport(TransportFactory):
 
 
 class _Frames(asyncio.StreamReader):
-    """A reader that serves whole frames, in whatever portions they are asked for."""
+    """A reader that reads whole frames, sanitizes them, and returns them in portions of any size."""
 
     def __init__(self, source: asyncio.StreamReader) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class _Frames(asyncio.StreamReader):
         self._frame = b""
 
     async def readexactly(self, n: int) -> bytes:
-        """As the library asks: the first byte of a frame, the rest of its head, its payload."""
+        """The library reads the first byte of a frame, then the rest of its head, then its payload."""
         if not self._frame:
             self._frame = await self._next()
         if len(self._frame) < n:
@@ -87,12 +87,12 @@ class _Frames(asyncio.StreamReader):
         return served
 
     def at_eof(self) -> bool:
-        """Whether nothing will ever come again."""
+        """Whether the connection is closed and everything was read."""
         return not self._frame and self._source.at_eof()
 
     async def _next(self) -> bytes:
         first = await self._source.readexactly(1)
         if first[0] not in FRAMES:
-            return first  # a protocol header of the broker, which says what versions it has
+            return first  # a protocol header, by which the broker tells its versions
         head = first + await self._source.readexactly(HEAD.size - 1)
         return sanitize(head + await self._source.readexactly(HEAD.unpack(head)[2] + 1))

@@ -17,7 +17,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from pydantic import ValidationError
 
 from processor.broker.copy_publisher import CopyPublisher
-from processor.broker.session import QueueSession, SessionUnavailable, returns_in
+from processor.broker.session import QueueSession, SessionUnavailable, count_returns
 from processor.broker.transport import raise_if_cancelled
 from processor.core.retry import CONNECT
 from processor.observability.redaction import clean_line, describe, validation_problems
@@ -131,19 +131,19 @@ class _CommandSession(QueueSession):
             await self._settle(message, str(error))
 
     async def _settle(self, message: AbstractIncomingMessage, fault: str | None = None) -> None:
-        """Acknowledge it, put aside if there is a ``fault``. What cannot be settled comes again in the next session."""
+        """Acknowledge ``message``; dead-letter it if there is a ``fault``. After a failure it comes again in the next session."""
         try:
             if fault is not None:
                 await self._bury(message, fault)
             await message.ack()
-        except Exception as error:  # noqa: BLE001  the connection's, which is given up for it
+        except Exception as error:  # noqa: BLE001  however it failed, the session is of no use any more
             self.lose(f"a command could not be settled: {describe(error)}")
             return
         self._in_hand.discard(message)
         await self.widen()
 
     def _is_overdue(self) -> bool:
-        """Whether the store has refused for as long as commands may be held. Says so, if it refuses at all."""
+        """Whether the store has refused for as long as commands may be held. Logs that the store refuses."""
         since = self._backlog.refused_since
         if since is None:
             return False
@@ -151,7 +151,7 @@ class _CommandSession(QueueSession):
         return asyncio.get_running_loop().time() - since >= self._hold
 
     async def _give_back(self) -> str:
-        """Put copies of what is in hand, which the broker has counted nothing for, in the place of the messages."""
+        """Replace the messages in hand by copies, for which the broker has counted no delivery."""
         await self.cancel()
         await self._backlog.stop()
         log.warning("registrations.returned", commands=len(self._in_hand))
@@ -173,7 +173,7 @@ class _Senseless(Exception):
 
 def _command_in(message: AbstractIncomingMessage) -> WatchCommand:
     """Raises `_Senseless`."""
-    times = returns_in(message.headers, redelivered=bool(message.redelivered))
+    times = count_returns(message.headers, redelivered=bool(message.redelivered))
     if times >= MAX_DELIVERIES:
         raise _Senseless(f"it came {times} times without being settled")
     if len(message.body) > _MAX_BODY:

@@ -16,10 +16,10 @@ RETRYABLE: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class Unregistered(Exception):
-    """The provider knows the device no more: the app was removed, or its token was replaced.
+    """The provider no longer knows the device: the app was removed, or its token was replaced.
 
-    ``since`` is when, if the provider said so: whoever registered later may be alive again. Not ``certain`` if the
-    settings can be to blame as well.
+    ``since`` is the time of that, if the provider told it: a device that registered later stays. Not ``certain`` if the
+    settings may be to blame.
     """
 
     def __init__(self, reason: str, *, since: datetime | None = None, certain: bool = True) -> None:
@@ -31,17 +31,17 @@ class Unregistered(Exception):
 class PushChannel(Protocol):
     """Pushes to one device.
 
-    Guarantees: returns once the provider took the notification over. Raises `Unregistered`, `Retry` (perhaps with the
-    wait that the provider asked for) or `Fatal`. Repetitions carry the same id, so the device shows one.
+    Guarantees: returns once the provider accepted the notification. Raises `Unregistered`, `Retry` (with the wait that
+    the provider asked for, if it did) or `Fatal`. Repetitions carry the same id, so the device shows one.
     """
 
     async def push(self, device: Device, notification: Notification) -> None:
-        """Hand ``notification`` over for ``device``."""
+        """Pass ``notification`` for ``device`` to the provider."""
         ...
 
 
-async def read_up(pieces: AsyncIterator[bytes]) -> bytes:
-    """The body that comes in ``pieces``, as far as an answer can need it."""
+async def read_start(pieces: AsyncIterator[bytes]) -> bytes:
+    """Read the body from ``pieces``, up to `MAX_ANSWER`."""
     body = bytearray()
     async for piece in pieces:
         body += piece
@@ -55,19 +55,19 @@ def parse_wait(headers: Mapping[str, str]) -> timedelta | None:
     return parse_retry_after(headers.get("Retry-After", ""), datetime.now(UTC))
 
 
-def json_object(body: bytes) -> Mapping[str, Any]:
-    """The body as a JSON object; empty if it is none."""
+def parse_object(body: bytes) -> Mapping[str, Any]:
+    """The body as a JSON object; an empty one if it is none."""
     try:
-        return mapping(json.loads(body))
+        return as_object(json.loads(body))
     except (ValueError, RecursionError):
         return {}
 
 
-def objects(value: Any) -> list[Mapping[str, Any]]:
-    """``value`` if it is a list, each entry as by `mapping`; else nothing."""
-    return [mapping(each) for each in value] if isinstance(value, list) else []
+def list_objects(value: Any) -> list[Mapping[str, Any]]:
+    """The entries of the list ``value``, each as by `as_object`; empty if it is no list."""
+    return [as_object(each) for each in value] if isinstance(value, list) else []
 
 
-def mapping(value: Any) -> Mapping[str, Any]:
+def as_object(value: Any) -> Mapping[str, Any]:
     """``value`` if it is an object; else an empty one."""
     return value if isinstance(value, dict) else {}

@@ -1,4 +1,4 @@
-"""The channels that are switched on, each opened with what its provider asks for."""
+"""Opens the channels that the settings name, and the channel that only logs."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 class LogChannel:
-    """Logs what would be pushed, with the token masked."""
+    """Logs each notification, with the token masked, instead of pushing it."""
 
     async def push(self, device: Device, notification: Notification) -> None:
         """Log it."""
@@ -65,13 +65,13 @@ async def open_channels(settings: Settings) -> AsyncIterator[PushChannels]:
         opened: dict[Channel, PushChannel] = dict(logged)
         for name, opener in OPENERS.items():
             if name in names:
-                opened[name] = await stack.enter_async_context(_told(name, opener, settings))
+                opened[name] = await stack.enter_async_context(_open(name, opener, settings))
         yield opened
 
 
 @asynccontextmanager
-async def _told(name: Channel, opener: Callable[[Settings], Opened], settings: Settings) -> AsyncIterator[PushChannel]:
-    """One channel. A library that is missing is told as the extra that brings it."""
+async def _open(name: Channel, opener: Callable[[Settings], Opened], settings: Settings) -> AsyncIterator[PushChannel]:
+    """Open one channel. For a missing library, the error names the extra that installs it."""
     async with AsyncExitStack() as stack:
         try:
             channel = await stack.enter_async_context(opener(settings))

@@ -1,4 +1,4 @@
-"""The device registry: which devices hear of which user or account, and which heard of which event."""
+"""The device registry: which devices are notified of which user or account."""
 
 import re
 import time
@@ -16,14 +16,14 @@ from schemas.devices import Channel, Keys, Platform, digest_of_token
 
 MAX_TOKEN: Final = 4096
 VISIBLE: Final = 6
-"""Characters of a token that may be shown, at its end."""
+"""Characters at the end of a token that may be shown."""
 MAX_LOCALE: Final = 35
 TOKEN_FORMS: Final[Mapping[Channel, tuple[re.Pattern[str], str]]] = {
     "fcm": (re.compile(r"[^\s\x00-\x1f\x7f]+"), "printable characters without spaces"),
     "apns": (re.compile(r"(?:[0-9a-fA-F]{2}){16,100}"), "hexadecimal"),
     "webpush": (re.compile(r"https://[!-~]+"), "the https endpoint of a subscription"),
 }
-"""What a token of each channel looks like, and how that is told."""
+"""The form of a token of each channel, and its description."""
 _SAME_REGISTRATION: Final = and_(users.c.owner == devices.c.owner, users.c.token_hash == devices.c.token_hash)
 
 
@@ -34,7 +34,7 @@ class Device:
     owner: str
     """Account, or the user reference that events carry in ``data.user``."""
     token: str
-    """The provider's registration token: whoever has it can be impersonated towards nobody, but be pushed to."""
+    """The provider's registration token. Its holder can push to the device."""
     platform: Platform
     locale: str | None = None
     """BCP 47, such as ``de-CH``."""
@@ -42,9 +42,9 @@ class Device:
     keys: Keys | None = None
     """Of a Web Push subscription, whose endpoint is the token."""
     application: str | None = None
-    """Xumm's uuid of the one that it hears of; None: all."""
+    """Xumm's uuid of the application whose events the device is notified of; None: all."""
     user: str | None = None
-    """The user reference by which it hears too, where ``owner`` is an account."""
+    """A second owner: the user reference, if ``owner`` is an account."""
 
     def __repr__(self) -> str:
         shown = f"platform={self.platform!r}, channel={self.channel!r}"
@@ -52,19 +52,19 @@ class Device:
 
     @property
     def token_hash(self) -> str:
-        """Names the token in keys and notes."""
+        """Identifies the token in keys and rows."""
         return digest_of_token(self.token)
 
 
 def mask_token(token: str) -> str:
-    """``token`` fit for showing: its end, enough to tell two apart."""
+    """The end of ``token``, which may be shown."""
     return f"…{token[-VISIBLE:]}" if len(token) > 2 * VISIBLE else "…"
 
 
 def add(connection: Connection, device: Device, *, at: datetime | None = None) -> None:
-    """Register ``device`` as of ``at``, by default now, or renew what is known of it.
+    """Register ``device`` as of ``at``, by default now, or update its registration.
 
-    Raises `ValueError` on one that cannot be pushed to.
+    Raises `ValueError` if ``device`` cannot be pushed to.
     """
     _check(device)
     keys = device.keys if device.channel == "webpush" else None
@@ -108,14 +108,14 @@ def list_devices(connection: Connection, owners: Iterable[str] | None = None) ->
 
 
 def remove(connection: Connection, token: str, *, owner: str | None = None, added_by: datetime | None = None) -> int:
-    """Forget a device, of one owner or of all; how many registrations went. ``added_by`` spares younger ones."""
+    """Remove a device from one owner or from all; return how many. Later registrations than ``added_by`` stay."""
     return forget(connection, digest_of_token(token), owner=owner, added_by=added_by)
 
 
 def forget(
     connection: Connection, token_hash: str, *, owner: str | None = None, added_by: datetime | None = None
 ) -> int:
-    """As `remove`, by the hash of the token."""
+    """As `remove`, by the digest of the token."""
     wanted = devices.c.token_hash == token_hash
     if owner is not None:
         wanted &= devices.c.owner == owner
@@ -131,9 +131,9 @@ def forget(
 
 
 def renew_hashes(connection: Connection) -> int:
-    """Have what was noted under another hash of a token stand under today's, where that says nothing yet; how many.
+    """Move rows from another hash of a token to its digest, unless that has rows; return how many tokens changed.
 
-    Before, APNs' tokens had one for each way of writing them.
+    Earlier versions hashed a token of APNs in upper and lower case differently.
     """
     pairs = {(row.token_hash, digest_of_token(row.token)) for row in connection.execute(select(devices))}
     changed = [(old, new) for old, new in pairs if old != new]
@@ -152,7 +152,7 @@ def _rename(connection: Connection, table: Table, old: str, new: str) -> None:
 
 
 def _put_user(connection: Connection, device: Device) -> None:
-    """What the last registration says is all that counts: one that names no user ends the one before."""
+    """Store the user of the last registration; if it names none, delete the one before."""
     if device.user is not None:
         _put(connection, users, {"owner": device.owner, "token_hash": device.token_hash, "user": device.user})
         return

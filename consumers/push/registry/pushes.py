@@ -1,7 +1,7 @@
-"""Tokens that a provider does not take, though it does not say that they are dead.
+"""The results of pushes: which devices were notified of an event, and which tokens a provider refused.
 
-A wrong topic, address or key makes a provider refuse every token there is. So such an answer removes a device only if
-it is given to several events over a day, and only while the provider takes the tokens of others.
+With a wrong topic, address or key a provider refuses every token. So a refusal that is not certain removes a device
+only after several events over a day, and only while the provider accepts the tokens of other devices.
 """
 
 import time
@@ -17,11 +17,12 @@ from consumers.push.registry.tables import doubts, pushes
 from processor.database import insert_into
 
 EVENTS: Final = 3
+"""Events with a refusal, after which a device is removed."""
 SPAN: Final = timedelta(hours=24)
 
 
 def find_unserved(connection: Connection, event_id: str, owners: Iterable[str], application: str) -> list[Device]:
-    """Devices of ``owners`` that hear of ``application``, each once, that did not hear of the event yet."""
+    """Devices of ``owners`` for events of ``application`` that were not notified of this event yet, each once."""
     served = set(connection.scalars(select(pushes.c.token_hash).where(pushes.c.event_id == event_id)))
     found = [
         device for device in registry.list_devices(connection, owners) if device.application in {None, application}
@@ -31,19 +32,19 @@ def find_unserved(connection: Connection, event_id: str, owners: Iterable[str], 
 
 
 def note_served(connection: Connection, event_id: str, device: Device) -> None:
-    """Remember that ``device`` heard of the event. Idempotent."""
+    """Store that ``device`` was notified of the event. Idempotent."""
     row = {"event_id": event_id, "token_hash": device.token_hash, "pushed_at": int(time.time())}
     connection.execute(insert_into(connection.dialect, pushes).values(row).on_conflict_do_nothing())
 
 
 def forget_served(connection: Connection, older_than: timedelta) -> int:
-    """Drop notes of pushes longer ago; how many."""
+    """Delete the rows of older pushes; return how many."""
     limit = int(time.time() - older_than.total_seconds())
     return connection.execute(delete(pushes).where(pushes.c.pushed_at < limit)).rowcount
 
 
 def note_refusal(connection: Connection, event_id: str, device: Device, *, removable: bool) -> bool:
-    """Doubt ``device`` because of one event; whether it was removed for it. A retried event counts once."""
+    """Count a refusal of ``device``; return whether it was removed for it. A retried event counts once."""
     note_served(connection, event_id, device)
     row = {"token_hash": device.token_hash, "since": int(time.time()), "events": 1}
     more = {"events": doubts.c.events + 1}
@@ -58,5 +59,5 @@ def note_refusal(connection: Connection, event_id: str, device: Device, *, remov
 
 
 def clear_refusals(connection: Connection, device: Device) -> None:
-    """The provider took the token after all."""
+    """Delete the refusals of ``device``: the provider accepted its token."""
     connection.execute(delete(doubts).where(doubts.c.token_hash == device.token_hash))

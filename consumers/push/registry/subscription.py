@@ -1,4 +1,4 @@
-"""Web Push subscriptions as browsers make them: user input that decides whom this service connects to.
+"""Parses the Web Push subscriptions of browsers: user input that decides which hosts the consumer connects to.
 
 Sources: https://www.w3.org/TR/push-api/ (``PushSubscription.toJSON()``), RFC 8291 section 3.
 """
@@ -24,9 +24,9 @@ _endpoint = re.compile(r"https://(?:[a-z0-9-]+\.)+[a-z][a-z0-9-]*/[!\"$-~]*")
 
 
 def parse(text: str, services: Iterable[str]) -> Subscription:
-    """The subscription that a browser gave as JSON. Raises `ValueError`, which repeats nothing of it.
+    """Parse the JSON of a browser's subscription. Raises `ValueError`, which repeats nothing of ``text``.
 
-    ``services`` are the hosts that endpoints may be on, as `serves` reads them.
+    The endpoint must be on one of ``services``, by `allows`.
     """
     try:
         given = json.loads(text) if len(text) <= MAX_SUBSCRIPTION else None
@@ -38,23 +38,23 @@ def parse(text: str, services: Iterable[str]) -> Subscription:
         problem = "a subscription is the JSON of a browser's PushSubscription: endpoint and keys"
         raise ValueError(problem)  # noqa: TRY004  user input is wrong, not the program
     endpoint = endpoint_of(fields.get("endpoint"))
-    if not serves(services, endpoint.host or ""):
+    if not allows(services, endpoint.host or ""):
         raise ValueError("the endpoint is on no push service that CONSUMERS_WEBPUSH_SERVICES names")
     return Subscription.model_construct(endpoint=fields["endpoint"], keys=_parse_keys(keys))
 
 
 def endpoint_of(value: object) -> URL:
-    """An address that may be a push resource: https, a host by name, neither port nor credentials; or `ValueError`.
+    """Parse an endpoint: https, a host by name, no port, no credentials. Raises `ValueError`.
 
-    It is kept as it was given: what a service reads from it is the service's own.
+    The URL is not normalized: its path means something to the push service alone.
     """
     if not isinstance(value, str) or not _endpoint.fullmatch(value):
         raise ValueError("an endpoint is an https address of a push service, without port, credentials or fragment")
     return URL(value, encoded=True)
 
 
-def serves(services: Iterable[str], host: str) -> bool:
-    """Whether ``host`` is one of ``services``: a name, or ``*.name`` for whatever is below it."""
+def allows(services: Iterable[str], host: str) -> bool:
+    """Whether ``host`` is one of ``services``: a name, or ``*.name`` for every name below it."""
     return any(
         host.endswith(service[1:]) if service.startswith(SUBDOMAINS) else host == service for service in services
     )

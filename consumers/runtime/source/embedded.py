@@ -1,4 +1,4 @@
-"""A queue inside the process: for trying things out and for tests without a broker. Nothing survives the process."""
+"""A queue inside the process, for trials and tests without a broker. It does not survive the process."""
 
 import asyncio
 from collections import deque
@@ -9,11 +9,11 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from consumers.runtime.errors import DeliveryLost
-from consumers.runtime.source.port import Headers, MessageDelivery, attempts_in, first_seen_in, settlement_headers
+from consumers.runtime.source.port import Headers, MessageDelivery, build_headers, parse_attempts, parse_first_seen
 
 
 class PublishedMessage(Protocol):
-    """As much of a published message as a queue needs; the processor's own messages have it."""
+    """The attributes of a published message that the queue needs. The messages of the processor have them."""
 
     @property
     def id(self) -> str:
@@ -69,16 +69,16 @@ class EmbeddedSource:
         self._closed = False
 
     async def deliver(self, message: PublishedMessage) -> None:
-        """Queue ``message``; return once it is acknowledged or dead-lettered, however many retries that takes.
+        """Queue ``message``; return once it is acknowledged or dead-lettered, after any number of retries.
 
-        Raises `DeliveryLost` if the queue closes first: deliver it again to the next one.
+        Raises `DeliveryLost` if the queue closes first: deliver the message again to the next queue.
         """
         settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._push(_QueuedMessage(message=message, settled=settled))
         await settled
 
     async def deliveries(self) -> AsyncIterator[MessageDelivery]:
-        """Deliveries as they come, until `stop`."""
+        """Yield deliveries until `stop`."""
         while not self._stopped:
             if self._ready and len(self._unsettled) < self._prefetch:
                 yield self._hand_out(self._ready.popleft())
@@ -87,27 +87,27 @@ class EmbeddedSource:
             await self._changed.wait()
 
     async def ack(self, delivery: MessageDelivery) -> None:
-        """The message is done with."""
+        """Acknowledge the message."""
         _resolve(self._take(delivery))
 
     async def retry(self, delivery: MessageDelivery, delay: timedelta, reason: str) -> None:
-        """Deliver it again after ``delay``."""
+        """Deliver the message again after ``delay``."""
         entry = replace(self._take(delivery), headers=self._headers(delivery, reason), redelivered=False)
         task = asyncio.create_task(self._return_later(entry, delay))
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
 
     async def dead_letter(self, delivery: MessageDelivery, reason: str) -> None:
-        """Put it aside for good."""
+        """Dead-letter the message."""
         entry = self._take(delivery)
         self.dead_letters.append(DeadMessage(message=entry.message, headers=self._headers(delivery, reason)))
         _resolve(entry)
 
     async def put_back(self, delivery: MessageDelivery) -> None:
-        """Deliver it again as if for the first time."""
+        """Deliver the message again as if for the first time."""
         self._push(self._take(delivery))
 
-    def is_overdue(self, delivery: MessageDelivery) -> bool:  # noqa: ARG002  nobody loses patience here
+    def is_overdue(self, delivery: MessageDelivery) -> bool:  # noqa: ARG002  there is no broker that closes a channel
         """Never."""
         return False
 
@@ -116,7 +116,7 @@ class EmbeddedSource:
         return delivery in self._unsettled
 
     async def stop(self) -> None:
-        """Take no more deliveries."""
+        """End `deliveries`."""
         self._stopped = True
         self._changed.set()
 
@@ -151,8 +151,8 @@ class EmbeddedSource:
             type=entry.message.type,
             headers=entry.headers,
             redelivered=entry.redelivered,
-            attempts=attempts_in(entry.headers),
-            first_seen_at=first_seen_in(entry.headers, datetime.now(UTC)),
+            attempts=parse_attempts(entry.headers),
+            first_seen_at=parse_first_seen(entry.headers, datetime.now(UTC)),
         )
         self._unsettled[delivery] = entry
         return delivery
@@ -175,7 +175,7 @@ class EmbeddedSource:
         self._push(entry)
 
     def _headers(self, delivery: MessageDelivery, reason: str) -> Headers:
-        return settlement_headers(delivery, queue=self._queue, reason=reason)
+        return build_headers(delivery, queue=self._queue, reason=reason)
 
     def _lose(self, entry: _QueuedMessage) -> None:
         if not entry.settled.done():

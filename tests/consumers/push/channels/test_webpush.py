@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.push.channels.channel import Unregistered
-from consumers.push.channels.encryption import MAX_PLAINTEXT, encrypt, encrypted
+from consumers.push.channels.encryption import MAX_PLAINTEXT, encrypt, encrypt_with
 from consumers.push.channels.resolver import PublicResolver, is_public
 from consumers.push.channels.signing_key import SigningKey
-from consumers.push.channels.webpush import AUDIENCES, Vapid, WebPushChannel, open_webpush, topic
+from consumers.push.channels.webpush import AUDIENCES, Vapid, WebPushChannel, build_topic, open_webpush
 from consumers.push.registry.devices import Device
 from consumers.push.registry.subscription import endpoint_of, parse
 from consumers.runtime.errors import Retry
@@ -57,7 +57,7 @@ async def test_browser_reads_what_was_told(service: PushService, tmp_path: Path)
     assert {name: taken.headers[name] for name in ("TTL", "Urgency", "Topic", "Content-Encoding")} == {
         "TTL": "3600",
         "Urgency": "normal",
-        "Topic": topic(told.id),
+        "Topic": build_topic(told.id),
         "Content-Encoding": "aes128gcm",
     }
 
@@ -80,7 +80,7 @@ def test_encryption_is_that_of_the_standard() -> None:
     sender = ec.derive_private_key(
         int.from_bytes(decoded("yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw")), ec.SECP256R1()
     )
-    body = encrypted(
+    body = encrypt_with(
         b"When I grow up, I want to be a watermelon",
         p256dh=decoded("BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"),
         auth=decoded("BTBZMqHH6r4Tts7J_aSIgg"),
@@ -317,7 +317,7 @@ def test_keys_that_encrypt_nothing_are_refused(name: str, value: str) -> None:
 @given(st.text())
 def test_topic_is_one_that_services_take(name: str) -> None:
     """32 characters of base64url, whatever the id."""
-    found = topic(name)
+    found = build_topic(name)
 
     assert (len(found), decoded(found) != b"") == (32, True)
 
