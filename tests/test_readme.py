@@ -298,7 +298,7 @@ async def test_consumer_of_the_example_works(
     orders = sys.modules["orders"].orders
     monkeypatch.delitem(sys.modules, "orders")
     async with opened_consumer(found, settings) as (consumer, _):
-        handler = consumer.handler_of(event)
+        handler = consumer.find_handler(event)
         assert handler is not None
         database = consumer.resources.database
         await database.write(lambda transaction: transaction.execute(orders.insert().values(DUE)))

@@ -19,7 +19,7 @@ from consumers.push.channels.providers import PushChannels, open_channels
 from consumers.push.notification import QUIET, Notification, build_notification
 from consumers.push.registry import commands, devices, pushes
 from consumers.push.registry.devices import Device
-from consumers.push.registry.subscription import allows, endpoint_of
+from consumers.push.registry.subscription import allows, parse_endpoint
 from consumers.push.registry.tables import METADATA
 from consumers.runtime.consumer import Consumer, Context, Resources
 from consumers.runtime.errors import Fatal, Retry
@@ -133,7 +133,7 @@ class Push(Consumer):
 
     async def register(self, command: DeviceRegistered, context: Context) -> None:
         """Register a device for the events of its account. An invalid one is logged, not dead-lettered."""
-        device = _device_of(command.data)
+        device = _build_device(command.data)
         try:
             if device.channel == "webpush":
                 _check_service(device.token, self.resources.settings.push_services)
@@ -184,7 +184,7 @@ def _tell_removed(device: Device, dead: Unregistered) -> None:
     )
 
 
-def _device_of(data: DeviceRegisteredData) -> Device:
+def _build_device(data: DeviceRegisteredData) -> Device:
     return Device(
         owner=data.account,
         token=data.token,
@@ -199,7 +199,7 @@ def _device_of(data: DeviceRegisteredData) -> Device:
 
 def _check_service(endpoint: str, services: Iterable[str]) -> None:
     """Raises `ValueError`."""
-    if not allows(services, endpoint_of(endpoint).host or ""):
+    if not allows(services, parse_endpoint(endpoint).host or ""):
         raise ValueError("the endpoint is on no push service that CONSUMERS_WEBPUSH_SERVICES names")
 
 

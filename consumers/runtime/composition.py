@@ -13,7 +13,7 @@ from consumers.runtime.consumer import Consumer, Resources
 from consumers.runtime.database import ConsumerDatabase
 from consumers.runtime.discovery import Found
 from consumers.runtime.errors import DatabaseUnavailable
-from consumers.runtime.inbox import SqlInbox
+from consumers.runtime.inbox import Inbox
 from consumers.runtime.loop import Runtime, RuntimeLimits
 from consumers.runtime.settings import Settings
 from consumers.runtime.source.port import MessageSource
@@ -63,20 +63,20 @@ async def run_consumer(
 
 
 @asynccontextmanager
-async def opened(found: Found, settings: Settings) -> AsyncIterator[tuple[Consumer, SqlInbox]]:
+async def opened(found: Found, settings: Settings) -> AsyncIterator[tuple[Consumer, Inbox]]:
     """A consumer ready to handle, and its inbox, both in its database."""
     async with (
         open_database(found, settings) as database,
         found.consumer(Resources(settings=settings, database=database)) as consumer,
     ):
-        yield consumer, SqlInbox(database, consumer=found.name)
+        yield consumer, Inbox(database, consumer=found.name)
 
 
 @asynccontextmanager
 async def open_database(found: Found, settings: Settings) -> AsyncIterator[ConsumerDatabase]:
     """The consumer's database with its own tables and the inbox. Raises `DatabaseUnavailable`, `SchemaTooNew`."""
     async with ConsumerDatabase(settings.database_of(found.name)) as database:
-        await SqlInbox(database, consumer=found.name).create()
+        await Inbox(database, consumer=found.name).create()
         tables: MetaData | None = found.consumer.tables
         if tables is not None:
             await database.create(tables, name=found.name, version=found.consumer.schema_version)

@@ -71,7 +71,7 @@ class Consumer:
         super().__init_subclass__()
         cls.queue = cls.__dict__.get("queue") or name_of(cls.__module__)
         cls.bindings = cls.__dict__.get("bindings") or DEFAULT_QUEUES.get(cls.queue, ())
-        cls.handlers = _handlers_of(cls)
+        cls.handlers = _find_handlers(cls)
 
     @classmethod
     def queues(cls) -> tuple[str, ...]:
@@ -92,7 +92,7 @@ class Consumer:
     async def housekeep(self) -> None:
         """Delete old data. The runtime calls it once an hour."""
 
-    def handler_of(self, event: Handled) -> Handler | None:
+    def find_handler(self, event: Handled) -> Handler | None:
         """The bound method that handles ``event``; None if there is none."""
         name = self.handlers.get(type(event))
         return None if name is None else getattr(self, name)
@@ -106,7 +106,7 @@ def name_of(module: str) -> str:
     return module.removesuffix(".consumer").rpartition(".")[2].replace("_", "-")
 
 
-def _handlers_of(consumer: type[Consumer]) -> Mapping[type[Handled], str]:
+def _find_handlers(consumer: type[Consumer]) -> Mapping[type[Handled], str]:
     found: dict[type[Handled], str] = {}
     for name, method in inspect.getmembers(consumer, inspect.isfunction):
         if name.startswith("_") or hasattr(Consumer, name):
@@ -128,17 +128,17 @@ def _handled_models(method: Handler) -> tuple[type[Handled], ...]:
     if len(parameters) != HANDLER_PARAMETERS:
         return ()
     hints = get_type_hints(method)
-    models = tuple(_models_in(hints.get(parameters[0])))
+    models = tuple(_find_models(hints.get(parameters[0])))
     wanted = Context if inspect.iscoroutinefunction(method) else Connection
     if models and hints.get(parameters[1]) is not wanted:
         raise TypeError(f"{method.__qualname__}: annotate {parameters[1]} with {wanted.__name__}")
     return models
 
 
-def _models_in(annotation: object) -> tuple[type[Handled], ...]:
+def _find_models(annotation: object) -> tuple[type[Handled], ...]:
     origin = get_origin(annotation)
     if origin in {Union, UnionType}:
-        return tuple(model for part in get_args(annotation) for model in _models_in(part))
+        return tuple(model for part in get_args(annotation) for model in _find_models(part))
     if hasattr(annotation, "__metadata__"):
-        return _models_in(get_args(annotation)[0])
+        return _find_models(get_args(annotation)[0])
     return (annotation,) if isinstance(annotation, type) and issubclass(annotation, Handled) else ()

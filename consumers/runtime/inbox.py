@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from sqlalchemy import BigInteger, Column, Connection, Index, MetaData, String, Table, delete, select
 
@@ -27,27 +27,11 @@ inbox: Final = Table(
 )
 
 
-class Inbox(Protocol):
-    """Remembers handled events. Guarantees: durable once awaited; safe with several instances on one database."""
+class Inbox:
+    """The inbox of one consumer, in its database.
 
-    async def seen(self, event_id: str) -> bool:
-        """Whether the event was handled."""
-        ...
-
-    async def handle_once(self, event_id: str, effect: Callable[[Connection], object]) -> bool:
-        """Note the event and run ``effect``, both in one transaction; False, and no effect, if it was noted before.
-
-        An exception of ``effect`` undoes the note as well, and is raised.
-        """
-        ...
-
-    async def prune(self, older_than: timedelta) -> int:
-        """Forget events that were handled longer ago; return how many. A forgotten event would be handled again."""
-        ...
-
-
-class SqlInbox:
-    """The `Inbox` of one consumer in its own database."""
+    Guarantees: durable once awaited; safe with several instances on one database.
+    """
 
     def __init__(self, database: ConsumerDatabase, *, consumer: str, clock: Callable[[], float] = time.time) -> None:
         self._database = database
@@ -64,7 +48,10 @@ class SqlInbox:
         return await self._database.read(lambda transaction: transaction.scalar(wanted) is not None)
 
     async def handle_once(self, event_id: str, effect: Callable[[Connection], object]) -> bool:
-        """Note the event and run ``effect`` in one transaction; False if it was noted before."""
+        """Store the event and run ``effect``, both in one transaction; False, and no effect, if it was stored before.
+
+        An exception of ``effect`` undoes both, and is raised.
+        """
 
         def note_and_act(transaction: Connection) -> bool:
             if not self._note(transaction, event_id):
@@ -75,7 +62,10 @@ class SqlInbox:
         return await self._database.write(note_and_act)
 
     async def prune(self, older_than: timedelta) -> int:
-        """Forget events that were handled longer ago, in short transactions; return how many."""
+        """Forget events that were handled longer ago, in short transactions; return how many.
+
+        A forgotten event would be handled again.
+        """
         pruned = 0
         while batch := await self._database.write(lambda transaction: self._prune_some(transaction, older_than)):
             pruned += batch

@@ -129,7 +129,7 @@ class Runtime:
             case UnknownEvent(type=event_type):
                 log.info("event.unknown", type=event_type)
                 return Acknowledge()
-        handler = self._consumer.handler_of(decoded)
+        handler = self._consumer.find_handler(decoded)
         if handler is None:
             log.debug("event.skipped")
             return Acknowledge()

@@ -90,7 +90,7 @@ class CopyPublisher:
     ) -> None:
         channel = self._channel or await self._open()
         frame_size = DEFAULT_FRAME if self._connection is None else self._connection.frame_size
-        copy = _copy_of(message, headers if longest is None else _with_cut(headers, longest), frame_size)
+        copy = _build_copy(message, headers if longest is None else _note_cut(headers, longest), frame_size)
         copy.body = copy.body[:longest]
         target = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
         await target.publish(copy, routing_key, mandatory=True)
@@ -108,12 +108,12 @@ class CopyPublisher:
         self._channel = None
 
 
-def _with_cut(headers: Mapping[str, object], longest: int) -> Mapping[str, object]:
+def _note_cut(headers: Mapping[str, object], longest: int) -> Mapping[str, object]:
     names = (headers.get(HEADER_DROPPED), f"(body after {longest} bytes)")
     return {**headers, HEADER_DROPPED: join_names(name for name in names if isinstance(name, str))}
 
 
-def _copy_of(message: AbstractIncomingMessage, headers: Mapping[str, object], frame_size: int) -> aio_pika.Message:
+def _build_copy(message: AbstractIncomingMessage, headers: Mapping[str, object], frame_size: int) -> aio_pika.Message:
     """A persistent copy, with those of ``headers`` that it can carry."""
     return aio_pika.Message(
         message.body,

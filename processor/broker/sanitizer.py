@@ -51,18 +51,18 @@ def sanitize(frame: bytes) -> bytes:
     if frame[0] not in {_METHOD, _HEADER} or _is_decodable(frame):
         return frame
     try:
-        return _mended(frame)
+        return _sanitize(frame)
     except (ValueError, struct.error):
         return frame
 
 
-def _mended(frame: bytes) -> bytes:
+def _sanitize(frame: bytes) -> bytes:
     kind, channel, _ = HEAD.unpack_from(frame)
     payload = frame[HEAD.size : -1]
     if kind == _METHOD:
-        return _frame(kind, channel, _with_plain_names(payload))
-    mended = _frame(kind, channel, _with_plain_properties(payload))
-    return mended if _is_decodable(mended) else _frame(kind, channel, _without_properties(payload))
+        return _frame(kind, channel, _replace_names(payload))
+    mended = _frame(kind, channel, _replace_properties(payload))
+    return mended if _is_decodable(mended) else _frame(kind, channel, _drop_properties(payload))
 
 
 def _frame(kind: int, channel: int, payload: bytes) -> bytes:
@@ -81,7 +81,7 @@ def _is_decodable(frame: bytes) -> bool:
     return has_mode and (found.expiration is None or found.expiration.isdecimal())
 
 
-def _with_plain_names(payload: bytes) -> bytes:
+def _replace_names(payload: bytes) -> bytes:
     """A method with decodable texts. Only methods that deliver a message contain texts of its sender."""
     cursor = _Cursor(payload)
     method = cursor.take(4)
@@ -89,7 +89,7 @@ def _with_plain_names(payload: bytes) -> bytes:
     return method + b"".join(parts) + cursor.rest()
 
 
-def _with_plain_properties(payload: bytes) -> bytes:
+def _replace_properties(payload: bytes) -> bytes:
     class_id, weight, size, flags = _CONTENT.unpack_from(payload)
     kept, values = 0, b""
     try:
@@ -102,7 +102,7 @@ def _with_plain_properties(payload: bytes) -> bytes:
     return _CONTENT.pack(class_id, weight, size, kept) + values
 
 
-def _without_properties(payload: bytes) -> bytes:
+def _drop_properties(payload: bytes) -> bytes:
     """A content header without properties: the library reads some nested tables beyond their end."""
     class_id, weight, size, _ = _CONTENT.unpack_from(payload)
     return _CONTENT.pack(class_id, weight, size, 0)
@@ -141,7 +141,7 @@ class _Cursor:
     def text(self) -> bytes:
         """A short string, made decodable, of the same length."""
         length = self.take(1)
-        return length + _plain(self.take(length[0]))
+        return length + _replace_bytes(self.take(length[0]))
 
     def digits(self) -> bytes:
         """A short string of digits; empty if it has other characters."""
@@ -161,7 +161,7 @@ class _Cursor:
     def timestamp(self) -> bytes:
         """A time that ``datetime`` can hold; empty if it is another."""
         moment = self.take(8)
-        return moment if _decodes(b"T" + moment) else b""
+        return moment if _is_decodable_value(b"T" + moment) else b""
 
     def table(self) -> bytes:
         """A table of the entries that can be decoded."""
@@ -202,7 +202,7 @@ def _table(cursor: _Cursor) -> bytes:
         tag = cursor.take(1)
         length = cursor.take(4) if tag in _SIZED else b""
         value = tag + length + cursor.take(int.from_bytes(length) if length else _FIXED[tag])
-        if _decodes(value):
+        if _is_decodable_value(value):
             kept += name + value
         else:
             dropped.append(name[1:].decode())
@@ -211,7 +211,7 @@ def _table(cursor: _Cursor) -> bytes:
     return len(kept).to_bytes(4) + kept
 
 
-def _decodes(tagged: bytes) -> bool:
+def _is_decodable_value(tagged: bytes) -> bool:
     try:
         decode.embedded_value(tagged)
     except _UNDECODABLE:
@@ -219,7 +219,7 @@ def _decodes(tagged: bytes) -> bool:
     return True
 
 
-def _plain(text: bytes) -> bytes:
+def _replace_bytes(text: bytes) -> bytes:
     """``text`` if it is UTF-8; else with a question mark for each byte that is not ASCII."""
     try:
         text.decode()

@@ -131,7 +131,7 @@ class _CommandSession(QueueSession):
             await self._settle(message, str(error))
 
     async def _settle(self, message: AbstractIncomingMessage, fault: str | None = None) -> None:
-        """Acknowledge ``message``; dead-letter it if there is a ``fault``. After a failure it comes again in the next session."""
+        """Acknowledge ``message``, or dead-letter it for a ``fault``. If that fails, the next session gets it."""
         try:
             if fault is not None:
                 await self._bury(message, fault)

@@ -27,7 +27,7 @@ from consumers.push.channels.resolver import NotPublic, PublicResolver
 from consumers.push.channels.signing_key import SigningKey
 from consumers.push.notification import Notification
 from consumers.push.registry.devices import Device
-from consumers.push.registry.subscription import allows, endpoint_of
+from consumers.push.registry.subscription import allows, parse_endpoint
 from consumers.runtime.errors import ConsumerError, Fatal, Retry
 from consumers.runtime.settings import Settings
 from schemas.base64url import decoded, encoded
@@ -88,7 +88,7 @@ class WebPushChannel:
 
     async def push(self, device: Device, notification: Notification) -> None:
         """Encrypt and send ``notification``; return or raise by the answer of the push service."""
-        endpoint = endpoint_of(device.token)
+        endpoint = parse_endpoint(device.token)
         host = endpoint.host or ""
         if device.keys is None or not allows(self._services, host):
             raise Unregistered(f"{host} is no push service that CONSUMERS_WEBPUSH_SERVICES names", certain=False)

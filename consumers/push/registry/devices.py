@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Table, and_, delete, exists, or_, select, update
 
-from consumers.push.registry.subscription import check_point, endpoint_of
+from consumers.push.registry.subscription import check_point, parse_endpoint
 from consumers.push.registry.tables import claims, devices, doubts, pushes, routes, users
 from processor.database import insert_into
 from schemas.devices import Channel, Keys, Platform, digest_of_token
@@ -175,7 +175,7 @@ def _check(device: Device) -> None:
     if device.locale is not None and len(device.locale) > MAX_LOCALE:
         raise ValueError(f"a locale has {MAX_LOCALE} characters at most, such as de-CH")
     if device.channel == "webpush":
-        endpoint_of(device.token)
+        parse_endpoint(device.token)
         if device.keys is None:
             raise ValueError("a Web Push subscription has keys")
         check_point(device.keys)

@@ -37,13 +37,13 @@ def parse(text: str, services: Iterable[str]) -> Subscription:
     if not isinstance(keys, dict):
         problem = "a subscription is the JSON of a browser's PushSubscription: endpoint and keys"
         raise ValueError(problem)  # noqa: TRY004  user input is wrong, not the program
-    endpoint = endpoint_of(fields.get("endpoint"))
+    endpoint = parse_endpoint(fields.get("endpoint"))
     if not allows(services, endpoint.host or ""):
         raise ValueError("the endpoint is on no push service that CONSUMERS_WEBPUSH_SERVICES names")
     return Subscription.model_construct(endpoint=fields["endpoint"], keys=_parse_keys(keys))
 
 
-def endpoint_of(value: object) -> URL:
+def parse_endpoint(value: object) -> URL:
     """Parse an endpoint: https, a host by name, no port, no credentials. Raises `ValueError`.
 
     The URL is not normalized: its path means something to the push service alone.

@@ -95,16 +95,16 @@ class RabbitSource:
             if delivery is None:
                 break
             if delivery.redelivered:
-                await self._all_settled()
+                await self._wait_until_settled()
             if self.holds(delivery) and not self._stopping.is_set():
                 self._handed.add(delivery)
                 yield delivery
             if delivery.redelivered:
-                await self._all_settled()
+                await self._wait_until_settled()
         if self._supervisor is not None and self._supervisor.done():
             self._supervisor.result()
 
-    async def _all_settled(self) -> None:
+    async def _wait_until_settled(self) -> None:
         """Wait until every delivery that was handed out is settled or lost, or the source is stopping."""
         while self._handed and not self._stopping.is_set():
             self._settled.clear()

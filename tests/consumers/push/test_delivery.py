@@ -47,7 +47,7 @@ class Consuming:
             await self.database.write(lambda db, device=device: devices.add(db, device))
 
     async def handle(self, published: CloudEvent) -> None:
-        handler = self._consumer.handler_of(published)
+        handler = self._consumer.find_handler(published)
         assert handler is not None
         await handler(published, Context(event_id=published.id, attempts=0, database=self.database))
 

@@ -38,7 +38,7 @@ class Pusher:
         self._consumer = consumer
 
     async def handle(self, published: CloudEvent) -> None:
-        handler = self._consumer.handler_of(published)
+        handler = self._consumer.find_handler(published)
         assert handler is not None
         await handler(published, Context(event_id=published.id, attempts=0, database=self.database))
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DatabaseError
 
 from consumers.runtime.database import ConsumerDatabase
 from consumers.runtime.errors import DatabaseUnavailable, SchemaTooNew
-from consumers.runtime.inbox import SqlInbox, inbox
+from consumers.runtime.inbox import Inbox, inbox
 from processor.database import insert_into
 from tests.servers.postgres import Postgres, be_read_only
 
@@ -261,17 +261,17 @@ async def test_inboxes_of_two_consumers_in_one_database_are_two(database_url: st
         box = await _inbox(database)
         await box.handle_once("event 1", lambda _: None)
 
-        assert not await SqlInbox(database, consumer="other").seen("event 1")
+        assert not await Inbox(database, consumer="other").seen("event 1")
 
 
 async def test_pruning_forgets_what_is_old_and_keeps_the_rest(database_url: str) -> None:
     """Rows older than the retention go, in several short transactions if need be."""
     now = 10_000_000.0
     async with ConsumerDatabase(database_url) as database:
-        old = SqlInbox(database, consumer="orders", clock=lambda: now - 86_401)
+        old = Inbox(database, consumer="orders", clock=lambda: now - 86_401)
         await old.create()
         await asyncio.gather(*(old.handle_once(f"old {number}", lambda _: None) for number in range(1500)))
-        box = SqlInbox(database, consumer="orders", clock=lambda: now)
+        box = Inbox(database, consumer="orders", clock=lambda: now)
         await box.handle_once("new", lambda _: None)
         forgotten = await box.prune(timedelta(days=1))
         left = await database.read(lambda db: db.scalar(select(func.count()).select_from(inbox)))
@@ -279,9 +279,9 @@ async def test_pruning_forgets_what_is_old_and_keeps_the_rest(database_url: str)
     assert (forgotten, left) == (1500, 1)
 
 
-async def _inbox(database: ConsumerDatabase) -> SqlInbox:
+async def _inbox(database: ConsumerDatabase) -> Inbox:
     await database.create(METADATA, name="numbers", version=1)
-    box = SqlInbox(database, consumer="orders")
+    box = Inbox(database, consumer="orders")
     await box.create()
     return box
 

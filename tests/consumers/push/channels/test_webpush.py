@@ -21,7 +21,7 @@ from consumers.push.channels.resolver import PublicResolver, is_public
 from consumers.push.channels.signing_key import SigningKey
 from consumers.push.channels.webpush import AUDIENCES, Vapid, WebPushChannel, build_topic, open_webpush
 from consumers.push.registry.devices import Device
-from consumers.push.registry.subscription import endpoint_of, parse
+from consumers.push.registry.subscription import parse, parse_endpoint
 from consumers.runtime.errors import Retry
 from consumers.runtime.settings import WEB_PUSH_SERVICES, Settings
 from schemas.base64url import decoded, encoded
@@ -326,7 +326,7 @@ def test_topic_is_one_that_services_take(name: str) -> None:
 def test_endpoint_is_refused_in_one_way(text: str) -> None:
     """Whatever is given, it is an https address on its port or a ValueError."""
     try:
-        url = endpoint_of(f"https://{text}")
+        url = parse_endpoint(f"https://{text}")
     except ValueError:
         return
 

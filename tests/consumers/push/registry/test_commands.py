@@ -277,7 +277,7 @@ async def handled(tmp_path: Path, *messages: Any, **options: Any) -> tuple[list[
     async with opened(find("push"), settings) as (consumer, _):
         with capture_logs() as lines:
             for message in messages:
-                handler: Callable[..., Any] | None = consumer.handler_of(message)
+                handler: Callable[..., Any] | None = consumer.find_handler(message)
                 assert handler is not None
                 await handler(message, Context(event_id=message.id, attempts=0, database=consumer.resources.database))
         tokens = [device.token for device in await consumer.resources.database.read(devices.list_devices)]

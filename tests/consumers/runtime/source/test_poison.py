@@ -198,7 +198,7 @@ async def test_message_that_cannot_be_put_off_is_dead_lettered(broker: Broker, s
         await running
 
     assert dead.message_id == event("resolve.validated", 1).id
-    assert dead.headers[HEADER_REASON] == "OSError: the shop is closed; and it could not be put off"
+    assert dead.headers[HEADER_REASON] == "OSError: the shop is closed; and the retry could not be published"
 
 
 async def _has(broker: Broker, count: int) -> bool:
