@@ -9,9 +9,10 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, Discriminator, StringConstraints, TypeAdapter, ValidationError
 
-from processor.observability.redaction import clean_line, validation_problems
+from processor.observability.redaction import clean_line
 from schemas.commands import DEVICE_COMMANDS, AnyDeviceCommand
 from schemas.events import MODELS, ResolveEvent, SignEvent
+from schemas.validation import describe_problems
 
 AnyEvent = SignEvent | ResolveEvent | AnyDeviceCommand
 """Commands are decoded and handled in the same way as events."""
@@ -49,7 +50,7 @@ def decode(body: bytes) -> Decoded:
     try:
         return _event.validate_json(body)
     except ValidationError as error:
-        return _unknown_event(body) or Undecodable(reason=clean_line(validation_problems(error)))
+        return _unknown_event(body) or Undecodable(reason=clean_line(describe_problems(error)))
 
 
 def _unknown_event(body: bytes) -> UnknownEvent | None:

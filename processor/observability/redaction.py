@@ -14,6 +14,8 @@ from uuid import UUID
 
 from pydantic import SecretBytes, SecretStr, ValidationError
 
+from schemas.validation import describe_problems
+
 REDACTED: Final = "[redacted]"
 _MAX_TEXT: Final = 8192
 _MAX_DEPTH: Final = 6
@@ -73,7 +75,7 @@ def clean_line(text: str) -> str:
 
 def describe(error: BaseException) -> str:
     """The class of ``error`` and the first line of its message, as by `clean_line`."""
-    text = validation_problems(error) if isinstance(error, ValidationError) else _text_of(error)
+    text = describe_problems(error) if isinstance(error, ValidationError) else _text_of(error)
     first_line = next(iter(text.splitlines()), "")
     return clean_line(f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__)
 
@@ -126,16 +128,10 @@ def _clean_other(value: Any, depth: int) -> Any:  # noqa: PLR0911  one line for 
 
 
 def message_of(error: BaseException) -> str:
-    """The message of ``error``, without the values that libraries like to quote."""
-    if isinstance(error, ValidationError):  # its own message quotes the input, which may be a body
-        return validation_problems(error)
+    """The message of ``error`` without the values that pydantic and SQLAlchemy quote."""
+    if isinstance(error, ValidationError):  # it quotes the input, which may be a body
+        return clean_text(describe_problems(error, _MAX_ITEMS))
     return clean_text(_PARAMETERS.sub("[parameters hidden]", _text_of(error)))
-
-
-def validation_problems(error: ValidationError) -> str:
-    """Where the input was wrong and in which way, without its values: ``payload (string_pattern_mismatch); …``."""
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    return clean_text("; ".join(f"{'.'.join(map(str, each['loc'])) or 'body'} ({each['type']})" for each in problems))
 
 
 def exception_fields(error: BaseException, depth: int = 0) -> dict[str, Any]:

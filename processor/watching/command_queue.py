@@ -20,7 +20,7 @@ from processor.broker.copy_publisher import CopyPublisher
 from processor.broker.session import QueueSession, SessionUnavailable, count_returns
 from processor.broker.transport import raise_if_cancelled
 from processor.core.retry import CONNECT
-from processor.observability.redaction import clean_line, describe, validation_problems
+from processor.observability.redaction import clean_line, describe
 from processor.watching.watch_requests import Backlog, Registry, UnknownApplication
 from schemas.commands import WatchCommand
 from schemas.topology import (
@@ -32,6 +32,7 @@ from schemas.topology import (
     MAX_DELIVERIES,
     WATCHES,
 )
+from schemas.validation import describe_problems
 
 PREFETCH: Final = 500
 """Commands in hand. In a burst of one application's, those of another are found no further behind."""
@@ -181,4 +182,4 @@ def _command_in(message: AbstractIncomingMessage) -> WatchCommand:
     try:
         return WatchCommand.model_validate_json(message.body)
     except ValidationError as error:
-        raise _Senseless(clean_line(validation_problems(error))) from None
+        raise _Senseless(clean_line(describe_problems(error))) from None
