@@ -1,4 +1,4 @@
-"""What the store of the service and the databases of consumers have in common."""
+"""The connection to PostgreSQL and the INSERT that the store and the databases of consumers share."""
 
 import os
 import socket
@@ -23,7 +23,7 @@ _ADDRESS: Final = {
 class Interrupter:
     """Cuts off a connection to PostgreSQL, from a thread other than the one that waits for the server.
 
-    It holds the socket of the connection a second time, so the socket stays valid whatever the driver does.
+    It holds the socket of the connection a second time, so the socket stays valid when the driver closes its own.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Interrupter:
             self._socket = socket.socket(fileno=os.dup(connection.fileno()))
 
     def interrupt(self) -> None:
-        """Let every call that waits for the server fail, whether the server is asleep or gone."""
+        """Let a call that waits for the server fail, even if the server does not answer."""
         with self._changing, suppress(OSError):
             if self._socket is not None:
                 self._socket.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""Notifies the devices of a user of what happens to a sign request."""
+"""Notifies the devices of a user of the progress and the outcome of a sign request."""
 
 from consumers.push.consumer import Push
 

@@ -43,7 +43,7 @@ class Push(Consumer):
     queue = "push-notifications"
     command_queues = (PUSH_DEVICES,)
     tables = METADATA
-    schema_version = 3  # before claims, a device heard of every application, whoever had registered it
+    schema_version = 3  # before claims, every device was notified of every application
 
     def __init__(self, resources: Resources, channels: PushChannels | None = None) -> None:
         super().__init__(resources)
@@ -106,8 +106,8 @@ class Push(Consumer):
         """Push through the device's channel. An unexpected exception of a channel becomes `Retry`."""
         channel = self._channels.get(device.channel)
         if channel is None:
-            told = f"CONSUMERS_PUSH_CHANNEL does not name {device.channel}, which a device is registered for"
-            raise Unregistered(told, certain=False)
+            problem = f"CONSUMERS_PUSH_CHANNEL does not name {device.channel}, which a device is registered for"
+            raise Unregistered(problem, certain=False)
         try:
             await channel.push(device, notification)
         except (Unregistered, Retry, Fatal):
@@ -117,19 +117,19 @@ class Push(Consumer):
 
     async def _remove(self, device: Device, dead: Unregistered, context: Context) -> None:
         if await context.database.write(lambda db: devices.remove(db, device.token, added_by=dead.since)):
-            _tell_removed(device, dead)
+            _log_removed(device, dead)
 
     async def _doubt(self, device: Device, dead: Unregistered, context: Context) -> None:
         """Count a refusal that the settings may be to blame for: they are if the provider accepts no device at all."""
         event_id, delivering = context.event_id, device.channel in self._delivering
         if await context.database.write(lambda db: pushes.note_refusal(db, event_id, device, removable=delivering)):
-            _tell_removed(device, dead)
+            _log_removed(device, dead)
             return
-        told = {"device": devices.mask_token(device.token), "channel": device.channel, "reason": describe(dead)}
+        fields = {"device": devices.mask_token(device.token), "channel": device.channel, "reason": describe(dead)}
         if delivering:
-            log.warning("device.doubted", **told)
+            log.warning("device.doubted", **fields)
         else:
-            log.error("devices.disowned", **told)
+            log.error("devices.disowned", **fields)
 
     async def register(self, command: DeviceRegistered, context: Context) -> None:
         """Register a device for the events of its account. An invalid one is logged, not dead-lettered."""
@@ -174,7 +174,7 @@ def _note_served(connection: Connection, event_id: str, device: Device) -> None:
     pushes.clear_refusals(connection, device)
 
 
-def _tell_removed(device: Device, dead: Unregistered) -> None:
+def _log_removed(device: Device, dead: Unregistered) -> None:
     log.info(
         "device.removed",
         device=devices.mask_token(device.token),

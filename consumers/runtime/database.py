@@ -109,7 +109,7 @@ class ConsumerDatabase:
             raise _translate(error) from error
 
     async def write(self, job: Callable[[Connection], T]) -> T:
-        """Return the result of ``job`` once it is committed. An exception is raised and undoes what ``job`` did."""
+        """Return the result of ``job`` once it is committed. An exception undoes its changes and is raised."""
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._pending.append(_PendingJob(job=job, outcome=outcome))
         if self._flusher is None or self._flusher.done():
@@ -183,7 +183,7 @@ def _run_alone(engine: Engine, job: Job) -> _JobResult:
 
 
 def _run_nested(transaction: Connection, job: Job) -> _JobResult:
-    """The outcome of one job of a group. Raises what breaks the whole group."""
+    """The result of one job of a group. An error that breaks the whole group is raised."""
     try:
         with transaction.begin_nested():
             return _JobResult(result=_call_job(job, transaction))

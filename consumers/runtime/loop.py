@@ -1,4 +1,4 @@
-"""The loop around a consumer: decode, drop what was handled, handle, then acknowledge, retry or dead-letter."""
+"""The loop of a consumer: decode a message, skip a handled event, call the handler, settle the message."""
 
 import asyncio
 import inspect

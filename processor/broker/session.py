@@ -26,8 +26,8 @@ class SessionUnavailable(Exception):
 class QueueSession:
     """Consumes ``queue`` from entering on, by calling ``receive``. Entering raises `SessionUnavailable`.
 
-    ``lost`` resolves with a reason once the connection, the channel or a consumer is gone. Leaving closes the
-    connection, so the broker takes back what is not settled.
+    ``lost`` resolves with a reason once the connection, the channel or a consumer ends. Leaving closes the
+    connection, so the broker requeues the unsettled messages.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class QueueSession:
         prefetch: int,
         patience: timedelta = CALL_TIMEOUT,
     ) -> None:
-        """``name`` is what the broker calls the connection, ``patience`` how long the broker may take to answer."""
+        """``name`` is that of the connection in the broker's lists; ``patience`` is the longest wait for an answer."""
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.ready_at_first = 0
         """Messages that were ready on entering."""

@@ -45,7 +45,7 @@ async def connect(url: str, *, name: str) -> SanitizedConnection:
 
 
 async def close(connection: AbstractConnection) -> None:
-    """Close ``connection`` in whatever state it is, with a handshake if the broker answers in time. Raises nothing."""
+    """Close ``connection`` in any state, with a handshake if the broker answers in time. Raises nothing."""
     with suppress(Exception):
         async with asyncio.timeout(CALL_TIMEOUT.total_seconds()):
             await connection.close()

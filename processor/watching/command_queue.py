@@ -118,7 +118,7 @@ class _CommandSession(QueueSession):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the connections: the broker takes back what is not acknowledged."""
+        """Close the connections, so the broker requeues the unacknowledged commands."""
         self.lose("closed")
         await self._backlog.stop()
         await self._copies.close()

@@ -163,18 +163,18 @@ def _check(answer: httpx.Response, body: Mapping[str, Any]) -> None:
     status, reason = answer.status_code, _reason(body)
     if status == _OK:
         return
-    told = f"APNs answered {status}{f' {reason}' if reason else ''}"
+    problem = f"APNs answered {status}{f' {reason}' if reason else ''}"
     if status == _GONE or reason in DEAD:
         since = _moment(body.get("timestamp"))
-        raise Unregistered(told, since=since, certain=status == _GONE and since is not None)
+        raise Unregistered(problem, since=since, certain=status == _GONE and since is not None)
     if reason == EXPIRED:
-        raise Retry(f"{told} to a new token: compare this machine's clock")
+        raise Retry(f"{problem} to a new token: compare this machine's clock")
     if reason == TOO_MANY_TOKENS:
-        raise Retry(told, after=TOO_MANY_TOKENS_WAIT)
+        raise Retry(problem, after=TOO_MANY_TOKENS_WAIT)
     if status in RETRYABLE:
-        raise Retry(told, after=parse_wait(answer.headers))
+        raise Retry(problem, after=parse_wait(answer.headers))
     advice = ADVICE.get(reason)
-    raise Fatal(f"{told}: {advice}" if advice else told)
+    raise Fatal(f"{problem}: {advice}" if advice else problem)
 
 
 def _reason(body: Mapping[str, Any]) -> str:

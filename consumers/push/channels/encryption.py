@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 CODING: Final = "aes128gcm"
 RECORD: Final = 4096
-"""Bytes of a record, and what every push service must carry at least (RFC 8030 section 7.2)."""
+"""Bytes of a record. Every push service accepts messages of this size (RFC 8030 section 7.2)."""
 SALT: Final = 16
 LAST_RECORD: Final = b"\x02"
 OVERHEAD: Final = 103

@@ -143,13 +143,13 @@ def build_headers(notification: Notification) -> Mapping[str, str]:
 
 def build_body(notification: Notification) -> bytes:
     """JSON for the page's service worker: the arguments of ``showNotification``."""
-    told = {
+    content = {
         "title": notification.title,
         "body": notification.body,
         "tag": notification.id,
         "data": dict(notification.data),
     }
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def build_topic(name: str) -> str:
@@ -164,11 +164,11 @@ def _check(host: str, status: int, headers: Mapping[str, str], reason: object) -
     """
     if status in _TAKEN:
         return
-    told = f"{host} answered {status}"
+    problem = f"{host} answered {status}"
     if status in _DEAD:
-        raise Unregistered(told)
+        raise Unregistered(problem)
     if status in RETRYABLE or status == _THROTTLED:
-        raise Retry(told, after=parse_wait(headers))
+        raise Retry(problem, after=parse_wait(headers))
     if status in _DENIED or reason == _OTHER_KEY:
-        raise Unregistered(f"{told}: {_CREDENTIALS}", certain=False)
-    raise Fatal(f"{told}: the message is too large" if status == _TOO_LARGE else told)
+        raise Unregistered(f"{problem}: {_CREDENTIALS}", certain=False)
+    raise Fatal(f"{problem}: the message is too large" if status == _TOO_LARGE else problem)

@@ -53,9 +53,9 @@ def remove(connection: Connection, owner: str, token_hash: str, *, application: 
     _claim(connection, owner, token_hash, application=application, removed_at=stamp)
     own = (claims.c.owner == owner, claims.c.token_hash == token_hash)
     registered_at = connection.scalar(select(claims.c.registered_at).where(*own)) or 0
-    gone = registry.forget(connection, token_hash, owner=owner) if registered_at <= stamp else 0
+    removed = registry.forget(connection, token_hash, owner=owner) if registered_at <= stamp else 0
     _bound(connection, owner)
-    return gone > 0
+    return removed > 0
 
 
 def forget_claims(connection: Connection, before: datetime) -> int:

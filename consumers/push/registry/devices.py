@@ -121,13 +121,13 @@ def forget(
         wanted &= devices.c.owner == owner
     if added_by is not None:
         wanted &= devices.c.added_at <= int(added_by.timestamp())
-    gone = connection.execute(delete(devices).where(wanted)).rowcount
+    removed = connection.execute(delete(devices).where(wanted)).rowcount
     unregistered = ~exists().where(_SAME_REGISTRATION)
     connection.execute(delete(users).where(users.c.token_hash == token_hash, unregistered))
     unused = ~exists().where(devices.c.token_hash == token_hash)
     for table in (routes, doubts):
         connection.execute(delete(table).where(table.c.token_hash == token_hash, unused))
-    return gone
+    return removed
 
 
 def renew_hashes(connection: Connection) -> int:
@@ -169,9 +169,9 @@ def _put(connection: Connection, table: Table, row: Mapping[str, object]) -> Non
 
 def _check(device: Device) -> None:
     """Raises `ValueError` if ``device`` cannot be pushed to."""
-    form, told = TOKEN_FORMS[device.channel]
+    form, description = TOKEN_FORMS[device.channel]
     if len(device.token) > MAX_TOKEN or not device.token.isprintable() or not form.fullmatch(device.token):
-        raise ValueError(f"a device token of {device.channel} is 1 to {MAX_TOKEN} characters: {told}")
+        raise ValueError(f"a device token of {device.channel} is 1 to {MAX_TOKEN} characters: {description}")
     if device.locale is not None and len(device.locale) > MAX_LOCALE:
         raise ValueError(f"a locale has {MAX_LOCALE} characters at most, such as de-CH")
     if device.channel == "webpush":

@@ -48,7 +48,7 @@ class _QueuedMessage:
 
 
 class EmbeddedSource:
-    """The `MessageSource` that `deliver` feeds. A retry waits by ``sleep``; ``dead_letters`` keeps what failed."""
+    """The `MessageSource` that `deliver` feeds. A retry waits by ``sleep``; ``dead_letters`` keeps failed messages."""
 
     def __init__(
         self,

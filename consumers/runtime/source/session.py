@@ -1,7 +1,7 @@
 """A session of a consumer: its unsettled deliveries, and a watchdog that ends a session which died in silence.
 
-It takes one message at a time until it meets one that was never delivered before: what a dead process had in hand
-stands at the head of the queue.
+It takes one message at a time until it receives one that was never delivered before: the messages that a dead process
+had in hand stand at the head of the queue.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from processor.broker.session import QueueSession
 from processor.broker.transport import CALL_TIMEOUT
 
 RECOVERY_CHECK: Final = timedelta(seconds=1)
-"""How often it is examined whether more is to come of what a dead process had in hand."""
+"""How often the queue is examined for messages that a dead process had in hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,7 +31,7 @@ class RabbitDelivery(MessageDelivery):
 
 
 class RabbitSession(QueueSession):
-    """A `QueueSession` that hands each message to ``take`` and keeps what is unsettled."""
+    """A `QueueSession` that passes each message to ``take`` and knows the unsettled ones."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class RabbitSession(QueueSession):
         return self
 
     def _examine(self, ready: int, every: timedelta) -> None:
-        """Note if the queue is recovered; lose the session if the broker holds back what is ``ready``."""
+        """Note if the queue is recovered; lose the session if the broker holds ``ready`` messages back."""
         if self._is_calm(ready):
             self._recovered.set()
         now = asyncio.get_running_loop().time()
