@@ -1,4 +1,4 @@
-"""Keeps an application's state: sign requests, signed-in accounts and received payments, in a database of its own."""
+"""Stores sign requests, signed-in accounts and received payments of applications in a database of its own."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Column, Connection, Index, Integer, MetaData, String, Table, Text, case, func
 
 from consumers.runtime.consumer import Consumer
-from consumers.runtime.upsert import insert_into
+from processor.database import insert_into
 from schemas.data import FailedData, IssuedAmount, MptAmount, SignedData, SignedOutcome, ValidatedData
 from schemas.events import ResolveEvent, ResolveSigned, ResolveValidated, SignEvent, family_and_name
 
@@ -33,7 +33,7 @@ sign_requests: Final = Table(
     Column("updated_at", String(32), nullable=False),
     Index("sign_requests_by_identifier", "application", "identifier"),
 )
-"""One row for each payload. ``family`` and ``state`` are those of its latest event: ``resolve``, ``validated``."""
+"""One row for each payload. ``family`` and ``state`` are from its latest event, such as ``resolve``, ``validated``."""
 
 accounts: Final = Table(
     "accounts",
@@ -46,7 +46,7 @@ accounts: Final = Table(
     Column("first_signed_in_at", String(32), nullable=False),
     Column("last_signed_in_at", String(32), nullable=False),
 )
-"""Accounts that proved themselves by a SignIn. ``payload`` is the latest one."""
+"""Accounts that signed a SignIn. ``payload`` is the latest one."""
 
 payments: Final = Table(
     "payments",
@@ -69,21 +69,21 @@ payments: Final = Table(
     Index("payments_by_payload", "payload"),
     Index("payments_by_destination", "destination", "destination_tag"),
 )
-"""What was received, once for each transaction, whichever payloads name it. Without ``currency`` and
+"""Received payments, one for each transaction, even if several payloads name it. Without ``currency`` and
 ``mpt_issuance_id``, ``amount`` is drops of the network's native currency. Amounts are the ledger's own text."""
 
 
 class AppState(Consumer):
-    """Keeps sign requests, signed-in accounts and payments."""
+    """Stores sign requests, signed-in accounts and payments."""
 
     tables = METADATA
 
     def note_progress(self, event: SignEvent, transaction: Connection) -> None:
-        """A sign request moved on."""
+        """Store the progress of a sign request."""
         _note_request(transaction, event)
 
     def note_outcome(self, event: ResolveEvent, transaction: Connection) -> None:
-        """A sign request ended; perhaps an account signed in or a payment arrived."""
+        """Store the outcome of a sign request, the account of a SignIn, and a payment."""
         _note_request(transaction, event)
         if isinstance(event, ResolveSigned) and event.data.tx_type == SIGN_IN:
             _note_account(transaction, event)
@@ -92,9 +92,9 @@ class AppState(Consumer):
 
 
 def _note_request(transaction: Connection, event: SignEvent | ResolveEvent) -> None:
-    """Write the request's row unless a later event did; what this event does not say stays as it is."""
+    """Write the request's row unless it is of a later event. Columns that this event has no value for stay."""
     row = _request_row(event)
-    insert = insert_into(transaction, sign_requests).values(row)
+    insert = insert_into(transaction.dialect, sign_requests).values(row)
     new = {name: func.coalesce(insert.excluded[name], sign_requests.c[name]) for name in row}
     transaction.execute(
         insert.on_conflict_do_update(
@@ -129,7 +129,7 @@ def _request_row(event: SignEvent | ResolveEvent) -> Mapping[str, Any]:
 
 def _note_account(transaction: Connection, event: ResolveSigned) -> None:
     at = _text(event.data.resolved_at or event.time)
-    insert = insert_into(transaction, accounts).values(
+    insert = insert_into(transaction.dialect, accounts).values(
         application=event.data.application,
         account=event.data.account,
         user=event.data.user,
@@ -167,7 +167,7 @@ def _note_payment(transaction: Connection, event: ResolveValidated) -> None:
         "ledger_index": ledger.ledger_index if ledger else None,
         "validated_at": _text(event.time),
     }
-    transaction.execute(insert_into(transaction, payments).values(row).on_conflict_do_nothing())
+    transaction.execute(insert_into(transaction.dialect, payments).values(row).on_conflict_do_nothing())
 
 
 def _amount(data: ValidatedData) -> Mapping[str, str | None]:
@@ -181,5 +181,5 @@ def _amount(data: ValidatedData) -> Mapping[str, str | None]:
 
 
 def _text(instant: datetime) -> str:
-    """UTC in a fixed width, so that it compares as text."""
+    """UTC in a fixed width, so that instants compare as text."""
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from consumers.runtime.reason import clean
 from consumers.runtime.settings import ConsumerSettings, load_settings
 from consumers.runtime.source.dead_letters import DeadLetter, DeadLetters
+from processor.observability.redaction import clean_line
 from processor.observability.terminal import AsJson, CommandError, ExitCode, complain, say, say_json
 from schemas.text import escape_unprintable
 
@@ -41,7 +41,7 @@ def list_letters(
         say_json([_summary(each) for each in found])
         return
     for each in found:
-        fields = (each.event_id, each.type, f"attempts {each.attempts}", clean(each.reason))
+        fields = (each.event_id, each.type, f"attempts {each.attempts}", clean_line(each.reason))
         say("  ".join(escape_unprintable(str(field)) for field in fields))
     if found:
         complain("consumers", DROPPED_LATER)

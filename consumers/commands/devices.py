@@ -13,7 +13,7 @@ import typer
 from sqlalchemy import Connection
 
 from consumers.push.registry import devices as registry
-from consumers.push.registry.devices import ChannelName, Device, Platform, masked
+from consumers.push.registry.devices import Device, mask_token
 from consumers.push.registry.subscription import parse
 from consumers.push.settings import PushSettings
 from consumers.runtime import discovery
@@ -22,6 +22,7 @@ from consumers.runtime.errors import ConsumerError
 from consumers.runtime.settings import load_settings
 from processor.observability.terminal import AsJson, CommandError, ExitCode, complain, say, say_rows
 from schemas.base64url import encoded
+from schemas.devices import Channel, Platform
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ TokenOrSubscription = Annotated[
 ]
 LONGEST: Final = timedelta(minutes=1)
 """For a command that is one transaction of a database."""
-PLATFORMS: Final[Mapping[ChannelName, Platform]] = {"fcm": "android", "apns": "ios", "webpush": "web"}
+PLATFORMS: Final[Mapping[Channel, Platform]] = {"fcm": "android", "apns": "ios", "webpush": "web"}
 
 
 @devices.command()
@@ -54,7 +55,7 @@ def add(
     owner: OwnerArgument,
     token: TokenOrSubscription,
     platform: Annotated[Platform | None, typer.Option(help="What the device is; by default by channel.")] = None,
-    channel: Annotated[ChannelName, typer.Option(help="The provider that its token is of.")] = "fcm",
+    channel: Annotated[Channel, typer.Option(help="The provider that its token is of.")] = "fcm",
     locale: Annotated[str | None, typer.Option(help="Language of its user, such as de-CH.")] = None,
 ) -> None:
     """Register a device, or renew its channel, platform and locale.
@@ -75,7 +76,7 @@ def add(
         _in_registry(lambda connection: registry.add(connection, device))
     except ValueError as error:
         raise CommandError(str(error), ExitCode.USAGE) from None
-    say(f"registered {masked(device.token)} for {owner}")
+    say(f"registered {mask_token(device.token)} for {owner}")
 
 
 @devices.command("list")
@@ -85,11 +86,11 @@ def list_devices(
     as_json: AsJson = False,
 ) -> None:
     """List devices, tokens masked."""
-    found = _in_registry(lambda connection: registry.list_of(connection, None if owner is None else [owner]))
+    found = _in_registry(lambda connection: registry.list_devices(connection, None if owner is None else [owner]))
     rows = [
         {
             "owner": each.owner,
-            "token": masked(each.token),
+            "token": mask_token(each.token),
             "channel": each.channel,
             "platform": each.platform,
             "locale": each.locale,
@@ -109,7 +110,7 @@ def remove(
     wanted = _token(token)
     if not _in_registry(lambda connection: registry.remove(connection, wanted, owner=owner)):
         raise CommandError("no such device", ExitCode.NO)
-    say(f"removed {masked(wanted)}")
+    say(f"removed {mask_token(wanted)}")
 
 
 @devices.command("subscription-key")

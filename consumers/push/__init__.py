@@ -1,4 +1,4 @@
-"""Tells the user's own devices what became of a sign request."""
+"""Notifies the devices of a user of the progress and the outcome of a sign request."""
 
 from consumers.push.consumer import Push
 

@@ -1,7 +1,7 @@
-"""The consumer that pushes.
+"""The consumer that sends push notifications.
 
-A push cannot be part of a transaction, so a user may hear of an event twice after a crash: the event's id is the
-collapse key, and devices served are remembered, so that a retry reaches only the others.
+A push cannot be part of a transaction, so a device may receive it twice after a crash: the event's id is the collapse
+key. Devices that were served are stored, so that a retry reaches only the others.
 """
 
 import asyncio
@@ -15,18 +15,19 @@ import structlog
 from sqlalchemy import Connection
 
 from consumers.push.channels.channel import Unregistered
-from consumers.push.channels.enabled import Channels, open_channels
-from consumers.push.notification import QUIET, Notification, notification_of
-from consumers.push.registry import claims, devices, doubts
-from consumers.push.registry.devices import ChannelName, Device
-from consumers.push.registry.subscription import Keys, endpoint_of, serves
+from consumers.push.channels.providers import PushChannels, open_channels
+from consumers.push.notification import QUIET, Notification, build_notification
+from consumers.push.registry import commands, devices, pushes
+from consumers.push.registry.devices import Device
+from consumers.push.registry.subscription import allows, parse_endpoint
 from consumers.push.registry.tables import METADATA
 from consumers.push.settings import PushSettings
 from consumers.runtime.consumer import Consumer, Context, Resources
 from consumers.runtime.errors import Fatal, Retry
-from consumers.runtime.reason import describe
+from processor.observability.redaction import describe
 from schemas.commands import DeviceRegistered, DeviceRegisteredData, DeviceRemoved
 from schemas.data import SignedOutcome
+from schemas.devices import Channel
 from schemas.events import ResolveEvent, SignEvent
 from schemas.topology import PUSH_DEVICES
 
@@ -34,25 +35,25 @@ log = structlog.get_logger()
 
 
 AT_ONCE: Final = 16
-"""Devices of one event that are being pushed to: a slow provider shall not use up the time of the others."""
+"""Devices that are pushed to at once for one event, so that a slow provider does not delay the others."""
 
 
 class Push(Consumer):
-    """Pushes what users need to see to their devices, and keeps the registry of these."""
+    """Pushes notifications of events to the devices of users, and keeps the registry of devices."""
 
     queue = "push-notifications"
     command_queues = (PUSH_DEVICES,)
     settings = PushSettings
     tables = METADATA
-    schema_version = 3  # before claims, a device heard of every application, whoever had registered it
+    schema_version = 3  # before claims, every device was notified of every application
 
-    def __init__(self, resources: Resources, channels: Channels | None = None) -> None:
+    def __init__(self, resources: Resources, channels: PushChannels | None = None) -> None:
         super().__init__(resources)
         self._settings: PushSettings = resources.settings
-        self._channels: Channels = channels or {}
+        self._channels: PushChannels = channels or {}
         self._held_open = AsyncExitStack()
-        self._delivering: set[ChannelName] = set()
-        """Channels whose provider took something since the start."""
+        self._delivering: set[Channel] = set()
+        """Channels whose provider accepted a notification since the start."""
 
     async def __aenter__(self) -> Self:
         await self.resources.database.write(devices.renew_hashes)
@@ -66,12 +67,12 @@ class Push(Consumer):
         await self._held_open.aclose()
 
     async def push(self, event: SignEvent | ResolveEvent, context: Context) -> None:
-        """Serve every device of the user that was not served yet."""
+        """Push ``event`` to every device of the user that it was not pushed to yet."""
         if event.type in QUIET:
             return
         owners = _owners(event)
         application = event.data.application
-        waiting = await context.database.read(lambda db: devices.unserved(db, event.id, owners, application))
+        waiting = await context.database.read(lambda db: pushes.find_unserved(db, event.id, owners, application))
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def serve(device: Device) -> Retry | Fatal | None:
@@ -83,8 +84,8 @@ class Push(Consumer):
         _raise_worst([failure for task in serving if (failure := task.result()) is not None])
 
     async def _serve(self, device: Device, event: SignEvent | ResolveEvent, context: Context) -> Retry | Fatal | None:
-        """Serve one device and remember it. A failure is returned, so that the others are served all the same."""
-        notification = notification_of(
+        """Push to one device and store that. A failure is returned, so that the other devices are served."""
+        notification = build_notification(
             event,
             locale=device.locale,
             fallback=self._settings.push_language,
@@ -99,7 +100,7 @@ class Push(Consumer):
             return None
         except (Retry, Fatal) as failure:
             log.warning(
-                "push.failed", device=devices.masked(device.token), channel=device.channel, reason=describe(failure)
+                "push.failed", device=devices.mask_token(device.token), channel=device.channel, reason=describe(failure)
             )
             return failure
         await context.database.write(lambda db: _note_served(db, event.id, device))
@@ -107,11 +108,11 @@ class Push(Consumer):
         return None
 
     async def _push(self, device: Device, notification: Notification) -> None:
-        """Through the device's channel. What a channel does not expect itself is worth another try."""
+        """Push through the device's channel. An unexpected exception of a channel becomes `Retry`."""
         channel = self._channels.get(device.channel)
         if channel is None:
-            told = f"CONSUMERS_PUSH_CHANNEL does not name {device.channel}, which a device is registered for"
-            raise Unregistered(told, certain=False)
+            problem = f"CONSUMERS_PUSH_CHANNEL does not name {device.channel}, which a device is registered for"
+            raise Unregistered(problem, certain=False)
         try:
             await channel.push(device, notification)
         except (Unregistered, Retry, Fatal):
@@ -121,27 +122,27 @@ class Push(Consumer):
 
     async def _remove(self, device: Device, dead: Unregistered, context: Context) -> None:
         if await context.database.write(lambda db: devices.remove(db, device.token, added_by=dead.since)):
-            _tell_removed(device, dead)
+            _log_removed(device, dead)
 
     async def _doubt(self, device: Device, dead: Unregistered, context: Context) -> None:
-        """Settings may be to blame: they are, if the provider takes nothing at all."""
+        """Count a refusal that the settings may be to blame for: they are if the provider accepts no device at all."""
         event_id, delivering = context.event_id, device.channel in self._delivering
-        if await context.database.write(lambda db: doubts.note(db, event_id, device, removable=delivering)):
-            _tell_removed(device, dead)
+        if await context.database.write(lambda db: pushes.note_refusal(db, event_id, device, removable=delivering)):
+            _log_removed(device, dead)
             return
-        told = {"device": devices.masked(device.token), "channel": device.channel, "reason": describe(dead)}
+        fields = {"device": devices.mask_token(device.token), "channel": device.channel, "reason": describe(dead)}
         if delivering:
-            log.warning("device.token_rejected", **told)
+            log.warning("device.token_rejected", **fields)
         else:
-            log.error("push.misconfigured", **told)
+            log.error("push.misconfigured", **fields)
 
     async def register(self, command: DeviceRegistered, context: Context) -> None:
-        """Have a device hear of its account. One that cannot be pushed to is told of in the log, and no dead letter."""
-        device = _device_of(command.data)
+        """Register a device for the events of its account. An invalid one is logged, not dead-lettered."""
+        device = _build_device(command.data)
         try:
             if device.channel == "webpush":
                 _check_service(device.token, self._settings.push_services)
-            evicted = await context.database.write(lambda db: claims.register(db, device, at=command.time))
+            evicted = await context.database.write(lambda db: commands.register(db, device, at=command.time))
         except ValueError as error:
             log.warning("device.refused", device=command.subject, channel=device.channel, reason=describe(error))
             return
@@ -151,51 +152,51 @@ class Push(Consumer):
         log.info("device.registered", device=command.subject, channel=device.channel, evicted=evicted)
 
     async def forget(self, command: DeviceRemoved, context: Context) -> None:
-        """Have a device hear of an account no more, if it did."""
+        """Remove a device from an account, if it is registered there."""
         data, at = command.data, command.time
         gone = await context.database.write(
-            lambda db: claims.remove(db, data.account, data.device, application=data.application, at=at)
+            lambda db: commands.remove(db, data.account, data.device, application=data.application, at=at)
         )
         if gone:
             log.info("device.unregistered", device=command.subject)
 
     async def housekeep(self) -> None:
-        """Forget whom old events were pushed to, and what was said long ago of devices that are gone."""
+        """Delete old rows on served devices, and old claims on devices that were removed."""
         retention = self._settings.inbox_retention
-        await self.resources.database.write(lambda db: devices.forget_served(db, retention))
+        await self.resources.database.write(lambda db: pushes.forget_served(db, retention))
         horizon = datetime.now(UTC) - retention
-        await self.resources.database.write(lambda db: claims.forget_claims(db, horizon))
+        await self.resources.database.write(lambda db: commands.forget_claims(db, horizon))
 
 
 def _owners(event: SignEvent | ResolveEvent) -> tuple[str, ...]:
-    """Whose devices hear of it: who acted, by reference and by account as far as known, and who had been asked."""
+    """The owners of the devices: the user who acted, by reference and account if known, and the user who was asked."""
     account = event.data.account if isinstance(event.data, SignedOutcome) else None
     return tuple({owner for owner in (event.data.user, event.data.asked_of, account) if owner is not None})
 
 
 def _note_served(connection: Connection, event_id: str, device: Device) -> None:
-    devices.note_served(connection, event_id, device)
-    doubts.clear(connection, device)
+    pushes.note_served(connection, event_id, device)
+    pushes.clear_refusals(connection, device)
 
 
-def _tell_removed(device: Device, dead: Unregistered) -> None:
+def _log_removed(device: Device, dead: Unregistered) -> None:
     log.info(
         "device.removed",
-        device=devices.masked(device.token),
+        device=devices.mask_token(device.token),
         platform=device.platform,
         channel=device.channel,
         reason=describe(dead),
     )
 
 
-def _device_of(data: DeviceRegisteredData) -> Device:
+def _build_device(data: DeviceRegisteredData) -> Device:
     return Device(
         owner=data.account,
         token=data.token,
         platform=data.platform,
         locale=data.locale,
         channel=data.channel,
-        keys=None if data.keys is None else Keys(p256dh=data.keys.p256dh, auth=data.keys.auth),
+        keys=data.keys,
         application=data.application,
         user=data.user,
     )
@@ -203,12 +204,12 @@ def _device_of(data: DeviceRegisteredData) -> Device:
 
 def _check_service(endpoint: str, services: Iterable[str]) -> None:
     """Raises `ValueError`."""
-    if not serves(services, endpoint_of(endpoint).host or ""):
+    if not allows(services, parse_endpoint(endpoint).host or ""):
         raise ValueError("the endpoint is on no push service that CONSUMERS_WEBPUSH_SERVICES names")
 
 
 def _raise_worst(failures: list[Retry | Fatal]) -> None:
-    """Retry as long as any device may still be served, no sooner than every provider asked for; else give up."""
+    """Raise `Retry` if any device may still be served, after the longest wait asked for; else `Fatal`."""
     retries = [failure for failure in failures if isinstance(failure, Retry)]
     if retries:
         waits = [failure.after for failure in retries if failure.after is not None]

@@ -1,6 +1,6 @@
-"""What a user is told: which events are worth an interruption, how urgent they are, and for how long.
+"""Which events a user is notified of, how urgently, and for how long.
 
-Nothing collapses with another event: every notification has its event's id, so that a repetition replaces it.
+A notification has the id of its event: it replaces a repetition, and no notification of another event.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Literal, NamedTuple
 
-from consumers.push.texts import text_of
+from consumers.push.translations import translate
 from schemas.data import SignData
 from schemas.events import CloudEvent
 from schemas.text import RESERVED_IDENTIFIERS
@@ -16,42 +16,42 @@ from schemas.text import RESERVED_IDENTIFIERS
 Urgency = Literal["high", "normal", "low"]
 
 
-class Telling(NamedTuple):
-    """How an event is told."""
+class PushPolicy(NamedTuple):
+    """How an event is pushed."""
 
     urgency: Urgency
     """``high`` wakes a sleeping device."""
     lifetime: timedelta
-    """A device that stays away longer is not told."""
+    """A device that is offline for longer gets no notification."""
 
 
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
 
-TELLINGS: Final[Mapping[str, Telling | None]] = {
+POLICIES: Final[Mapping[str, PushPolicy | None]] = {
     "xumm.sign.created": None,  # the user sees it arrive in Xumm
-    "xumm.sign.opened": Telling("high", timedelta(minutes=5)),
+    "xumm.sign.opened": PushPolicy("high", timedelta(minutes=5)),
     "xumm.sign.pre_signed": None,  # a step on the way to signed
     "xumm.sign.dispatched": None,  # likewise
-    "xumm.sign.signed": Telling("high", _HOUR),
-    "xumm.sign.rejected": Telling("normal", _HOUR),
-    "xumm.sign.expired": Telling("normal", _DAY),
-    "xumm.sign.cancelled": Telling("normal", _DAY),
+    "xumm.sign.signed": PushPolicy("high", _HOUR),
+    "xumm.sign.rejected": PushPolicy("normal", _HOUR),
+    "xumm.sign.expired": PushPolicy("normal", _DAY),
+    "xumm.sign.cancelled": PushPolicy("normal", _DAY),
     "xumm.sign.token_issued": None,  # between the services
-    "xumm.resolve.signed": Telling("high", _DAY),
-    "xumm.resolve.validated": Telling("high", 3 * _DAY),
-    "xumm.resolve.failed": Telling("high", 3 * _DAY),
+    "xumm.resolve.signed": PushPolicy("high", _DAY),
+    "xumm.resolve.validated": PushPolicy("high", 3 * _DAY),
+    "xumm.resolve.failed": PushPolicy("high", 3 * _DAY),
     "xumm.resolve.rejected": None,  # its sign event said the same before
     "xumm.resolve.cancelled": None,  # likewise
     "xumm.resolve.expired": None,  # likewise
 }
-"""Every event type; None is quiet."""
-QUIET: Final = frozenset(event_type for event_type, telling in TELLINGS.items() if telling is None)
+"""By event type, all of them; None: no notification."""
+QUIET: Final = frozenset(event_type for event_type, policy in POLICIES.items() if policy is None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """One text for one device, and what an app needs to open the right screen."""
+    """The text for one device, and the data with which an app opens the right screen."""
 
     id: str
     """The event's id: providers and devices collapse repetitions by it."""
@@ -62,17 +62,17 @@ class Notification:
     data: Mapping[str, str]
 
 
-def notification_of(
+def build_notification(
     event: CloudEvent, *, locale: str | None, fallback: str = "en", with_reference: bool = False
 ) -> Notification | None:
-    """What a device in ``locale`` is told of ``event``; None if the user need not be disturbed.
+    """The notification of ``event`` for a device in ``locale``; None if there is none.
 
     ``with_reference`` adds the application's own identifier of the sign request, if the event has it.
     """
-    telling = TELLINGS.get(event.type)
+    policy = POLICIES.get(event.type)
     reference = _reference(event) if with_reference else None
-    text = text_of(event.type, locale=locale, fallback=fallback, reference=reference)
-    if telling is None or text is None:
+    text = translate(event.type, locale=locale, fallback=fallback, reference=reference)
+    if policy is None or text is None:
         return None
     data = {
         "event_id": event.id,
@@ -82,7 +82,7 @@ def notification_of(
         "sequence": event.sequence,
     }
     return Notification(
-        id=event.id, title=text.title, body=text.body, urgency=telling.urgency, lifetime=telling.lifetime, data=data
+        id=event.id, title=text.title, body=text.body, urgency=policy.urgency, lifetime=policy.lifetime, data=data
     )
 
 

@@ -1,5 +1,6 @@
-"""What every consumer runs on: a delivery falls through these modules from top to bottom.
+"""The runtime of consumers.
 
-``source/`` brings it and settles it, `decoder` makes an event of it, `inbox` says whether it was handled, `consumer`
-whose method handles it, and `verdict` what becomes of it. `loop` drives them, `composition` puts them together.
+``source/`` receives and settles messages, `decoder` parses an event, `inbox` knows which events were handled,
+`consumer` maps an event to the method that handles it, and `decision` decides what becomes of the message. `loop`
+calls them in this order; `composition` builds them from settings.
 """

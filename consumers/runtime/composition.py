@@ -1,6 +1,7 @@
 """Build a consumer from its settings and run it. No other module of the runtime names concrete adapters."""
 
 import asyncio
+import random
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -8,17 +9,17 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import structlog
 from sqlalchemy import MetaData
 
-from consumers.runtime.backoff import Backoff
 from consumers.runtime.consumer import Consumer, Resources
-from consumers.runtime.database import Database
+from consumers.runtime.database import ConsumerDatabase
 from consumers.runtime.discovery import NamedConsumer
 from consumers.runtime.errors import DatabaseUnavailable
-from consumers.runtime.inbox import SqlInbox
-from consumers.runtime.loop import Limits, Runtime
-from consumers.runtime.reason import describe
+from consumers.runtime.inbox import Inbox
+from consumers.runtime.loop import Runtime, RuntimeLimits
 from consumers.runtime.settings import ConsumerSettings
-from consumers.runtime.source.port import Source
+from consumers.runtime.source.port import MessageSource
 from consumers.runtime.source.rabbitmq import RabbitSource
+from processor.core.retry import CONSUME
+from processor.observability.redaction import describe
 
 log = structlog.get_logger()
 
@@ -32,8 +33,8 @@ async def run_until_signal(named: NamedConsumer, settings: ConsumerSettings) -> 
     await run_consumer(named, settings, sources_of(settings.brokers, named.consumer, prefetch=settings.prefetch), stop)
 
 
-def sources_of(urls: Sequence[str], consumer: type[Consumer], *, prefetch: int) -> Mapping[str, Source]:
-    """A source for each queue of ``consumer``; each connects after the one before it."""
+def sources_of(urls: Sequence[str], consumer: type[Consumer], *, prefetch: int) -> Mapping[str, MessageSource]:
+    """A source for each queue of ``consumer``, each after the one before it."""
     sources: dict[str, RabbitSource] = {}
     before: RabbitSource | None = None
     for queue in consumer.queues():
@@ -42,7 +43,7 @@ def sources_of(urls: Sequence[str], consumer: type[Consumer], *, prefetch: int) 
 
 
 async def run_consumer(
-    named: NamedConsumer, settings: ConsumerSettings, sources: Mapping[str, Source], stop: asyncio.Event
+    named: NamedConsumer, settings: ConsumerSettings, sources: Mapping[str, MessageSource], stop: asyncio.Event
 ) -> None:
     """Run a consumer on the sources of its queues until ``stop`` is set, then drain.
 
@@ -62,20 +63,20 @@ async def run_consumer(
 
 
 @asynccontextmanager
-async def open_consumer(named: NamedConsumer, settings: ConsumerSettings) -> AsyncIterator[tuple[Consumer, SqlInbox]]:
+async def open_consumer(named: NamedConsumer, settings: ConsumerSettings) -> AsyncIterator[tuple[Consumer, Inbox]]:
     """A consumer that is ready to handle messages, and its inbox, both on its database."""
     async with (
         open_database(named, settings) as database,
         named.consumer(Resources(settings=settings, database=database)) as consumer,
     ):
-        yield consumer, SqlInbox(database, consumer=named.name)
+        yield consumer, Inbox(database, consumer=named.name)
 
 
 @asynccontextmanager
-async def open_database(named: NamedConsumer, settings: ConsumerSettings) -> AsyncIterator[Database]:
+async def open_database(named: NamedConsumer, settings: ConsumerSettings) -> AsyncIterator[ConsumerDatabase]:
     """The consumer's database with its own tables and the inbox. Raises `DatabaseUnavailable`, `SchemaTooNew`."""
-    async with Database(settings.database_of(named.name)) as database:
-        await SqlInbox(database, consumer=named.name).create()
+    async with ConsumerDatabase(settings.database_of(named.name)) as database:
+        await Inbox(database, consumer=named.name).create()
         tables: MetaData | None = named.consumer.tables
         if tables is not None:
             await database.create(tables, name=named.name, version=named.consumer.schema_version)
@@ -84,22 +85,22 @@ async def open_database(named: NamedConsumer, settings: ConsumerSettings) -> Asy
 
 async def _await_database(named: NamedConsumer, settings: ConsumerSettings, stop: asyncio.Event) -> bool:
     """Wait until the database answers, which is True, or until ``stop`` is set, which is False."""
-    backoff = Backoff()
+    delays = CONSUME.delays(random.random)
     while not stop.is_set():
         try:
             async with open_database(named, settings):
                 return True
         except DatabaseUnavailable as error:
-            delay = backoff.next_delay().total_seconds()
+            delay = next(delays).total_seconds()
             log.warning("database.unavailable", reason=describe(error), wait=delay)
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), delay)
     return False
 
 
-def limits_of(settings: ConsumerSettings) -> Limits:
+def limits_of(settings: ConsumerSettings) -> RuntimeLimits:
     """The runtime's limits, from the settings."""
-    return Limits(
+    return RuntimeLimits(
         max_attempts=settings.max_attempts,
         handler_timeout=settings.handler_timeout,
         drain_timeout=settings.drain_timeout,

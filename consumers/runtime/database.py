@@ -1,42 +1,34 @@
-"""A consumer's database behind one worker thread and one connection; concurrent writes share a commit.
-
-SQLite uses a rollback journal: the write-ahead log of SQLite before 3.51.3 can corrupt a file that two connections use,
-and ``consumers devices`` opens a second one beside a running consumer. Sharing commits makes up for its slowness.
-
-Source: https://sqlite.org/wal.html#walresetbug
-"""
+"""The database of a consumer behind one worker thread and one connection. Concurrent writes share a commit."""
 
 import asyncio
 import sqlite3
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event, make_url
-from sqlalchemy.engine import URL
+from sqlalchemy import Connection, Engine, MetaData, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.pool import StaticPool
 
+from consumers.runtime.engine import open_engine
 from consumers.runtime.errors import DatabaseUnavailable
-from consumers.runtime.postgresql import Interruption, postgresql_engine
-from consumers.runtime.reason import clean
 from consumers.runtime.schema import ensure
-from consumers.runtime.storable import replace_unstorable, storable_json
-from consumers.runtime.worker import Worker
+from processor.database import Interrupter
+from processor.observability.redaction import clean_line
 
 T = TypeVar("T")
 Job = Callable[[Connection], Any]
 
 GROUP_LIMIT: Final = 64
-"""Jobs in one commit: the default prefetch."""
-BUSY_SECONDS: Final = 10
+"""Jobs in one commit: as many as the default prefetch."""
 JOB_FAULTS: Final = frozenset({"57014"})
-"""SQLSTATE of a statement that took too long: the job's own fault, though drivers call it operational."""
+"""SQLSTATE of a statement that took too long. Drivers raise an operational error, but the job is at fault."""
 SQLITE_UNAVAILABLE: Final = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -48,58 +40,84 @@ SQLITE_UNAVAILABLE: Final = frozenset(
     }
 )
 LONGEST_SECONDS: Final = 35.0
-"""After which a database that does not answer is cut off: longer than a statement may take."""
+"""After which the connection to a silent database is cut off: longer than a statement may take."""
 CLOSING_SECONDS: Final = 5.0
-"""How long closing waits for what is under way, and then for the database."""
+"""How long closing waits for the running group, and then for the database."""
 INSIST_SECONDS: Final = 1.0
-"""After which it is cut off again, in the middle of something else perhaps."""
+"""After which the connection is cut off again: the driver may have opened another one."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Pending:
+class _PendingJob:
     job: Job
     outcome: "asyncio.Future[Any]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Done:
+class _JobResult:
     result: Any = None
     error: Exception | None = None
 
 
-class Database:
+class _Worker:
+    """Calls functions one after the other. A daemon: a program that ends does not wait for a database that hangs."""
+
+    def __init__(self, name: str) -> None:
+        self._calls: SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = SimpleQueue()
+        threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def call(self, function: Callable[[], T]) -> "asyncio.Future[T]":
+        """A future of the running event loop, for the result or the exception of ``function``."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._calls.put((function, future))
+        return future
+
+    def stop(self) -> None:
+        """End the thread after the calls that were made before."""
+        self._calls.put(None)
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            function, future = call
+            result = _run(function)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits for the result
+                future.get_loop().call_soon_threadsafe(_resolve, future, result)
+            del call, function, future, result  # a thread that waits holds on to nothing
+
+
+class ConsumerDatabase:
     """Runs plain functions over a transaction, one group at a time, off the event loop.
 
-    A function must do nothing but database work on the connection it gets: a group that fails as a whole is run
-    again, function by function.
+    A function must do nothing but database work on the connection it gets: the functions of a group that fails as a
+    whole are run again, one by one.
     """
 
     def __init__(self, url: str) -> None:
-        self._interruption = Interruption()
-        self._engine = _engine(make_url(url), self._interruption)
-        self._worker = Worker("consumer-database")
-        self._pending: deque[_Pending] = deque()
+        self._interrupter = Interrupter()
+        self._engine = open_engine(make_url(url), self._interrupter)
+        self._worker = _Worker("consumer-database")
+        self._pending: deque[_PendingJob] = deque()
         self._flusher: asyncio.Task[None] | None = None
 
     async def create(self, tables: MetaData, *, name: str, version: int) -> None:
-        """Create what ``tables`` lacks and note ``version``. Raises `SchemaTooNew`, `DatabaseUnavailable`."""
+        """Create missing ``tables`` and store ``version``. Raises `SchemaTooNew`, `DatabaseUnavailable`."""
         try:
             await self._off_loop(lambda: ensure(self._engine, tables, name=name, version=version))
         except DBAPIError as error:
-            raise _translated(error) from error
+            raise _translate(error) from error
 
     async def write(self, job: Callable[[Connection], T]) -> T:
-        """What ``job`` returns, once its transaction is committed. What it raises leaves no trace in the database."""
+        """Return the result of ``job`` once it is committed. An exception undoes its changes and is raised."""
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._pending.append(_Pending(job=job, outcome=outcome))
+        self._pending.append(_PendingJob(job=job, outcome=outcome))
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush())
         return await outcome
 
     async def read(self, job: Callable[[Connection], T]) -> T:
-        """What ``job`` returns, seeing every write that was awaited before."""
+        """Return the result of ``job``, which sees every write that was awaited before."""
         return await self.write(job)
 
     async def __aenter__(self) -> Self:
@@ -108,12 +126,12 @@ class Database:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish what is under way, then close. A database that does not answer even then is left behind."""
-        if self._flusher is not None and not await _ends(self._flusher):
-            self._interruption.now()
-        if not await _ends(self._worker.call(self._engine.dispose)):
+        """Wait for the running group, then close. A database that does not answer then is abandoned."""
+        if self._flusher is not None and not await _wait_for(self._flusher):
+            self._interrupter.interrupt()
+        if not await _wait_for(self._worker.call(self._engine.dispose)):
             log.error("database.abandoned")
-        self._interruption.take(None)
+        self._interrupter.close()
         self._worker.stop()
 
     async def _flush(self) -> None:
@@ -125,7 +143,7 @@ class Database:
                 _resolve(pending.outcome, outcome)
 
     async def _off_loop(self, function: Callable[[], T]) -> T:
-        """What ``function`` returns; what waits for too long is cut off."""
+        """Return the result of ``function``. The connection is cut off when that takes too long."""
         self._alarm = asyncio.get_running_loop().call_later(LONGEST_SECONDS, self._cut_off)
         try:
             return await self._worker.call(function)
@@ -133,57 +151,58 @@ class Database:
             self._alarm.cancel()
 
     def _cut_off(self) -> None:
-        self._interruption.now()
+        self._interrupter.interrupt()
         self._alarm = asyncio.get_running_loop().call_later(INSIST_SECONDS, self._cut_off)
 
 
-async def _ends(what: "asyncio.Future[Any]") -> bool:
-    done, _ = await asyncio.wait([what], timeout=CLOSING_SECONDS)
+async def _wait_for(future: "asyncio.Future[Any]") -> bool:
+    """Whether ``future`` is done in time."""
+    done, _ = await asyncio.wait([future], timeout=CLOSING_SECONDS)
     return bool(done)
 
 
-def _run_group(engine: Engine, jobs: Sequence[Job]) -> list[_Done]:
+def _run_group(engine: Engine, jobs: Sequence[Job]) -> list[_JobResult]:
     """The outcome of each job; never raises. A job that fails takes no other with it."""
     if len(jobs) == 1:
         return [_run_alone(engine, jobs[0])]
     try:
         with engine.begin() as transaction:
             return [_run_nested(transaction, job) for job in jobs]
-    except Exception:  # noqa: BLE001  whatever broke the group, each job shall answer for itself
+    except Exception:  # noqa: BLE001  the jobs of a broken group are run one by one
         return [_run_alone(engine, job) for job in jobs]
 
 
-def _run_alone(engine: Engine, job: Job) -> _Done:
+def _run_alone(engine: Engine, job: Job) -> _JobResult:
     try:
         with engine.begin() as transaction:
-            return _Done(result=_result_of(job, transaction))
+            return _JobResult(result=_call_job(job, transaction))
     except DBAPIError as error:
-        return _Done(error=_translated(error))
-    except Exception as error:  # noqa: BLE001  whatever it is belongs to the caller of write
-        return _Done(error=error)
+        return _JobResult(error=_translate(error))
+    except Exception as error:  # noqa: BLE001  raised by `write`
+        return _JobResult(error=error)
 
 
-def _run_nested(transaction: Connection, job: Job) -> _Done:
-    """The outcome of one job of a group. Raises what breaks the whole group."""
+def _run_nested(transaction: Connection, job: Job) -> _JobResult:
+    """The result of one job of a group. An error that breaks the whole group is raised."""
     try:
         with transaction.begin_nested():
-            return _Done(result=_result_of(job, transaction))
+            return _JobResult(result=_call_job(job, transaction))
     except Exception as error:
-        is_unavailable = isinstance(error, DBAPIError) and isinstance(_translated(error), DatabaseUnavailable)
+        is_unavailable = isinstance(error, DBAPIError) and isinstance(_translate(error), DatabaseUnavailable)
         if is_unavailable or not transaction.in_transaction():
             raise
-        return _Done(error=error)
+        return _JobResult(error=error)
 
 
-def _result_of(job: Job, transaction: Connection) -> Any:
+def _call_job(job: Job, transaction: Connection) -> Any:
     result = job(transaction)
     if not transaction.in_transaction():
         raise RuntimeError("a handler must neither commit nor roll back: others share its transaction")
     return result
 
 
-def _translated(error: DBAPIError) -> Exception:
-    """`DatabaseUnavailable` if the failure lies in the database or its load; else ``error``, which lies in the job."""
+def _translate(error: DBAPIError) -> Exception:
+    """`DatabaseUnavailable` if the database or its load is at fault; ``error`` itself if the job is."""
     cause = error.orig
     unavailable = error.connection_invalidated or (
         isinstance(error, OperationalError)
@@ -192,12 +211,12 @@ def _translated(error: DBAPIError) -> Exception:
     )
     if not unavailable:
         return error
-    unavailability = DatabaseUnavailable(clean(str(cause)))
+    unavailability = DatabaseUnavailable(clean_line(str(cause)))
     unavailability.__cause__ = error
     return unavailability
 
 
-def _resolve(future: "asyncio.Future[Any]", done: _Done) -> None:
+def _resolve(future: "asyncio.Future[Any]", done: _JobResult) -> None:
     if future.done():
         return
     if done.error is not None:
@@ -206,38 +225,8 @@ def _resolve(future: "asyncio.Future[Any]", done: _Done) -> None:
         future.set_result(done.result)
 
 
-def _engine(url: URL, interruption: Interruption) -> Engine:
-    engine = _sqlite_engine(url) if url.get_backend_name() == "sqlite" else postgresql_engine(url, interruption)
-    event.listen(engine, "before_cursor_execute", replace_unstorable, retval=True)
-    return engine
-
-
-def _sqlite_engine(url: URL) -> Engine:
-    if url.database and url.database != ":memory:":
-        _make_private(Path(url.database))
-    engine = create_engine(
-        url,
-        poolclass=StaticPool,
-        hide_parameters=True,
-        connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS},
-        json_serializer=storable_json,
-    )
-    event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_immediate)
-    return engine
-
-
-def _make_private(path: Path) -> None:
-    """What consumers keep, device tokens among it, is readable by their own user alone."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.touch(mode=0o600, exist_ok=True)
-
-
-def _configure_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # transactions are begun below, not guessed by the driver
-    for pragma in ("journal_mode=TRUNCATE", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}").close()
-
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _run(function: Callable[[], Any]) -> _JobResult:
+    try:
+        return _JobResult(result=function())
+    except Exception as error:  # noqa: BLE001  raised where the call came from
+        return _JobResult(error=error)

@@ -1,7 +1,7 @@
-"""From a body to an event, as a tolerant reader: what a later version adds breaks nobody.
+"""Parses the body of a message into an event, tolerantly: additions of a later version break no consumer.
 
-Fields that this version does not know are ignored, and an event of a type it does not know is told apart from a broken
-one, so that it can be acknowledged.
+Unknown fields are ignored. An event of an unknown type is distinguished from an invalid one, so it can be
+acknowledged.
 """
 
 from dataclasses import dataclass
@@ -9,19 +9,20 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, Discriminator, StringConstraints, TypeAdapter, ValidationError
 
-from consumers.runtime.reason import describe
+from processor.observability.redaction import clean_line
 from schemas.commands import DEVICE_COMMANDS, AnyDeviceCommand
 from schemas.events import MODELS, ResolveEvent, SignEvent
+from schemas.validation import describe_problems
 
 AnyEvent = SignEvent | ResolveEvent | AnyDeviceCommand
-"""A command is decoded and handled as an event is."""
+"""Commands are decoded and handled in the same way as events."""
 _event: Final[TypeAdapter[AnyEvent]] = TypeAdapter(Annotated[AnyEvent, Discriminator("type")])
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnknownEvent:
-    """A valid envelope around something that this version has no model for."""
+    """A valid envelope of a type that this version has no model for."""
 
     id: str
     type: str
@@ -29,7 +30,7 @@ class UnknownEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undecodable:
-    """No event at all, or a known one in a shape that is not its own."""
+    """A body that is no event, or an event of a known type that its model refuses."""
 
     reason: str
 
@@ -45,11 +46,11 @@ class _Envelope(BaseModel):
 
 
 def decode(body: bytes) -> Decoded:
-    """What ``body`` holds. Raises nothing."""
+    """Parse ``body``. Raises nothing."""
     try:
         return _event.validate_json(body)
     except ValidationError as error:
-        return _unknown_event(body) or Undecodable(reason=describe(error))
+        return _unknown_event(body) or Undecodable(reason=clean_line(describe_problems(error)))
 
 
 def _unknown_event(body: bytes) -> UnknownEvent | None:

@@ -1,21 +1,21 @@
-"""Which events were handled: what turns delivery at least once into an effect exactly once."""
+"""The inbox: the ids of handled events. It turns delivery at least once into an effect exactly once."""
 
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from sqlalchemy import BigInteger, Column, Connection, Index, MetaData, String, Table, delete, select
 
-from consumers.runtime.database import Database
-from consumers.runtime.upsert import insert_into
+from consumers.runtime.database import ConsumerDatabase
+from processor.database import insert_into
 
 T = TypeVar("T")
 
 METADATA: Final = MetaData()
 VERSION: Final = 1
 PRUNE_LIMIT: Final = 1000
-"""Rows deleted in one transaction, so that pruning never holds up handling."""
+"""Rows deleted in one transaction, so that pruning does not delay handlers."""
 
 inbox: Final = Table(
     "inbox",
@@ -27,35 +27,19 @@ inbox: Final = Table(
 )
 
 
-class Inbox(Protocol):
-    """Remembers handled events. Guarantees: durable once awaited; safe with several instances on one database."""
+class Inbox:
+    """The inbox of one consumer, in its database.
 
-    async def seen(self, event_id: str) -> bool:
-        """Whether the event was handled."""
-        ...
+    Guarantees: durable once awaited; safe with several instances on one database.
+    """
 
-    async def handle_once(self, event_id: str, effect: Callable[[Connection], object]) -> bool:
-        """Note the event and run ``effect``, both in one transaction; False, and no effect, if it was noted before.
-
-        What ``effect`` raises undoes the note as well.
-        """
-        ...
-
-    async def prune(self, older_than: timedelta) -> int:
-        """Forget events handled longer ago; how many. One that comes again after that would be handled again."""
-        ...
-
-
-class SqlInbox:
-    """The `Inbox` of one consumer in its own database."""
-
-    def __init__(self, database: Database, *, consumer: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, database: ConsumerDatabase, *, consumer: str, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._consumer = consumer
         self._clock = clock
 
     async def create(self) -> None:
-        """Create the table if it is not there."""
+        """Create the table if it does not exist."""
         await self._database.create(METADATA, name="inbox", version=VERSION)
 
     async def seen(self, event_id: str) -> bool:
@@ -64,7 +48,10 @@ class SqlInbox:
         return await self._database.read(lambda transaction: transaction.scalar(wanted) is not None)
 
     async def handle_once(self, event_id: str, effect: Callable[[Connection], object]) -> bool:
-        """Note the event and run ``effect`` in one transaction; False if it was noted before."""
+        """Store the event and run ``effect``, both in one transaction; False, and no effect, if it was stored before.
+
+        An exception of ``effect`` undoes both, and is raised.
+        """
 
         def note_and_act(transaction: Connection) -> bool:
             if not self._note(transaction, event_id):
@@ -75,7 +62,10 @@ class SqlInbox:
         return await self._database.write(note_and_act)
 
     async def prune(self, older_than: timedelta) -> int:
-        """Forget events handled longer ago, in short transactions; how many."""
+        """Forget events that were handled longer ago, in short transactions; return how many.
+
+        A forgotten event would be handled again.
+        """
         pruned = 0
         while batch := await self._database.write(lambda transaction: self._prune_some(transaction, older_than)):
             pruned += batch
@@ -83,8 +73,10 @@ class SqlInbox:
 
     def _note(self, transaction: Connection, event_id: str) -> bool:
         row = {"consumer": self._consumer, "event_id": event_id, "handled_at": int(self._clock())}
-        note = insert_into(transaction, inbox).values(row).on_conflict_do_nothing()
-        noted = transaction.scalar(note.returning(inbox.c.event_id))  # an insert's row count is unknown to some drivers
+        note = insert_into(transaction.dialect, inbox).values(row).on_conflict_do_nothing()
+        noted = transaction.scalar(
+            note.returning(inbox.c.event_id)
+        )  # some drivers do not tell the row count of an insert
         return noted is not None
 
     def _prune_some(self, transaction: Connection, older_than: timedelta) -> int:

@@ -1,7 +1,8 @@
-"""The loop around a consumer: decode, drop what was handled, handle, then acknowledge, retry or dead-letter."""
+"""The loop of a consumer: decode a message, skip a handled event, call the handler, settle the message."""
 
 import asyncio
 import inspect
+import random
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,23 +11,23 @@ from typing import Final, assert_never
 
 import structlog
 
-from consumers.runtime.backoff import Backoff
 from consumers.runtime.consumer import Consumer, Context, Handler
+from consumers.runtime.decision import (
+    MAX_ATTEMPTS,
+    Acknowledge,
+    Decision,
+    GiveUp,
+    PutBack,
+    PutOff,
+    decide_failed,
+    decide_returned,
+)
 from consumers.runtime.decoder import AnyEvent, Decoded, Undecodable, UnknownEvent, decode
 from consumers.runtime.errors import DatabaseUnavailable, DeliveryLost, Retry, SettleFailed
 from consumers.runtime.inbox import Inbox
-from consumers.runtime.reason import describe
-from consumers.runtime.source.port import Delivery, Source
-from consumers.runtime.verdict import (
-    MAX_ATTEMPTS,
-    Done,
-    GiveUp,
-    PutBack,
-    TryLater,
-    Verdict,
-    judge,
-    judge_returns,
-)
+from consumers.runtime.source.port import MessageDelivery, MessageSource
+from processor.core.retry import CONSUME
+from processor.observability.redaction import describe
 
 log = structlog.get_logger()
 
@@ -34,40 +35,42 @@ PRUNE_EVERY: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How patient the runtime is."""
+class RuntimeLimits:
+    """The limits of a runtime."""
 
     max_attempts: int = MAX_ATTEMPTS
     handler_timeout: timedelta = timedelta(seconds=60)
-    """A longer handler is stopped and its message retried. Well below the 30 minutes that RabbitMQ allows."""
+    """A handler that takes longer is cancelled and its message retried. RabbitMQ allows 30 minutes."""
     drain_timeout: timedelta = timedelta(seconds=20)
-    """How long handlers may finish after a stop; the rest returns to the queue."""
+    """How long handlers may run on after a stop. Messages that are still unsettled then return to the queue."""
     inbox_retention: timedelta = timedelta(days=30)
-    """How long handled events are remembered; longer than anything can stay in a queue."""
+    """How long handled events are remembered: longer than a message can stay in a queue."""
     put_off_timeout: timedelta = timedelta(minutes=1)
-    """How long putting a message off may fail before it is dead-lettered instead: it holds the place of others."""
+    """How long publishing a retry may fail before the message is dead-lettered: it takes a place of the prefetch."""
 
 
 class Runtime:
     """Runs one consumer on one source.
 
     Messages of one payload are handled one after another, those of different payloads concurrently, as many as the
-    source hands out. A message is settled only after its effect is durable.
+    source delivers. A message is settled only after its effect is durable.
     """
 
-    def __init__(self, *, consumer: Consumer, source: Source, inbox: Inbox, limits: Limits | None = None) -> None:
+    def __init__(
+        self, *, consumer: Consumer, source: MessageSource, inbox: Inbox, limits: RuntimeLimits | None = None
+    ) -> None:
         self._consumer = consumer
         self._source = source
         self._inbox = inbox
-        self._limits = limits or Limits()
-        self._lanes: dict[object, deque[tuple[Delivery, Decoded]]] = {}
+        self._limits = limits or RuntimeLimits()
+        self._lanes: dict[object, deque[tuple[MessageDelivery, Decoded]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
 
     async def run(self, stop: asyncio.Event, *, queue: str = "") -> None:
         """Consume ``queue``, by default the consumer's own, until ``stop`` is set.
 
-        Then finish what is being handled, within the drain timeout, and return.
+        Then wait for running handlers, at most for the drain timeout, and return.
         """
         async with asyncio.TaskGroup() as group:
             pump = group.create_task(self._pump(group))
@@ -102,7 +105,7 @@ class Runtime:
         log.info("consumer.drained", unfinished=len(unfinished))
 
     async def _run_lane(self, key: object) -> None:
-        """Handle what waits under ``key``, in order, until nothing does. Leaves the rest unsettled while draining."""
+        """Handle the messages of ``key`` in order until none is left. While draining, leave them unsettled."""
         lane = self._lanes[key]
         while lane:
             delivery, decoded = lane[0]
@@ -111,46 +114,46 @@ class Runtime:
             lane.popleft()
         del self._lanes[key]
 
-    async def _process(self, delivery: Delivery, decoded: Decoded) -> None:
+    async def _process(self, delivery: MessageDelivery, decoded: Decoded) -> None:
         with structlog.contextvars.bound_contextvars(event_id=delivery.event_id, event_type=delivery.type):
-            verdict = await self._decide(delivery, decoded)
-            if verdict is not None:
-                await self._settle(delivery, verdict)
+            decision = await self._decide(delivery, decoded)
+            if decision is not None:
+                await self._settle(delivery, decision)
 
-    async def _decide(self, delivery: Delivery, decoded: Decoded) -> Verdict | None:
-        if (verdict := judge_returns(delivery.returns)) is not None:
-            return verdict
+    async def _decide(self, delivery: MessageDelivery, decoded: Decoded) -> Decision | None:
+        if (decision := decide_returned(delivery.returns)) is not None:
+            return decision
         match decoded:
             case Undecodable(reason=reason):
                 return GiveUp(reason=f"undecodable: {reason}")
             case UnknownEvent(type=event_type):
                 log.info("event.unknown", type=event_type)
-                return Done()
-        handler = self._consumer.handler_of(decoded)
+                return Acknowledge()
+        handler = self._consumer.find_handler(decoded)
         if handler is None:
             log.debug("event.skipped")
-            return Done()
+            return Acknowledge()
         return await self._attempt(delivery, decoded, handler)
 
-    async def _attempt(self, delivery: Delivery, event: AnyEvent, handler: Handler) -> Verdict | None:
-        """The verdict on one try; None if the delivery was lost meanwhile. An unavailable database is waited for."""
-        backoff = Backoff()
+    async def _attempt(self, delivery: MessageDelivery, event: AnyEvent, handler: Handler) -> Decision | None:
+        """Call ``handler`` and decide; None if the delivery was lost meanwhile. Wait for an unavailable database."""
+        delays = CONSUME.delays(random.random)
         while self._source.holds(delivery):
             if self._source.is_overdue(delivery):
                 return PutBack()
             try:
                 await self._handle_in_time(delivery, event, handler)
             except DatabaseUnavailable as error:
-                delay = backoff.next_delay()
+                delay = next(delays)
                 log.warning("database.unavailable", reason=describe(error), wait=delay.total_seconds())
                 await asyncio.sleep(delay.total_seconds())
-            except Exception as error:  # noqa: BLE001  a handler may raise anything, and judge says what it means
-                return judge(error, attempts=delivery.attempts, max_attempts=self._limits.max_attempts)
+            except Exception as error:  # noqa: BLE001  a handler may raise anything; it is classified
+                return decide_failed(error, attempts=delivery.attempts, max_attempts=self._limits.max_attempts)
             else:
-                return Done()
+                return Acknowledge()
         return None
 
-    async def _handle_in_time(self, delivery: Delivery, event: AnyEvent, handler: Handler) -> None:
+    async def _handle_in_time(self, delivery: MessageDelivery, event: AnyEvent, handler: Handler) -> None:
         limit = self._limits.handler_timeout.total_seconds()
         try:
             async with asyncio.timeout(limit) as timer:
@@ -165,7 +168,7 @@ class Runtime:
                 raise
             raise Retry("the handler was cancelled from within") from None
 
-    async def _handle(self, delivery: Delivery, event: AnyEvent, handler: Handler) -> None:
+    async def _handle(self, delivery: MessageDelivery, event: AnyEvent, handler: Handler) -> None:
         if inspect.iscoroutinefunction(handler):
             first_time = await self._handle_on_loop(delivery, event, handler)
         else:
@@ -173,7 +176,7 @@ class Runtime:
         log.info("event.handled" if first_time else "event.duplicate", attempts=delivery.attempts + 1)
 
     async def _handle_on_loop(
-        self, delivery: Delivery, event: AnyEvent, handler: Callable[..., Awaitable[None]]
+        self, delivery: MessageDelivery, event: AnyEvent, handler: Callable[..., Awaitable[None]]
     ) -> bool:
         if await self._inbox.seen(event.id):
             return False
@@ -181,32 +184,32 @@ class Runtime:
         await handler(event, Context(event_id=event.id, attempts=delivery.attempts, database=database))
         return await self._inbox.handle_once(event.id, lambda _: None)
 
-    async def _settle(self, delivery: Delivery, verdict: Verdict) -> None:
-        """Settle as ``verdict`` says, however often that takes, unless the delivery is lost."""
-        backoff = Backoff()
+    async def _settle(self, delivery: MessageDelivery, decision: Decision) -> None:
+        """Settle as ``decision`` says, and try again until that succeeds or the delivery is lost."""
+        delays = CONSUME.delays(random.random)
         clock = asyncio.get_running_loop().time
         began = clock()
         while True:
             try:
-                await self._settle_once(delivery, verdict)
+                await self._settle_once(delivery, decision)
             except SettleFailed as error:
-                delay = backoff.next_delay()
+                delay = next(delays)
                 log.warning("settlement.failed", reason=describe(error), wait=delay.total_seconds())
                 await asyncio.sleep(delay.total_seconds())
-                if isinstance(verdict, TryLater) and clock() - began >= self._limits.put_off_timeout.total_seconds():
-                    verdict = GiveUp(reason=f"{verdict.reason}; and it could not be put off")
+                if isinstance(decision, PutOff) and clock() - began >= self._limits.put_off_timeout.total_seconds():
+                    decision = GiveUp(reason=f"{decision.reason}; and the retry could not be published")
             except DeliveryLost as error:
                 log.warning("settlement.lost", reason=describe(error))
                 return
             else:
                 return
 
-    async def _settle_once(self, delivery: Delivery, verdict: Verdict) -> None:
+    async def _settle_once(self, delivery: MessageDelivery, decision: Decision) -> None:
         attempts = delivery.attempts + 1
-        match verdict:
-            case Done():
+        match decision:
+            case Acknowledge():
                 await self._source.ack(delivery)
-            case TryLater(delay=delay, reason=reason):
+            case PutOff(delay=delay, reason=reason):
                 await self._source.retry(delivery, delay, reason)
                 log.warning("event.retried", reason=reason, attempts=attempts, wait=delay.total_seconds())
             case PutBack():
@@ -216,7 +219,7 @@ class Runtime:
                 await self._source.dead_letter(delivery, reason)
                 log.error("event.dead_lettered", reason=reason, attempts=attempts)
             case _:
-                assert_never(verdict)
+                assert_never(decision)
 
     async def _prune_forever(self) -> None:
         while True:
@@ -224,6 +227,6 @@ class Runtime:
                 forgotten = await self._inbox.prune(self._limits.inbox_retention)
                 await self._consumer.housekeep()
                 log.debug("inbox.pruned", forgotten=forgotten)
-            except Exception as error:  # noqa: BLE001  old rows are no reason to stop handling new events
+            except Exception as error:  # noqa: BLE001  a failed cleanup must not stop the handling of events
                 log.warning("housekeeping.failed", reason=describe(error))
             await asyncio.sleep(PRUNE_EVERY.total_seconds())

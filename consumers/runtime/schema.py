@@ -1,4 +1,4 @@
-"""Creating a consumer's tables, guarded by a version: an older program never writes into a newer database."""
+"""Creates the tables of a consumer. Their version keeps an older program from writing into a newer database."""
 
 import time
 from typing import Final
@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from consumers.runtime.errors import SchemaTooNew
-from consumers.runtime.upsert import insert_into
+from processor.database import insert_into
 
 METADATA: Final = MetaData()
 LOCK_KEY: Final = 0x78756D6D  # "xumm": two instances that start together create one schema
@@ -33,7 +33,7 @@ versions: Final = Table(
 
 
 def ensure(engine: Engine, tables: MetaData, *, name: str, version: int) -> None:
-    """Create what ``tables`` lacks and note ``version`` for ``name``. Raises `SchemaTooNew`. Idempotent."""
+    """Create missing ``tables`` and store ``version`` for ``name``. Raises `SchemaTooNew`. Idempotent."""
     with engine.begin() as transaction:
         if transaction.dialect.name == "postgresql":
             transaction.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
@@ -52,6 +52,6 @@ def ensure(engine: Engine, tables: MetaData, *, name: str, version: int) -> None
 def _note(transaction: Connection, name: str, version: int, found: int | None) -> None:
     if found is None:
         row = {"name": name, "version": version, "created_at": int(time.time())}
-        transaction.execute(insert_into(transaction, versions).values(row))
+        transaction.execute(insert_into(transaction.dialect, versions).values(row))
     elif found < version:
         transaction.execute(update(versions).where(versions.c.name == name).values(version=version))

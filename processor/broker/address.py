@@ -35,6 +35,12 @@ def parse_addresses(urls: str | Sequence[str]) -> tuple[Address, ...]:
     return addresses
 
 
+def host_and_port(url: str) -> str:
+    """``host:port`` of the broker at ``url``, without credentials. Raises `ValueError`."""
+    address = _parse(url)
+    return f"{address.host}:{address.port}"
+
+
 def _parse(url: str) -> Address:
     try:
         parts = urlsplit(url)

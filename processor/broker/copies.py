@@ -1,4 +1,4 @@
-"""What a copy of anybody's message can carry of its headers."""
+"""The headers that a copy of a message can carry. The message may come from any sender."""
 
 import struct
 from collections.abc import Iterable, Mapping
@@ -6,25 +6,29 @@ from typing import Any, Final
 
 from pamqp import encode
 
-from schemas.topology import HEADER_DROPPED
+from schemas.topology import HEADER_ATTEMPTS, HEADER_DROPPED, HEADER_FIRST_SEEN, HEADER_QUEUE, HEADER_REASON
 
+OWN_HEADERS: Final = frozenset({HEADER_ATTEMPTS, HEADER_FIRST_SEEN, HEADER_QUEUE, HEADER_REASON})
+"""What a consumer adds to a message that it retries or dead-letters."""
 DEFAULT_FRAME: Final = 131_072
-"""Bytes of RabbitMQ's frames, unless it is told otherwise."""
+"""Bytes of a frame by RabbitMQ's default."""
 MAX_NAMES: Final = 200
 """Characters of the list of dropped names."""
 MAX_NAME: Final = 128
-"""Bytes of a header's name that pamqp writes."""
+"""Bytes of a header's name that pamqp can encode."""
 BROKER_HEADERS: Final = frozenset({"x-death", "x-delivery-count", "x-acquired-count", "CC", "BCC"})
-"""What the broker notes for itself, or would take for further routing keys of a copy."""
+"""Headers that the broker adds, or would read as further routing keys of a copy."""
 BROKER_PREFIXES: Final = ("x-first-death-", "x-last-death-")
 
 _UNENCODABLE: Final = (TypeError, ValueError, ArithmeticError, OSError, RecursionError, struct.error)
 
 
-def carriable(headers: Mapping[str, object], own: frozenset[str], *, frame_size: int = DEFAULT_FRAME) -> dict[str, Any]:
-    """What a copy can carry of ``headers``: first ``own``, then the smallest; nothing that is the broker's own.
+def copy_headers(
+    headers: Mapping[str, object], own: frozenset[str], *, frame_size: int = DEFAULT_FRAME
+) -> dict[str, Any]:
+    """The part of ``headers`` that a copy can carry: first ``own``, then the smallest, and none of the broker's own.
 
-    They fill three quarters of a frame at most. The rest is for other properties, and for what the broker adds.
+    It fills at most three quarters of a frame. The rest is for other properties and for headers that the broker adds.
     """
     plain = {
         name: bytearray(value) if isinstance(value, bytes) else value
@@ -42,17 +46,17 @@ def carriable(headers: Mapping[str, object], own: frozenset[str], *, frame_size:
             continue
         kept[name] = plain[name]
         room -= size
-    return kept | ({HEADER_DROPPED: listed(dropped)} if dropped else {})
+    return kept | ({HEADER_DROPPED: join_names(dropped)} if dropped else {})
 
 
-def listed(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     """The value of `schemas.topology.HEADER_DROPPED`."""
     whole = ", ".join(dict.fromkeys(name or "(no name)" for name in names))
     return whole if len(whole) <= MAX_NAMES else f"{whole[: MAX_NAMES - 1]}…"
 
 
 def _size(name: str, value: object) -> int | None:
-    """Bytes of a header; None if it cannot be written as it is."""
+    """Bytes of a header; None if it cannot be encoded."""
     length = len(name.encode())
     if length > MAX_NAME:
         return None

@@ -1,7 +1,7 @@
-"""Frames of anybody's messages, such that a client library can decode them whatever stands in their properties.
+"""Removes from a frame the parts that the client library cannot decode: any sender may put anything into properties.
 
-A library that cannot decode a frame gives its connection up, and the message that the frame belongs to comes again. So
-what cannot be decoded is taken out before; the names of headers that went stand in `schemas.topology.HEADER_DROPPED`.
+A library that cannot decode a frame drops its connection, and the message of the frame is delivered again. So such
+parts are removed before; the names of removed headers are listed in `schemas.topology.HEADER_DROPPED`.
 
 Sources: AMQP 0-9-1, sections 4.2.3 (frames), 4.2.5 (field tables) and 4.2.6 (content header);
 https://www.rabbitmq.com/docs/specification#table-fields-and-types (tags of field values).
@@ -15,7 +15,7 @@ import pamqp.frame
 from pamqp import decode, encode
 from pamqp.header import ContentHeader
 
-from processor.broker.copies import listed
+from processor.broker.copies import join_names
 from schemas.topology import HEADER_DROPPED
 
 HEAD: Final = struct.Struct(">BHI")
@@ -26,7 +26,7 @@ _END: Final = b"\xce"
 _METHOD: Final = 1
 _HEADER: Final = 2
 FRAMES: Final = frozenset(b"\x01\x02\x03\x08")
-"""First bytes of all frames there are."""
+"""The first bytes of frames: their types."""
 _MODES: Final = frozenset(b"\x01\x02")
 _TEXT: Final = -1
 _ASCII: Final = 128
@@ -43,26 +43,26 @@ _FIXED: Final[Mapping[bytes, int]] = {
 _UNDECODABLE: Final = (ValueError, ArithmeticError, OSError, RecursionError, struct.error)
 
 
-def sanitized(frame: bytes) -> bytes:
-    """``frame``, less what cannot be decoded. One that has nothing of the kind comes back as it is.
+def sanitize(frame: bytes) -> bytes:
+    """``frame`` without the parts that cannot be decoded; ``frame`` itself if there are none.
 
-    So does what no broker makes, whatever stands in a message: the library gives the connection up for that.
+    A frame that no broker sends is returned as it is, and the library drops the connection.
     """
     if frame[0] not in {_METHOD, _HEADER} or _is_decodable(frame):
         return frame
     try:
-        return _mended(frame)
+        return _sanitize(frame)
     except (ValueError, struct.error):
         return frame
 
 
-def _mended(frame: bytes) -> bytes:
+def _sanitize(frame: bytes) -> bytes:
     kind, channel, _ = HEAD.unpack_from(frame)
     payload = frame[HEAD.size : -1]
     if kind == _METHOD:
-        return _frame(kind, channel, _with_plain_names(payload))
-    mended = _frame(kind, channel, _with_plain_properties(payload))
-    return mended if _is_decodable(mended) else _frame(kind, channel, _without_properties(payload))
+        return _frame(kind, channel, _replace_names(payload))
+    mended = _frame(kind, channel, _replace_properties(payload))
+    return mended if _is_decodable(mended) else _frame(kind, channel, _drop_properties(payload))
 
 
 def _frame(kind: int, channel: int, payload: bytes) -> bytes:
@@ -72,7 +72,7 @@ def _frame(kind: int, channel: int, payload: bytes) -> bytes:
 def _is_decodable(frame: bytes) -> bool:
     try:
         _, _, decoded = pamqp.frame.unmarshal(frame)
-    except Exception:  # noqa: BLE001  whatever it cannot do with a frame, it must not see it
+    except Exception:  # noqa: BLE001  a frame that raises anything must not reach the library
         return False
     if not isinstance(decoded, ContentHeader):
         return True
@@ -81,15 +81,15 @@ def _is_decodable(frame: bytes) -> bool:
     return has_mode and (found.expiration is None or found.expiration.isdecimal())
 
 
-def _with_plain_names(payload: bytes) -> bytes:
-    """A method whose texts can be decoded. Only those that bring a message bear texts of strangers."""
+def _replace_names(payload: bytes) -> bytes:
+    """A method with decodable texts. Only methods that deliver a message contain texts of its sender."""
     cursor = _Cursor(payload)
     method = cursor.take(4)
     parts = [cursor.text() if part == _TEXT else cursor.take(part) for part in _METHODS.get(method, ())]
     return method + b"".join(parts) + cursor.rest()
 
 
-def _with_plain_properties(payload: bytes) -> bytes:
+def _replace_properties(payload: bytes) -> bytes:
     class_id, weight, size, flags = _CONTENT.unpack_from(payload)
     kept, values = 0, b""
     try:
@@ -102,14 +102,14 @@ def _with_plain_properties(payload: bytes) -> bytes:
     return _CONTENT.pack(class_id, weight, size, kept) + values
 
 
-def _without_properties(payload: bytes) -> bytes:
-    """The rest of a content header: the library reads some nested tables on beyond their end."""
+def _drop_properties(payload: bytes) -> bytes:
+    """A content header without properties: the library reads some nested tables beyond their end."""
     class_id, weight, size, _ = _CONTENT.unpack_from(payload)
     return _CONTENT.pack(class_id, weight, size, 0)
 
 
 def _properties(cursor: "_Cursor", flags: int) -> Iterator[tuple[int, bytes]]:
-    """The flag and the bytes of each property; no bytes for one that has to go. Raises `ValueError`."""
+    """The flag and the bytes of each property; no bytes for one to remove. Raises `ValueError`."""
     for number, read in enumerate(_PROPERTIES):
         bit = 1 << (15 - number)
         if flags & bit:
@@ -117,7 +117,7 @@ def _properties(cursor: "_Cursor", flags: int) -> Iterator[tuple[int, bytes]]:
 
 
 class _Cursor:
-    """Reads forward through bytes. Raises `ValueError` where there are too few."""
+    """Reads bytes in order. Raises `ValueError` if there are too few."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -135,16 +135,16 @@ class _Cursor:
         return found
 
     def rest(self) -> bytes:
-        """All that was not read."""
+        """The bytes that were not read."""
         return self._data[self._at :]
 
     def text(self) -> bytes:
-        """A short string, of the same length and decodable."""
+        """A short string, made decodable, of the same length."""
         length = self.take(1)
-        return length + _plain(self.take(length[0]))
+        return length + _replace_bytes(self.take(length[0]))
 
     def digits(self) -> bytes:
-        """A short string of digits; else nothing."""
+        """A short string of digits; empty if it has other characters."""
         length = self.take(1)
         text = self.take(length[0])
         return length + text if text.isdigit() else b""
@@ -154,17 +154,17 @@ class _Cursor:
         return self.take(1)
 
     def mode(self) -> bytes:
-        """A delivery mode, persistent if it is none."""
+        """A delivery mode; persistent if it is invalid."""
         mode = self.take(1)
         return mode if mode[0] in _MODES else b"\x02"
 
     def timestamp(self) -> bytes:
-        """A time within the calendar; else nothing."""
+        """A time that ``datetime`` can hold; empty if it is another."""
         moment = self.take(8)
-        return moment if _decodes(b"T" + moment) else b""
+        return moment if _is_decodable_value(b"T" + moment) else b""
 
     def table(self) -> bytes:
-        """A table of what can be decoded."""
+        """A table of the entries that can be decoded."""
         length = self.take(4)
         return _table(_Cursor(self.take(int.from_bytes(length))))
 
@@ -174,7 +174,7 @@ _METHODS: Final[Mapping[bytes, tuple[int, ...]]] = {
     struct.pack(">HH", 60, 71): (9, _TEXT, _TEXT),  # Basic.GetOk
     struct.pack(">HH", 60, 50): (2, _TEXT, _TEXT, _TEXT),  # Basic.Return
 }
-"""What methods that bring a message are made of: texts, and so many other bytes."""
+"""The parts of methods that deliver a message: a text, or a number of other bytes."""
 _PROPERTIES: Final[tuple[Callable[[_Cursor], bytes], ...]] = (
     _Cursor.text,  # content_type
     _Cursor.text,  # content_encoding
@@ -195,23 +195,23 @@ _PROPERTIES: Final[tuple[Callable[[_Cursor], bytes], ...]] = (
 
 
 def _table(cursor: _Cursor) -> bytes:
-    """The entries that can be decoded, and the names of the others. Nothing is entered that is nested."""
+    """The entries that can be decoded, and the names of the others. Nested values are kept or dropped whole."""
     kept, dropped = b"", []
     while cursor:
         name = cursor.text()
         tag = cursor.take(1)
         length = cursor.take(4) if tag in _SIZED else b""
         value = tag + length + cursor.take(int.from_bytes(length) if length else _FIXED[tag])
-        if _decodes(value):
+        if _is_decodable_value(value):
             kept += name + value
         else:
             dropped.append(name[1:].decode())
     if dropped:
-        kept += encode.short_string(HEADER_DROPPED) + encode.encode_table_value(listed(dropped))
+        kept += encode.short_string(HEADER_DROPPED) + encode.encode_table_value(join_names(dropped))
     return len(kept).to_bytes(4) + kept
 
 
-def _decodes(tagged: bytes) -> bool:
+def _is_decodable_value(tagged: bytes) -> bool:
     try:
         decode.embedded_value(tagged)
     except _UNDECODABLE:
@@ -219,7 +219,7 @@ def _decodes(tagged: bytes) -> bool:
     return True
 
 
-def _plain(text: bytes) -> bytes:
+def _replace_bytes(text: bytes) -> bytes:
     """``text`` if it is UTF-8; else with a question mark for each byte that is not ASCII."""
     try:
         text.decode()

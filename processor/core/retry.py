@@ -1,7 +1,10 @@
 """Whether and when to retry, for lookups, connections, publishing, the store and requests."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from itertools import count
 from typing import Final
 
 from processor.core.errors import Denied, LookupFailed, NormalizeError, Unavailable
@@ -21,6 +24,10 @@ class Backoff:
         full: timedelta = min(self.first * 2**exponent, self.cap)
         return full * (1 - self.jitter * chance)
 
+    def delays(self, chance: Callable[[], float]) -> Iterator[timedelta]:
+        """The waits after the first failed attempt, the second and so on, without end."""
+        return (self.delay(attempt, chance()) for attempt in count(1))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryDecision:
@@ -33,14 +40,17 @@ LOOKUP: Final = Backoff(first=timedelta(seconds=2), cap=timedelta(minutes=10))
 CONNECT: Final = Backoff(first=timedelta(milliseconds=250), cap=timedelta(seconds=30))
 PUBLISH: Final = Backoff(first=timedelta(milliseconds=200), cap=timedelta(seconds=15))
 STORE: Final = Backoff(first=timedelta(milliseconds=250), cap=timedelta(seconds=5))
+CONSUME: Final = Backoff(first=timedelta(milliseconds=500), cap=timedelta(seconds=30))
 REFUSED: Final = Backoff(first=timedelta(seconds=1), cap=timedelta(minutes=1))
 """For a queue that refuses events that other queues take."""
 REQUEST: Final = Backoff(first=timedelta(milliseconds=300), cap=timedelta(seconds=3))
 REQUEST_ATTEMPTS: Final = 4
 IDEMPOTENT: Final = frozenset({"GET", "DELETE"})
 """Methods that may be repeated whether the first call succeeded or not."""
+LONGEST_RETRY_AFTER: Final = timedelta(days=1)
 LOOKUP_PATIENCE: Final = timedelta(hours=24)
 """How long an outcome is looked up before the payload is flagged for a human."""
+_SECONDS_DIGITS: Final = 9
 
 
 def decide_lookup(
@@ -72,3 +82,19 @@ def decide_request(error: LookupFailed, *, method: str, attempt: int, left: time
         return RetryDecision(delay=None)
     delay = max(REQUEST.delay(attempt, chance), error.retry_after or timedelta(0))
     return RetryDecision(delay=delay if delay < left else None)
+
+
+def parse_retry_after(value: str, now: datetime) -> timedelta | None:
+    """``Retry-After`` of an HTTP answer, in seconds or as a date (RFC 9110 section 10.2.3): from nothing to a day.
+
+    None if ``value`` is neither.
+    """
+    text = value.strip()
+    if text.isascii() and text.isdigit() and len(text) <= _SECONDS_DIGITS:
+        return min(timedelta(seconds=int(text)), LONGEST_RETRY_AFTER)
+    try:
+        moment = parsedate_to_datetime(text)
+        wait = moment.replace(tzinfo=moment.tzinfo or UTC) - now
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return min(max(wait, timedelta(0)), LONGEST_RETRY_AFTER)

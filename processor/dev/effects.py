@@ -8,11 +8,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from consumers.push.channels.channel import LogChannel
-from consumers.push.channels.enabled import OPENERS
+from consumers.push.channels.providers import OPENERS, LogChannel
 from consumers.push.consumer import Push
 from consumers.push.notification import Notification
-from consumers.push.registry.devices import Device, masked
+from consumers.push.registry.devices import Device, mask_token
 from consumers.runtime.consumer import Resources
 from consumers.runtime.discovery import NamedConsumer, find
 from processor.broker.embedded import Deliver
@@ -41,7 +40,7 @@ class ToldChannel(LogChannel):
         """Log it and tell it."""
         await super().push(device, notification)
         said = {"event_id": notification.id, "title": notification.title, "text": notification.body}
-        self._live.tell("push", {**said, "device": masked(device.token)})
+        self._live.tell("push", {**said, "device": mask_token(device.token)})
 
 
 def found(name: str, live: Live) -> NamedConsumer:

@@ -22,6 +22,8 @@ _MAX_DEPTH: Final = 6
 _MAX_ITEMS: Final = 64
 _MAX_INTEGER: Final = 2**63
 _SHORTEST_SECRET: Final = 6
+MAX_REASON: Final = 200
+"""Characters of a line by `clean_line`: a header that holds one stays small, since every retry carries it."""
 
 _SECRET_KEY: Final = re.compile(
     r"secret|token|passw|passphrase|authorization|signature|cookie|credential|private_?key|api_?key|x_api_|jwt"
@@ -32,9 +34,13 @@ _TEXT: Final = re.compile(
     r"|(?P<jwt>eyJ[\w-]{6,}(?:\.[\w-]*){1,4})"
     r"|(?P<scheme>\b(?:bearer|basic)\s+)(?P<credential>[^\s\"',;]+)"
     r"|(?P<key>(?:[\w-]*(?:secret|token|passw|signature|cookie|credential|authorization|private_?key|api[_-]?key|jwt)"
-    r"[\w-]*|\b(?:body|blob|hex))(?:\\?[\"'])?\s*[:=]\s*(?:\\?[\"'])?)(?P<value>(?:(?:bearer|basic)\s+)?[^\s\"'\\,;&})\]]+)",
+    r"[\w-]*|\b(?:body|blob|hex))(?:\\?[\"'])?\s*[:=]\s*(?:\\?[\"'])?)(?P<value>\[redacted\]|(?<=\")[^\"\\]+"
+    r"|(?<=')[^'\\]+|(?:(?:bearer|basic)\s+)?[^\s\"'\\,;&})\]]+)",
     re.IGNORECASE,
 )
+_LONG_RUN: Final = re.compile(r"[\w:.+/=-]{40,}")
+_HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
+_BREAKS: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 _PARAMETERS: Final = re.compile(r"\[parameters: .*?(?=\n\(Background|\Z)", re.DOTALL)
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 
@@ -57,6 +63,22 @@ def clean_text(text: str) -> str:
     if len(text) > _MAX_TEXT:
         text = f"{text[:_MAX_TEXT]}... ({len(text) - _MAX_TEXT} more)"
     return text
+
+
+def clean_line(text: str) -> str:
+    """``text`` as by `clean_text`, on one line of at most 200 characters, and without runs of 40 or more characters
+    that may be a token: fit for a header and for a reason in a log. A hash of 64 hexadecimal digits stays.
+    """
+    line = clean_text(_BREAKS.sub(" ", text).strip())
+    line = _LONG_RUN.sub(lambda run: run[0] if _HASH.fullmatch(run[0]) else REDACTED, line)
+    return line if len(line) <= MAX_REASON else f"{line[: MAX_REASON - 1]}…"
+
+
+def describe(error: BaseException) -> str:
+    """The class of ``error`` and the first line of its message, as by `clean_line`."""
+    text = describe_problems(error) if isinstance(error, ValidationError) else _text_of(error)
+    first_line = next(iter(text.splitlines()), "")
+    return clean_line(f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__)
 
 
 def clean_fields(fields: Mapping[Any, Any], depth: int = 0) -> dict[str, Any]:

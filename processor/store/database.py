@@ -12,7 +12,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from processor.core.errors import StoreError, StoreFault, StoreLocked, StoreUnavailable
-from processor.store.postgresql import PostgresqlBackend, postgresql_engine
+from processor.database import postgresql_engine
+from processor.store.postgresql import PostgresqlBackend
 from processor.store.sqlite import SqliteBackend, make_private, path_of, sqlite_engine
 
 _REJECTIONS: Final = ("DataError", "IntegrityError", "NotSupportedError", "ProgrammingError")
@@ -210,7 +211,7 @@ def _parse_url(url: str) -> URL:
 
 def _postgresql(url: URL, *, writes: bool) -> Database:
     backend = PostgresqlBackend(writes=writes)
-    return Database(postgresql_engine(url, backend), backend, exclusive=False)
+    return Database(postgresql_engine(url, backend, name="xumm-webhook-processor"), backend, exclusive=False)
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, or_, select
 
+from processor.database import insert_into
 from processor.store import tasks, watches
-from processor.store.rows import insert_into
 from processor.store.tables import leases, to_micros
 
 _REHEARSAL: Final = "rehearsal "

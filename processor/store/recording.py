@@ -14,8 +14,9 @@ from processor.core.payload.status_socket import starts_watch
 from processor.core.publishing.message import Message, OutboxMessage
 from processor.core.sign_request.sealing import Keyring
 from processor.core.sign_request.user_token import token_owner_of
+from processor.database import Insert
 from processor.store.payloads import STATE, UNKNOWN, row_of, state_of
-from processor.store.rows import Insert, Insertion, Upsert, driver_cursor, render
+from processor.store.rows import Insertion, Upsert, driver_cursor, render
 from processor.store.tables import (
     deliveries,
     events,

@@ -6,10 +6,9 @@ from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Dialect, Executable, Table, TextClause, text
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 
-Insert = sqlite.Insert | postgresql.Insert
+from processor.database import Insert, insert_into
 
 
 def driver_cursor(connection: Connection) -> Any:
@@ -107,8 +106,3 @@ def render(dialect: Dialect, statement: Executable, parameters: int) -> str:
     assert isinstance(compiled, SQLCompiler)  # noqa: S101  what a statement compiles to
     assert len(compiled.positiontup or ()) == parameters  # noqa: S101  a literal would have become a parameter
     return str(compiled)
-
-
-def insert_into(dialect: Dialect, table: Table) -> Insert:
-    """An INSERT that supports ON CONFLICT, which SQLAlchemy has for each database apart."""
-    return postgresql.insert(table) if dialect.name == "postgresql" else sqlite.insert(table)

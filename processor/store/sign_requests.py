@@ -12,8 +12,8 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, up
 
 from processor.core.publishing.message import OutboxMessage
 from processor.core.sign_request.request import Draft, Reservation, StoredRequest
+from processor.database import insert_into
 from processor.store.outbox import EVENT, load_messages
-from processor.store.rows import insert_into
 from processor.store.tables import events, from_micros, request_events, sign_requests, to_micros
 
 EARLIER: Final = 10_000

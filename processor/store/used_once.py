@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, select
 
 from processor.core.access.service_key import digest_of
-from processor.store.rows import insert_into
+from processor.database import insert_into
 from processor.store.tables import spent, to_micros
 
 

@@ -11,7 +11,8 @@ from processor.core.errors import SealingError
 from processor.core.reports.report import Report
 from processor.core.sign_request.sealing import NONCE_BYTES, Keyring, Sealed, TokenBinding
 from processor.core.sign_request.user_token import ReceivedToken, TokenFacts, TokenOwner, extract_token
-from processor.store.rows import Insert, Upsert
+from processor.database import Insert
+from processor.store.rows import Upsert
 from processor.store.tables import from_micros, to_micros, user_tokens
 
 _PUT: Final = [

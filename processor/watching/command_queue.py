@@ -6,22 +6,21 @@ aside after so many times, as if it were at fault. What waits for very long is r
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from types import TracebackType
+from typing import Final
 
-import aio_pika
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
-from aio_pika.exceptions import ChannelNotFoundEntity
+from aio_pika.abc import AbstractIncomingMessage
 from pydantic import ValidationError
-from yarl import URL
 
-from processor.broker.copies import carriable
-from processor.broker.receiving import SanitizedConnection, returns_in
+from processor.broker.copy_publisher import CopyPublisher
+from processor.broker.session import QueueSession, SessionUnavailable, count_returns
+from processor.broker.transport import raise_if_cancelled
 from processor.core.retry import CONNECT
+from processor.observability.redaction import clean_line, describe
 from processor.watching.watch_requests import PendingCommands, UnknownApplication, WatchRequests
 from schemas.commands import WatchCommand
 from schemas.topology import (
@@ -39,15 +38,10 @@ PREFETCH: Final = 500
 """Commands in hand. In a burst of one application's, those of another are found no further behind."""
 HOLD: Final = timedelta(minutes=20)
 """How long commands wait in hand. After 30 minutes the broker takes whoever holds one for dead."""
-PATIENCE: Final = timedelta(seconds=10)
-"""How long the broker may take to answer."""
 STEADY_AFTER: Final = timedelta(seconds=30)
 EXAMINE_EVERY: Final = timedelta(seconds=30)
 """How often it is asked whether the broker still knows this consumer."""
-_HEARTBEAT_SECONDS: Final = 20
 _MAX_BODY: Final = 16 * 1024
-_MAX_REASON: Final = 200
-"""Characters: where a command is wrong, it may say anything."""
 
 log = structlog.get_logger()
 
@@ -66,7 +60,7 @@ class WatchCommandConsumer:
     ) -> None:
         """``urls`` are brokers of one cluster, tried in turn; ``chance`` is random in [0, 1)."""
         self._urls = tuple(urls)
-        self._requests = requests
+        self._registry = requests
         self._time = time
         self._chance = chance
         self._hold = hold
@@ -84,126 +78,88 @@ class WatchCommandConsumer:
 
     async def _consume(self, url: str) -> str:
         """Consume as long as the session lasts; why it ended."""
-        session = _Session(url, PendingCommands(self._requests, chance=self._chance), hold=self._hold)
         try:
-            return await session.run()
-        except ChannelNotFoundEntity:
-            return f"the queue {WATCHES} does not exist: apply the topology"
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            return "the broker gave no answer"  # a hung broker cancels what nobody cancelled
+            async with _CommandSession(
+                url, PendingCommands(self._registry, chance=self._chance), hold=self._hold
+            ) as session:
+                return await session.run()
+        except SessionUnavailable as error:
+            return str(error)
+        except asyncio.CancelledError as error:
+            raise_if_cancelled(error)
+            return "the broker gave no answer"
         except Exception as error:  # noqa: BLE001  whatever it was, the next connection is another one
-            return type(error).__name__
-        finally:
-            await session.close()
+            return describe(error)
 
 
-class _Session:
-    """One connection and one channel. It has one command in hand, and many more once that is settled.
+class _CommandSession(QueueSession):
+    """A session that stores commands. It has one command in hand, and many more once that is settled.
 
     So the broker charges one command, and no other, for a session that comes to nothing.
     """
 
     def __init__(self, url: str, pending: PendingCommands, *, hold: timedelta) -> None:
-        self._url = URL(url)
+        super().__init__(url, WATCHES, self._take, name="processor registrations", prefetch=PREFETCH)
         self._pending = pending
         self._hold = hold.total_seconds()
-        self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._in_hand: set[AbstractIncomingMessage] = set()
-        self._consumers: list[str] = []
-        self._wide = False
-        self._connection: SanitizedConnection | None = None
-        self._channel: AbstractChannel | None = None
+        self._copies = CopyPublisher([url], name="processor registrations copies")
 
     async def run(self) -> str:
         """Why the session ended."""
-        async with asyncio.timeout(PATIENCE.total_seconds()):
-            queue = await self._open()
-            await self._consume(queue, 1)
-        log.info("watch_commands.connected", broker=f"{self._url.host}:{self._url.port}")
-        while True:
-            await asyncio.wait([self._lost], timeout=min(EXAMINE_EVERY.total_seconds(), self._hold))
-            if self._lost.done():
-                return self._lost.result()
+        log.info("watch_commands.connected", broker=self.address)
+        while not self.lost.done():
+            await asyncio.wait([self.lost], timeout=min(EXAMINE_EVERY.total_seconds(), self._hold))
+            if self.lost.done():
+                break
             if self._is_overdue():
-                return await self._give_back(queue)
-            async with asyncio.timeout(PATIENCE.total_seconds()):
-                answer = await queue.declare()  # passive, as it was got
-            if not answer.consumer_count:
-                return "the broker knows no consumer"
+                return await self._give_back()
+            await self.count_ready()
+        return self.lost.result()
 
-    async def close(self) -> None:
-        """Close the connection: the broker takes back what is not acknowledged."""
-        self._lose("closed")
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections, so the broker requeues the unacknowledged commands."""
+        self.lose("closed")
         await self._pending.stop()
-        if self._connection is not None:
-            with suppress(Exception):
-                async with asyncio.timeout(PATIENCE.total_seconds()):
-                    await self._connection.close()
+        await self._copies.close()
+        await super().__aexit__(kind, error, trace)
 
-    async def _open(self) -> AbstractQueue:
-        options = {} if "heartbeat" in self._url.query else {"heartbeat": str(_HEARTBEAT_SECONDS)}
-        self._connection = SanitizedConnection(
-            self._url.update_query(options), client_properties={"connection_name": "processor registrations"}
-        )
-        await self._connection.connect(timeout=PATIENCE.total_seconds())
-        self._connection.close_callbacks.add(lambda *_: self._lose("the connection was closed"))
-        self._channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
-        self._channel.close_callbacks.add(lambda *_: self._lose("the channel was closed"))
-        underlay = await self._channel.get_underlay_channel()
-        underlay.on_consumer_cancel_callbacks.add(lambda *_: self._lose("the broker cancelled the consumer"))
-        return await self._channel.get_queue(WATCHES, ensure=True)
-
-    async def _consume(self, queue: AbstractQueue, prefetch: int) -> None:
-        assert self._channel is not None  # noqa: S101  the queue came through it
-        await self._channel.set_qos(prefetch_count=prefetch)
-        self._consumers.append(await queue.consume(partial(self._take, queue)))
-
-    def _lose(self, reason: str) -> None:
-        if not self._lost.done():
-            self._lost.set_result(reason)
-
-    async def _take(self, queue: AbstractQueue, message: AbstractIncomingMessage) -> None:
+    async def _take(self, message: AbstractIncomingMessage) -> None:
         self._in_hand.add(message)
         try:
-            self._pending.put(_command_in(message), partial(self._settle, queue, message))
+            self._pending.put(_command_in(message), partial(self._settle, message))
         except (_Senseless, UnknownApplication) as error:
-            await self._settle(queue, message, str(error))
+            await self._settle(message, str(error))
 
-    async def _settle(self, queue: AbstractQueue, message: AbstractIncomingMessage, fault: str | None = None) -> None:
-        """Acknowledge it, put aside if there is a ``fault``. What cannot be settled comes again in the next session."""
+    async def _settle(self, message: AbstractIncomingMessage, fault: str | None = None) -> None:
+        """Acknowledge ``message``, or dead-letter it for a ``fault``. If that fails, the next session gets it."""
         try:
             if fault is not None:
                 await self._bury(message, fault)
             await message.ack()
-            self._in_hand.discard(message)
-            await self._widen(queue)
-        except Exception as error:  # noqa: BLE001  the connection's, which is given up for it
-            self._lose(f"a command could not be settled: {type(error).__name__}")
-
-    async def _widen(self, queue: AbstractQueue) -> None:
-        if not self._wide:
-            self._wide = True
-            await self._consume(queue, PREFETCH - 1)
+        except Exception as error:  # noqa: BLE001  however it failed, the session is of no use any more
+            self.lose(f"a command could not be settled: {describe(error)}")
+            return
+        self._in_hand.discard(message)
+        await self.widen()
 
     def _is_overdue(self) -> bool:
-        """Whether the store has refused for as long as commands may be held. Says so, if it refuses at all."""
+        """Whether the store has refused for as long as commands may be held. Logs that the store refuses."""
         since = self._pending.refused_since
         if since is None:
             return False
         log.error("watch_commands.delayed", commands=len(self._in_hand), error=self._pending.error)
         return asyncio.get_running_loop().time() - since >= self._hold
 
-    async def _give_back(self, queue: AbstractQueue) -> str:
-        """Put copies of what is in hand, which the broker has counted nothing for, in the place of the messages."""
-        for consumer in self._consumers:
-            await queue.cancel(consumer)
+    async def _give_back(self) -> str:
+        """Replace the messages in hand by copies, for which the broker has counted no delivery."""
+        await self.cancel()
         await self._pending.stop()
         log.warning("watch_commands.requeued", commands=len(self._in_hand))
         for message in tuple(self._in_hand):
-            await self._publish(message, "", {})
+            await self._copies.publish("", WATCHES, message, message.headers)
             await message.ack()
         return "the store takes no commands"
 
@@ -211,25 +167,7 @@ class _Session:
         log.error("watch_commands.dead_lettered", message_id=message.message_id, reason=reason)
         now = datetime.now(UTC).isoformat()
         headers = {HEADER_REASON: reason, HEADER_ATTEMPTS: 1, HEADER_FIRST_SEEN: now, HEADER_QUEUE: WATCHES}
-        await self._publish(message, DEAD_LETTERS, headers)
-
-    async def _publish(self, message: AbstractIncomingMessage, exchange: str, headers: Mapping[str, Any]) -> None:
-        """A copy with ``headers`` beside what it can carry of its own."""
-        assert self._channel is not None  # noqa: S101  the message came through it
-        assert self._connection is not None  # noqa: S101  likewise
-        copy = aio_pika.Message(
-            message.body,
-            headers=carriable(
-                {**message.headers, **headers}, frozenset(headers), frame_size=self._connection.frame_size
-            ),
-            content_type=message.content_type,
-            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-            message_id=message.message_id,
-        )
-        target = (
-            await self._channel.get_exchange(exchange, ensure=False) if exchange else self._channel.default_exchange
-        )
-        await target.publish(copy, WATCHES, mandatory=True, timeout=PATIENCE.total_seconds())
+        await self._copies.publish(DEAD_LETTERS, WATCHES, message, {**message.headers, **headers})
 
 
 class _Senseless(Exception):
@@ -238,7 +176,7 @@ class _Senseless(Exception):
 
 def _command_in(message: AbstractIncomingMessage) -> WatchCommand:
     """Raises `_Senseless`."""
-    times = returns_in(message.headers, redelivered=bool(message.redelivered))
+    times = count_returns(message.headers, redelivered=bool(message.redelivered))
     if times >= MAX_DELIVERIES:
         raise _Senseless(f"it came {times} times without being settled")
     if len(message.body) > _MAX_BODY:
@@ -246,4 +184,4 @@ def _command_in(message: AbstractIncomingMessage) -> WatchCommand:
     try:
         return WatchCommand.model_validate_json(message.body)
     except ValidationError as error:
-        raise _Senseless(describe_problems(error)[:_MAX_REASON]) from None
+        raise _Senseless(clean_line(describe_problems(error))) from None

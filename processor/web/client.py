@@ -8,9 +8,8 @@ import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, NoReturn, Protocol, Self
@@ -20,6 +19,7 @@ from yarl import URL
 
 from processor import __version__
 from processor.core.errors import Unavailable
+from processor.core.retry import parse_retry_after
 
 USER_AGENT: Final = f"xumm-webhook-processor/{__version__}"
 MAX_BODY: Final = 1024 * 1024
@@ -29,7 +29,6 @@ _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", 
 _CONNECTIONS: Final = 32
 """Connections to one host."""
 _JSON_TYPES: Final = ("", "text/plain", "application/octet-stream")
-_MAX_SECONDS_DIGITS: Final = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +59,8 @@ class Answer:
         return value if isinstance(value, dict) else None
 
     def retry_after(self, now: datetime) -> timedelta | None:
-        """The delay in ``Retry-After``, given in seconds or as a date; None if it is absent or malformed."""
-        text = self.headers.get("Retry-After", "").strip()
-        if text.isascii() and text.isdigit() and len(text) <= _MAX_SECONDS_DIGITS:
-            return timedelta(seconds=int(text))
-        try:
-            moment = parsedate_to_datetime(text)
-        except ValueError:
-            return None
-        return max(timedelta(0), moment.replace(tzinfo=moment.tzinfo or UTC) - now)
+        """The delay in ``Retry-After``; see `processor.core.retry.parse_retry_after`."""
+        return parse_retry_after(self.headers.get("Retry-After", ""), now)
 
 
 class HttpClient(Protocol):

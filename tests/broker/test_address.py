@@ -1,6 +1,6 @@
 import pytest
 
-from processor.broker.address import Address, parse_addresses
+from processor.broker.address import Address, host_and_port, parse_addresses
 
 
 def _address(**changes: object) -> Address:
@@ -67,3 +67,10 @@ def test_an_address_prints_without_its_password() -> None:
 
     assert str(address) == "amqps://u:***@[::1]:5671/a"
     assert "hunter2" not in repr(address)
+
+
+def test_host_and_port_tell_no_credentials() -> None:
+    """What stands in logs is where the broker is, with the usual port if the URL names none."""
+    found = [host_and_port(url) for url in ("amqp://u:secret@broker/shop", "amqps://u:secret@broker", "amqp://b:7")]
+
+    assert found == ["broker:5672", "broker:5671", "b:7"]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pamqp import commands, encode
 from pamqp.header import ContentHeader
 
-from processor.broker.copies import carriable
-from processor.broker.sanitizer import sanitized
+from processor.broker.copies import copy_headers
+from processor.broker.sanitizer import sanitize
 from schemas.topology import HEADER_DROPPED
 from tests.consumers.raw_publisher import PROPERTIES, field, long, nested, short
 
@@ -57,7 +57,7 @@ def properties_of(found: bytes) -> commands.Basic.Properties:
 @given(st.integers(0, 2**15 - 1).map(lambda flags: flags << 1), st.binary(max_size=300))
 def test_any_bytes_become_properties_that_can_be_decoded(flags: int, values: bytes) -> None:
     """A frame that is no content header at all has no properties."""
-    found = properties_of(sanitized(content(flags & ~1, values)))
+    found = properties_of(sanitize(content(flags & ~1, values)))
 
     assert found.delivery_mode in {None, 1, 2}
 
@@ -65,8 +65,8 @@ def test_any_bytes_become_properties_that_can_be_decoded(flags: int, values: byt
 @given(tables)
 def test_any_table_can_be_decoded_and_copied(table: bytes) -> None:
     """What was decoded is copied or named."""
-    headers: Any = properties_of(sanitized(content(HEADERS, table))).headers
-    kept = carriable(headers, frozenset())
+    headers: Any = properties_of(sanitize(content(HEADERS, table))).headers
+    kept = copy_headers(headers, frozenset())
 
     assert encode.field_table(kept)
     assert kept.keys() == headers.keys() or HEADER_DROPPED in kept
@@ -76,7 +76,7 @@ def test_any_table_can_be_decoded_and_copied(table: bytes) -> None:
 def test_any_delivery_can_be_decoded(tag: bytes, exchange: bytes, key: bytes) -> None:
     """Keys and names are texts, of the length that they had."""
     payload = struct.pack(">HH", 60, 60) + short(tag) + struct.pack(">QB", 5, 1) + short(exchange) + short(key)
-    _, _, found = pamqp.frame.unmarshal(sanitized(frame(payload, kind=1)))
+    _, _, found = pamqp.frame.unmarshal(sanitize(frame(payload, kind=1)))
 
     assert isinstance(found, commands.Basic.Deliver)
     assert (found.delivery_tag, found.redelivered) == (5, True)
@@ -87,13 +87,13 @@ def test_frame_without_fault_stays_as_it_is() -> None:
     table = long(field(b"a", nested(b"F", 5)) + field(b"b", b"S" + long(b"text")))
     whole = content(HEADERS, table)
 
-    assert sanitized(whole) is whole
+    assert sanitize(whole) is whole
 
 
 def test_entries_that_can_be_decoded_are_kept() -> None:
     """One bad entry costs itself alone, and is named."""
     table = long(field(b"deep", nested(b"F", 10_000)) + field(b"tenant", b"S" + long(b"north")))
-    found = properties_of(sanitized(content(HEADERS, table))).headers
+    found = properties_of(sanitize(content(HEADERS, table))).headers
 
     assert found == {"tenant": "north", HEADER_DROPPED: "deep"}
 
@@ -103,13 +103,13 @@ def test_delivery_mode_is_one_that_there_is(mode: int, expected: int) -> None:
     """A message that says neither is persistent."""
     flag = 1 << (15 - PROPERTIES.index("delivery_mode"))
 
-    assert properties_of(sanitized(content(flag, bytes([mode])))).delivery_mode == expected
+    assert properties_of(sanitize(content(flag, bytes([mode])))).delivery_mode == expected
 
 
 def test_largest_headers_go_first() -> None:
     """Our own are carried whatever else there is, and names of what went are bounded."""
     headers = {f"h{number}": "x" * (100 + number) for number in range(100)} | {"x-reason": "y" * 200, "tenant": "north"}
-    kept = carriable(headers, frozenset({"x-reason"}), frame_size=4096)
+    kept = copy_headers(headers, frozenset({"x-reason"}), frame_size=4096)
 
     assert (kept["x-reason"], kept["tenant"], kept["h0"]) == ("y" * 200, "north", "x" * 100)
     assert "h99" not in kept
@@ -119,7 +119,7 @@ def test_largest_headers_go_first() -> None:
 
 def test_names_of_earlier_copies_are_kept() -> None:
     """A second copy tells what the first one lost."""
-    kept = carriable({HEADER_DROPPED: "first", "second": 2**63}, frozenset())
+    kept = copy_headers({HEADER_DROPPED: "first", "second": 2**63}, frozenset())
 
     assert kept == {HEADER_DROPPED: "first, second"}
 
@@ -128,11 +128,11 @@ def test_what_the_broker_says_in_headers_stays_with_the_message() -> None:
     """A copy neither repeats what happened to another message, nor goes to more queues than it is sent to."""
     theirs: dict[str, object] = {name: ["elsewhere"] for name in ("CC", "BCC", "x-death", "x-delivery-count")}
 
-    assert carriable({**theirs, "x-first-death-queue": "q", "tenant": "north"}, frozenset()) == {"tenant": "north"}
+    assert copy_headers({**theirs, "x-first-death-queue": "q", "tenant": "north"}, frozenset()) == {"tenant": "north"}
 
 
 def test_nested_table_that_ends_within_an_entry() -> None:
     """What the library would read on beyond its end goes with all other properties."""
     table = long(field(b"a", b"F" + long(short(b"name without a value"))) + field(b"b", b"t\x01"))
 
-    assert commands.Basic.Properties() == properties_of(sanitized(content(HEADERS, table)))
+    assert commands.Basic.Properties() == properties_of(sanitize(content(HEADERS, table)))

@@ -24,7 +24,7 @@ class State:
 
     async def handle(self, *events: CloudEvent) -> None:
         for each in events:
-            handler = self._consumer.handler_of(each)
+            handler = self._consumer.find_handler(each)
             assert handler is not None
             await self._inbox.handle_once(each.id, lambda db, handler=handler, each=each: handler(each, db))
 

@@ -23,10 +23,10 @@ from yarl import URL
 
 from consumers.__main__ import main
 from consumers.app_state import sign_requests
-from consumers.push.registry.subscription import decoded
-from consumers.runtime.database import Database
+from consumers.runtime.database import ConsumerDatabase
 from consumers.runtime.errors import SourceUnavailable
 from consumers.runtime.source.dead_letters import DeadLetters
+from schemas.base64url import decoded
 from schemas.topology import HEADER_ATTEMPTS, HEADER_FIRST_SEEN, HEADER_REASON
 from tests.consumers.broker import Broker, until
 from tests.consumers.events import USER, Message, event, message
@@ -399,5 +399,5 @@ async def _knows_state(directory: Path) -> bool:
     path = directory / "var" / "consumers" / "app-state.db"
     if not path.exists():
         return False
-    async with Database(f"sqlite:///{path}") as database:
+    async with ConsumerDatabase(f"sqlite:///{path}") as database:
         return await database.read(lambda db: db.scalar(select(sign_requests.c.state)) == "validated")

@@ -10,7 +10,7 @@ import pytest
 
 from consumers.runtime.errors import DeliveryLost
 from consumers.runtime.source.embedded import EmbeddedSource
-from consumers.runtime.source.port import Delivery, Source
+from consumers.runtime.source.port import MessageDelivery, MessageSource
 from consumers.runtime.source.rabbitmq import RabbitSource
 from schemas.topology import HEADER_ATTEMPTS, HEADER_FIRST_SEEN, HEADER_QUEUE, HEADER_REASON
 from tests.consumers.broker import RETRY_TTL_MILLISECONDS, Broker, until
@@ -24,7 +24,7 @@ PREFETCH = 5
 class Harness(Protocol):
     """A source and the ways of a test to it."""
 
-    async def open(self) -> Source: ...
+    async def open(self) -> MessageSource: ...
 
     async def feed(self, message: Message) -> None: ...
 
@@ -39,7 +39,7 @@ class EmbeddedHarness:
         self._source: EmbeddedSource | None = None
         self._feeding: set[asyncio.Task[None]] = set()
 
-    async def open(self) -> Source:
+    async def open(self) -> MessageSource:
         self._source = EmbeddedSource(QUEUE, prefetch=PREFETCH, sleep=_brief_sleep)
         return self._source
 
@@ -70,7 +70,7 @@ class RabbitHarness:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
-    async def open(self) -> Source:
+    async def open(self) -> MessageSource:
         return RabbitSource([self._broker.url], QUEUE, prefetch=PREFETCH)
 
     async def feed(self, message: Message) -> None:
@@ -96,12 +96,12 @@ async def harness(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
             yield RabbitHarness(await stack.enter_async_context(Broker(url, QUEUE)))
 
 
-async def take(deliveries: AsyncIterator[Delivery], seconds: float = 10.0) -> Delivery:
+async def take(deliveries: AsyncIterator[MessageDelivery], seconds: float = 10.0) -> MessageDelivery:
     async with asyncio.timeout(seconds):
         return await anext(deliveries)
 
 
-async def nothing_comes(deliveries: AsyncIterator[Delivery]) -> bool:
+async def nothing_comes(deliveries: AsyncIterator[MessageDelivery]) -> bool:
     pending = asyncio.ensure_future(anext(deliveries))
     done, _ = await asyncio.wait([pending], timeout=0.3)
     pending.cancel()

@@ -18,7 +18,7 @@ from consumers.runtime.decoder import Undecodable, decode
 from processor.broker.address import parse_addresses
 from processor.broker.amqp import CHANNEL, Method, Parser, ProtocolError, method_bytes
 from processor.broker.handshake import Handshake
-from processor.broker.sanitizer import sanitized
+from processor.broker.sanitizer import sanitize
 from processor.core.delivery.authentication import Delivery, Refusal, authenticate
 from processor.core.delivery.plain_request import read_whole
 from processor.core.errors import NormalizeError
@@ -148,7 +148,7 @@ def _frames(stream: bytes) -> bool:
 def _message(data: bytes) -> bool:
     """A frame of a message that anybody published: its content header can be decoded, whatever stands in it."""
     kind, payload = data[:1], data[1:]
-    frame = sanitized(kind + b"\x00\x01" + len(payload).to_bytes(4) + payload + b"\xce")
+    frame = sanitize(kind + b"\x00\x01" + len(payload).to_bytes(4) + payload + b"\xce")
     try:
         codec.unmarshal(frame)
     except Exception:  # noqa: BLE001  the library's own ways to refuse

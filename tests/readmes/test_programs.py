@@ -122,7 +122,7 @@ async def test_first_consumer_works(
 
     found = found_in(tmp_path, "payments:Payments", block(page, "python", "class Payments"), monkeypatch)
     async with opened_consumer(found, settings) as (consumer, _):
-        handler = consumer.handler_of(event)
+        handler = consumer.find_handler(event)
         assert handler is not None
         await handler(event, None)
 
@@ -147,7 +147,7 @@ async def test_booking_consumer_works(tmp_path: Path, monkeypatch: pytest.Monkey
     assert found.consumer.tables is not None
     orders = found.consumer.tables.tables["orders"]
     async with opened_consumer(found, settings) as (consumer, _):
-        handler = consumer.handler_of(event)
+        handler = consumer.find_handler(event)
         assert handler is not None
         database = consumer.resources.database
         await database.write(lambda transaction: transaction.execute(orders.insert().values(DUE)))

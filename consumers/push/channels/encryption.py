@@ -1,4 +1,4 @@
-"""Web Push message encryption: what a push service carries and cannot read.
+"""Web Push message encryption: a push service cannot read the messages that it carries.
 
 Sources: RFC 8291 (keys), RFC 8188 (the coding ``aes128gcm``). One record only: push services carry 4096 bytes.
 """
@@ -21,36 +21,38 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 CODING: Final = "aes128gcm"
 RECORD: Final = 4096
-"""Bytes of a record, and what every push service must carry at least (RFC 8030 section 7.2)."""
+"""Bytes of a record. Every push service accepts messages of this size (RFC 8030 section 7.2)."""
 SALT: Final = 16
 LAST_RECORD: Final = b"\x02"
 OVERHEAD: Final = 103
-"""Bytes that the header, the delimiter and the authentication tag add."""
+"""Bytes of the header, the delimiter and the authentication tag."""
 MAX_PLAINTEXT: Final = RECORD - OVERHEAD
 
 
 def encrypt(plaintext: bytes, *, p256dh: bytes, auth: bytes) -> bytes:
-    """``plaintext`` for the browser whose keys these are, with a sender's key and a salt of its own.
+    """Encrypt ``plaintext`` for the browser with these keys, with a new sender's key and salt.
 
     Raises `ValueError` if it is longer than `MAX_PLAINTEXT`, or ``p256dh`` is no point on the curve.
     """
-    return encrypted(
+    return encrypt_with(
         plaintext, p256dh=p256dh, auth=auth, sender=generate_private_key(SECP256R1()), salt=os.urandom(SALT)
     )
 
 
-def encrypted(plaintext: bytes, *, p256dh: bytes, auth: bytes, sender: EllipticCurvePrivateKey, salt: bytes) -> bytes:
-    """As `encrypt`, where the sender's key and the salt are given: neither may serve twice."""
+def encrypt_with(
+    plaintext: bytes, *, p256dh: bytes, auth: bytes, sender: EllipticCurvePrivateKey, salt: bytes
+) -> bytes:
+    """As `encrypt`, with a given sender's key and salt. Neither may be used twice."""
     if len(plaintext) > MAX_PLAINTEXT:
         raise ValueError(f"a push message has {MAX_PLAINTEXT} bytes at most")
     public = sender.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     shared = sender.exchange(ECDH(), EllipticCurvePublicKey.from_encoded_point(SECP256R1(), p256dh))
-    secret = _derived(shared, salt=auth, info=b"WebPush: info\0" + p256dh + public, length=32)
-    key = _derived(secret, salt=salt, info=b"Content-Encoding: aes128gcm\0", length=16)
-    nonce = _derived(secret, salt=salt, info=b"Content-Encoding: nonce\0", length=12)
+    secret = _derive(shared, salt=auth, info=b"WebPush: info\0" + p256dh + public, length=32)
+    key = _derive(secret, salt=salt, info=b"Content-Encoding: aes128gcm\0", length=16)
+    nonce = _derive(secret, salt=salt, info=b"Content-Encoding: nonce\0", length=12)
     header = salt + struct.pack("!IB", RECORD, len(public)) + public
     return header + AESGCM(key).encrypt(nonce, plaintext + LAST_RECORD, None)
 
 
-def _derived(secret: bytes, *, salt: bytes, info: bytes, length: int) -> bytes:
+def _derive(secret: bytes, *, salt: bytes, info: bytes, length: int) -> bytes:
     return HKDF(algorithm=SHA256(), length=length, salt=salt, info=info).derive(secret)

@@ -2,7 +2,7 @@
 
 Sources: https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages,
 https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode,
-https://firebase.google.com/docs/cloud-messaging/manage-tokens (which of them speak of a token) and
+https://firebase.google.com/docs/cloud-messaging/manage-tokens (which codes are about a token) and
 https://firebase.google.com/docs/cloud-messaging/scale-fcm (how to wait after 429 and 503).
 """
 
@@ -17,8 +17,15 @@ from typing import Any, Final, Protocol
 
 import aiohttp
 
-from consumers.push.channels.answers import RETRYABLE, json_object, mapping, objects, read_up, retry_after
-from consumers.push.channels.channel import Unregistered
+from consumers.push.channels.channel import (
+    RETRYABLE,
+    Unregistered,
+    as_object,
+    list_objects,
+    parse_object,
+    parse_wait,
+    read_start,
+)
 from consumers.push.notification import Notification
 from consumers.push.registry.devices import Device
 from consumers.push.settings import PushSettings
@@ -30,7 +37,7 @@ DEFAULT_WAIT: Final = timedelta(seconds=60)
 
 TOKEN_FIELD: Final = "message.token"  # noqa: S105  the name of a field
 DOUBTFUL: Final = frozenset({(400, "INVALID_ARGUMENT"), (403, "SENDER_ID_MISMATCH")})
-"""What FCM says of a token that is none, or that is another project's; and the first one of other faults as well."""
+"""FCM's answers to an invalid token and to one of another project. The first also stands for other faults."""
 
 UNAUTHORIZED: Final = 401
 NOT_FOUND: Final = 404
@@ -42,23 +49,23 @@ class Tokens(Protocol):
     """Access tokens of a Google service account."""
 
     async def current(self) -> str:
-        """A token that is valid for some minutes yet. Raises `Retry` if none can be had now, `Fatal` if never."""
+        """A token that is valid for some more minutes. Raises `Retry` if none is available now, `Fatal` if never."""
         ...
 
     def discard(self, token: str) -> None:
-        """Forget ``token``, which was refused, unless a newer one took its place."""
+        """Forget the refused ``token``, unless a newer one has replaced it."""
         ...
 
 
 class GoogleTokens:
-    """Tokens by google-auth, whose blocking refresh runs in a thread, once for all who wait for it."""
+    """Tokens by google-auth, whose blocking refresh runs in a thread, once for all callers that wait."""
 
     def __init__(self, key: Mapping[str, Any]) -> None:
         self._credentials = _service_account(key)
         self._refreshing = asyncio.Lock()
 
     async def current(self) -> str:
-        """A token that is valid for some minutes yet."""
+        """A token that is valid for some more minutes."""
         async with self._refreshing:
             if self._credentials.token_state.name != "FRESH":
                 await asyncio.to_thread(self._refresh)
@@ -76,9 +83,9 @@ class GoogleTokens:
         try:
             self._credentials.refresh(Request())
         except RefreshError as error:
-            raise _refusal(retryable=error.retryable) from error
+            raise _build_error(retryable=error.retryable) from error
         except GoogleAuthError as error:
-            raise _refusal(retryable=True) from error
+            raise _build_error(retryable=True) from error
 
 
 class FcmChannel:
@@ -93,8 +100,8 @@ class FcmChannel:
         self._endpoint = f"{url.rstrip('/')}/v1/projects/{project}/messages:send"
 
     async def push(self, device: Device, notification: Notification) -> None:
-        """Send it and obey the answer."""
-        body = {"message": message_for(device, notification)}
+        """Send ``notification`` to FCM; return or raise by its answer."""
+        body = {"message": build_message(device, notification)}
         status, headers, answer = await self._send(body)
         if status == UNAUTHORIZED and _error_code(answer) != "THIRD_PARTY_AUTH_ERROR":
             status, headers, answer = await self._send(body)
@@ -110,7 +117,7 @@ class FcmChannel:
                 timeout=self._timeout,
                 allow_redirects=False,
             ) as response:
-                answer = json_object(await read_up(response.content.iter_any()))
+                answer = parse_object(await read_start(response.content.iter_any()))
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Retry(f"FCM cannot be reached: {type(error).__name__}") from error
         if response.status == UNAUTHORIZED:
@@ -120,7 +127,7 @@ class FcmChannel:
 
 @asynccontextmanager
 async def open_fcm(settings: PushSettings) -> AsyncIterator[FcmChannel]:
-    """The channel that ``settings`` describe. Raises `ConsumerError` if they are not enough."""
+    """Open the channel. Raises `ConsumerError` if ``settings`` lack something or name a bad key file."""
     if settings.fcm_credentials is None:
         raise ConsumerError("CONSUMERS_FCM_CREDENTIALS: name the service account key file that fcm needs")
     key = await asyncio.to_thread(_read_key, settings.fcm_credentials)
@@ -133,8 +140,8 @@ async def open_fcm(settings: PushSettings) -> AsyncIterator[FcmChannel]:
         )
 
 
-def message_for(device: Device, notification: Notification) -> Mapping[str, Any]:
-    """The FCM message; on every platform a repetition replaces what is shown already."""
+def build_message(device: Device, notification: Notification) -> Mapping[str, Any]:
+    """The FCM message. On every platform a repetition replaces the notification that is shown."""
     seconds = int(notification.lifetime.total_seconds())
     return {
         "token": device.token,
@@ -161,7 +168,7 @@ def message_for(device: Device, notification: Notification) -> Mapping[str, Any]
 
 
 def _check(status: int, headers: Mapping[str, str], answer: Any) -> None:
-    """Return if FCM took the message; else raise what its documentation says of the answer."""
+    """Return if FCM accepted the message; else raise the error that its documentation gives for the answer."""
     if status == OK:
         return
     code = _error_code(answer)
@@ -172,7 +179,7 @@ def _check(status: int, headers: Mapping[str, str], answer: Any) -> None:
     if (status, code) in DOUBTFUL and not fields:
         raise Unregistered(reason, certain=False)
     if status in RETRYABLE:
-        after = retry_after(headers) or (DEFAULT_WAIT if code == "QUOTA_EXCEEDED" else None)
+        after = parse_wait(headers) or (DEFAULT_WAIT if code == "QUOTA_EXCEEDED" else None)
         raise Retry(reason, after=after)
     if status == UNAUTHORIZED and code != "THIRD_PARTY_AUTH_ERROR":
         raise Retry(reason)
@@ -181,8 +188,8 @@ def _check(status: int, headers: Mapping[str, str], answer: Any) -> None:
 
 def _error_code(answer: Any) -> str | None:
     """FCM's own code, such as ``UNREGISTERED``; else the status of the Google API, such as ``NOT_FOUND``."""
-    error = mapping(mapping(answer).get("error"))
-    for detail in objects(error.get("details")):
+    error = as_object(as_object(answer).get("error"))
+    for detail in list_objects(error.get("details")):
         if isinstance(detail.get("errorCode"), str):
             return str(detail["errorCode"])
     status = error.get("status")
@@ -190,9 +197,9 @@ def _error_code(answer: Any) -> str | None:
 
 
 def _violations(answer: Any) -> list[object]:
-    """The fields of the request that FCM finds at fault."""
-    details = objects(mapping(mapping(answer).get("error")).get("details"))
-    return [violation.get("field") for detail in details for violation in objects(detail.get("fieldViolations"))]
+    """The fields of the request that FCM names as invalid."""
+    details = list_objects(as_object(as_object(answer).get("error")).get("details"))
+    return [violation.get("field") for detail in details for violation in list_objects(detail.get("fieldViolations"))]
 
 
 def _read_key(path: Path) -> Mapping[str, Any]:
@@ -217,7 +224,7 @@ def _service_account(key: Mapping[str, Any]) -> Any:
         raise ConsumerError("CONSUMERS_FCM_CREDENTIALS: the key file lacks a key") from error
 
 
-def _refusal(*, retryable: bool) -> Retry | Fatal:
+def _build_error(*, retryable: bool) -> Retry | Fatal:
     if retryable:
         return Retry("Google's token endpoint cannot be reached")
     return Fatal("Google refuses the service account")

@@ -1,6 +1,6 @@
-"""Names of hosts that users chose, resolved to public addresses only: no request reaches into our own network.
+"""Resolves host names that users chose to public addresses only: no request reaches the operator's own network.
 
-The connection goes to the very addresses that were checked; a second look-up could give others.
+The connection goes to the addresses that were checked; a second look-up could give others.
 """
 
 import socket
@@ -10,11 +10,11 @@ from typing import Final
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 NAT64: Final = IPv6Network("64:ff9b::/96")
-"""IPv4 addresses in IPv6 clothes, RFC 6052 section 2.1."""
+"""IPv4 addresses embedded in IPv6 addresses, RFC 6052 section 2.1."""
 
 
 class NotPublic(OSError):
-    """A name stands for an address that the internet does not route."""
+    """A host name resolves to an address that is not public."""
 
 
 class PublicResolver(AbstractResolver):
@@ -29,25 +29,25 @@ class PublicResolver(AbstractResolver):
         """The public addresses of ``host``."""
         found = await self._resolver.resolve(host, port, family)
         if not all(is_public(result["host"]) for result in found):
-            raise NotPublic(f"{host} stands for an address that is not public")
+            raise NotPublic(f"{host} resolves to an address that is not public")
         return found
 
     async def close(self) -> None:
-        """Close the other one."""
+        """Close the wrapped resolver."""
         await self._resolver.close()
 
 
 def is_public(address: str) -> bool:
-    """Whether anybody may connect to ``address``; also asked of the IPv4 address that an IPv6 address wraps."""
+    """Whether ``address`` is public, and so is the IPv4 address that is embedded in it, if one is."""
     try:
         parsed = ip_address(address)
     except ValueError:
         return False
-    inner = _wrapped(parsed)
+    inner = _unwrap(parsed)
     return parsed.is_global and not parsed.is_multicast if inner is None else is_public(str(inner))
 
 
-def _wrapped(address: IPv4Address | IPv6Address) -> IPv4Address | None:
+def _unwrap(address: IPv4Address | IPv6Address) -> IPv4Address | None:
     if isinstance(address, IPv4Address):
         return None
     if address in NAT64:

@@ -1,4 +1,4 @@
-"""The key that a provider knows us by: ECDSA on P-256, as APNs (``.p8``) and VAPID want it."""
+"""The private key that identifies the operator to a provider: ECDSA on P-256, for APNs (``.p8``) and VAPID."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ class SigningKey:
 
     @classmethod
     def read(cls, path: Path, *, setting: str) -> Self:
-        """The key in a PEM file. Raises `ConsumerError`, which names ``setting``."""
+        """Read the key from a PEM file. Raises `ConsumerError`, which names ``setting``."""
         try:
             key = load_pem_private_key(path.read_bytes(), password=None)
         except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:

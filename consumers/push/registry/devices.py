@@ -1,32 +1,29 @@
-"""The device registry: which devices hear of which user or account, and which heard of which event."""
+"""The device registry: which devices are notified of which user or account."""
 
 import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from datetime import datetime
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Table, and_, delete, exists, or_, select, update
 
-from consumers.push.registry.subscription import Keys, checked, endpoint_of
+from consumers.push.registry.subscription import check_point, parse_endpoint
 from consumers.push.registry.tables import claims, devices, doubts, pushes, routes, users
-from consumers.runtime.upsert import insert_into
-from schemas.devices import digest_of_token
-
-Platform = Literal["android", "ios", "web"]
-ChannelName = Literal["fcm", "apns", "webpush"]
+from processor.database import insert_into
+from schemas.devices import Channel, Keys, Platform, digest_of_token
 
 MAX_TOKEN: Final = 4096
 VISIBLE: Final = 6
-"""Characters of a token that may be shown, at its end."""
+"""Characters at the end of a token that may be shown."""
 MAX_LOCALE: Final = 35
-TOKEN_FORMS: Final[Mapping[ChannelName, tuple[re.Pattern[str], str]]] = {
+TOKEN_FORMS: Final[Mapping[Channel, tuple[re.Pattern[str], str]]] = {
     "fcm": (re.compile(r"[^\s\x00-\x1f\x7f]+"), "printable characters without spaces"),
     "apns": (re.compile(r"(?:[0-9a-fA-F]{2}){16,100}"), "hexadecimal"),
     "webpush": (re.compile(r"https://[!-~]+"), "the https endpoint of a subscription"),
 }
-"""What a token of each channel looks like, and how that is told."""
+"""The form of a token of each channel, and its description."""
 _SAME_REGISTRATION: Final = and_(users.c.owner == devices.c.owner, users.c.token_hash == devices.c.token_hash)
 
 
@@ -37,39 +34,40 @@ class Device:
     owner: str
     """Account, or the user reference that events carry in ``data.user``."""
     token: str
-    """The provider's registration token: whoever has it can be impersonated towards nobody, but be pushed to."""
+    """The provider's registration token. Its holder can push to the device."""
     platform: Platform
     locale: str | None = None
     """BCP 47, such as ``de-CH``."""
-    channel: ChannelName = "fcm"
+    channel: Channel = "fcm"
     keys: Keys | None = None
     """Of a Web Push subscription, whose endpoint is the token."""
     application: str | None = None
-    """Xumm's uuid of the one that it hears of; None: all."""
+    """Xumm's uuid of the application whose events the device is notified of; None: all."""
     user: str | None = None
-    """The user reference by which it hears too, where ``owner`` is an account."""
+    """A second owner: the user reference, if ``owner`` is an account."""
 
     def __repr__(self) -> str:
         shown = f"platform={self.platform!r}, channel={self.channel!r}"
-        return f"Device(owner={self.owner!r}, token={masked(self.token)!r}, {shown})"
+        return f"Device(owner={self.owner!r}, token={mask_token(self.token)!r}, {shown})"
 
     @property
     def token_hash(self) -> str:
-        """Names the token in keys and notes."""
-        return hash_of(self.token)
+        """Identifies the token in keys and rows."""
+        return digest_of_token(self.token)
 
 
-def masked(token: str) -> str:
-    """``token`` fit for showing: its end, enough to tell two apart."""
+def mask_token(token: str) -> str:
+    """The end of ``token``, which may be shown."""
     return f"…{token[-VISIBLE:]}" if len(token) > 2 * VISIBLE else "…"
 
 
 def add(connection: Connection, device: Device, *, at: datetime | None = None) -> None:
-    """Register ``device`` as of ``at``, by default now, or renew what is known of it.
+    """Register ``device`` as of ``at``, by default now, or update its registration.
 
-    Raises `ValueError` on one that cannot be pushed to.
+    Raises `ValueError` if ``device`` cannot be pushed to.
     """
-    checked_keys = _keys_of(device)
+    _check(device)
+    keys = device.keys if device.channel == "webpush" else None
     registration = {
         "owner": device.owner,
         "token_hash": device.token_hash,
@@ -81,15 +79,15 @@ def add(connection: Connection, device: Device, *, at: datetime | None = None) -
     route = {
         "token_hash": device.token_hash,
         "channel": device.channel,
-        "p256dh": checked_keys and checked_keys.p256dh,
-        "auth": checked_keys and checked_keys.auth,
+        "p256dh": keys and keys.p256dh,
+        "auth": keys and keys.auth,
     }
     _put(connection, devices, registration)
     _put(connection, routes, route)
     _put_user(connection, device)
 
 
-def list_of(connection: Connection, owners: Iterable[str] | None = None) -> list[Device]:
+def list_devices(connection: Connection, owners: Iterable[str] | None = None) -> list[Device]:
     """Devices of ``owners``, accounts or user references, or all; oldest first."""
     claimed = and_(
         devices.c.owner == claims.c.owner,
@@ -110,34 +108,34 @@ def list_of(connection: Connection, owners: Iterable[str] | None = None) -> list
 
 
 def remove(connection: Connection, token: str, *, owner: str | None = None, added_by: datetime | None = None) -> int:
-    """Forget a device, of one owner or of all; how many registrations went. ``added_by`` spares younger ones."""
-    return forget(connection, hash_of(token), owner=owner, added_by=added_by)
+    """Remove a device from one owner or from all; return how many. Later registrations than ``added_by`` stay."""
+    return forget(connection, digest_of_token(token), owner=owner, added_by=added_by)
 
 
 def forget(
     connection: Connection, token_hash: str, *, owner: str | None = None, added_by: datetime | None = None
 ) -> int:
-    """As `remove`, by the hash of the token."""
+    """As `remove`, by the digest of the token."""
     wanted = devices.c.token_hash == token_hash
     if owner is not None:
         wanted &= devices.c.owner == owner
     if added_by is not None:
         wanted &= devices.c.added_at <= int(added_by.timestamp())
-    gone = connection.execute(delete(devices).where(wanted)).rowcount
+    removed = connection.execute(delete(devices).where(wanted)).rowcount
     unregistered = ~exists().where(_SAME_REGISTRATION)
     connection.execute(delete(users).where(users.c.token_hash == token_hash, unregistered))
     unused = ~exists().where(devices.c.token_hash == token_hash)
     for table in (routes, doubts):
         connection.execute(delete(table).where(table.c.token_hash == token_hash, unused))
-    return gone
+    return removed
 
 
 def renew_hashes(connection: Connection) -> int:
-    """Have what was noted under another hash of a token stand under today's, where that says nothing yet; how many.
+    """Move rows from another hash of a token to its digest, unless that has rows; return how many tokens changed.
 
-    Before, APNs' tokens had one for each way of writing them.
+    Earlier versions hashed a token of APNs in upper and lower case differently.
     """
-    pairs = {(row.token_hash, hash_of(row.token)) for row in connection.execute(select(devices))}
+    pairs = {(row.token_hash, digest_of_token(row.token)) for row in connection.execute(select(devices))}
     changed = [(old, new) for old, new in pairs if old != new]
     for old, new in changed:
         for table in (devices, routes, claims, users, doubts, pushes):
@@ -153,13 +151,8 @@ def _rename(connection: Connection, table: Table, old: str, new: str) -> None:
     connection.execute(update(table).where(table.c.token_hash == old).values(token_hash=new))
 
 
-def hash_of(token: str) -> str:
-    """What names a token in keys and notes."""
-    return digest_of_token(token)
-
-
 def _put_user(connection: Connection, device: Device) -> None:
-    """What the last registration says is all that counts: one that names no user ends the one before."""
+    """Store the user of the last registration; if it names none, delete the one before."""
     if device.user is not None:
         _put(connection, users, {"owner": device.owner, "token_hash": device.token_hash, "user": device.user})
         return
@@ -168,25 +161,24 @@ def _put_user(connection: Connection, device: Device) -> None:
 
 
 def _put(connection: Connection, table: Table, row: Mapping[str, object]) -> None:
-    insert = insert_into(connection, table).values(row)
+    insert = insert_into(connection.dialect, table).values(row)
     keys = [column.name for column in table.primary_key]
     renewed = {name: insert.excluded[name] for name in row if name not in keys}
     connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=renewed))
 
 
-def _keys_of(device: Device) -> Keys | None:
-    """The keys, checked as everything else of ``device`` is. Raises `ValueError`."""
-    form, told = TOKEN_FORMS[device.channel]
+def _check(device: Device) -> None:
+    """Raises `ValueError` if ``device`` cannot be pushed to."""
+    form, description = TOKEN_FORMS[device.channel]
     if len(device.token) > MAX_TOKEN or not device.token.isprintable() or not form.fullmatch(device.token):
-        raise ValueError(f"a device token of {device.channel} is 1 to {MAX_TOKEN} characters: {told}")
+        raise ValueError(f"a device token of {device.channel} is 1 to {MAX_TOKEN} characters: {description}")
     if device.locale is not None and len(device.locale) > MAX_LOCALE:
         raise ValueError(f"a locale has {MAX_LOCALE} characters at most, such as de-CH")
-    if device.channel != "webpush":
-        return None
-    endpoint_of(device.token)
-    if device.keys is None:
-        raise ValueError("a Web Push subscription has keys")
-    return checked(device.keys)
+    if device.channel == "webpush":
+        parse_endpoint(device.token)
+        if device.keys is None:
+            raise ValueError("a Web Push subscription has keys")
+        check_point(device.keys)
 
 
 def _device(row: Row[Any]) -> Device:
@@ -200,23 +192,3 @@ def _device(row: Row[Any]) -> Device:
         application=row.application,
         user=row.user,
     )
-
-
-def unserved(connection: Connection, event_id: str, owners: Iterable[str], application: str) -> list[Device]:
-    """Devices of ``owners`` that hear of ``application``, each once, that did not hear of the event yet."""
-    served = set(connection.scalars(select(pushes.c.token_hash).where(pushes.c.event_id == event_id)))
-    found = [device for device in list_of(connection, owners) if device.application in {None, application}]
-    waiting = {device.token_hash: device for device in found}
-    return [device for token_hash, device in waiting.items() if token_hash not in served]
-
-
-def note_served(connection: Connection, event_id: str, device: Device) -> None:
-    """Remember that ``device`` heard of the event. Idempotent."""
-    row = {"event_id": event_id, "token_hash": device.token_hash, "pushed_at": int(time.time())}
-    connection.execute(insert_into(connection, pushes).values(row).on_conflict_do_nothing())
-
-
-def forget_served(connection: Connection, older_than: timedelta) -> int:
-    """Drop notes of pushes longer ago; how many."""
-    limit = int(time.time() - older_than.total_seconds())
-    return connection.execute(delete(pushes).where(pushes.c.pushed_at < limit)).rowcount

@@ -1,6 +1,6 @@
-"""The registry's tables. Version 2 brought ``routes``, version 3 ``claims``, ``users`` and ``doubts``.
+"""The tables of the registry. Version 2 added ``routes``, version 3 ``claims``, ``users`` and ``doubts``.
 
-Tables only ever join, so that bringing a registry up to date is creating what it lacks.
+Tables are only added, so a registry is upgraded by creating the missing ones.
 """
 
 from typing import Final
@@ -20,7 +20,7 @@ devices: Final = Table(
     Column("added_at", BigInteger, nullable=False),
     Index("devices_by_token", "token_hash"),
 )
-"""``owner`` is an account or an opaque user reference; one device may hear of several."""
+"""``owner`` is an account or an opaque user reference. One device may have several owners."""
 
 routes: Final = Table(
     "routes",
@@ -30,7 +30,7 @@ routes: Final = Table(
     Column("p256dh", String(88)),
     Column("auth", String(24)),
 )
-"""The way to each token. One without a row was registered before there were channels, with FCM."""
+"""The channel of each token. A token without a row was registered with FCM, before version 2."""
 
 pushes: Final = Table(
     "pushes",
@@ -40,7 +40,7 @@ pushes: Final = Table(
     Column("pushed_at", BigInteger, nullable=False),
     Index("pushes_by_age", "pushed_at"),
 )
-"""Who was served already, so that a retry after a partial failure serves only the others."""
+"""The devices that were notified of an event, so that a retry serves only the others."""
 
 claims: Final = Table(
     "claims",
@@ -53,8 +53,8 @@ claims: Final = Table(
     Index("claims_by_token", "token_hash"),
 )
 """When an account last registered a device by command, for which application, and when it last removed it; in
-microseconds, 0 for never. Kept for a time after the device went, so that an older command changes nothing.
-A device without a claim was registered by hand, and hears of every application."""
+microseconds, 0 for never. Kept for a time after the removal, so that an older command changes nothing.
+A device without a claim was registered by hand, for the events of every application."""
 
 users: Final = Table(
     "device_users",
@@ -64,7 +64,7 @@ users: Final = Table(
     Column("user", String(36), nullable=False),
     Index("device_users_by_user", "user"),
 )
-"""The user reference that came with the last registration of a device under an account. It goes with that."""
+"""The user reference in the last registration of a device under an account. It is removed with the registration."""
 
 doubts: Final = Table(
     "doubts",
@@ -73,4 +73,4 @@ doubts: Final = Table(
     Column("since", BigInteger, nullable=False),
     Column("events", Integer, nullable=False),
 )
-"""Tokens that their provider did not take, since when, and for how many events in a row."""
+"""Tokens that their provider refused, since when, and for how many events in a row."""

@@ -1,8 +1,8 @@
-"""Looking at dead letters without consuming them, and giving them back to their queue.
+"""Shows dead letters without consuming them, and returns them to their queue.
 
-A dead letter is looked at by getting it and returning it, the one way that AMQP has. Quorum queues count returns, and
-from RabbitMQ 4.0 they drop what was returned twenty times, unless a policy says otherwise. So letters are returned by
-``basic.nack``, which counts for nothing from 4.3, and one that was looked at often is replaced by a copy.
+AMQP can show a message only by getting and returning it. Quorum queues count returns, and from RabbitMQ 4.0 they drop
+a message that was returned twenty times, unless a policy says otherwise. So letters are returned by ``basic.nack``,
+which is not counted from 4.3, and a letter that was returned often is replaced by a copy.
 
 Sources: https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling,
 https://github.com/rabbitmq/rabbitmq-server/pull/11937 (the limit), https://github.com/rabbitmq/rabbitmq-server/pull/15387
@@ -18,17 +18,18 @@ from typing import Any, Final, NoReturn, Self
 
 from aio_pika.abc import AbstractIncomingMessage
 
-from consumers.runtime.errors import SettleFailed, SourceUnavailable
-from consumers.runtime.reason import MASK
-from consumers.runtime.source.port import OWN_HEADERS, Headers, attempts_in
-from consumers.runtime.source.reading import Reading
-from consumers.runtime.source.republisher import Republisher, TooLarge
-from consumers.runtime.source.session import CALL_TIMEOUT
+from consumers.runtime.errors import SourceUnavailable
+from consumers.runtime.source.port import Headers, parse_attempts
+from consumers.runtime.source.queue_view import QueueView
+from processor.broker.copies import OWN_HEADERS
+from processor.broker.copy_publisher import CopyFailed, CopyPublisher, CopyTooLarge
+from processor.broker.transport import CALL_TIMEOUT
+from processor.observability.redaction import REDACTED
 from schemas.commands import DEVICE_COMMANDS
 from schemas.topology import HEADER_FIRST_SEEN, HEADER_REASON, PUSH_DEVICES, dead_letter_queue
 
 RENEW_AFTER: Final = 10
-"""Returns after which a letter is replaced by a copy: half of what RabbitMQ 4 allows by default."""
+"""Returns after which a letter is replaced by a copy: half of RabbitMQ 4's default limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class DeadLetter:
 
     @classmethod
     def parse(cls, message: AbstractIncomingMessage, queue: str) -> Self:
-        """What ``message`` says of itself; one that the broker dead-lettered says it in ``x-death``."""
+        """The properties and headers of ``message``. If the broker dead-lettered it, the reason is in ``x-death``."""
         headers = dict(message.headers)
         return cls(
             queue=queue,
@@ -55,7 +56,7 @@ class DeadLetter:
             type=message.type,
             payload=message.correlation_id,
             reason=_reason(headers),
-            attempts=attempts_in(headers),
+            attempts=parse_attempts(headers),
             first_seen_at=_text_or_none(headers.get(HEADER_FIRST_SEEN)),
             headers={name: str(value) for name, value in headers.items()},
             body=message.body,
@@ -63,14 +64,14 @@ class DeadLetter:
 
     @property
     def event(self) -> Any:
-        """The body as JSON, device tokens masked; as text where it is none."""
+        """The body as JSON with device tokens masked, or as text if it is no JSON."""
         is_command = self.queue == PUSH_DEVICES or self.type in DEVICE_COMMANDS
         text = self.body.decode(errors="replace")
         try:
             found = json.loads(text, parse_constant=_refuse)
-            return _without_tokens(found) if is_command else found
+            return _mask_tokens(found) if is_command else found
         except (ValueError, RecursionError):
-            return f"{MASK} {len(self.body)} bytes that are no JSON" if is_command else text
+            return f"{REDACTED} {len(self.body)} bytes that are no JSON" if is_command else text
 
 
 class DeadLetters:
@@ -82,69 +83,69 @@ class DeadLetters:
         self._patience = patience
 
     async def first(self, limit: int) -> list[DeadLetter]:
-        """At most ``limit``, in the order in which consumers first met them. Raises `SourceUnavailable`.
+        """At most ``limit`` letters, in the order in which consumers first received them. Raises `SourceUnavailable`.
 
-        Which ones those are is up to the broker: looking at quorum queues mixes up their order.
+        Which letters they are is up to the broker: getting and returning changes the order in quorum queues.
         """
-        async with self._look() as (reading, _):
-            found = [DeadLetter.parse(message, self._queue) async for message in reading.messages(limit)]
+        async with self._look() as (view, _):
+            found = [DeadLetter.parse(message, self._queue) async for message in view.messages(limit)]
         return sorted(found, key=lambda letter: letter.first_seen_at or "")
 
     async def find(self, event_id: str) -> DeadLetter | None:
-        """The one with that event id. Raises `SourceUnavailable`."""
+        """The letter with that event id, or None. Raises `SourceUnavailable`."""
         found = None
-        async with self._look() as (reading, _):
-            async for message in reading.messages():
+        async with self._look() as (view, _):
+            async for message in view.messages():
                 if message.message_id == event_id:
                     found = DeadLetter.parse(message, self._queue)
                     break
         return found
 
     async def redrive(self, event_id: str | None = None) -> int:
-        """Give the one with that event id, or all that lie there now, back to the queue; how many.
+        """Return the letter with that event id, or all present letters, to the queue; return how many.
 
-        Attempts start over. Each is published, confirmed, and only then removed here. Raises `SourceUnavailable`.
+        Attempts start over. A letter is removed here only after its copy was confirmed. Raises `SourceUnavailable`.
         """
         redriven = 0
         try:
-            async with self._look() as (reading, republisher):
-                async for message in reading.messages():
+            async with self._look() as (view, copies):
+                async for message in view.messages():
                     if event_id in {None, message.message_id}:
-                        await republisher.publish("", self._queue, message, _fresh_headers(message))
-                        await reading.remove(message)
+                        await copies.publish("", self._queue, message, _fresh_headers(message))
+                        await view.remove(message)
                         redriven += 1
         except SourceUnavailable as error:
             raise SourceUnavailable(f"{redriven} redriven, then: {error}") from error
         return redriven
 
     @asynccontextmanager
-    async def _look(self) -> AsyncIterator[tuple[Reading, Republisher]]:
-        """The dead letters, and a way to publish copies. Those not removed are back when the context ends."""
+    async def _look(self) -> AsyncIterator[tuple[QueueView, CopyPublisher]]:
+        """The dead letters and a publisher of copies. Letters that are not removed are returned in the end."""
         name = f"consumers dead letters {self._queue}"
         try:
             async with (
-                Reading(self._url, dead_letter_queue(self._queue), patience=self._patience) as reading,
-                Republisher([self._url], name=name) as republisher,
+                QueueView(self._url, dead_letter_queue(self._queue), patience=self._patience) as view,
+                CopyPublisher([self._url], name=name) as copies,
             ):
-                yield reading, republisher
-                await reading.put_back(await self._renew(reading, republisher))
-        except SettleFailed as error:
+                yield view, copies
+                await view.put_back(await self._renew(view, copies))
+        except CopyFailed as error:
             raise SourceUnavailable(str(error)) from error
 
-    async def _renew(self, reading: Reading, republisher: Republisher) -> int:
-        """Put copies in the place of what was returned often; how many. What the broker takes no copy of stays."""
+    async def _renew(self, view: QueueView, copies: CopyPublisher) -> int:
+        """Replace letters that were returned often by copies; return how many. One too large for a copy stays."""
         renewed = 0
-        for message in reading.held:
+        for message in view.held:
             if _returns(message.headers) < RENEW_AFTER:
                 continue
             headers = {**message.headers, HEADER_REASON: _reason(message.headers)}
             try:
-                await republisher.publish("", dead_letter_queue(self._queue), message, headers)
-            except TooLarge:
+                await copies.publish("", dead_letter_queue(self._queue), message, headers)
+            except CopyTooLarge:
                 continue
-            except SettleFailed:
+            except CopyFailed:
                 break
-            await reading.remove(message)
+            await view.remove(message)
             renewed += 1
         return renewed
 
@@ -154,7 +155,7 @@ def _fresh_headers(message: AbstractIncomingMessage) -> Headers:
 
 
 def _returns(headers: Mapping[str, Any]) -> int:
-    """How often a message was returned, by whichever count of the broker is higher."""
+    """How often a message was returned, by the higher of the broker's two counts."""
     counts = [headers.get(name) for name in ("x-delivery-count", "x-acquired-count")]
     return max((count for count in counts if isinstance(count, int)), default=0)
 
@@ -177,13 +178,13 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _without_tokens(command: Any) -> Any:
+def _mask_tokens(command: Any) -> Any:
     match command:
         case dict():
             return {
-                name: MASK if name in {"token", "keys"} else _without_tokens(value) for name, value in command.items()
+                name: REDACTED if name in {"token", "keys"} else _mask_tokens(value) for name, value in command.items()
             }
         case list():
-            return [_without_tokens(each) for each in command]
+            return [_mask_tokens(each) for each in command]
         case _:
             return command

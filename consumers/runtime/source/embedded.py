@@ -1,4 +1,4 @@
-"""A queue inside the process: for trying things out and for tests without a broker. Nothing survives the process."""
+"""A queue inside the process, for trials and tests without a broker. It does not survive the process."""
 
 import asyncio
 from collections import deque
@@ -9,11 +9,11 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from consumers.runtime.errors import DeliveryLost
-from consumers.runtime.source.port import Delivery, Headers, attempts_in, first_seen_in, settlement_headers
+from consumers.runtime.source.port import Headers, MessageDelivery, build_headers, parse_attempts, parse_first_seen
 
 
-class Message(Protocol):
-    """As much of a published message as a queue needs; the processor's own messages have it."""
+class PublishedMessage(Protocol):
+    """The attributes of a published message that the queue needs. The messages of the processor have them."""
 
     @property
     def id(self) -> str:
@@ -32,23 +32,23 @@ class Message(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetter:
+class DeadMessage:
     """A message that failed for good."""
 
-    message: Message
+    message: PublishedMessage
     headers: Headers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
-    message: Message
+class _QueuedMessage:
+    message: PublishedMessage
     settled: "asyncio.Future[None]"
     headers: Headers = field(default_factory=dict)
     redelivered: bool = False
 
 
 class EmbeddedSource:
-    """The `Source` that `deliver` feeds. ``sleep`` is what a retry waits with. ``dead_letters`` keeps what failed."""
+    """The `MessageSource` that `deliver` feeds. A retry waits by ``sleep``; ``dead_letters`` keeps failed messages."""
 
     def __init__(
         self,
@@ -57,28 +57,28 @@ class EmbeddedSource:
         prefetch: int = 64,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.dead_letters: list[DeadLetter] = []
+        self.dead_letters: list[DeadMessage] = []
         self._queue = queue
         self._prefetch = prefetch
         self._sleep = sleep
-        self._ready: deque[_Entry] = deque()
-        self._unsettled: dict[Delivery, _Entry] = {}
+        self._ready: deque[_QueuedMessage] = deque()
+        self._unsettled: dict[MessageDelivery, _QueuedMessage] = {}
         self._waiting: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._stopped = False
         self._closed = False
 
-    async def deliver(self, message: Message) -> None:
-        """Queue ``message``; return once it is acknowledged or dead-lettered, however many retries that takes.
+    async def deliver(self, message: PublishedMessage) -> None:
+        """Queue ``message``; return once it is acknowledged or dead-lettered, after any number of retries.
 
-        Raises `DeliveryLost` if the queue closes first: deliver it again to the next one.
+        Raises `DeliveryLost` if the queue closes first: deliver the message again to the next queue.
         """
         settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._push(_Entry(message=message, settled=settled))
+        self._push(_QueuedMessage(message=message, settled=settled))
         await settled
 
-    async def deliveries(self) -> AsyncIterator[Delivery]:
-        """Deliveries as they come, until `stop`."""
+    async def deliveries(self) -> AsyncIterator[MessageDelivery]:
+        """Yield deliveries until `stop`."""
         while not self._stopped:
             if self._ready and len(self._unsettled) < self._prefetch:
                 yield self._hand_out(self._ready.popleft())
@@ -86,37 +86,37 @@ class EmbeddedSource:
             self._changed.clear()
             await self._changed.wait()
 
-    async def ack(self, delivery: Delivery) -> None:
-        """The message is done with."""
+    async def ack(self, delivery: MessageDelivery) -> None:
+        """Acknowledge the message."""
         _resolve(self._take(delivery))
 
-    async def retry(self, delivery: Delivery, delay: timedelta, reason: str) -> None:
-        """Deliver it again after ``delay``."""
+    async def retry(self, delivery: MessageDelivery, delay: timedelta, reason: str) -> None:
+        """Deliver the message again after ``delay``."""
         entry = replace(self._take(delivery), headers=self._headers(delivery, reason), redelivered=False)
         task = asyncio.create_task(self._return_later(entry, delay))
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
 
-    async def dead_letter(self, delivery: Delivery, reason: str) -> None:
-        """Put it aside for good."""
+    async def dead_letter(self, delivery: MessageDelivery, reason: str) -> None:
+        """Dead-letter the message."""
         entry = self._take(delivery)
-        self.dead_letters.append(DeadLetter(message=entry.message, headers=self._headers(delivery, reason)))
+        self.dead_letters.append(DeadMessage(message=entry.message, headers=self._headers(delivery, reason)))
         _resolve(entry)
 
-    async def put_back(self, delivery: Delivery) -> None:
-        """Deliver it again as if for the first time."""
+    async def put_back(self, delivery: MessageDelivery) -> None:
+        """Deliver the message again as if for the first time."""
         self._push(self._take(delivery))
 
-    def is_overdue(self, delivery: Delivery) -> bool:  # noqa: ARG002  nobody loses patience here
+    def is_overdue(self, delivery: MessageDelivery) -> bool:  # noqa: ARG002  there is no broker that closes a channel
         """Never."""
         return False
 
-    def holds(self, delivery: Delivery) -> bool:
+    def holds(self, delivery: MessageDelivery) -> bool:
         """Whether ``delivery`` is unsettled and still ours."""
         return delivery in self._unsettled
 
     async def stop(self) -> None:
-        """Take no more deliveries."""
+        """End `deliveries`."""
         self._stopped = True
         self._changed.set()
 
@@ -137,27 +137,27 @@ class EmbeddedSource:
         self._unsettled.clear()
         self._ready.clear()
 
-    def _push(self, entry: _Entry) -> None:
+    def _push(self, entry: _QueuedMessage) -> None:
         if self._closed:
             self._lose(entry)
             return
         self._ready.append(entry)
         self._changed.set()
 
-    def _hand_out(self, entry: _Entry) -> Delivery:
-        delivery = Delivery(
+    def _hand_out(self, entry: _QueuedMessage) -> MessageDelivery:
+        delivery = MessageDelivery(
             body=entry.message.body,
             event_id=entry.message.id,
             type=entry.message.type,
             headers=entry.headers,
             redelivered=entry.redelivered,
-            attempts=attempts_in(entry.headers),
-            first_seen_at=first_seen_in(entry.headers, datetime.now(UTC)),
+            attempts=parse_attempts(entry.headers),
+            first_seen_at=parse_first_seen(entry.headers, datetime.now(UTC)),
         )
         self._unsettled[delivery] = entry
         return delivery
 
-    def _take(self, delivery: Delivery) -> _Entry:
+    def _take(self, delivery: MessageDelivery) -> _QueuedMessage:
         if self._closed:
             raise DeliveryLost(f"the embedded queue {self._queue} is closed")
         entry = self._unsettled.pop(delivery, None)
@@ -166,7 +166,7 @@ class EmbeddedSource:
         self._changed.set()
         return entry
 
-    async def _return_later(self, entry: _Entry, delay: timedelta) -> None:
+    async def _return_later(self, entry: _QueuedMessage, delay: timedelta) -> None:
         try:
             await self._sleep(delay.total_seconds())
         except asyncio.CancelledError:
@@ -174,14 +174,14 @@ class EmbeddedSource:
             raise
         self._push(entry)
 
-    def _headers(self, delivery: Delivery, reason: str) -> Headers:
-        return settlement_headers(delivery, queue=self._queue, reason=reason)
+    def _headers(self, delivery: MessageDelivery, reason: str) -> Headers:
+        return build_headers(delivery, queue=self._queue, reason=reason)
 
-    def _lose(self, entry: _Entry) -> None:
+    def _lose(self, entry: _QueuedMessage) -> None:
         if not entry.settled.done():
             entry.settled.set_exception(DeliveryLost(f"the embedded queue {self._queue} closed"))
 
 
-def _resolve(entry: _Entry) -> None:
+def _resolve(entry: _QueuedMessage) -> None:
     if not entry.settled.done():
         entry.settled.set_result(None)

@@ -1,4 +1,4 @@
-"""What the runtime asks of a broker. Every adapter passes the suite in ``tests/contract/test_source.py``."""
+"""The port of a queue that is consumed. Every adapter passes the suite in ``tests/contract/test_source.py``."""
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -6,37 +6,35 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from consumers.runtime.reason import clean
+from processor.observability.redaction import clean_line
 from schemas.topology import HEADER_ATTEMPTS, HEADER_FIRST_SEEN, HEADER_QUEUE, HEADER_REASON
 
 Headers = Mapping[str, object]
 
-OWN_HEADERS: Final = frozenset({HEADER_ATTEMPTS, HEADER_FIRST_SEEN, HEADER_QUEUE, HEADER_REASON})
-"""What a consumer says of a message that it retried or dead-lettered."""
 MOST_ATTEMPTS: Final = 1_000_000
-"""More are not counted: a header of a stranger may say any number."""
+"""Higher counts are cut to this: a message of another sender may have any number in its header."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Delivery:
-    """One message, handed to this consumer once more or for the first time."""
+class MessageDelivery:
+    """One message, delivered to this consumer for the first time or again."""
 
     body: bytes
     event_id: str | None
-    """The event's id as the envelope of the broker has it; None on a foreign message."""
+    """The event's id in the properties of the message; None on a message of another sender."""
     type: str | None
     headers: Headers
     redelivered: bool
     """True if it may have been delivered before."""
     attempts: int
-    """How often handling was tried and put off before: 0 at first."""
+    """How often handling has failed before: 0 at first."""
     first_seen_at: datetime
-    """When a consumer first met the message."""
+    """When a consumer first received the message."""
     returns: int = 0
-    """How often it came before without being settled, as far as that is known."""
+    """How often it was delivered without being settled, by the broker's count; 0 if that is unknown."""
 
 
-class Source(Protocol):
+class MessageSource(Protocol):
     """The deliveries of one queue, and their settlement.
 
     Guarantees: a delivery stays in the queue until it is settled, so a crash, a lost connection or `__aexit__` brings
@@ -45,40 +43,40 @@ class Source(Protocol):
     delivery is settled exactly once: a second settlement raises `ValueError`. Settling raises `SettleFailed` (nothing
     certain happened, settle it again) or `DeliveryLost` (the message comes again).
 
-    One that is `redelivered` may have killed whoever handled it. It is handed out alone: once all before it are
-    settled, and none after it before it is. So what kills is told from what was only near.
+    A message that is `redelivered` may have killed the process that handled it. It is delivered alone: after all before
+    it are settled, and none after it until it is settled. So a harmful message is not confused with its neighbours.
     """
 
-    def deliveries(self) -> AsyncIterator[Delivery]:
-        """Deliveries as they come, across reconnects, until `stop`. Never more unsettled ones than the prefetch."""
+    def deliveries(self) -> AsyncIterator[MessageDelivery]:
+        """Yield deliveries, across reconnects, until `stop`. Never more are unsettled than the prefetch allows."""
         ...
 
-    async def ack(self, delivery: Delivery) -> None:
-        """The message is done with."""
+    async def ack(self, delivery: MessageDelivery) -> None:
+        """Acknowledge the message."""
         ...
 
-    async def retry(self, delivery: Delivery, delay: timedelta, reason: str) -> None:
-        """Deliver it again after ``delay`` or somewhat more, with one attempt more to its name."""
+    async def retry(self, delivery: MessageDelivery, delay: timedelta, reason: str) -> None:
+        """Deliver the message again after ``delay`` or somewhat later, with one more attempt counted."""
         ...
 
-    async def dead_letter(self, delivery: Delivery, reason: str) -> None:
-        """Put it aside for good, with ``reason``, attempts and first-seen in its headers."""
+    async def dead_letter(self, delivery: MessageDelivery, reason: str) -> None:
+        """Dead-letter the message, with ``reason``, attempts and first-seen in its headers."""
         ...
 
-    async def put_back(self, delivery: Delivery) -> None:
-        """Deliver it again as if for the first time: nothing was tried."""
+    async def put_back(self, delivery: MessageDelivery) -> None:
+        """Deliver the message again as if for the first time: no attempt is counted."""
         ...
 
-    def is_overdue(self, delivery: Delivery) -> bool:
-        """Whether it was held for so long that it should be put back, before the broker loses patience."""
+    def is_overdue(self, delivery: MessageDelivery) -> bool:
+        """Whether the delivery was held so long that it should be put back before the broker closes the channel."""
         ...
 
-    def holds(self, delivery: Delivery) -> bool:
-        """Whether ``delivery`` is unsettled and still ours; if not, settling it is in vain and handling it a waste."""
+    def holds(self, delivery: MessageDelivery) -> bool:
+        """Whether ``delivery`` is unsettled and still ours. If not, it need not be handled and cannot be settled."""
         ...
 
     async def stop(self) -> None:
-        """Take no more deliveries: `deliveries` ends. What was delivered can still be settled. Idempotent."""
+        """End `deliveries`. Open deliveries can still be settled. Idempotent."""
         ...
 
     async def __aenter__(self) -> Self: ...
@@ -88,14 +86,14 @@ class Source(Protocol):
     ) -> None: ...
 
 
-def attempts_in(headers: Headers) -> int:
-    """How often handling was tried, from `HEADER_ATTEMPTS`; 0 without it or if it makes no sense."""
+def parse_attempts(headers: Headers) -> int:
+    """The attempts in `HEADER_ATTEMPTS`; 0 if the header is missing or invalid."""
     value = headers.get(HEADER_ATTEMPTS)
     return min(value, MOST_ATTEMPTS) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
-def first_seen_in(headers: Headers, now: datetime) -> datetime:
-    """The instant in `HEADER_FIRST_SEEN`; ``now`` without it or if it makes no sense."""
+def parse_first_seen(headers: Headers, now: datetime) -> datetime:
+    """The instant in `HEADER_FIRST_SEEN`; ``now`` if the header is missing or invalid."""
     value = headers.get(HEADER_FIRST_SEEN)
     if not isinstance(value, str):
         return now
@@ -106,12 +104,12 @@ def first_seen_in(headers: Headers, now: datetime) -> datetime:
         return now
 
 
-def settlement_headers(delivery: Delivery, *, queue: str, reason: str) -> Headers:
-    """The headers that a message carries after one more try to handle it from ``queue`` ended with ``reason``."""
+def build_headers(delivery: MessageDelivery, *, queue: str, reason: str) -> Headers:
+    """The headers of a message from ``queue`` after one more attempt to handle it failed with ``reason``."""
     return {
         **delivery.headers,
         HEADER_ATTEMPTS: delivery.attempts + 1,
-        HEADER_REASON: clean(reason),
+        HEADER_REASON: clean_line(reason),
         HEADER_FIRST_SEEN: delivery.first_seen_at.astimezone(UTC).isoformat(timespec="milliseconds"),
         HEADER_QUEUE: queue,
     }

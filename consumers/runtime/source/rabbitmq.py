@@ -1,11 +1,12 @@
-"""The `Source` on RabbitMQ, with aio-pika.
+"""The `MessageSource` on RabbitMQ, with aio-pika.
 
-It reconnects on its own rather than by aio-pika's robust connections, which do not restore every consumer: a
-connection, its channel and its consumer form one session, and whatever ends any of them ends the session. A watchdog
-ends those that died in silence. The next session starts after a jittered backoff, on the next broker address.
+It reconnects by itself and not by aio-pika's robust connections, which do not restore every consumer: a connection,
+its channel and its consumers form one session, and the end of any of them ends the session. A watchdog ends sessions
+that died in silence. The next session starts after a jittered backoff, on the next broker address.
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -15,35 +16,36 @@ from typing import Any, Final, Self
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
-from consumers.runtime.backoff import Backoff
-from consumers.runtime.errors import DeliveryLost, SourceUnavailable
-from consumers.runtime.reason import describe
-from consumers.runtime.source.port import Delivery, Headers, attempts_in, first_seen_in, settlement_headers
-from consumers.runtime.source.republisher import Republisher, TooLarge
-from consumers.runtime.source.session import CALL_TIMEOUT, RabbitDelivery, Session
-from processor.broker.receiving import returns_in
+from consumers.runtime.errors import DeliveryLost, SettleFailed
+from consumers.runtime.source.port import Headers, MessageDelivery, build_headers, parse_attempts, parse_first_seen
+from consumers.runtime.source.session import RabbitDelivery, RabbitSession
+from processor.broker.copy_publisher import CopyFailed, CopyPublisher, CopyTooLarge
+from processor.broker.session import SessionUnavailable, count_returns
+from processor.broker.transport import CALL_TIMEOUT
+from processor.core.retry import CONSUME, Backoff
+from processor.observability.redaction import describe
 from schemas.topology import DEAD_LETTERS, RETRIES, retry_queue
 
 log = structlog.get_logger()
 
 BEGINNING: Final = 64 * 1024
-"""Bytes that are kept of a body that the broker takes no more."""
+"""Bytes that are kept of a body that is too large for the broker's present limit."""
 HOLD: Final = timedelta(minutes=20)
-"""How long a message is held. After 30 minutes the broker takes whoever holds one for dead."""
+"""How long a message is held. After 30 minutes the broker closes the channel that holds one."""
 STEADY_AFTER: Final = timedelta(seconds=30)
-"""A session that lasted this long resets the backoff; one that merely began does not."""
+"""A session that lasted longer resets the backoff."""
 
 
 class RabbitSource:
-    """Deliveries of ``queue``, which must exist: without it the source waits and says so.
+    """Deliveries of ``queue``. While the queue does not exist, the source waits and logs that.
 
     ``urls`` are brokers of one cluster, tried in turn. ``watch_every`` is how often a session is examined, ``patience``
-    how long the broker may take to answer, and ``hold`` how long a message may be in hand. It begins once nothing is
-    left in the queue of ``after`` that a dead process had in hand: what stands in one queue may kill, and what stands
-    in the other is not to be charged for it.
+    how long the broker may take to answer, and ``hold`` how long a message may be in hand. The source begins once the
+    queue of ``after`` holds no message that a dead process had in hand: such a message may kill the process, and the
+    broker would charge messages of both queues for that.
     """
 
-    def __init__(  # noqa: PLR0913  two arguments, and what tests turn
+    def __init__(  # noqa: PLR0913  two arguments, and what tests set
         self,
         urls: Sequence[str],
         queue: str,
@@ -52,7 +54,7 @@ class RabbitSource:
         watch_every: timedelta = timedelta(seconds=15),
         patience: timedelta = CALL_TIMEOUT,
         hold: timedelta = HOLD,
-        backoff: Backoff | None = None,
+        backoff: Backoff = CONSUME,
         after: "RabbitSource | None" = None,
     ) -> None:
         self._urls = tuple(urls)
@@ -61,12 +63,13 @@ class RabbitSource:
         self._watch_every = watch_every
         self._patience = patience
         self._hold = hold
-        self._backoff = backoff or Backoff()
-        self._republisher = Republisher(self._urls, name=f"consumers {queue} republisher")
+        self._backoff = backoff
+        self._delays = backoff.delays(random.random)
+        self._copies = CopyPublisher(self._urls, name=f"consumers {queue} copies")
         self._inbound: asyncio.Queue[RabbitDelivery | None] = asyncio.Queue()
         self._handed: set[RabbitDelivery] = set()
         self._settled = asyncio.Event()
-        self._session: Session | None = None
+        self._session: RabbitSession | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._after = after
@@ -83,63 +86,63 @@ class RabbitSource:
         if self._supervisor is not None:
             self._supervisor.cancel()
             await asyncio.gather(self._supervisor, return_exceptions=True)
-        await self._republisher.close()
+        await self._copies.close()
 
-    async def deliveries(self) -> AsyncIterator[Delivery]:
-        """Deliveries as they come, until `stop`."""
+    async def deliveries(self) -> AsyncIterator[MessageDelivery]:
+        """Yield deliveries until `stop`."""
         while not self._stopping.is_set():
             delivery = await self._inbound.get()
             if delivery is None:
                 break
             if delivery.redelivered:
-                await self._all_settled()
+                await self._wait_until_settled()
             if self.holds(delivery) and not self._stopping.is_set():
                 self._handed.add(delivery)
                 yield delivery
             if delivery.redelivered:
-                await self._all_settled()
+                await self._wait_until_settled()
         if self._supervisor is not None and self._supervisor.done():
             self._supervisor.result()
 
-    async def _all_settled(self) -> None:
-        """Wait until nothing that was handed out is ours any more, or nothing more is to be handed out."""
+    async def _wait_until_settled(self) -> None:
+        """Wait until every delivery that was handed out is settled or lost, or the source is stopping."""
         while self._handed and not self._stopping.is_set():
             self._settled.clear()
             await self._settled.wait()
 
-    async def ack(self, delivery: Delivery) -> None:
-        """The message is done with."""
+    async def ack(self, delivery: MessageDelivery) -> None:
+        """Acknowledge the message."""
         held = _claim(delivery)
         await self._ack(held)
 
-    async def retry(self, delivery: Delivery, delay: timedelta, reason: str) -> None:
-        """Deliver it again after ``delay``."""
+    async def retry(self, delivery: MessageDelivery, delay: timedelta, reason: str) -> None:
+        """Deliver the message again after ``delay``."""
         key = retry_queue(self._queue, int(delay.total_seconds()))
         await self._replace(delivery, RETRIES, key, self._headers(delivery, reason))
 
-    async def dead_letter(self, delivery: Delivery, reason: str) -> None:
-        """Put it aside for good."""
+    async def dead_letter(self, delivery: MessageDelivery, reason: str) -> None:
+        """Dead-letter the message."""
         await self._replace(delivery, DEAD_LETTERS, self._queue, self._headers(delivery, reason))
 
-    async def put_back(self, delivery: Delivery) -> None:
-        """Deliver it again as if for the first time."""
+    async def put_back(self, delivery: MessageDelivery) -> None:
+        """Deliver the message again as if for the first time."""
         await self._replace(delivery, "", self._queue, delivery.headers)
 
-    def is_overdue(self, delivery: Delivery) -> bool:
-        """Whether it was held for so long that it should be put back, before the broker loses patience."""
+    def is_overdue(self, delivery: MessageDelivery) -> bool:
+        """Whether the delivery was held so long that it should be put back before the broker closes the channel."""
         held = asyncio.get_running_loop().time() - delivery.received_at if isinstance(delivery, RabbitDelivery) else 0.0
         return held >= self._hold.total_seconds()
 
-    def holds(self, delivery: Delivery) -> bool:
+    def holds(self, delivery: MessageDelivery) -> bool:
         """Whether ``delivery`` is unsettled and still ours."""
         return isinstance(delivery, RabbitDelivery) and delivery in delivery.session.unsettled
 
     async def recover(self) -> None:
-        """Return once nothing is left in the queue that a dead process had in hand, or it can't be consumed."""
+        """Return once the queue holds no message that a dead process had in hand, or cannot be consumed."""
         await self._recovered.wait()
 
     async def stop(self) -> None:
-        """Take no more deliveries."""
+        """End `deliveries`."""
         if self._stopping.is_set():
             return
         self._stopping.set()
@@ -159,27 +162,29 @@ class RabbitSource:
             self._handed.discard(held)
             self._settled.set()
 
-    def _headers(self, delivery: Delivery, reason: str) -> Headers:
-        return settlement_headers(delivery, queue=self._queue, reason=reason)
+    def _headers(self, delivery: MessageDelivery, reason: str) -> Headers:
+        return build_headers(delivery, queue=self._queue, reason=reason)
 
-    async def _replace(self, delivery: Delivery, exchange: str, key: str, headers: Headers) -> None:
+    async def _replace(self, delivery: MessageDelivery, exchange: str, key: str, headers: Headers) -> None:
         """Publish the copy, wait for its confirm, and only then acknowledge the original.
 
-        What is too large for a copy is dead-lettered with the beginning of its body.
+        A message that is too large for a copy is dead-lettered with the beginning of its body.
         """
         held = _claim(delivery)
         try:
             try:
-                await self._republisher.publish(exchange, key, held.message, headers)
-            except TooLarge:
-                await self._republisher.publish(DEAD_LETTERS, self._queue, held.message, headers, longest=BEGINNING)
-        except BaseException:
+                await self._copies.publish(exchange, key, held.message, headers)
+            except CopyTooLarge:
+                await self._copies.publish(DEAD_LETTERS, self._queue, held.message, headers, longest=BEGINNING)
+        except BaseException as error:
             held.session.return_claim(held)
+            if isinstance(error, CopyFailed):
+                raise SettleFailed(str(error)) from error
             raise
         await self._ack(held)
 
     async def _supervise(self) -> None:
-        """One session after another until stopped. Ends only by being cancelled or stopped."""
+        """Run one session after another until the source is stopped or the task cancelled."""
         try:
             if self._after is not None:
                 await self._after.recover()
@@ -201,7 +206,7 @@ class RabbitSource:
                 log.info("source.connected", queue=self._queue, broker=session.address)
                 reason = await session.watch(self._watch_every)
                 log.warning("source.lost", queue=self._queue, reason=reason)
-        except SourceUnavailable as error:
+        except SessionUnavailable as error:
             self._recovered.set()
             log.warning("source.unavailable", queue=self._queue, reason=str(error))
         finally:
@@ -209,10 +214,10 @@ class RabbitSource:
             self._handed.clear()
             self._settled.set()
         if asyncio.get_running_loop().time() - began > STEADY_AFTER.total_seconds():
-            self._backoff.reset()
+            self._delays = self._backoff.delays(random.random)
 
-    def _new_session(self, url: str) -> Session:
-        return Session(
+    def _new_session(self, url: str) -> RabbitSession:
+        return RabbitSession(
             url,
             self._queue,
             self._receive,
@@ -222,12 +227,12 @@ class RabbitSource:
         )
 
     async def _pause(self) -> None:
-        delay = self._backoff.next_delay().total_seconds()
+        delay = next(self._delays).total_seconds()
         with suppress(TimeoutError):
             async with asyncio.timeout(delay):
                 await self._stopping.wait()
 
-    def _receive(self, message: AbstractIncomingMessage, session: Session) -> None:
+    def _receive(self, message: AbstractIncomingMessage, session: RabbitSession) -> None:
         headers: dict[str, Any] = dict(message.headers)
         delivery = RabbitDelivery(
             body=message.body,
@@ -235,9 +240,9 @@ class RabbitSource:
             type=message.type,
             headers=headers,
             redelivered=bool(message.redelivered),
-            attempts=attempts_in(headers),
-            first_seen_at=first_seen_in(headers, datetime.now(UTC)),
-            returns=returns_in(headers, redelivered=bool(message.redelivered)),
+            attempts=parse_attempts(headers),
+            first_seen_at=parse_first_seen(headers, datetime.now(UTC)),
+            returns=count_returns(headers, redelivered=bool(message.redelivered)),
             message=message,
             session=session,
             received_at=asyncio.get_running_loop().time(),
@@ -246,8 +251,8 @@ class RabbitSource:
         self._inbound.put_nowait(delivery)
 
 
-def _claim(delivery: Delivery) -> RabbitDelivery:
-    """``delivery``, claimed for one settlement. Raises `DeliveryLost`, or `ValueError` if it is settled or foreign."""
+def _claim(delivery: MessageDelivery) -> RabbitDelivery:
+    """Claim ``delivery`` for one settlement. Raises `DeliveryLost`, or `ValueError` if it is settled or foreign."""
     if not isinstance(delivery, RabbitDelivery):
         raise ValueError("this delivery is of another source")  # noqa: TRY004  the port promises ValueError
     if delivery in delivery.session.unsettled:

@@ -1,6 +1,6 @@
 """Notifications and devices for channels."""
 
-from consumers.push.notification import Notification, notification_of
+from consumers.push.notification import Notification, build_notification
 from consumers.push.registry.devices import Device
 from consumers.push.registry.subscription import parse
 from consumers.push.settings import WEB_PUSH_SERVICES
@@ -12,7 +12,7 @@ PHONE = Device(owner=USER, token="ab" * 32, platform="ios", locale="ja", channel
 
 def notification(name: str = "resolve.validated", locale: str | None = None) -> Notification:
     """What is told of an event."""
-    found = notification_of(event(name), locale=locale)
+    found = build_notification(event(name), locale=locale)
     assert found is not None
     return found
 

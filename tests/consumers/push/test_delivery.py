@@ -11,18 +11,19 @@ import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from consumers.push.channels.channel import Channel
-from consumers.push.channels.enabled import open_channels
+from consumers.push.channels.channel import PushChannel
+from consumers.push.channels.providers import open_channels
 from consumers.push.channels.webpush import open_webpush
 from consumers.push.consumer import AT_ONCE, Push
 from consumers.push.notification import Notification
 from consumers.push.registry import devices
-from consumers.push.registry.devices import ChannelName, Device
+from consumers.push.registry.devices import Device
 from consumers.push.registry.tables import METADATA
 from consumers.push.settings import PushSettings
 from consumers.runtime.consumer import Context, Resources
-from consumers.runtime.database import Database
+from consumers.runtime.database import ConsumerDatabase
 from consumers.runtime.errors import Retry
+from schemas.devices import Channel
 from schemas.events import CloudEvent
 from tests.consumers.events import ACCOUNT, USER, event
 from tests.consumers.push.channels import apns_server, push_service
@@ -46,19 +47,19 @@ class Consuming:
             await self.database.write(lambda db, device=device: devices.add(db, device))
 
     async def handle(self, published: CloudEvent) -> None:
-        handler = self._consumer.handler_of(published)
+        handler = self._consumer.find_handler(published)
         assert handler is not None
         await handler(published, Context(event_id=published.id, attempts=0, database=self.database))
 
     async def registered(self) -> set[str]:
-        return {device.token for device in await self.database.read(devices.list_of)}
+        return {device.token for device in await self.database.read(devices.list_devices)}
 
 
 @asynccontextmanager
 async def consuming(
-    url: str, channels: dict[ChannelName, Channel] | None = None, **options: Any
+    url: str, channels: dict[Channel, PushChannel] | None = None, **options: Any
 ) -> AsyncIterator[Consuming]:
-    async with Database(url.replace("postgresql://", "postgresql+psycopg://")) as database:
+    async with ConsumerDatabase(url.replace("postgresql://", "postgresql+psycopg://")) as database:
         await database.create(METADATA, name="push", version=Push.schema_version)
         settings = PushSettings(**options)
         async with Push(Resources(settings=settings, database=database), channels) as consumer:
@@ -68,7 +69,7 @@ async def consuming(
 @pytest.fixture
 async def channels(
     tmp_path: Path, fcm: FcmServer, apns: ApnsServer, service: PushService
-) -> AsyncIterator[dict[ChannelName, Channel]]:
+) -> AsyncIterator[dict[Channel, PushChannel]]:
     """All three, each with its provider."""
     options = {"fcm_credentials": fcm.key_file(tmp_path), "fcm_url": fcm.url, **apns.options(tmp_path)}
     options |= {"push_channel": "fcm, apns", **service.options(tmp_path)}
@@ -79,7 +80,7 @@ async def channels(
 
 async def test_devices_of_three_providers_hear_of_one_event(
     database_url: str,
-    channels: dict[ChannelName, Channel],
+    channels: dict[Channel, PushChannel],
     fcm: FcmServer,
     apns: ApnsServer,
     service: PushService,
@@ -106,7 +107,7 @@ async def test_devices_of_three_providers_hear_of_one_event(
 
 
 async def test_removed_device_is_told_of_without_its_token(
-    database_url: str, channels: dict[ChannelName, Channel], apns: ApnsServer
+    database_url: str, channels: dict[Channel, PushChannel], apns: ApnsServer
 ) -> None:
     """The log says which channel removed it and why."""
     stamp = int(datetime.now(UTC).timestamp() * 1000) + 1000
@@ -123,7 +124,7 @@ async def test_removed_device_is_told_of_without_its_token(
 
 
 async def test_device_that_registered_after_its_death_stays(
-    database_url: str, channels: dict[ChannelName, Channel], apns: ApnsServer
+    database_url: str, channels: dict[Channel, PushChannel], apns: ApnsServer
 ) -> None:
     """An app that was installed again keeps its registration."""
     died = datetime.now(UTC) - timedelta(days=1)
@@ -207,9 +208,9 @@ async def test_registry_keeps_what_each_channel_needs(database_url: str, service
     renewed = Device(owner=USER, token=PHONE.token, platform="ios", locale="de", channel="fcm")
     async with consuming(database_url) as push:
         await push.register(browser, PHONE)
-        before = await push.database.read(devices.list_of)
+        before = await push.database.read(devices.list_devices)
         await push.register(renewed)
-        after = await push.database.read(devices.list_of)
+        after = await push.database.read(devices.list_devices)
 
     assert sorted(before, key=repr) == sorted([browser, PHONE], key=repr)
     assert sorted(after, key=repr) == sorted([browser, renewed], key=repr)
@@ -233,7 +234,7 @@ async def test_device_from_before_there_were_channels_is_firebases(database_url:
     async with consuming(database_url) as push:
         await push.register(ANDROID)
         await push.database.write(lambda db: db.execute(text("delete from routes")))
-        found = await push.database.read(devices.list_of)
+        found = await push.database.read(devices.list_devices)
 
     assert found == [ANDROID]
 

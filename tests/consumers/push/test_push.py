@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from consumers.push.channels.fcm import open_fcm
 from consumers.push.consumer import Push
 from consumers.push.notification import QUIET
-from consumers.push.registry import devices
+from consumers.push.registry import devices, pushes
 from consumers.push.registry.devices import Device
 from consumers.push.settings import PushSettings
 from consumers.runtime.composition import open_consumer
@@ -38,12 +38,12 @@ class Pusher:
         self._consumer = consumer
 
     async def handle(self, published: CloudEvent) -> None:
-        handler = self._consumer.handler_of(published)
+        handler = self._consumer.find_handler(published)
         assert handler is not None
         await handler(published, Context(event_id=published.id, attempts=0, database=self.database))
 
     async def registered(self) -> list[str]:
-        return [device.token for device in await self.database.read(devices.list_of)]
+        return [device.token for device in await self.database.read(devices.list_devices)]
 
 
 @asynccontextmanager
@@ -238,8 +238,8 @@ async def test_old_notes_of_pushes_are_forgotten(tmp_path: Path) -> None:
     """Who was served is remembered as long as the inbox remembers, and no longer."""
     async with pusher(tmp_path) as push:
         await push.handle(event("sign.opened"))
-        kept = await push.database.write(lambda db: devices.forget_served(db, timedelta(minutes=1)))
-        forgotten = await push.database.write(lambda db: devices.forget_served(db, timedelta(seconds=-2)))
+        kept = await push.database.write(lambda db: pushes.forget_served(db, timedelta(minutes=1)))
+        forgotten = await push.database.write(lambda db: pushes.forget_served(db, timedelta(seconds=-2)))
 
     assert (kept, forgotten) == (0, 1)
 

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from consumers.push.registry.subscription import decoded, encoded
+from schemas.base64url import decoded, encoded
 from tests.consumers.push.channels.authority import Authority, key_file
 from tests.consumers.push.channels.web_token import verified
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.push.channels.apns import TOKEN_LIFETIME, ApnsChannel, ProviderTokens, collapse_id, open_apns
+from consumers.push.channels.apns import TOKEN_LIFETIME, ApnsChannel, ProviderTokens, build_collapse_id, open_apns
 from consumers.push.channels.channel import Unregistered
 from consumers.push.channels.signing_key import SigningKey
 from consumers.push.settings import PushSettings
@@ -218,7 +218,7 @@ async def test_server_without_a_certificate_is_not_talked_to(
 @given(st.text(), st.text())
 def test_collapse_id_fits_and_stays_apart(one: str, other: str) -> None:
     """64 bytes at most, equal for equal names and for no others."""
-    first, second = collapse_id(one * 8), collapse_id(other * 8)
+    first, second = build_collapse_id(one * 8), build_collapse_id(other * 8)
 
     assert max(len(first.encode()), len(second.encode())) <= 64
     assert (first == second) == (one == other)

@@ -11,11 +11,10 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from consumers.push.channels.answers import retry_after
 from consumers.push.channels.apns import ApnsChannel, ProviderTokens
-from consumers.push.channels.channel import Channel, Unregistered
-from consumers.push.channels.enabled import open_channels
+from consumers.push.channels.channel import PushChannel, Unregistered, parse_wait
 from consumers.push.channels.fcm import open_fcm
+from consumers.push.channels.providers import open_channels
 from consumers.push.channels.signing_key import SigningKey
 from consumers.push.channels.webpush import open_webpush
 from consumers.push.registry.devices import Device
@@ -76,7 +75,7 @@ class Provided:
     """A channel, a device that its provider knows, and the provider's next answers."""
 
     name: str
-    channel: Channel
+    channel: PushChannel
     device: Device
     answers: list[Any]
     served: Callable[[], list[str]]
@@ -209,7 +208,7 @@ def odd_answer(name: str, status: int, body: str) -> Any:
 )
 def test_wait_of_any_kind_is_one(wait: str) -> None:
     """A header that makes no sense is none, and a long one is a day."""
-    found = retry_after({"Retry-After": wait})
+    found = parse_wait({"Retry-After": wait})
 
     assert found is None or timedelta(0) <= found <= timedelta(days=1)
 

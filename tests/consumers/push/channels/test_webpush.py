@@ -16,14 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.push.channels.channel import Unregistered
-from consumers.push.channels.encryption import MAX_PLAINTEXT, encrypt, encrypted
+from consumers.push.channels.encryption import MAX_PLAINTEXT, encrypt, encrypt_with
 from consumers.push.channels.resolver import PublicResolver, is_public
 from consumers.push.channels.signing_key import SigningKey
-from consumers.push.channels.webpush import AUDIENCES, Vapid, WebPushChannel, open_webpush, topic
+from consumers.push.channels.webpush import AUDIENCES, Vapid, WebPushChannel, build_topic, open_webpush
 from consumers.push.registry.devices import Device
-from consumers.push.registry.subscription import decoded, encoded, endpoint_of, parse
+from consumers.push.registry.subscription import parse, parse_endpoint
 from consumers.push.settings import WEB_PUSH_SERVICES, PushSettings
 from consumers.runtime.errors import Retry
+from schemas.base64url import decoded, encoded
 from tests.consumers.events import USER
 from tests.consumers.push.channels.authority import key_file
 from tests.consumers.push.channels.push_service import CONTACT, HOST, Browser, Directory, PushService, Refusal
@@ -56,7 +57,7 @@ async def test_browser_reads_what_was_told(service: PushService, tmp_path: Path)
     assert {name: taken.headers[name] for name in ("TTL", "Urgency", "Topic", "Content-Encoding")} == {
         "TTL": "3600",
         "Urgency": "normal",
-        "Topic": topic(told.id),
+        "Topic": build_topic(told.id),
         "Content-Encoding": "aes128gcm",
     }
 
@@ -79,7 +80,7 @@ def test_encryption_is_that_of_the_standard() -> None:
     sender = ec.derive_private_key(
         int.from_bytes(decoded("yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw")), ec.SECP256R1()
     )
-    body = encrypted(
+    body = encrypt_with(
         b"When I grow up, I want to be a watermelon",
         p256dh=decoded("BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"),
         auth=decoded("BTBZMqHH6r4Tts7J_aSIgg"),
@@ -316,7 +317,7 @@ def test_keys_that_encrypt_nothing_are_refused(name: str, value: str) -> None:
 @given(st.text())
 def test_topic_is_one_that_services_take(name: str) -> None:
     """32 characters of base64url, whatever the id."""
-    found = topic(name)
+    found = build_topic(name)
 
     assert (len(found), decoded(found) != b"") == (32, True)
 
@@ -325,7 +326,7 @@ def test_topic_is_one_that_services_take(name: str) -> None:
 def test_endpoint_is_refused_in_one_way(text: str) -> None:
     """Whatever is given, it is an https address on its port or a ValueError."""
     try:
-        url = endpoint_of(f"https://{text}")
+        url = parse_endpoint(f"https://{text}")
     except ValueError:
         return
 

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePub
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from consumers.push.registry.subscription import decoded
+from schemas.base64url import decoded
 
 
 def verified(token: str, key: EllipticCurvePublicKey) -> tuple[dict[str, Any], dict[str, Any]] | None:

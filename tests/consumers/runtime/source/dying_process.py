@@ -12,7 +12,7 @@ from pathlib import Path
 from consumers.runtime.composition import run_consumer
 from consumers.runtime.discovery import NamedConsumer
 from consumers.runtime.settings import ConsumerSettings
-from consumers.runtime.source.port import Delivery
+from consumers.runtime.source.port import MessageDelivery
 from consumers.runtime.source.rabbitmq import RabbitSource
 from tests.consumers.orders import Orders
 
@@ -22,7 +22,7 @@ class DyingSource(RabbitSource):
 
     marker: Path
 
-    async def ack(self, delivery: Delivery) -> None:
+    async def ack(self, delivery: MessageDelivery) -> None:
         if not self.marker.exists():
             self.marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)

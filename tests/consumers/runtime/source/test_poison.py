@@ -12,7 +12,7 @@ import pytest
 
 from consumers.runtime.composition import open_consumer
 from consumers.runtime.discovery import NamedConsumer
-from consumers.runtime.loop import Limits, Runtime
+from consumers.runtime.loop import Runtime, RuntimeLimits
 from consumers.runtime.settings import ConsumerSettings
 from consumers.runtime.source.rabbitmq import RabbitSource
 from schemas.topology import (
@@ -188,7 +188,7 @@ async def test_message_that_cannot_be_put_off_is_dead_lettered(broker: Broker, s
         consumer.failures = [OSError("the shop is closed")]
         await broker.publish(message(event("resolve.validated", 1)))
         await broker.publish(message(event("resolve.validated", 2)))
-        limits = Limits(put_off_timeout=timedelta(seconds=1))
+        limits = RuntimeLimits(put_off_timeout=timedelta(seconds=1))
         running = asyncio.create_task(
             Runtime(consumer=consumer, source=source, inbox=inbox, limits=limits).run(consumer.stop)
         )
@@ -198,7 +198,7 @@ async def test_message_that_cannot_be_put_off_is_dead_lettered(broker: Broker, s
         await running
 
     assert dead.message_id == event("resolve.validated", 1).id
-    assert dead.headers[HEADER_REASON] == "OSError: the shop is closed; and it could not be put off"
+    assert dead.headers[HEADER_REASON] == "OSError: the shop is closed; and the retry could not be published"
 
 
 async def _has(broker: Broker, count: int) -> bool:

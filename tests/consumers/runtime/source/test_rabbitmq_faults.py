@@ -15,15 +15,15 @@ from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 from yarl import URL
 
-from consumers.runtime.backoff import Backoff
 from consumers.runtime.composition import open_consumer, run_consumer
-from consumers.runtime.database import Database
+from consumers.runtime.database import ConsumerDatabase
 from consumers.runtime.discovery import NamedConsumer
 from consumers.runtime.errors import DatabaseUnavailable, Fatal, SettleFailed
-from consumers.runtime.loop import Limits, Runtime
+from consumers.runtime.loop import Runtime, RuntimeLimits
 from consumers.runtime.settings import ConsumerSettings
 from consumers.runtime.source.rabbitmq import RabbitSource
-from consumers.runtime.source.session import Session
+from consumers.runtime.source.session import RabbitSession
+from processor.core.retry import Backoff
 from schemas.topology import (
     DEAD_LETTERS,
     HEADER_ATTEMPTS,
@@ -66,7 +66,7 @@ async def consuming(amqp_url: str, database_url: str, **options: Any) -> AsyncIt
     source = RabbitSource([amqp_url], "orders", backoff=backoff, **options)
     async with open_consumer(NamedConsumer(name="orders", consumer=Orders), settings) as (consumer, inbox), source:
         assert isinstance(consumer, Orders)
-        runtime = Runtime(consumer=consumer, source=source, inbox=inbox, limits=Limits())
+        runtime = Runtime(consumer=consumer, source=source, inbox=inbox, limits=RuntimeLimits())
         task = asyncio.create_task(runtime.run(consumer.stop))
         try:
             yield consumer
@@ -351,8 +351,8 @@ async def test_consumer_that_the_broker_forgot_is_noticed(broker: Broker, sqlite
         await until(broker.consumer_count)
         assert source._session is not None
         session, (tag,) = source._session, source._session._tags
-        assert session._channel is not None
-        await session._channel.basic_cancel(tag)
+        assert session._underlay is not None
+        await session._underlay.basic_cancel(tag)
         await until(session.lost.done)
         await until(broker.consumer_count)
 
@@ -367,7 +367,7 @@ async def test_session_is_stalled_if_ready_messages_do_not_come_twice_in_a_row(
     answers: list[tuple[int, int]], stalled: str
 ) -> None:
     """Messages ready at the broker, none in hand and none received between two examinations: something is wrong."""
-    session = Session("amqp://localhost/", "orders", lambda *_: None, prefetch=1)
+    session = RabbitSession("amqp://localhost/", "orders", lambda *_: None, prefetch=1)
     for ready, received in answers:
         session._received += received
         found = session._is_stalled(ready)
@@ -457,11 +457,11 @@ async def test_retry_that_cannot_be_published_leaves_the_delivery_in_hand(broker
     async with RabbitSource([broker.url], "orders") as source:
         await broker.publish(message(event("sign.opened")))
         delivery = await anext(source.deliveries())
-        source._republisher._urls = (_with_port(broker.url, 1),)
+        source._copies._urls = (_with_port(broker.url, 1),)
         with pytest.raises(SettleFailed):
             await source.retry(delivery, timedelta(seconds=10), "later")
         held = source.holds(delivery)
-        source._republisher._urls = (broker.url,)
+        source._copies._urls = (broker.url,)
         await source.dead_letter(delivery, "later")
         dead = await until(lambda: broker.take("orders.dead"))
 
@@ -501,7 +501,7 @@ async def _has_effects(database_url: str, count: int) -> bool:
 
 
 async def _effects_at(database_url: str) -> list[tuple[str, str]]:
-    async with Database(database_url) as database:
+    async with ConsumerDatabase(database_url) as database:
         return await database.read(effects_in)
 
 

@@ -4,17 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.push.notification import QUIET, TELLINGS, notification_of
-from consumers.push.texts import LANGUAGES, REFERENCES, chain, filled, text_of
+from consumers.push.notification import POLICIES, QUIET, build_notification
+from consumers.push.translations import LANGUAGES, REFERENCES, fill, lookup_tags, translate
 from schemas.events import MODELS
 from tests.consumers.events import event
 
-TOLD = sorted(set(TELLINGS) - QUIET)
+TOLD = sorted(set(POLICIES) - QUIET)
 
 
 def test_every_event_is_decided_about() -> None:
     """A new event is told or quiet on purpose."""
-    assert set(TELLINGS) == set(MODELS)
+    assert set(POLICIES) == set(MODELS)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -37,7 +37,7 @@ def test_languages_differ() -> None:
 @pytest.mark.parametrize("event_type", MODELS)
 def test_event_is_told_or_quiet(event_type: str) -> None:
     """What the table says is what a device gets."""
-    told = notification_of(event(event_type.removeprefix("xumm.")), locale=None)
+    told = build_notification(event(event_type.removeprefix("xumm.")), locale=None)
 
     assert (told is None) == (event_type in QUIET)
 
@@ -60,7 +60,7 @@ def test_event_is_told_or_quiet(event_type: str) -> None:
 )
 def test_nearest_language_is_taken(locale: str | None, fallback: str, title: str) -> None:
     """A region gives way to its language, an unknown language to the fallback, that to English."""
-    found = text_of("xumm.resolve.signed", locale=locale, fallback=fallback)
+    found = translate("xumm.resolve.signed", locale=locale, fallback=fallback)
     assert found is not None
 
     assert found.title == title
@@ -68,13 +68,13 @@ def test_nearest_language_is_taken(locale: str | None, fallback: str, title: str
 
 def test_chain_goes_from_the_special_to_the_general() -> None:
     """A singleton leaves together with what it introduces."""
-    assert list(chain("ja-JP-u-ca", "de")) == ["ja-jp-u-ca", "ja-jp", "ja", "de", "en"]
+    assert list(lookup_tags("ja-JP-u-ca", "de")) == ["ja-jp-u-ca", "ja-jp", "ja", "de", "en"]
 
 
 @given(st.none() | st.text(max_size=40), st.sampled_from(TOLD))
 def test_any_locale_gets_a_text(locale: str | None, event_type: str) -> None:
     """What a device says of its language can keep no message from it."""
-    assert text_of(event_type, locale=locale, fallback="en") is not None
+    assert translate(event_type, locale=locale, fallback="en") is not None
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_any_locale_gets_a_text(locale: str | None, event_type: str) -> None:
 def test_reference_stands_in_the_language_of_the_text(locale: str | None, body: str) -> None:
     """The application's own name for the request is added where that is wanted."""
     published = event("resolve.validated", custom_meta={"identifier": "order-42"})
-    told = notification_of(published, locale=locale, with_reference=True)
-    untold = notification_of(published, locale=locale)
+    told = build_notification(published, locale=locale, with_reference=True)
+    untold = build_notification(published, locale=locale)
     assert told is not None
     assert untold is not None
 
@@ -100,7 +100,7 @@ def test_reference_stands_in_the_language_of_the_text(locale: str | None, body: 
 @pytest.mark.parametrize("meta", [None, {}, {"identifier": ""}])
 def test_request_without_a_name_is_told_without_it(meta: dict[str, str] | None) -> None:
     """No empty reference is shown."""
-    told = notification_of(event("resolve.validated", custom_meta=meta), locale=None, with_reference=True)
+    told = build_notification(event("resolve.validated", custom_meta=meta), locale=None, with_reference=True)
     assert told is not None
 
     assert told.body == "It is final on the ledger."
@@ -109,7 +109,7 @@ def test_request_without_a_name_is_told_without_it(meta: dict[str, str] | None) 
 @given(st.text())
 def test_value_is_never_read_as_a_template(value: str) -> None:
     """Whatever a payload carries, it stays one short line of data."""
-    found = filled("<$reference>", reference=value)
+    found = fill("<$reference>", reference=value)
 
     assert found.startswith("<")
     assert found == f"<{''.join(filter(str.isprintable, value))[:40]}>"
@@ -117,4 +117,4 @@ def test_value_is_never_read_as_a_template(value: str) -> None:
 
 def test_unknown_placeholder_does_no_harm() -> None:
     """A mistake in a text shows, and breaks nothing."""
-    assert filled("$reference $other ${", reference="$other {0.__class__}") == "$other {0.__class__} $other ${"
+    assert fill("$reference $other ${", reference="$other {0.__class__}") == "$other {0.__class__} $other ${"

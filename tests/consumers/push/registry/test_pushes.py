@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import update
 from structlog.testing import capture_logs
 
-from consumers.push.channels.channel import Channel, Unregistered
+from consumers.push.channels.channel import PushChannel, Unregistered
 from consumers.push.channels.webpush import open_webpush
 from consumers.push.notification import Notification
-from consumers.push.registry import doubts
+from consumers.push.registry import pushes
 from consumers.push.registry.devices import Device
 from consumers.push.registry.tables import doubts as doubts_table
 from consumers.push.settings import PushSettings
@@ -39,13 +39,13 @@ class Provider:
             raise Unregistered("APNs answered 400 BadDeviceToken", certain=False)
 
 
-def channels(provider: Provider) -> dict[str, Channel]:
+def channels(provider: Provider) -> dict[str, PushChannel]:
     return {"apns": provider}
 
 
 async def age(push: Consuming) -> None:
     """As if the doubts had begun a day ago."""
-    earlier = doubts_table.c.since - int(doubts.SPAN / timedelta(seconds=1))
+    earlier = doubts_table.c.since - int(pushes.SPAN / timedelta(seconds=1))
     await push.database.write(lambda db: db.execute(update(doubts_table).values(since=earlier)))
 
 

@@ -1,11 +1,11 @@
-"""Verdicts: how long a message is put off, and when it is given up."""
+"""Decisions: how long a message is put off, and when it is given up."""
 
 from datetime import timedelta
 
 import pytest
 
+from consumers.runtime.decision import GiveUp, PutOff, decide_failed
 from consumers.runtime.errors import Fatal, Retry
-from consumers.runtime.verdict import GiveUp, TryLater, judge
 
 
 @pytest.mark.parametrize(
@@ -25,20 +25,20 @@ def test_delay_grows_and_heeds_what_was_asked(attempts: int, after: int | None, 
     """Each attempt waits longer, and never less than asked as far as a retry queue goes."""
     error = Retry("busy", after=None if after is None else timedelta(seconds=after))
 
-    assert judge(error, attempts=attempts) == TryLater(delay=timedelta(seconds=seconds), reason="busy")
+    assert decide_failed(error, attempts=attempts) == PutOff(delay=timedelta(seconds=seconds), reason="busy")
 
 
-@pytest.mark.parametrize(("attempts", "fate"), [(0, TryLater), (3, TryLater), (4, GiveUp), (40, GiveUp)])
+@pytest.mark.parametrize(("attempts", "fate"), [(0, PutOff), (3, PutOff), (4, GiveUp), (40, GiveUp)])
 def test_last_attempt_is_the_last(attempts: int, fate: type) -> None:
     """Five tries by default, whatever the exception."""
-    assert type(judge(KeyError("shop"), attempts=attempts)) is fate
+    assert type(decide_failed(KeyError("shop"), attempts=attempts)) is fate
 
 
 def test_fatal_is_fatal_at_once() -> None:
     """A handler that knows better is believed."""
-    assert judge(Fatal("never"), attempts=0) == GiveUp(reason="never")
+    assert decide_failed(Fatal("never"), attempts=0) == GiveUp(reason="never")
 
 
 def test_unexpected_error_is_named() -> None:
     """The class of the exception helps whoever reads the dead letter."""
-    assert judge(KeyError("shop"), attempts=9) == GiveUp(reason="KeyError: 'shop'")
+    assert decide_failed(KeyError("shop"), attempts=9) == GiveUp(reason="KeyError: 'shop'")

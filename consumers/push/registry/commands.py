@@ -1,7 +1,8 @@
-"""Devices that apps register and remove by command: the last one asked for wins, in whatever order commands come.
+"""Carries out the commands by which apps register and remove devices.
 
-A token belongs to the account that registered it last: a phone that was handed on tells its new owner alone. What an
-account says of a device that is another's changes nothing but its own claim.
+The latest command wins, in whatever order commands arrive. A token belongs to the account that registered it last: a
+phone that was handed on notifies its new owner alone. A command of another account changes only the claim of that
+account: the times at which it last registered and last removed the device.
 """
 
 from datetime import datetime
@@ -12,20 +13,20 @@ from sqlalchemy import ColumnElement, Connection, case, delete, exists, func, se
 from consumers.push.registry import devices as registry
 from consumers.push.registry.devices import Device
 from consumers.push.registry.tables import claims, devices
-from consumers.runtime.upsert import insert_into
+from processor.database import insert_into
 
 MAX_DEVICES: Final = 20
-"""Of one account and application; beyond, the one that registered longest ago goes."""
+"""Of one account and application. Beyond, the device that registered longest ago is removed."""
 MAX_CLAIMS: Final = 200
-"""Claims of one account that are kept, beside those of devices that it has: nobody can fill the table."""
-LOCK_KEY: Final = 0x64657663  # "devc": two instances never judge by what the other is about to change
+"""Claims of one account that are kept beside those of its devices, so that nobody can fill the table."""
+LOCK_KEY: Final = 0x64657663  # "devc": instances take turns
 _MICROSECONDS: Final = 1_000_000
 
 
 def register(connection: Connection, device: Device, *, at: datetime) -> int | None:
-    """Register ``device``, for its owner alone; how many older ones it evicted, or None if ``at`` is outdated.
+    """Register ``device``, for its owner alone; return how many devices it evicted, or None if ``at`` is outdated.
 
-    Raises `ValueError` on one that cannot be pushed to.
+    Raises `ValueError` if ``device`` cannot be pushed to.
     """
     _take_turns(connection)
     token_hash, stamp = device.token_hash, _stamp(at)
@@ -38,7 +39,7 @@ def register(connection: Connection, device: Device, *, at: datetime) -> int | N
         return None
     held = select(devices.c.owner).where(devices.c.owner == device.owner, devices.c.token_hash == token_hash)
     if connection.scalar(held) is None:
-        registry.forget(connection, token_hash)  # also if it was removed since: it was no longer the others'
+        registry.forget(connection, token_hash)  # even if this account has removed it since: it is no longer another's
     if stamp <= removed_at:
         return None
     registry.add(connection, device, at=at)
@@ -46,19 +47,19 @@ def register(connection: Connection, device: Device, *, at: datetime) -> int | N
 
 
 def remove(connection: Connection, owner: str, token_hash: str, *, application: str, at: datetime) -> bool:
-    """Take a device from ``owner``; whether there was one that had not been registered since ``at``."""
+    """Remove a device from ``owner``; return whether there was one, not registered again since ``at``."""
     _take_turns(connection)
     stamp = _stamp(at)
     _claim(connection, owner, token_hash, application=application, removed_at=stamp)
     own = (claims.c.owner == owner, claims.c.token_hash == token_hash)
     registered_at = connection.scalar(select(claims.c.registered_at).where(*own)) or 0
-    gone = registry.forget(connection, token_hash, owner=owner) if registered_at <= stamp else 0
+    removed = registry.forget(connection, token_hash, owner=owner) if registered_at <= stamp else 0
     _bound(connection, owner)
-    return gone > 0
+    return removed > 0
 
 
 def forget_claims(connection: Connection, before: datetime) -> int:
-    """Drop claims on devices that are gone, if nothing was said of them since ``before``; how many."""
+    """Delete claims on removed devices that are older than ``before``; return how many."""
     return connection.execute(delete(claims).where(_latest() < _stamp(before), ~_is_held())).rowcount
 
 
@@ -71,7 +72,7 @@ def _claim(
     registered_at: int = 0,
     removed_at: int = 0,
 ) -> None:
-    """Note the later of what was known and what is said now."""
+    """Store the later of the stored and the given times."""
     row = {
         "owner": owner,
         "token_hash": token_hash,
@@ -79,7 +80,7 @@ def _claim(
         "registered_at": registered_at,
         "removed_at": removed_at,
     }
-    insert = insert_into(connection, claims).values(row)
+    insert = insert_into(connection.dialect, claims).values(row)
     later = {name: insert.excluded[name] > claims.c[name] for name in ("registered_at", "removed_at")}
     new = {name: case((wins, insert.excluded[name]), else_=claims.c[name]) for name, wins in later.items()}
     new["application"] = case((later["registered_at"], insert.excluded.application), else_=claims.c.application)
@@ -87,7 +88,7 @@ def _claim(
 
 
 def _evict(connection: Connection, newcomer: Device) -> int:
-    found = registry.list_of(connection, [newcomer.owner])
+    found = registry.list_devices(connection, [newcomer.owner])
     rivals = [device for device in found if device.application == newcomer.application]
     for device in rivals[: max(0, len(rivals) - MAX_DEVICES)]:
         registry.forget(connection, device.token_hash, owner=device.owner)
@@ -95,7 +96,7 @@ def _evict(connection: Connection, newcomer: Device) -> int:
 
 
 def _bound(connection: Connection, owner: str) -> None:
-    """Let go of the oldest claims of ``owner`` beyond those that are kept."""
+    """Delete the oldest claims of ``owner`` beyond `MAX_CLAIMS`."""
     own = select(claims.c.token_hash).where(claims.c.owner == owner)
     old = own.order_by(_latest().desc(), claims.c.token_hash).offset(MAX_CLAIMS)
     forgotten = list(connection.scalars(old))
@@ -113,7 +114,7 @@ def _is_held() -> ColumnElement[bool]:
 
 
 def _take_turns(connection: Connection) -> None:
-    """SQLite has one writer anyway."""
+    """Wait for other instances on PostgreSQL. SQLite has one writer anyway."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
 

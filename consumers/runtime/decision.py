@@ -1,24 +1,24 @@
-"""What becomes of a message whose handler failed: a decision as a value."""
+"""Decides what becomes of a message: acknowledge, retry later, dead-letter or put back."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from consumers.runtime.errors import Fatal, Retry
-from consumers.runtime.reason import clean, describe
+from processor.observability.redaction import clean_line, describe
 from schemas.topology import MAX_DELIVERIES, RETRY_DELAYS_SECONDS
 
 MAX_ATTEMPTS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """Acknowledge it."""
+class Acknowledge:
+    """Acknowledge the message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TryLater:
-    """Put it off by ``delay``, one of the delays that a retry queue exists for."""
+class PutOff:
+    """Deliver the message again after ``delay``, for which a retry queue exists."""
 
     delay: timedelta
     reason: str
@@ -26,37 +26,37 @@ class TryLater:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GiveUp:
-    """Dead-letter it."""
+    """Dead-letter the message."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutBack:
-    """Have it delivered again as if for the first time: it was held for long, and nothing is known against it."""
+    """Deliver the message again without counting an attempt: it was held too long through no fault of its own."""
 
 
-Verdict = Done | TryLater | GiveUp | PutBack
+Decision = Acknowledge | PutOff | GiveUp | PutBack
 
 
-def judge_returns(returns: int) -> GiveUp | None:
-    """The fate of a message that came ``returns`` times before without being settled; None: it is to be handled."""
+def decide_returned(returns: int) -> GiveUp | None:
+    """Decide on a message that was delivered ``returns`` times without being settled; None: handle it."""
     if returns < MAX_DELIVERIES:
         return None
     return GiveUp(reason=f"it came {returns} times without being settled, as after crashes")
 
 
-def judge(error: Exception, *, attempts: int, max_attempts: int = MAX_ATTEMPTS) -> Verdict:
-    """The fate of a message that failed ``attempts`` times before this ``error``."""
-    reason = clean(str(error)) if isinstance(error, Fatal | Retry) else describe(error)
+def decide_failed(error: Exception, *, attempts: int, max_attempts: int = MAX_ATTEMPTS) -> Decision:
+    """Decide on a message that failed ``attempts`` times before this ``error``."""
+    reason = clean_line(str(error)) if isinstance(error, Fatal | Retry) else describe(error)
     if isinstance(error, Fatal) or attempts + 1 >= max_attempts:
         return GiveUp(reason=reason)
     after = error.after if isinstance(error, Retry) else None
-    return TryLater(delay=_delay(attempts, after), reason=reason)
+    return PutOff(delay=_delay(attempts, after), reason=reason)
 
 
 def _delay(attempts: int, after: timedelta | None) -> timedelta:
-    """The delay whose turn it is, or the first that is long enough for ``after``; else the longest."""
+    """The delay of this attempt, or the first later one that is at least ``after``; else the longest."""
     turns = [timedelta(seconds=seconds) for seconds in RETRY_DELAYS_SECONDS]
     candidates = turns[min(attempts, len(turns) - 1) :]
     return next((delay for delay in candidates if after is None or delay >= after), turns[-1])

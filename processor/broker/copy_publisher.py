@@ -1,7 +1,7 @@
-"""Publishes copies of messages, confirmed and routed for certain, on a connection of its own."""
+"""Publishes copies of messages on a connection of its own, and waits for the confirm of the broker."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self
@@ -10,25 +10,26 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelPreconditionFailed
 
-from consumers.runtime.errors import SettleFailed
-from consumers.runtime.reason import describe
-from consumers.runtime.source.port import OWN_HEADERS, Headers
-from consumers.runtime.source.session import close, connect
-from processor.broker.copies import DEFAULT_FRAME, carriable, listed
-from processor.broker.receiving import SanitizedConnection
+from processor.broker.copies import DEFAULT_FRAME, OWN_HEADERS, copy_headers, join_names
+from processor.broker.transport import SanitizedConnection, close, connect, raise_if_cancelled
+from processor.observability.redaction import describe
 from schemas.topology import HEADER_DROPPED, HEADER_TRACEPARENT
 
 PUBLISH_TIMEOUT: Final = timedelta(seconds=15)
 
 
-class TooLarge(SettleFailed):
-    """The broker takes no message of this size, though it took this one once: its limit was higher then."""
+class CopyFailed(Exception):
+    """The broker may or may not hold the copy. The message names no credentials."""
 
 
-class Republisher:
-    """One message in flight at a time: retries are rare, and equal message ids in flight would share one confirm.
+class CopyTooLarge(CopyFailed):
+    """The broker takes no message of this size, and holds no copy; its limit was higher when the original came."""
 
-    Connects when first needed. Any failure drops the connection, so the next publish starts afresh.
+
+class CopyPublisher:
+    """Publishes one copy at a time: retries are rare, and equal message ids in flight would share one confirm.
+
+    It connects when first needed. Any failure closes the connection, so the next publish opens another.
     """
 
     def __init__(self, urls: Sequence[str], *, name: str) -> None:
@@ -44,29 +45,32 @@ class Republisher:
         exchange: str,
         routing_key: str,
         message: AbstractIncomingMessage,
-        headers: Headers,
+        headers: Mapping[str, object],
         *,
         longest: int | None = None,
     ) -> None:
-        """Return once the broker holds a copy in a queue, with ``headers`` as far as a copy can carry them.
+        """Return once the broker has a copy in a queue, with those of ``headers`` that a copy can carry.
 
-        A body is cut after ``longest`` bytes. Raises `SettleFailed`: the broker may or may not hold the copy; or
-        `TooLarge`: it does not.
+        The body is cut after ``longest`` bytes. Raises `CopyFailed` or `CopyTooLarge`.
         """
         async with self._one_in_flight:
             try:
                 async with asyncio.timeout(PUBLISH_TIMEOUT.total_seconds()):
                     await self._publish(exchange, routing_key, message, headers, longest)
             except asyncio.CancelledError as error:
-                await self._drop()
-                task = asyncio.current_task()
-                if task is None or task.cancelling():
-                    raise
-                raise SettleFailed(f"publishing to {exchange or 'queue'} {routing_key} was cut off") from error
+                await self.close()
+                raise_if_cancelled(error)
+                raise CopyFailed(f"publishing to {exchange or 'queue'} {routing_key} was cut off") from error
             except Exception as error:
-                await self._drop()
-                kind = TooLarge if isinstance(error, ChannelPreconditionFailed) else SettleFailed
+                await self.close()
+                kind = CopyTooLarge if isinstance(error, ChannelPreconditionFailed) else CopyFailed
                 raise kind(f"not published to {exchange or 'queue'} {routing_key}: {describe(error)}") from error
+
+    async def close(self) -> None:
+        """Close the connection, if there is one. The next publish opens another."""
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None:
+            await close(connection)
 
     async def __aenter__(self) -> Self:
         return self
@@ -74,23 +78,19 @@ class Republisher:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._drop()
-
-    async def close(self) -> None:
-        """Close the connection, if there is one."""
-        await self._drop()
+        await self.close()
 
     async def _publish(
         self,
         exchange: str,
         routing_key: str,
         message: AbstractIncomingMessage,
-        headers: Headers,
+        headers: Mapping[str, object],
         longest: int | None,
     ) -> None:
         channel = self._channel or await self._open()
         frame_size = DEFAULT_FRAME if self._connection is None else self._connection.frame_size
-        copy = _copy_of(message, headers if longest is None else _with_cut(headers, longest), frame_size)
+        copy = _build_copy(message, headers if longest is None else _note_cut(headers, longest), frame_size)
         copy.body = copy.body[:longest]
         target = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
         await target.publish(copy, routing_key, mandatory=True)
@@ -107,22 +107,17 @@ class Republisher:
     def _forget(self, *_: object) -> None:
         self._channel = None
 
-    async def _drop(self) -> None:
-        connection, self._connection, self._channel = self._connection, None, None
-        if connection is not None:
-            await close(connection)
 
-
-def _with_cut(headers: Headers, longest: int) -> Headers:
+def _note_cut(headers: Mapping[str, object], longest: int) -> Mapping[str, object]:
     names = (headers.get(HEADER_DROPPED), f"(body after {longest} bytes)")
-    return {**headers, HEADER_DROPPED: listed(name for name in names if isinstance(name, str))}
+    return {**headers, HEADER_DROPPED: join_names(name for name in names if isinstance(name, str))}
 
 
-def _copy_of(message: AbstractIncomingMessage, headers: Headers, frame_size: int) -> aio_pika.Message:
-    """A persistent copy, with what it can carry of ``headers``."""
+def _build_copy(message: AbstractIncomingMessage, headers: Mapping[str, object], frame_size: int) -> aio_pika.Message:
+    """A persistent copy, with those of ``headers`` that it can carry."""
     return aio_pika.Message(
         message.body,
-        headers=carriable(headers, OWN_HEADERS | {HEADER_TRACEPARENT}, frame_size=frame_size),
+        headers=copy_headers(headers, OWN_HEADERS | {HEADER_TRACEPARENT}, frame_size=frame_size),
         content_type=message.content_type,
         content_encoding=message.content_encoding,
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,

@@ -18,16 +18,17 @@ from sqlalchemy import Connection, create_engine, func, select, text
 from structlog.testing import capture_logs
 
 from consumers.push.consumer import Push
-from consumers.push.registry import claims, devices
-from consumers.push.registry.devices import Device, hash_of
+from consumers.push.registry import commands, devices, pushes
+from consumers.push.registry.devices import Device
 from consumers.push.registry.tables import METADATA
 from consumers.push.registry.tables import claims as claims_table
 from consumers.push.settings import PushSettings
 from consumers.runtime.composition import open_consumer
 from consumers.runtime.consumer import Context
-from consumers.runtime.database import Database
+from consumers.runtime.database import ConsumerDatabase
 from consumers.runtime.discovery import find
 from schemas.commands import DeviceRegistered, DeviceRemoved
+from schemas.devices import digest_of_token
 from schemas.events import CloudEvent
 from tests.consumers.events import ACCOUNT, APPLICATION, SHOP, USER, event, payload_uuid
 from tests.consumers.push.channels.push_service import Browser
@@ -54,21 +55,21 @@ def apply(connection: Connection, step: Step) -> None:
     verb, owner, second = step
     at = NOON + timedelta(seconds=second)
     if verb == "register":
-        claims.register(connection, phone(owner), at=at)
+        commands.register(connection, phone(owner), at=at)
     elif verb == "register as":
-        claims.register(connection, phone(owner, user=reference_of(owner)), at=at)
+        commands.register(connection, phone(owner, user=reference_of(owner)), at=at)
     else:
-        claims.remove(connection, owner, hash_of(TOKEN), application=APPLICATION, at=at)
+        commands.remove(connection, owner, digest_of_token(TOKEN), application=APPLICATION, at=at)
 
 
 def owners_of(connection: Connection) -> list[str]:
-    return [device.owner for device in devices.list_of(connection)]
+    return [device.owner for device in devices.list_devices(connection)]
 
 
 def known_as(connection: Connection) -> list[tuple[str, str | None]]:
     """Owner and user of each registration, whatever remains of users included."""
     left = connection.execute(text('SELECT owner, "user" FROM device_users')).all()
-    found = [(device.owner, device.user) for device in devices.list_of(connection)]
+    found = [(device.owner, device.user) for device in devices.list_devices(connection)]
     return sorted({*found, *map(tuple, left)}, key=repr)
 
 
@@ -105,13 +106,13 @@ def test_order_of_arrival_decides_nothing(data: st.DataObject) -> None:
 
 
 @pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with Database(database_url.replace("postgresql://", "postgresql+psycopg://")) as database:
+async def database(database_url: str) -> AsyncIterator[ConsumerDatabase]:
+    async with ConsumerDatabase(database_url.replace("postgresql://", "postgresql+psycopg://")) as database:
         await database.create(METADATA, name="push", version=Push.schema_version)
         yield database
 
 
-async def done(database: Database, *steps: Step) -> list[str]:
+async def done(database: ConsumerDatabase, *steps: Step) -> list[str]:
     """Whose the device is after these."""
 
     def job(connection: Connection) -> list[str]:
@@ -122,7 +123,7 @@ async def done(database: Database, *steps: Step) -> list[str]:
     return await database.write(job)
 
 
-async def test_phone_that_was_handed_on_is_the_new_owners_alone(database: Database) -> None:
+async def test_phone_that_was_handed_on_is_the_new_owners_alone(database: ConsumerDatabase) -> None:
     """The former owner's user reference, by which a backend had registered it, goes too."""
     await database.write(lambda db: devices.add(db, phone(USER, application=None)))
 
@@ -130,13 +131,13 @@ async def test_phone_that_was_handed_on_is_the_new_owners_alone(database: Databa
     assert await done(database, ("register", SHOP, 2)) == [SHOP]
 
 
-async def reached(database: Database, owner: str, application: str = APPLICATION) -> list[str]:
+async def reached(database: ConsumerDatabase, owner: str, application: str = APPLICATION) -> list[str]:
     """The tokens that an event of ``owner`` goes to."""
-    found = await database.read(lambda db: devices.unserved(db, "an event", [owner], application))
+    found = await database.read(lambda db: pushes.find_unserved(db, "an event", [owner], application))
     return [device.token for device in found]
 
 
-async def test_users_reference_leads_to_the_phone_until_it_is_handed_on(database: Database) -> None:
+async def test_users_reference_leads_to_the_phone_until_it_is_handed_on(database: ConsumerDatabase) -> None:
     """Then the former user's events reach nobody there, by neither name, and the new one's do."""
     names = (ACCOUNT, reference_of(ACCOUNT), SHOP, reference_of(SHOP))
     ways = []
@@ -147,28 +148,28 @@ async def test_users_reference_leads_to_the_phone_until_it_is_handed_on(database
     assert ways == [[True, True, False, False], [False, False, True, True], [False, False, True, True]]
 
 
-async def test_phone_is_reached_once_by_all_its_names(database: Database) -> None:
+async def test_phone_is_reached_once_by_all_its_names(database: ConsumerDatabase) -> None:
     """And in its application alone."""
     both = (ACCOUNT, reference_of(ACCOUNT))
     await done(database, ("register as", ACCOUNT, 1))
-    found = await database.read(lambda db: devices.unserved(db, "an event", both, APPLICATION))
+    found = await database.read(lambda db: pushes.find_unserved(db, "an event", both, APPLICATION))
 
     assert [device.token for device in found] == [TOKEN]
     assert [await reached(database, name, OTHER_APPLICATION) for name in both] == [[], []]
 
 
-async def test_users_reference_is_that_of_the_last_registration(database: Database) -> None:
+async def test_users_reference_is_that_of_the_last_registration(database: ConsumerDatabase) -> None:
     """A new user token brings a new reference; one who registers without a reference takes the old one away."""
     told = []
     for second, user in enumerate((USER, reference_of(SHOP), None)):
         at = NOON + timedelta(seconds=second)
-        await database.write(lambda db, user=user, at=at: claims.register(db, phone(ACCOUNT, user=user), at=at))
+        await database.write(lambda db, user=user, at=at: commands.register(db, phone(ACCOUNT, user=user), at=at))
         told.append(await database.read(known_as))
 
     assert told == [[(ACCOUNT, USER)], [(ACCOUNT, reference_of(SHOP))], [(ACCOUNT, None)]]
 
 
-async def test_users_reference_goes_with_its_registration_alone(database: Database) -> None:
+async def test_users_reference_goes_with_its_registration_alone(database: ConsumerDatabase) -> None:
     """Also where a backend has registered the same device under another name."""
     await done(database, ("register as", ACCOUNT, 1))
     await database.write(lambda db: devices.add(db, phone(SHOP, application=None)))
@@ -178,7 +179,7 @@ async def test_users_reference_goes_with_its_registration_alone(database: Databa
     assert await reached(database, reference_of(ACCOUNT)) == []
 
 
-async def test_registering_again_leaves_what_a_backend_added_since(database: Database) -> None:
+async def test_registering_again_leaves_what_a_backend_added_since(database: ConsumerDatabase) -> None:
     """An app registers at every start; that is no handing on."""
     await done(database, ("register", ACCOUNT, 1))
     await database.write(lambda db: devices.add(db, phone(USER, application=None)))
@@ -186,48 +187,48 @@ async def test_registering_again_leaves_what_a_backend_added_since(database: Dat
     assert sorted(await done(database, ("register", ACCOUNT, 2))) == sorted([ACCOUNT, USER])
 
 
-async def test_nobody_removes_anothers_device(database: Database) -> None:
+async def test_nobody_removes_anothers_device(database: ConsumerDatabase) -> None:
     """Not even who knows its token."""
     assert await done(database, ("register", ACCOUNT, 1), ("remove", SHOP, 2)) == [ACCOUNT]
 
 
-async def test_older_command_undoes_nothing(database: Database) -> None:
+async def test_older_command_undoes_nothing(database: ConsumerDatabase) -> None:
     """Neither a registration after a later removal, nor a removal after a later registration."""
     assert await done(database, ("remove", ACCOUNT, 5), ("register", ACCOUNT, 4)) == []
     assert await done(database, ("register", ACCOUNT, 9), ("remove", ACCOUNT, 8)) == [ACCOUNT]
 
 
-async def test_oldest_device_goes_beyond_the_limit(database: Database) -> None:
+async def test_oldest_device_goes_beyond_the_limit(database: ConsumerDatabase) -> None:
     """Of the same account and application; others' stay."""
 
     def job(connection: Connection) -> list[int | None]:
-        claims.register(connection, phone(ACCOUNT, "elsewhere-000000", OTHER_APPLICATION), at=NOON)
-        tokens = [f"phone-token-{number:06}" for number in range(claims.MAX_DEVICES + 2)]
+        commands.register(connection, phone(ACCOUNT, "elsewhere-000000", OTHER_APPLICATION), at=NOON)
+        tokens = [f"phone-token-{number:06}" for number in range(commands.MAX_DEVICES + 2)]
         asked = [(phone(ACCOUNT, token), NOON + timedelta(seconds=at)) for at, token in enumerate(tokens)]
-        return [claims.register(connection, device, at=at) for device, at in asked]
+        return [commands.register(connection, device, at=at) for device, at in asked]
 
     evicted = await database.write(job)
-    left = [device.token for device in await database.read(devices.list_of)]
+    left = [device.token for device in await database.read(devices.list_devices)]
 
-    assert evicted == [0] * claims.MAX_DEVICES + [1, 1]
-    assert (len(left), "elsewhere-000000" in left) == (claims.MAX_DEVICES + 1, True)
+    assert evicted == [0] * commands.MAX_DEVICES + [1, 1]
+    assert (len(left), "elsewhere-000000" in left) == (commands.MAX_DEVICES + 1, True)
     assert {"phone-token-000000", "phone-token-000001"} & set(left) == set()
 
 
-async def test_claims_are_bounded_and_forgotten(database: Database) -> None:
+async def test_claims_are_bounded_and_forgotten(database: ConsumerDatabase) -> None:
     """Who removes what they never had fills no table, and what is old goes unless the device is there."""
 
     def job(connection: Connection) -> tuple[int, int]:
-        claims.register(connection, phone(ACCOUNT), at=NOON)
-        for number in range(claims.MAX_CLAIMS + 5):
+        commands.register(connection, phone(ACCOUNT), at=NOON)
+        for number in range(commands.MAX_CLAIMS + 5):
             at = NOON + timedelta(seconds=number)
-            claims.remove(connection, ACCOUNT, f"{number:064x}", application=APPLICATION, at=at)
+            commands.remove(connection, ACCOUNT, f"{number:064x}", application=APPLICATION, at=at)
         kept = connection.scalar(select(func.count()).select_from(claims_table)) or 0
-        claims.forget_claims(connection, NOON + timedelta(days=1))
+        commands.forget_claims(connection, NOON + timedelta(days=1))
         return kept, connection.scalar(select(func.count()).select_from(claims_table)) or 0
 
-    assert await database.write(job) == (claims.MAX_CLAIMS + 1, 1)
-    assert [device.application for device in await database.read(devices.list_of)] == [APPLICATION]
+    assert await database.write(job) == (commands.MAX_CLAIMS + 1, 1)
+    assert [device.application for device in await database.read(devices.list_devices)] == [APPLICATION]
 
 
 VERSION_2 = """
@@ -247,13 +248,13 @@ async def test_database_of_version_2_is_brought_up_to_date(tmp_path: Path) -> No
     path = tmp_path / "push.db"
     with closing(sqlite3.connect(path)) as old:
         old.executescript(VERSION_2)
-        row = (ACCOUNT, hash_of(TOKEN), TOKEN, "android", None, 0)
+        row = (ACCOUNT, digest_of_token(TOKEN), TOKEN, "android", None, 0)
         old.execute("INSERT INTO devices VALUES (?, ?, ?, ?, ?, ?)", row)
-        old.execute("INSERT INTO routes VALUES (?, 'fcm', NULL, NULL)", (hash_of(TOKEN),))
+        old.execute("INSERT INTO routes VALUES (?, 'fcm', NULL, NULL)", (digest_of_token(TOKEN),))
         old.commit()
     async with open_consumer(find("push"), PushSettings(database_url=f"sqlite:///{path}")) as (consumer, _):
         database = consumer.resources.database
-        (before,) = await database.read(devices.list_of)
+        (before,) = await database.read(devices.list_devices)
         owners = await done(database, ("register", SHOP, 1))
         version = await database.read(
             lambda db: db.scalar(text("SELECT version FROM consumer_schema WHERE name = 'push'"))
@@ -276,10 +277,10 @@ async def handled(tmp_path: Path, *messages: Any, **options: Any) -> tuple[list[
     async with open_consumer(find("push"), settings) as (consumer, _):
         with capture_logs() as lines:
             for message in messages:
-                handler: Callable[..., Any] | None = consumer.handler_of(message)
+                handler: Callable[..., Any] | None = consumer.find_handler(message)
                 assert handler is not None
                 await handler(message, Context(event_id=message.id, attempts=0, database=consumer.resources.database))
-        tokens = [device.token for device in await consumer.resources.database.read(devices.list_of)]
+        tokens = [device.token for device in await consumer.resources.database.read(devices.list_devices)]
     return tokens, [dict(line) for line in lines]
 
 
@@ -316,7 +317,7 @@ async def test_registered_device_hears_what_its_user_does_and_is_asked(tmp_path:
 
 async def test_removed_device_hears_nothing(tmp_path: Path) -> None:
     """And no line shows its token."""
-    gone = command(DeviceRemoved, at=NOON + timedelta(seconds=1), device=hash_of(TOKEN))
+    gone = command(DeviceRemoved, at=NOON + timedelta(seconds=1), device=digest_of_token(TOKEN))
     tokens, lines = await handled(tmp_path, registered(), gone, registered(), event("resolve.validated"))
 
     assert [line["event"] for line in lines] == ["device.registered", "device.unregistered", "device.outdated"]
@@ -346,12 +347,12 @@ def apple(token: str) -> Device:
 
 async def test_apple_token_is_one_device_whatever_its_case(database_url: str) -> None:
     """It is registered once, pushed to once and removed at once."""
-    async with Database(database_url.replace("postgresql://", "postgresql+psycopg://")) as database:
+    async with ConsumerDatabase(database_url.replace("postgresql://", "postgresql+psycopg://")) as database:
         await database.create(METADATA, name="push", version=Push.schema_version)
         for second, token in enumerate((UPPER, UPPER.lower())):
             at = NOON + timedelta(seconds=second)
-            await database.write(lambda db, token=token, at=at: claims.register(db, apple(token), at=at))
-        waiting = await database.read(lambda db: devices.unserved(db, "e", [ACCOUNT], APPLICATION))
+            await database.write(lambda db, token=token, at=at: commands.register(db, apple(token), at=at))
+        waiting = await database.read(lambda db: pushes.find_unserved(db, "e", [ACCOUNT], APPLICATION))
         gone = await database.write(lambda db: devices.remove(db, UPPER))
 
     assert ([device.token for device in waiting], gone) == ([UPPER.lower()], 1)
@@ -360,15 +361,15 @@ async def test_apple_token_is_one_device_whatever_its_case(database_url: str) ->
 async def test_registry_of_an_earlier_version_is_renewed(database_url: str) -> None:
     """Where both ways of writing a token had a device each, one is left, with what was noted of it."""
     old = sha256(UPPER.encode()).hexdigest()
-    async with Database(database_url.replace("postgresql://", "postgresql+psycopg://")) as database:
+    async with ConsumerDatabase(database_url.replace("postgresql://", "postgresql+psycopg://")) as database:
         await database.create(METADATA, name="push", version=Push.schema_version)
-        await database.write(lambda db: claims.register(db, apple(UPPER), at=NOON))
-        await database.write(lambda db: devices.note_served(db, "e", apple(UPPER)))
+        await database.write(lambda db: commands.register(db, apple(UPPER), at=NOON))
+        await database.write(lambda db: pushes.note_served(db, "e", apple(UPPER)))
         for table in ("devices", "routes", "claims", "pushes"):
             await database.write(lambda db, table=table: db.execute(text(f"UPDATE {table} SET token_hash = '{old}'")))  # noqa: S608  names of ours
         await database.write(lambda db: devices.add(db, apple(UPPER.lower())))
         renewed = [await database.write(devices.renew_hashes) for _ in range(2)]
-        found = await database.read(devices.list_of)
-        waiting = await database.read(lambda db: devices.unserved(db, "e", [ACCOUNT], APPLICATION))
+        found = await database.read(devices.list_devices)
+        waiting = await database.read(lambda db: pushes.find_unserved(db, "e", [ACCOUNT], APPLICATION))
 
     assert (renewed, [device.application for device in found], waiting) == ([1, 0], [APPLICATION], [])
