@@ -26,7 +26,7 @@ their subject, in the module that the tree names.
     Exception                    each handled by its room and by the callers of its port
     ├── PublishError             an event was not published: broker/port.py
     │   ├── Unroutable, Nacked, Unanswered, Unsendable, Unpermitted, Disconnected
-    ├── SessionUnavailable       a broker gives no session: broker/transport.py
+    ├── SessionUnavailable       a broker gives no session: broker/session.py
     ├── CopyFailed               a copy of a message was not published: broker/copy_publisher.py
     │   └── CopyTooLarge         ... since it is too large: broker/copy_publisher.py
     ├── ProtocolError            the broker breaks AMQP: broker/amqp.py
