@@ -53,9 +53,9 @@ def dev(
 
       processor dev --port 9000 --sandbox-port 9001
     """
-    from processor.dev import run as run_house
+    from processor.dev import composition
 
-    run_house(port, sandbox_port, tuple(host or ()))
+    composition.run(port, sandbox_port, tuple(host or ()))
 
 
 def config(

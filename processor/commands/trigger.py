@@ -2,31 +2,18 @@
 
 import asyncio
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from processor.commands.terminal import AsJson, Code, CommandError, answer, say, say_json, settings, webhook_url
+from processor.sandbox.webhook_kinds import WebhookKind
 
 if TYPE_CHECKING:
-    from processor.sandbox.trigger import Target
+    from processor.sandbox.trigger import WebhookTarget
 
-Kind = Literal[
-    "signed",
-    "rejected",
-    "duplicate",
-    "badsig",
-    "stale",
-    "future",
-    "tampered",
-    "malformed",
-    "contradictory",
-    "unknown-app",
-    "oversized",
-    "compressed",
-]
 DEMO: Final = "demo"
-DUE: Final[dict[Kind, int]] = {
+DUE: Final[dict[WebhookKind, int]] = {
     **dict.fromkeys(("badsig", "stale", "future", "tampered", "unknown-app"), HTTPStatus.UNAUTHORIZED.value),
     "oversized": HTTPStatus.REQUEST_ENTITY_TOO_LARGE.value,
     "compressed": HTTPStatus.UNSUPPORTED_MEDIA_TYPE.value,
@@ -35,7 +22,7 @@ DUE: Final[dict[Kind, int]] = {
 
 
 def trigger(
-    kind: Annotated[Kind, typer.Argument(help="What to send.")],
+    kind: Annotated[WebhookKind, typer.Argument(help="What to send.")],
     *,
     app: Annotated[str, typer.Option(help="Application to speak for; needed if several are configured.")] = "",
     url: Annotated[str, typer.Option(help="The webhook's URL; otherwise that of the service as configured.")] = "",
@@ -70,9 +57,9 @@ def trigger(
     answer(yes=all(status == due for status in statuses))
 
 
-def target(app: str, url: str) -> "Target":
+def target(app: str, url: str) -> "WebhookTarget":
     """Where the webhooks of application ``app`` go, and its credentials. Raises `CommandError`."""
-    from processor.sandbox.trigger import Target
+    from processor.sandbox.trigger import WebhookTarget
 
     loaded = settings()
     if not loaded.applications and app in {"", DEMO}:
@@ -82,16 +69,18 @@ def target(app: str, url: str) -> "Target":
         known = ", ".join(loaded.applications) or "none; see `processor config`"
         raise CommandError(f"--app: name one of the applications that are configured: {known}", Code.USAGE)
     application = loaded.applications[name]
-    return Target(
+    return WebhookTarget(
         url=url or webhook_url(loaded, name),
         application=application.api_key,
         secret=application.api_secret.get_secret_value(),
     )
 
 
-def _demo(url: str) -> "Target":
+def _demo(url: str) -> "WebhookTarget":
     """The application that `processor dev` made up: its credentials open nothing else."""
-    from processor.dev.house import API_KEY, API_SECRET, SERVICE_PORT
-    from processor.sandbox.trigger import Target
+    from processor.dev.composition import API_KEY, API_SECRET, SERVICE_PORT
+    from processor.sandbox.trigger import WebhookTarget
 
-    return Target(url=url or f"http://127.0.0.1:{SERVICE_PORT}/webhooks/{DEMO}", application=API_KEY, secret=API_SECRET)
+    return WebhookTarget(
+        url=url or f"http://127.0.0.1:{SERVICE_PORT}/webhooks/{DEMO}", application=API_KEY, secret=API_SECRET
+    )

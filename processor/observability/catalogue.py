@@ -35,6 +35,7 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "delivery.unnoted": LogEvent(
         "warning", "A webhook with a right signature that is stale or makes no sense did not make a payload looked up."
     ),
+    "demo.failed": LogEvent("error", "The demo of `processor dev` failed; everything keeps running."),
     "device.asked": LogEvent("info", "An app registered or removed a push device; the broker holds the command."),
     "device.doubted": LogEvent(
         "warning",
@@ -186,5 +187,4 @@ LOG_EVENTS: Final[dict[str, LogEvent]] = {
     "watches.counted": LogEvent("info", "How many payloads are watched, and how many of their sockets are open."),
     "watches.full": LogEvent("warning", "So many payloads of these applications are watched that more have to wait."),
     "watches.unavailable": LogEvent("error", "The table of watches could not be read or written; it is tried again."),
-    "walk.failed": LogEvent("error", "The guided walk of `processor dev` broke off; everything keeps running."),
 }

@@ -1,4 +1,4 @@
-"""JSON text exactly as JavaScript's ``JSON.stringify`` writes it, which is what Xumm signs and sends.
+"""JSON text as JavaScript's ``JSON.stringify`` writes it, byte for byte: Xumm signs and sends this text.
 
 Source: https://tc39.es/ecma262/#sec-json.stringify and https://tc39.es/ecma262/#sec-numeric-types-number-tostring
 """
@@ -10,6 +10,8 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, Final
 
+JsonObject = dict[str, Any]
+
 _EXPONENT_FROM: Final = 1e21
 _EXPONENT_BELOW: Final = 1e-6
 _MAX_ARRAY_INDEX: Final = 2**32 - 2
@@ -20,8 +22,8 @@ _ARRAY_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,9}")
 def stringify(value: Any) -> str:
     """Compact JSON of ``value``: non-ASCII kept, lone surrogates escaped, numbers as doubles, NaN ``null``.
 
-    Keys that look like array indexes come first and ascending, as JavaScript orders them. Raises `TypeError`
-    for what JSON cannot say.
+    Keys that are array indexes come first and ascending, as JavaScript orders them. Raises ``TypeError`` for a value
+    that has no form in JSON.
     """
     match value:
         case None:
@@ -60,7 +62,7 @@ def _number(value: float) -> str:
 
 
 def _rank(key: str) -> int:
-    """Array indexes by value, everything else behind them in the order of insertion."""
+    """The sort key of a member: array indexes by value, other keys behind them in the order of insertion."""
     if _ARRAY_INDEX.fullmatch(key) and int(key) <= _MAX_ARRAY_INDEX:
         return int(key)
     return _MAX_ARRAY_INDEX + 1

@@ -1,4 +1,4 @@
-"""The body of ``POST payload``, as far as the sandbox acts on it; what else Xumm allows there is let through.
+"""The body of ``POST payload``: the fields that the sandbox acts on; other fields are ignored.
 
 Source: https://docs.xumm.dev/concepts/payloads-sign-requests
 """
@@ -15,23 +15,23 @@ from processor.sandbox.signing import check_transaction, read_blob
 from schemas.text import Uuid
 
 LIMITS: Final = {"identifier": 40, "instruction": 280, "blob": 1500}
-"""Characters of what an application attaches, each as text."""
+"""Characters of each text that an application attaches; a blob counts as JSON text."""
 
 
-class _Wire(BaseModel):
+class _BodyPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class _ReturnUrl(_Wire):
+class _ReturnUrl(_BodyPart):
     app: Annotated[str, Field(max_length=250)] | None = None
     web: Annotated[str, Field(max_length=250)] | None = None
 
 
 class OversizedError(ValueError):
-    """Something attached is longer than Xumm keeps."""
+    """A text that the application attached is longer than Xumm allows."""
 
 
-class _Options(_Wire):
+class _Options(_BodyPart):
     submit: StrictBool = True
     multisign: StrictBool = False
     expire: Annotated[int, Field(ge=1)] = 240
@@ -43,13 +43,13 @@ class _Options(_Wire):
     signers: Annotated[tuple[str, ...], Field(max_length=4)] | None = None
 
 
-class _CustomMeta(_Wire):
+class _CustomMeta(_BodyPart):
     identifier: str | None = None
     blob: JsonValue = None
     instruction: str | None = None
 
 
-class _Body(_Wire):
+class _PayloadBody(_BodyPart):
     txjson: dict[str, Any] | None = None
     txblob: Annotated[str, Field(pattern=r"^([0-9A-Fa-f]{2})+$")] | None = None
     options: _Options = _Options()
@@ -67,16 +67,16 @@ class _Body(_Wire):
 
     @property
     def transaction(self) -> dict[str, Any]:
-        """What is to be signed, however it came. Raises ``ValueError`` for a blob that holds none."""
+        """The transaction, decoded from ``txblob`` if need be. Raises ``ValueError`` for an invalid blob."""
         return read_blob(self.txblob) if self.txblob is not None else self.txjson or {}
 
 
 def parse_request(body: bytes | Mapping[str, Any]) -> SignRequest:
     """The sign request in ``body``.
 
-    Raises ``pydantic.ValidationError``, where Xumm answers code 602, and `OversizedError`, where it answers 413.
+    Raises ``pydantic.ValidationError`` where Xumm answers code 602, and `OversizedError` where it answers 413.
     """
-    wire = _Body.model_validate_json(body) if isinstance(body, bytes) else _Body.model_validate(body)
+    wire = _PayloadBody.model_validate_json(body) if isinstance(body, bytes) else _PayloadBody.model_validate(body)
     _check_size(wire.custom_meta)
     options = wire.options
     return SignRequest(

@@ -11,7 +11,7 @@ import pytest
 
 from processor.core.delivery.signature import key_of, sign
 from processor.core.payload.entry import DeliveryRecord, Quarantined, Refused
-from processor.dev.house import API_KEY, API_SECRET
+from processor.dev.composition import API_KEY, API_SECRET
 from processor.settings.service import Settings
 from processor.store.store import Store
 from tests.commands.shell import Shell

@@ -10,8 +10,8 @@ from typing import get_args
 
 import pytest
 
-from processor.commands.trigger import Kind
 from processor.core.payload.entry import DeliveryRecord, Quarantined
+from processor.sandbox.webhook_kinds import WebhookKind
 from processor.store.store import Store
 from tests.commands.shell import Shell
 from tests.servers.child import free_port
@@ -75,7 +75,7 @@ def service(shell: Shell) -> Iterator["subprocess.Popen[bytes]"]:
 
 def test_run_is_triggered_looked_at_and_stopped(shell: Shell, service: "subprocess.Popen[bytes]") -> None:
     """Webhooks get the answers due, the quarantine replays, Ctrl-C ends it cleanly, and no log line has the secret."""
-    due = {kind: shell("trigger", kind)[0] for kind in get_args(Kind)}
+    due = {kind: shell("trigger", kind)[0] for kind in get_args(WebhookKind)}
     stranger = f"{settings_url(shell)}/webhooks/{SECRET}"
     due["a path that holds the secret"] = shell("trigger", "badsig", "--url", stranger)[0]
     replayed, said, warned = shell("quarantine", "replay", "1")

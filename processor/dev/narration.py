@@ -1,4 +1,4 @@
-"""What happens, told while it happens: the story is made of the very log lines that an operator would see."""
+"""The narration of `processor dev` on standard output, made of the log lines that an operator would see."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ def _events(line: Line) -> str:
     return ", ".join(name.removeprefix("xumm.") for name in line["events"])
 
 
-TELLERS: Final[dict[str, tuple[str, Callable[[Line], str]]]] = {
+SENTENCES: Final[dict[str, tuple[str, Callable[[Line], str]]]] = {
     "sandbox.webhook_sent": ("Xumm", lambda line: f"got {line['outcome']} for its webhook, attempt {line['attempt']}"),
     "delivery.accepted": ("service", lambda line: f"webhook verified and stored in {line['ms']} ms: {_events(line)}"),
     "delivery.duplicate": ("service", lambda _: "webhook repeated: nothing new, and nothing published"),
@@ -24,42 +24,39 @@ TELLERS: Final[dict[str, tuple[str, Callable[[Line], str]]]] = {
     "push.logged": ("push", lambda line: f"to {line['device']}: \N{LEFT DOUBLE QUOTATION MARK}{line['title']}. "
                                          f"{line['text']}\N{RIGHT DOUBLE QUOTATION MARK}"),
 }  # fmt: skip
-"""Log event to who speaks, and what is said."""
+"""Log event to its speaker, and to the function that words it."""
 
 
-class Story:
-    """Prints the story. Also a stream for the logging to write JSON lines into."""
+class Narration:
+    """Prints the narration. It is also a stream into which logging writes JSON lines."""
 
-    def title(self, text: str) -> None:
-        """A chapter begins."""
-        self._print(f"\n\N{BOX DRAWINGS LIGHT HORIZONTAL}\N{BOX DRAWINGS LIGHT HORIZONTAL} {text}")
+    def print_title(self, text: str) -> None:
+        """Print the title of a chapter."""
+        self.print(f"\n\N{BOX DRAWINGS LIGHT HORIZONTAL}\N{BOX DRAWINGS LIGHT HORIZONTAL} {text}")
 
-    def tell(self, who: str, text: str) -> None:
-        """One sentence."""
-        self._print(f"   {who:<{_WIDTH}}{text}")
-
-    def say(self, text: str = "") -> None:
-        """Anything else."""
-        self._print(text)
+    def print_sentence(self, speaker: str, text: str) -> None:
+        """Print one sentence of ``speaker``."""
+        self.print(f"   {speaker:<{_WIDTH}}{text}")
 
     def write(self, data: bytes) -> None:
-        """Tell what one log line means. Warnings and errors that have no teller are shown as they are."""
+        """Print the sentence of one log line. A warning or error that has none is printed as it is."""
         line = json.loads(data)
-        teller = TELLERS.get(line["event"])
-        if teller is not None:
-            who, words = teller
-            self.tell(who, words(line))
+        sentence = SENTENCES.get(line["event"])
+        if sentence is not None:
+            speaker, word = sentence
+            self.print_sentence(speaker, word(line))
         elif line["level"] in {"warning", "error"}:
-            self.tell(line["level"], data.decode().strip())
+            self.print_sentence(line["level"], data.decode().strip())
 
     def flush(self) -> None:
-        """As a stream must."""
+        """Do nothing: each line is flushed when it is printed."""
 
     def isatty(self) -> bool:
-        """Never: the story wants JSON."""
+        """False, so that logging writes JSON."""
         return False
 
     @staticmethod
-    def _print(text: str) -> None:
+    def print(text: str) -> None:
+        """Print a line."""
         sys.stdout.write(text + "\n")
         sys.stdout.flush()

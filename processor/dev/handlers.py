@@ -1,7 +1,7 @@
-"""``/sandbox``: the page to see everything by, and what it asks for. A part of `processor dev` alone.
+"""The handlers of the sandbox page, ``/sandbox``, which exists in `processor dev` alone.
 
-The app side of the page uses the service's own interface, as a native app would. What stands here plays the rest: the
-user's phone, which is the sandbox's wallet, what goes wrong, and what happens, live.
+The app side of the page uses the service's own interface, as a native app would. These handlers serve the rest of the
+page: the user's phone, which is the sandbox's wallet, the switches for faults, and the live events.
 """
 
 import json
@@ -11,14 +11,15 @@ from importlib.resources import files
 from typing import Any, Final
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from processor.dev.broker import FragileBroker
-from processor.dev.live import Live
-from processor.sandbox.gate import Handler, refuse_foreign, refuse_misdirected
+from processor.dev.event_stream import EventStream
+from processor.sandbox.origins import refuse_host, refuse_origin
 from processor.sandbox.payload import IllegalActionError, Payload
+from processor.sandbox.payload_json import encode_resolution
+from processor.sandbox.payload_table import UnknownPayloadError
 from processor.sandbox.server import Sandbox
-from processor.sandbox.state import UnknownPayloadError
-from processor.sandbox.views import resolved
 
 PATH: Final = "/sandbox"
 HEADERS: Final = {
@@ -37,14 +38,16 @@ FAULTS: Final = ("webhook", "socket", "broker")
 Methods = Mapping[str, Handler]
 
 
-class Stage:
-    """The handlers, which answer to the names of this machine and to ``hosts``."""
+class PageHandlers:
+    """The handlers, which answer under the host names of this machine and ``hosts``."""
 
-    def __init__(self, sandbox: Sandbox, broker: FragileBroker, live: Live, hosts: Collection[str] = ()) -> None:
+    def __init__(
+        self, sandbox: Sandbox, broker: FragileBroker, stream: EventStream, hosts: Collection[str] = ()
+    ) -> None:
         self._hosts = frozenset(host.lower() for host in hosts)
         self._sandbox = sandbox
         self._broker = broker
-        self._live = live
+        self._stream = stream
         self._act: Mapping[str, Callable[[str], Payload]] = {
             "open": lambda uuid: sandbox.open(uuid, by_deeplink=True),
             "scan": sandbox.open,
@@ -52,7 +55,7 @@ class Stage:
             "reject": sandbox.reject,
             "expire": sandbox.expire,
         }
-        sandbox.on_change = lambda payload: live.tell("phone", shown(payload), keep=False)
+        sandbox.on_change = lambda payload: stream.send("phone", show_payload(payload), keep=False)
 
     @property
     def routes(self) -> Mapping[str, Handler]:
@@ -66,65 +69,65 @@ class Stage:
         }
         pages = {f"{PATH}/{name}": {hdrs.METH_GET: _file(body, kind)} for name, (body, kind) in _files().items()}
         pages[PATH] = pages.pop(f"{PATH}/index.html")
-        return {path: _guarded(each, self._hosts) for path, each in (methods | pages).items()}
+        return {path: _protect(each, self._hosts) for path, each in (methods | pages).items()}
 
-    def beside(self, service: Mapping[str, Handler]) -> Mapping[str, Handler]:
-        """The routes of the service, which answer to the same names, and those of the page."""
-        return {**{path: _local(handler, self._hosts) for path, handler in service.items()}, **self.routes}
+    def add_to(self, service: Mapping[str, Handler]) -> Mapping[str, Handler]:
+        """The routes of ``service``, which answer under the same host names, and those of the page."""
+        return {**{path: _check_host(handler, self._hosts) for path, handler in service.items()}, **self.routes}
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """What happens, as server-sent events."""
-        return await self._live.serve(request, HEADERS)
+        """The live events, as server-sent events."""
+        return await self._stream.serve(request, HEADERS)
 
     async def phone(self, _request: web.Request) -> web.StreamResponse:
-        """The requests that the phone was told of, and that wait for its user."""
-        waiting = [shown(payload) for payload in self._sandbox.payloads.waiting() if payload.pushed]
+        """The open payloads that were pushed to the phone."""
+        waiting = [show_payload(payload) for payload in self._sandbox.payloads.list_open() if payload.pushed]
         return web.json_response(waiting)
 
     async def act(self, request: web.Request) -> web.StreamResponse:
-        """The user does something; 409 with the reason if that cannot be done."""
+        """Do what the user chose; 404 for an unknown payload, 409 with the reason if that is not possible."""
         try:
             payload = self._act[request.match_info["action"]](request.match_info["uuid"])
         except UnknownPayloadError:
-            return _refused(404, "The wallet does not know this request.")
+            return _refuse(404, "The wallet does not know this request.")
         except IllegalActionError as error:
-            return _refused(409, f"Refused: {error}.".replace("_", ", "))
-        return web.json_response(shown(payload))
+            return _refuse(409, f"Refused: {error}.".replace("_", ", "))
+        return web.json_response(show_payload(payload))
 
     async def revoke(self, _request: web.Request) -> web.StreamResponse:
-        """The user takes back that applications may push to them."""
+        """Revoke the user tokens of all applications."""
         for key in self._sandbox.applications:
             self._sandbox.tokens.revoke(key)
         return web.json_response({})
 
     async def faults(self, _request: web.Request) -> web.StreamResponse:
-        """What goes wrong."""
-        return web.json_response(self._wrong())
+        """The switches for faults."""
+        return web.json_response(self._switches())
 
     async def set_faults(self, request: web.Request) -> web.StreamResponse:
-        """Let the switches that are named be on or off."""
-        wanted = await _switches(request)
+        """Set the switches in the body; the others stay."""
+        wanted = await _parse_switches(request)
         if wanted is None:
-            return _refused(400, f"Say true or false of {', '.join(FAULTS)}.")
-        wrong = self._wrong() | wanted
+            return _refuse(400, f"Say true or false of {', '.join(FAULTS)}.")
+        switches = self._switches() | wanted
         faults = self._sandbox.faults
         now = replace(
-            faults.of(None),
-            webhook="lost" if wrong["webhook"] else None,
-            socket="refused" if wrong["socket"] else None,
+            faults.find(),
+            webhook="lost" if switches["webhook"] else None,
+            socket="refused" if switches["socket"] else None,
         )
         faults.set(now)
-        if wrong["socket"]:
+        if switches["socket"]:
             await self._sandbox.statuses.close()
-        if wrong["broker"] and self._broker.connected:
+        if switches["broker"] and self._broker.connected:
             self._broker.cut()
-        elif not wrong["broker"]:
-            self._broker.mend()
-        self._live.tell("faults", wrong, keep=False)
-        return web.json_response(wrong)
+        elif not switches["broker"]:
+            self._broker.restore()
+        self._stream.send("faults", switches, keep=False)
+        return web.json_response(switches)
 
-    def _wrong(self) -> dict[str, bool]:
-        faults = self._sandbox.faults.of(None)
+    def _switches(self) -> dict[str, bool]:
+        faults = self._sandbox.faults.find()
         return {
             "webhook": faults.webhook == "lost",
             "socket": faults.socket == "refused",
@@ -132,8 +135,8 @@ class Stage:
         }
 
 
-def shown(payload: Payload) -> dict[str, Any]:
-    """What the phone has on its screen, and where it sends the user back to."""
+def show_payload(payload: Payload) -> dict[str, Any]:
+    """The payload as the phone shows it, and the URL to which the phone returns the user."""
     request = payload.request
     answered = payload.situation in {"signed", "rejected"}
     return {
@@ -147,12 +150,14 @@ def shown(payload: Payload) -> dict[str, Any]:
         "tag": request.txjson.get("DestinationTag"),
         "instruction": request.custom_meta.instruction,
         "expires_at": payload.expires_at.isoformat(),
-        "return_url": resolved(payload)["return_url"]["app"] if answered and payload.opened_by_deeplink else None,
+        "return_url": encode_resolution(payload)["return_url"]["app"]
+        if answered and payload.opened_by_deeplink
+        else None,
     }
 
 
 def _files() -> Mapping[str, tuple[str, str]]:
-    """Name to text and type of all that the page consists of."""
+    """The files of the page: name to text and media type."""
     folder = files("processor.dev").joinpath("page")
     return {
         each.name: (each.read_text(encoding="utf-8"), kind)
@@ -169,15 +174,15 @@ def _file(text: str, kind: str) -> Handler:
     return serve
 
 
-def _local(handle: Handler, hosts: Collection[str]) -> Handler:
+def _check_host(handle: Handler, hosts: Collection[str]) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
-        return refuse_misdirected(request, hosts) or await handle(request)
+        return refuse_host(request, hosts) or await handle(request)
 
     return answer
 
 
-def _guarded(methods: Methods, hosts: Collection[str]) -> Handler:
-    """For the page itself alone: another page in the same browser may not press a button here."""
+def _protect(methods: Methods, hosts: Collection[str]) -> Handler:
+    """A handler of ``methods`` for the page itself; requests of other pages in the same browser are refused."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         response = await _answer(request, methods, hosts)
@@ -189,21 +194,21 @@ def _guarded(methods: Methods, hosts: Collection[str]) -> Handler:
 
 
 async def _answer(request: web.Request, methods: Methods, hosts: Collection[str]) -> web.StreamResponse:
-    if refusal := refuse_misdirected(request, hosts) or refuse_foreign(request):
-        return _refused(refusal.status, str(refusal.text))
+    if refusal := refuse_host(request, hosts) or refuse_origin(request):
+        return _refuse(refusal.status, str(refusal.text))
     handler = methods.get(request.method)
-    return await handler(request) if handler is not None else _refused(405, "Not that way.")
+    return await handler(request) if handler is not None else _refuse(405, "Not that way.")
 
 
-def _refused(status: int, why: str) -> web.Response:
+def _refuse(status: int, why: str) -> web.Response:
     return web.json_response({"why": why}, status=status)
 
 
-async def _switches(request: web.Request) -> dict[str, bool] | None:
-    """The switches in the body; None if it is not of that form."""
+async def _parse_switches(request: web.Request) -> dict[str, bool] | None:
+    """The switches in the body; None if the body is not valid."""
     try:
-        said = json.loads(await request.text())
+        body = json.loads(await request.text())
     except ValueError:
         return None
-    fits = isinstance(said, dict) and all(name in FAULTS and isinstance(on, bool) for name, on in said.items())
-    return said if fits else None
+    fits = isinstance(body, dict) and all(name in FAULTS and isinstance(on, bool) for name, on in body.items())
+    return body if fits else None

@@ -1,4 +1,4 @@
-"""What consumers make of each event, told as it happens: what push pushes, and the rows that app-state keeps."""
+"""Observers of the consumers, which report to the page what push sends and which rows app-state writes."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from consumers.runtime.discovery import Found, find
 from processor.broker.embedded import Deliver
 from processor.core.publishing.message import Message
 from processor.core.publishing.topic import topic_matches
-from processor.dev.live import Live
+from processor.dev.event_stream import EventStream
 
 PUSH: Final = "push"
 APP_STATE: Final = "app-state"
@@ -28,56 +28,56 @@ _ROWS: Final[Mapping[str, str]] = {
     "accounts": "select account, network from accounts where payload = ?",
     "payments": "select amount, currency, identifier, network, ledger_index from payments where payload = ?",
 }
-"""Table of app-state to what is shown of it."""
+"""Table of app-state to the query of its rows for a payload."""
 
 
-class ToldChannel(LogChannel):
-    """Logs what would be pushed, and tells it."""
+class ObservedChannel(LogChannel):
+    """Logs each push instead of sending it, and reports it to the page."""
 
-    def __init__(self, live: Live) -> None:
-        self._live = live
+    def __init__(self, stream: EventStream) -> None:
+        self._stream = stream
 
     async def push(self, device: Device, notification: Notification) -> None:
-        """Log it and tell it."""
+        """Log the push and report it."""
         await super().push(device, notification)
-        said = {"event_id": notification.id, "title": notification.title, "text": notification.body}
-        self._live.tell("push", {**said, "device": masked(device.token)})
+        content = {"event_id": notification.id, "title": notification.title, "text": notification.body}
+        self._stream.send("push", {**content, "device": masked(device.token)})
 
 
-def found(name: str, live: Live) -> Found:
-    """The consumer of that name; push tells what it does."""
+def find_consumer(name: str, stream: EventStream) -> Found:
+    """The consumer ``name``; push reports each push to ``stream``."""
     if name != PUSH:
         return find(name)
 
-    class ToldPush(Push):
-        """Pushes through `ToldChannel` to every device."""
+    class ObservedPush(Push):
+        """Push with an `ObservedChannel` for every platform."""
 
         queue = Push.queue
 
         def __init__(self, resources: Resources) -> None:
-            super().__init__(resources, dict.fromkeys(OPENERS, ToldChannel(live)))
+            super().__init__(resources, dict.fromkeys(OPENERS, ObservedChannel(stream)))
 
-    return Found(name=name, consumer=ToldPush)
+    return Found(name=name, consumer=ObservedPush)
 
 
-def announcing(live: Live) -> Deliver:
-    """The delivery that tells each event which is published, and which consumers will get it."""
+def report_published(stream: EventStream) -> Deliver:
+    """A subscriber that reports each published event and the consumers that will get it."""
     bindings = {name: find(name).consumer.bindings for name in CONSUMERS}
 
     async def deliver(message: Message) -> None:
         bound = [name for name in CONSUMERS if _is_bound(bindings[name], message.routing_key)]
-        live.tell("published", b'{"consumers":%b,"event":%b}' % (json.dumps(bound).encode(), message.body))
+        stream.send("published", b'{"consumers":%b,"event":%b}' % (json.dumps(bound).encode(), message.body))
 
     return deliver
 
 
-def settling(name: str, deliver: Deliver, live: Live, folder: Path) -> Deliver:
-    """``deliver``, and what its consumer then has in its tables in ``folder``."""
+def report_settled(name: str, deliver: Deliver, stream: EventStream, folder: Path) -> Deliver:
+    """``deliver``, which then reports the rows of the consumer's tables in ``folder``."""
 
     async def settle(message: Message) -> None:
         await deliver(message)
         rows = await asyncio.to_thread(_rows, folder, message.payload) if name == APP_STATE else []
-        live.tell("settled", {"consumer": name, "event_id": message.id, "rows": rows})
+        stream.send("settled", {"consumer": name, "event_id": message.id, "rows": rows})
 
     return settle
 
