@@ -52,7 +52,7 @@ _PACE: Final = ValidationPace(asks_not_found=0, close_time=timedelta(millisecond
 """The service asks again after a second or two, then after twice that: the first request finds a transaction, the
 second one finds it validated."""
 _LIMITS: Final = RateLimits(calls=600, creations=120)
-"""High enough that nobody who tries the page out has to wait for a minute to pass."""
+"""High enough for quick use of the page."""
 _SEALING_BYTES: Final = 32
 
 
@@ -148,7 +148,7 @@ def _application(port: int) -> Application:
 
 
 async def _end(stream: EventStream, stop: asyncio.Event) -> None:
-    """Disconnect the pages at the end, which would wait for them otherwise."""
+    """Disconnect the pages on ``stop``: their open streams would delay the end."""
     await stop.wait()
     stream.end()
 

@@ -3,7 +3,6 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ from consumers.runtime.discovery import find
 from consumers.runtime.settings import Settings as ConsumerSettings
 from processor.core.payload.ids import event_id
 from processor.dev.narration import Narration
-from processor.dev.observers import APP_STATE, PUSH
+from processor.dev.observers import APP_STATE, PUSH, read_rows
 from processor.sandbox.payload import Payload
 from processor.sandbox.server import Sandbox
 from processor.sandbox.signing import ACCOUNT
@@ -107,7 +106,7 @@ class Demo:
     async def _unregister(self, payload: Payload) -> None:
         """Remove the demo's phone once all was pushed to it: from now on only the page's device gets pushes."""
         last = event_id(payload.application.key, payload.uuid, "xumm.resolve")
-        await self._row("select 1 from pushes where event_id = ?", last, database=PUSH)
+        await self._row("select 1 from pushes where event_id = ?", last, consumer=PUSH)
         await self._in_registry(lambda connection: devices.remove(connection, _PHONE))
 
     async def _in_registry(self, job: Callable[[Connection], object]) -> None:
@@ -115,19 +114,17 @@ class Demo:
         async with open_database(find("push"), settings) as database:
             await database.write(job)
 
-    async def _row(self, query: str, named: str, *, database: str = APP_STATE) -> Any:
+    async def _row(self, query: str, parameter: str, *, consumer: str = APP_STATE) -> Any:
         """The row that a consumer will have written. Raises ``TimeoutError``."""
         async with asyncio.timeout(_PATIENCE_SECONDS):
             while True:
-                row = await asyncio.to_thread(self._find, query, named, database)
+                row = await asyncio.to_thread(self._find, query, parameter, consumer)
                 if row is not None:
                     return row
                 await asyncio.sleep(0.05)
 
-    def _find(self, query: str, named: str, database: str) -> Any:
-        with closing(sqlite3.connect(f"file:{self._folder}/{database}.db?mode=ro", uri=True)) as reader:
-            reader.row_factory = sqlite3.Row
-            try:
-                return reader.execute(query, (named,)).fetchone()
-            except sqlite3.OperationalError:  # the consumer has not made its tables yet, or is writing
-                return None
+    def _find(self, query: str, parameter: str, consumer: str) -> Any:
+        try:
+            return next(iter(read_rows(self._folder, consumer, query, parameter)), None)
+        except sqlite3.OperationalError:  # the consumer has not created its tables yet, or is writing
+            return None

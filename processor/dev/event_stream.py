@@ -27,7 +27,7 @@ _END: Final = b""
 
 
 class EventStream:
-    """Sends events to all pages, and keeps the latest ones. Events are numbered, from 1 in each run."""
+    """Sends events to all pages, and keeps the latest ones. Events are numbered anew in each run."""
 
     def __init__(self, *, backlog: int = BACKLOG) -> None:
         self._backlog = backlog
@@ -43,7 +43,7 @@ class EventStream:
         return len(self._readers)
 
     def send(self, kind: str, content: Mapping[str, Any] | bytes, *, keep: bool = True) -> None:
-        """Send an event with ``content``, an object or its JSON in one line; ``keep`` it for pages to come."""
+        """Send an event with ``content``, an object or its JSON in a line; ``keep`` it for pages that connect later."""
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
         self._number += 1
         line = b"id: %d\nevent: %b\ndata: %b\n\n" % (self._number, kind.encode(), data)

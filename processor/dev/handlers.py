@@ -111,12 +111,12 @@ class PageHandlers:
             return _refuse(400, f"Say true or false of {', '.join(FAULTS)}.")
         switches = self._switches() | wanted
         faults = self._sandbox.faults
-        now = replace(
+        changed = replace(
             faults.find(),
             webhook="lost" if switches["webhook"] else None,
             socket="refused" if switches["socket"] else None,
         )
-        faults.set(now)
+        faults.set(changed)
         if switches["socket"]:
             await self._sandbox.statuses.close()
         if switches["broker"] and self._broker.connected:
@@ -138,7 +138,7 @@ class PageHandlers:
 def show_payload(payload: Payload) -> dict[str, Any]:
     """The payload as the phone shows it, and the URL to which the phone returns the user."""
     request = payload.request
-    answered = payload.situation in {"signed", "rejected"}
+    returns = payload.opened_by_deeplink and payload.situation in {"signed", "rejected"}
     return {
         "uuid": payload.uuid,
         "situation": payload.situation,
@@ -150,9 +150,7 @@ def show_payload(payload: Payload) -> dict[str, Any]:
         "tag": request.txjson.get("DestinationTag"),
         "instruction": request.custom_meta.instruction,
         "expires_at": payload.expires_at.isoformat(),
-        "return_url": encode_resolution(payload)["return_url"]["app"]
-        if answered and payload.opened_by_deeplink
-        else None,
+        "return_url": encode_resolution(payload)["return_url"]["app"] if returns else None,
     }
 
 

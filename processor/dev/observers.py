@@ -82,12 +82,20 @@ def report_settled(name: str, deliver: Deliver, stream: EventStream, folder: Pat
     return settle
 
 
+def read_rows(folder: Path, consumer: str, query: str, parameter: str) -> list[sqlite3.Row]:
+    """The rows of ``query`` in the database of ``consumer`` in ``folder``. Raises ``sqlite3.OperationalError``."""
+    with closing(sqlite3.connect(f"file:{folder}/{consumer}.db?mode=ro", uri=True)) as reader:
+        reader.row_factory = sqlite3.Row
+        return reader.execute(query, (parameter,)).fetchall()
+
+
 def _is_bound(bindings: Sequence[str], routing_key: str) -> bool:
     return any(topic_matches(binding, routing_key) for binding in bindings)
 
 
 def _rows(folder: Path, payload: str) -> list[dict[str, Any]]:
-    with closing(sqlite3.connect(f"file:{folder}/{APP_STATE}.db?mode=ro", uri=True)) as reader:
-        reader.row_factory = sqlite3.Row
-        found = {table: reader.execute(query, (payload,)).fetchall() for table, query in _ROWS.items()}
-    return [{"table": table, **dict(row)} for table, rows in found.items() for row in rows]
+    return [
+        {"table": table, **dict(row)}
+        for table, query in _ROWS.items()
+        for row in read_rows(folder, APP_STATE, query, payload)
+    ]

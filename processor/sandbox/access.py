@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Any, Final, assert_never
 
 from aiohttp import web
@@ -28,15 +29,8 @@ from processor.sandbox.payload_table import DuplicateIdentifierError
 from processor.sandbox.request import OversizedError
 
 WINDOW: Final = timedelta(minutes=1)
-NOT_FOUND: Final = 404
-TAKEN: Final = 409
-OVERSIZED: Final = 413
-TOO_MANY: Final = 429
-BROKEN: Final = 500
 BAD_PAYLOAD: Final = 602
 BAD_CREDENTIALS: Final = 813
-FORBIDDEN: Final = 403
-UNAUTHORIZED: Final = 401
 _STATUS: Final = {BAD_PAYLOAD: 400}
 """The status of each error code that is no HTTP status itself."""
 _HALF: Final = '{"meta":{"exists":true,"uuid'
@@ -148,7 +142,12 @@ class ApiAccess:
         self.counters: dict[tuple[str, bool], CallCounter] = {}
 
     def __call__(
-        self, find_caller: CallerLookup, handle: ApiHandler, *, creates: bool = False, refusal: int = FORBIDDEN
+        self,
+        find_caller: CallerLookup,
+        handle: ApiHandler,
+        *,
+        creates: bool = False,
+        refusal: int = HTTPStatus.FORBIDDEN,
     ) -> Handler:
         """``handle`` for callers that ``find_caller`` finds; other calls are answered with status ``refusal``.
 
@@ -171,18 +170,18 @@ class ApiAccess:
     async def _call(self, request: web.Request, caller: ApiCaller, allowance: Allowance, handle: ApiHandler) -> str:
         """The text of the answer. Raises `ApiError`."""
         if not allowance.granted:
-            raise ApiError(TOO_MANY)
+            raise ApiError(HTTPStatus.TOO_MANY_REQUESTS)
         fault = self._faults.find(request.match_info.get("uuid"), caller.application.key).api
         if fault is not None:
             return await _fail(fault)
         try:
             return stringify(await handle(request, caller))
         except LookupError as error:
-            raise ApiError(NOT_FOUND) from error
+            raise ApiError(HTTPStatus.NOT_FOUND) from error
         except OversizedError as error:
-            raise ApiError(OVERSIZED) from error
+            raise ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE) from error
         except DuplicateIdentifierError as error:
-            raise ApiError(TAKEN) from error
+            raise ApiError(HTTPStatus.CONFLICT) from error
         except ValueError as error:
             raise ApiError(BAD_PAYLOAD) from error
 
@@ -200,9 +199,9 @@ async def _fail(fault: ApiFault) -> str:
     """The text of the answer under ``fault``. Raises `ApiError`; never returns if calls hang."""
     match fault:
         case "limited":
-            raise ApiError(TOO_MANY)
+            raise ApiError(HTTPStatus.TOO_MANY_REQUESTS)
         case "failing":
-            raise ApiError(BROKEN)
+            raise ApiError(HTTPStatus.INTERNAL_SERVER_ERROR)
         case "hanging":
             await asyncio.Event().wait()
             return ""

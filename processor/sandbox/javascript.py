@@ -20,7 +20,7 @@ _ARRAY_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,9}")
 
 
 def stringify(value: Any) -> str:
-    """Compact JSON of ``value``: non-ASCII kept, lone surrogates escaped, numbers as doubles, NaN ``null``.
+    """Compact JSON of ``value``: non-ASCII kept, lone surrogates escaped, numbers as doubles, NaN as ``null``.
 
     Keys that are array indexes come first and ascending, as JavaScript orders them. Raises ``TypeError`` for a value
     that has no form in JSON.
@@ -62,7 +62,7 @@ def _number(value: float) -> str:
 
 
 def _rank(key: str) -> int:
-    """The sort key of a member: array indexes by value, other keys behind them in the order of insertion."""
+    """The sort key of a member: array indexes by value, then other keys in the order of insertion."""
     if _ARRAY_INDEX.fullmatch(key) and int(key) <= _MAX_ARRAY_INDEX:
         return int(key)
     return _MAX_ARRAY_INDEX + 1

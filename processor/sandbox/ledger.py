@@ -21,9 +21,14 @@ from processor.sandbox.clock import Clock
 from processor.sandbox.faults import FaultTable
 from processor.sandbox.javascript import JsonObject
 from processor.sandbox.network import LedgerNetwork
-from processor.sandbox.signing import PARTIAL_PAYMENT, UNAVAILABLE
 from processor.sandbox.wallet import find_wallet
 
+PARTIAL_PAYMENT: Final = 0x00020000
+UNAVAILABLE: Final = "unavailable"
+"""The delivered amount of a partial payment that has none in its metadata.
+
+Source: https://xrpl.org/docs/concepts/payment-types/partial-payments#the-delivered_amount-field
+"""
 RIPPLE_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _OLDEST: Final = 32570
 _FIRST_INDEX: Final = 90_000_000

@@ -1,9 +1,9 @@
-"""The rules of Xumm's OAuth2 and OpenID Connect provider: who may sign in, and what a code is worth.
+"""The rules of Xumm's OAuth2 and OpenID Connect provider: requests, codes and tokens.
 
 A code is valid once, for ten minutes, and only for the client and the redirect URI of its request (the query of the
 URI may differ). The client sends its secret or a code verifier: Xumm's kits for browsers have no secret.
 
-Source: https://github.com/XRPL-Labs/XUMM-OAuth2-OpenID-Provider and, for what the published version does not have yet,
+Source: https://github.com/XRPL-Labs/XUMM-OAuth2-OpenID-Provider and, for the parts that are not published,
 the declarations of https://github.com/XRPL-Labs/XummPkce and https://github.com/XRPL-Labs/xumm-sdk-py
 """
 

@@ -10,7 +10,8 @@ Source: https://github.com/XRPL-Labs/XUMM-OAuth2-OpenID-Provider
 import asyncio
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -27,9 +28,6 @@ from processor.sandbox.wallet import ALICE, BOB
 ACCOUNTS: Final = {ALICE.address: "Alice", BOB.address: "Bob"}
 _AVATAR: Final = "https://xumm.app/avatar/{account}.png"
 _HALF: Final = '{"keys":[{"kty'
-_REFUSED: Final = 400
-_UNAUTHORIZED: Final = 401
-_FORBIDDEN: Final = 403
 _PAGE: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Sandbox</title>
 <link rel="icon" href="data:,"><h1>Sign in to {name}</h1><p>{buttons}</p><p role="alert"></p><script>
 for (const button of document.querySelectorAll("button")) button.onclick = async () => {{
@@ -66,7 +64,10 @@ def _consent_routes(simulation: Simulation) -> list[web.RouteDef]:
         to = provider.approve(asked, account, issuer=simulation.issuer)
         return web.json_response(_describe_outcome(asked, to), dumps=stringify)
 
-    return [web.get("/auth", _show_errors(show)), web.post("/auth", require_own_page(_show_errors(answer)))]
+    return [
+        web.get("/auth", _catch_errors(show, _error_page)),
+        web.post("/auth", require_own_page(_catch_errors(answer, _error_page))),
+    ]
 
 
 def _token_routes(simulation: Simulation) -> list[web.RouteDef]:
@@ -78,10 +79,10 @@ def _token_routes(simulation: Simulation) -> list[web.RouteDef]:
     async def userinfo(request: web.Request) -> web.StreamResponse:
         authorization = request.headers.get("Authorization")
         if authorization is None:
-            return _refuse(_UNAUTHORIZED, "invalid_jwt", "No JWT token (auth) specified")
+            return _refuse(HTTPStatus.UNAUTHORIZED, "invalid_jwt", "No JWT token (auth) specified")
         claims = simulation.identity.verify(authorization.split(" ")[-1])
         if claims is None:
-            return _refuse(_FORBIDDEN, "jwt_auth_error", "invalid token")
+            return _refuse(HTTPStatus.FORBIDDEN, "jwt_auth_error", "invalid token")
         return web.json_response(_describe_user(claims))
 
     async def certs(_request: web.Request) -> web.StreamResponse:
@@ -91,7 +92,7 @@ def _token_routes(simulation: Simulation) -> list[web.RouteDef]:
         return web.json_response(_describe_provider(simulation))
 
     return [
-        web.post("/token", _apply_fault(simulation, _report_errors(token))),
+        web.post("/token", _apply_fault(simulation, _catch_errors(token, _error_json))),
         web.get("/userinfo", userinfo),
         web.get("/certs", _apply_fault(simulation, certs)),
         web.get("/.well-known/openid-configuration", configuration),
@@ -159,29 +160,25 @@ def _describe_provider(simulation: Simulation) -> JsonObject:
     }
 
 
-def _show_errors(handle: Handler) -> Handler:
-    """``handle``, with a page for each `OAuth2Error`."""
+def _catch_errors(handle: Handler, respond: Callable[[OAuth2Error], web.Response]) -> Handler:
+    """``handle``, with an answer for each `OAuth2Error`."""
 
-    async def respond(request: web.Request) -> web.StreamResponse:
+    async def catch(request: web.Request) -> web.StreamResponse:
         try:
             return await handle(request)
         except OAuth2Error as error:
-            page = _ERROR_PAGE.format(error=error.error, description=html.escape(error.description))
-            return web.Response(text=page, content_type="text/html", status=_REFUSED)
+            return respond(error)
 
-    return respond
+    return catch
 
 
-def _report_errors(handle: Handler) -> Handler:
-    """``handle``, with a JSON answer for each `OAuth2Error`."""
+def _error_page(error: OAuth2Error) -> web.Response:
+    page = _ERROR_PAGE.format(error=error.error, description=html.escape(error.description))
+    return web.Response(text=page, content_type="text/html", status=HTTPStatus.BAD_REQUEST)
 
-    async def respond(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handle(request)
-        except OAuth2Error as error:
-            return _refuse(_REFUSED, error.error, error.description)
 
-    return respond
+def _error_json(error: OAuth2Error) -> web.Response:
+    return _refuse(HTTPStatus.BAD_REQUEST, error.error, error.description)
 
 
 def _apply_fault(simulation: Simulation, handle: Handler) -> Handler:

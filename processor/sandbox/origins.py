@@ -2,8 +2,8 @@
 
 A page of another site can reach a program on a developer's machine in two ways. The site's name can be made to resolve
 to this machine (DNS rebinding): requests under any name but those of this machine and those that the operator gave are
-refused. Or the page lets the browser send a form or plain text, for which the browser asks nobody: a request that
-changes something must be JSON, from a page of the same origin.
+refused. Or the page submits a form or plain text, which a browser sends without a preflight: a request that changes
+something must be JSON, from a page of the same origin.
 
 Xumm's API and provider answer browsers as well; their routes are open to pages of any origin.
 
@@ -13,6 +13,7 @@ https://docs.xaman.dev/environments/browser-web3/cors-browser
 """
 
 from collections.abc import Collection, Iterable
+from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
@@ -24,9 +25,6 @@ UNFRAMED: Final = {"Content-Security-Policy": "frame-ancestors 'none'"}
 """Headers of a page that no other page may show in a frame."""
 _SAFE: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 _WITHOUT_BODY: Final = frozenset({hdrs.METH_DELETE})
-_MISDIRECTED: Final = 421
-_FORBIDDEN: Final = 403
-_UNSUPPORTED: Final = 415
 _ANY_ORIGIN: Final = {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*"}
 _PREFLIGHT: Final = {
     **_ANY_ORIGIN,
@@ -66,7 +64,7 @@ def refuse_host(request: web.Request, names: Collection[str] = ()) -> web.Respon
     name = _parse_host(request.headers.get(hdrs.HOST, ""))
     if name is not None and (_is_local(name) or name in names):
         return None
-    return web.Response(status=_MISDIRECTED, text="this answers under names of its own machine")
+    return web.Response(status=HTTPStatus.MISDIRECTED_REQUEST, text="this answers under names of its own machine")
 
 
 def refuse_origin(request: web.Request) -> web.Response | None:
@@ -76,9 +74,9 @@ def refuse_origin(request: web.Request) -> web.Response | None:
     origin, site = request.headers.get(hdrs.ORIGIN), request.headers.get("Sec-Fetch-Site", "same-origin")
     host = request.headers.get(hdrs.HOST, "")
     if site != "same-origin" or origin not in {None, f"http://{host}", f"https://{host}"}:
-        return web.Response(status=_FORBIDDEN, text="another page asks")
+        return web.Response(status=HTTPStatus.FORBIDDEN, text="another page asks")
     if request.method not in _WITHOUT_BODY and request.content_type != "application/json":
-        return web.Response(status=_UNSUPPORTED, text="only JSON is taken")
+        return web.Response(status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text="only JSON is taken")
     return None
 
 

@@ -1,14 +1,15 @@
 """The JSON of payloads: the body of a webhook, the answers of the API, and messages of the status socket.
 
-Source: the types and fixtures of ``xumm-sdk`` and ``xumm-sdk-py``, and what the wallet's own source sends
+Source: the types and fixtures of ``xumm-sdk`` and ``xumm-sdk-py``, and the wallet's own source
 """
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Final
 from uuid import NAMESPACE_URL, uuid5
 
 from processor.sandbox.javascript import JsonObject
-from processor.sandbox.payload import SIGN_IN, Payload, PayloadSignature, SignRequest
+from processor.sandbox.payload import SIGN_IN, Payload, SignRequest
 from processor.sandbox.payload_table import Cancellation
 from processor.sandbox.user_tokens import UserToken
 
@@ -27,7 +28,7 @@ def encode_webhook(payload: Payload) -> JsonObject:
         },
         "custom_meta": _custom_meta(payload),
         "payloadResponse": _answer(payload),
-        "userToken": _user_token(signature),
+        "userToken": encode_issued_token(signature.user_token) if signature else None,
     }
 
 
@@ -92,6 +93,15 @@ def encode_user_token(token: str, known: UserToken | None, *, now: datetime) -> 
         return {"user_token": token, "active": False, "issued": None, "expires": None}
     issued, expires = int(known.issued_at.timestamp()), int(known.expires_at.timestamp())
     return {"user_token": token, "active": now < known.expires_at, "issued": issued, "expires": expires}
+
+
+def encode_issued_token(token: UserToken) -> JsonObject:
+    """``userToken`` in the body of a webhook."""
+    return {
+        "user_token": token.token,
+        "token_issued": int(token.issued_at.timestamp()),
+        "token_expiration": int(token.expires_at.timestamp()),
+    }
 
 
 def _answer(payload: Payload) -> JsonObject:
@@ -207,19 +217,7 @@ def _dispatch(payload: Payload, now: datetime) -> JsonObject:
 
 
 def _custom_meta(payload: Payload) -> JsonObject:
-    custom = payload.request.custom_meta
-    return {"identifier": custom.identifier, "blob": custom.blob, "instruction": custom.instruction}
-
-
-def _user_token(signature: PayloadSignature | None) -> JsonObject | None:
-    if signature is None:
-        return None
-    token = signature.user_token
-    return {
-        "user_token": token.token,
-        "token_issued": int(token.issued_at.timestamp()),
-        "token_expiration": int(token.expires_at.timestamp()),
-    }
+    return asdict(payload.request.custom_meta)
 
 
 def _fill(url: str | None, payload: Payload) -> str | None:

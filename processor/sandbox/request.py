@@ -78,26 +78,16 @@ def parse_request(body: bytes | Mapping[str, Any]) -> SignRequest:
     """
     wire = _PayloadBody.model_validate_json(body) if isinstance(body, bytes) else _PayloadBody.model_validate(body)
     _check_size(wire.custom_meta)
-    options = wire.options
+    options, urls = wire.options, wire.options.return_url
     return SignRequest(
         txjson=wire.transaction,
         txblob=wire.txblob,
-        submit=options.submit,
-        multisign=options.multisign,
         expire=timedelta(minutes=options.expire),
-        return_url_app=options.return_url.app,
-        return_url_web=options.return_url.web,
-        force_network=options.force_network,
-        immutable=options.immutable,
-        pathfinding=options.pathfinding,
-        pathfinding_fallback=options.pathfinding_fallback,
-        signers=options.signers,
+        return_url_app=urls.app,
+        return_url_web=urls.web,
         user_token=wire.user_token,
-        custom_meta=CustomMeta(
-            identifier=wire.custom_meta.identifier,
-            blob=wire.custom_meta.blob,
-            instruction=wire.custom_meta.instruction,
-        ),
+        custom_meta=CustomMeta(**wire.custom_meta.model_dump()),
+        **options.model_dump(exclude={"expire", "return_url"}),
     )
 
 

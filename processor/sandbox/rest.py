@@ -6,6 +6,7 @@ Source: https://github.com/XRPL-Labs/XUMM-SDK/blob/main/src/Meta.ts, which names
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Final, Literal
 
 from aiohttp import web
@@ -15,8 +16,6 @@ from pydantic import TypeAdapter
 from processor.sandbox import reference_data
 from processor.sandbox.access import (
     BAD_PAYLOAD,
-    NOT_FOUND,
-    UNAUTHORIZED,
     ApiCaller,
     ApiCallers,
     ApiError,
@@ -69,14 +68,14 @@ class RestApi:
             web.get(_path("xapp/ott/{ott}"), guarded(self._redeem_one_time_token)),
             web.post(_path("xapp/push"), guarded(self._push)),
             web.post(_path("xapp/event"), guarded(self._push_event)),
-            web.get(_path("app-storage"), guarded(self._get_storage)),
-            web.post(_path("app-storage"), guarded(self._set_storage)),
-            web.delete(_path("app-storage"), guarded(self._delete_storage)),
+            web.get(_path("app-storage"), guarded(self._app_storage.get)),
+            web.post(_path("app-storage"), guarded(self._app_storage.set)),
+            web.delete(_path("app-storage"), guarded(self._app_storage.delete)),
             web.route("*", f"{PREFIX}/{{rest:.*}}", guarded(self._refuse)),
         ]
 
     def _user_routes(self, prefix: str) -> list[web.RouteDef]:
-        guarded = partial(self._xumm.access, self._callers.by_token, refusal=UNAUTHORIZED)
+        guarded = partial(self._xumm.access, self._callers.by_token, refusal=HTTPStatus.UNAUTHORIZED)
         return [
             web.get(_path("authorize", prefix), self._xumm.access(self._callers.by_key, self._authorize)),
             web.get(_path("ping", prefix), guarded(self._ping_user)),
@@ -84,10 +83,10 @@ class RestApi:
             *self._reference_routes(prefix, guarded),
             web.get(_path("rails", prefix), guarded(_look_up(lambda _: reference_data.list_rails()))),
             web.get(_path("nftoken-detail/{key}", prefix), guarded(_look_up(reference_data.get_nftoken))),
-            web.get(_path("userdata", prefix), guarded(self._list_userdata)),
-            web.get(_path("userdata/{key}", prefix), guarded(self._get_userdata)),
-            web.post(_path("userdata/{key}", prefix), guarded(self._set_userdata)),
-            web.delete(_path("userdata/{key}", prefix), guarded(self._delete_userdata)),
+            web.get(_path("userdata", prefix), guarded(self._user_storage.list)),
+            web.get(_path("userdata/{key}", prefix), guarded(self._user_storage.get)),
+            web.post(_path("userdata/{key}", prefix), guarded(self._user_storage.set)),
+            web.delete(_path("userdata/{key}", prefix), guarded(self._user_storage.delete)),
             web.route("*", f"{prefix}/{{rest:.*}}", guarded(self._refuse)),
         ]
 
@@ -194,30 +193,8 @@ class RestApi:
     async def _push_event(self, request: web.Request, caller: ApiCaller) -> JsonObject:
         return {**await self._push(request, caller), "uuid": self._xumm.new_id()}
 
-    async def _get_storage(self, _request: web.Request, caller: ApiCaller) -> JsonObject:
-        return self._app_storage.get(caller.application)
-
-    async def _set_storage(self, request: web.Request, caller: ApiCaller) -> JsonObject:
-        return self._app_storage.set(caller.application, _object.validate_json(await request.read()))
-
-    async def _delete_storage(self, _request: web.Request, caller: ApiCaller) -> JsonObject:
-        return self._app_storage.delete(caller.application)
-
-    async def _list_userdata(self, _request: web.Request, caller: ApiCaller) -> JsonObject:
-        return self._user_storage.list(caller.application, caller.account)
-
-    async def _get_userdata(self, request: web.Request, caller: ApiCaller) -> JsonObject:
-        return self._user_storage.get(caller.application, caller.account, request.match_info["key"])
-
-    async def _set_userdata(self, request: web.Request, caller: ApiCaller) -> JsonObject:
-        data = _object.validate_json(await request.read())
-        return self._user_storage.set(caller.application, caller.account, request.match_info["key"], data)
-
-    async def _delete_userdata(self, request: web.Request, caller: ApiCaller) -> JsonObject:
-        return self._user_storage.delete(caller.application, caller.account, request.match_info["key"])
-
     async def _refuse(self, _request: web.Request, _caller: ApiCaller) -> JsonObject:
-        raise ApiError(NOT_FOUND)
+        raise ApiError(HTTPStatus.NOT_FOUND)
 
     def _own(self, request: web.Request, caller: ApiCaller) -> Payload:
         """The caller's payload in the path. Raises `UnknownPayloadError`, for another application's payload too."""

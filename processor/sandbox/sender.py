@@ -172,7 +172,7 @@ class Sender:
 
 
 class Webhooks:
-    """Builds the webhook of each payload and sends it as the faults of the payload say."""
+    """Builds the webhook of each payload and sends it, subject to the faults of the payload."""
 
     def __init__(self, sender: Sender, faults: FaultTable) -> None:
         self._sender = sender
@@ -198,7 +198,7 @@ class Webhooks:
                 self._held.append(webhook)
 
     def _release(self, *webhooks: OutgoingWebhook) -> None:
-        """Send ``webhooks``, and behind them the reordered ones that were held back."""
+        """Send ``webhooks``, then the reordered ones that were held back."""
         held, self._held = self._held, []
         for webhook in webhooks:
             self._sender.send(webhook)

@@ -36,7 +36,7 @@ class Sandbox(Simulation):
 
     @property
     def ledger_url(self) -> str:
-        """The JSON-RPC URL of the ledger; with ``/`` and the name of a network behind it, that network's."""
+        """The JSON-RPC URL of the ledger. ``/`` and the name of a network, appended, address that network's ledger."""
         return f"{self.base_url}/ledger"
 
     async def __aenter__(self) -> Self:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, JsonValue
@@ -11,7 +10,8 @@ from xrpl.core.binarycodec import decode
 
 from processor.sandbox.faults import TEC, Faults
 from processor.sandbox.javascript import JsonObject
-from processor.sandbox.network import LedgerNetwork, NetworkName
+from processor.sandbox.ledger import PARTIAL_PAYMENT, UNAVAILABLE, Ledger
+from processor.sandbox.network import NetworkName
 from processor.sandbox.payload import CHANNEL_CLAIM, PSEUDO_TYPES, SIGN_IN, IllegalActionError, SignRequest
 from processor.sandbox.wallet import (
     ALICE,
@@ -26,12 +26,6 @@ from schemas.text import Account
 
 ACCOUNT: Final = ALICE.address
 """The account that signs unless the options or the request name one."""
-PARTIAL_PAYMENT: Final = 0x00020000
-UNAVAILABLE: Final = "unavailable"
-"""The delivered amount of a partial payment that has none in its metadata.
-
-Source: https://xrpl.org/docs/concepts/payment-types/partial-payments#the-delivered_amount-field
-"""
 LEDGERS_TO_LIVE: Final = 20
 _RELATIVE_BELOW: Final = 32570
 """A lower ``LastLedgerSequence`` is relative to the current ledger."""
@@ -41,7 +35,7 @@ _FULLY_CANONICAL: Final = 0x80000000
 _FEE: Final = "12"
 _SIGNATURES: Final = frozenset({"SigningPubKey", "TxnSignature", "Signers", "BatchSigners"})
 _PATH: Final[JsonObject] = {"currency": "USD", "issuer": BOB.address}
-"""The currency with which a user pays whose wallet searches for a path."""
+"""The currency of payments with pathfinding."""
 
 
 class SigningOptions(BaseModel):
@@ -76,15 +70,6 @@ class SigningOptions(BaseModel):
         return self.model_copy(update=changes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerPosition:
-    """The network and ledger index that a wallet writes into a transaction."""
-
-    network: LedgerNetwork
-    validated_index: int
-    """The newest validated ledger of the network."""
-
-
 class SignedBlob(NamedTuple):
     """A signed blob and its signer."""
 
@@ -104,8 +89,8 @@ class Wallets:
     def __init__(self) -> None:
         self._used: Counter[str] = Counter()
 
-    def sign(self, request: SignRequest, how: SigningOptions, position: LedgerPosition) -> SignedBlob:
-        """Fill in the transaction of ``request`` and sign it.
+    def sign(self, request: SignRequest, how: SigningOptions, ledger: Ledger) -> SignedBlob:
+        """Fill in the transaction of ``request`` for ``ledger`` and sign it.
 
         Raises `IllegalActionError` if the signer is not among those that the request names.
         """
@@ -120,7 +105,7 @@ class Wallets:
             return SignedBlob(wallet.authorize(request.txjson), signer, wallet.address, wallet.public_key, {})
         account = request.txjson.get("Account", signer) if request.multisign else signer
         self._used[account] += 1
-        filled = _fill(request, how, position, account=account, sequence=self._used[account])
+        filled = _fill(request, how, ledger, account=account, sequence=self._used[account])
         blob = wallet.cosign(filled, signer) if request.multisign else wallet.sign(filled)
         address = signer if request.multisign else wallet.address
         written = filled if request.tx_type in OTHER_TYPES else decode(blob)
@@ -148,9 +133,7 @@ def _named_signer(request: SignRequest) -> str | None:
     return None if request.multisign else request.txjson.get("Account")
 
 
-def _fill(
-    request: SignRequest, how: SigningOptions, position: LedgerPosition, *, account: str, sequence: int
-) -> JsonObject:
+def _fill(request: SignRequest, how: SigningOptions, ledger: Ledger, *, account: str, sequence: int) -> JsonObject:
     """The transaction with all fields that a wallet adds.
 
     Source: the wallet's own ``Sign.mixin.ts``, which adds no sequence to a multisigned transaction, and neither ledger
@@ -162,9 +145,9 @@ def _fill(
     asked = {name: value for name, value in request.txjson.items() if name not in _SIGNATURES}
     filled = {**own, **asked, "Account": account}
     if request.tx_type != _BATCH:
-        filled["LastLedgerSequence"] = _last_ledger(asked.get("LastLedgerSequence"), position.validated_index)
-        if position.network.is_named:
-            filled["NetworkID"] = asked.get("NetworkID", position.network.id)
+        filled["LastLedgerSequence"] = _last_ledger(asked.get("LastLedgerSequence"), ledger.validated_index)
+        if ledger.network.is_named:
+            filled["NetworkID"] = asked.get("NetworkID", ledger.network.id)
     elif "BatchSigners" in request.txjson:
         filled["BatchSigners"] = _approvals(filled)
     if request.pathfinding and request.tx_type == _PAYMENT:
@@ -181,7 +164,7 @@ def _approvals(batch: JsonObject) -> list[JsonObject]:
 
 
 def _last_ledger(asked: int | None, validated_index: int) -> int:
-    """``asked`` if relative, from the current ledger; otherwise no lower than the wallet's own default."""
+    """``asked`` ledgers from now if relative; otherwise ``asked``, but at least the wallet's default."""
     if asked is not None and asked < _RELATIVE_BELOW:
         return validated_index + asked
     return max(asked or 0, validated_index + LEDGERS_TO_LIVE)

@@ -1,6 +1,6 @@
-"""Xumm and its ledgers in memory: what the API, the user's wallet and time do to payloads, and what follows from it.
+"""Xumm and its ledgers in memory: the actions of applications and users on payloads, and their effects.
 
-HTTP is added by `processor.sandbox.server.Sandbox`.
+`processor.sandbox.server.Sandbox` adds HTTP.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from processor.sandbox.payload import Application, Dispatch, Payload, PayloadSig
 from processor.sandbox.payload_table import Cancellation, PayloadTable
 from processor.sandbox.request import parse_request
 from processor.sandbox.sender import Sender, SenderTiming, Webhooks
-from processor.sandbox.signing import LedgerPosition, SignedBlob, SigningOptions, Wallets
+from processor.sandbox.signing import SignedBlob, SigningOptions, Wallets
 from processor.sandbox.status import DISPATCHED, KEEPALIVE, OPENED, PRE_SIGNED, StatusSocketServer
 from processor.sandbox.user_tokens import UserTokenTable
 from processor.sandbox.wallet import transaction_id
@@ -39,7 +39,7 @@ class SandboxSettings:
     ledger: ValidationPace = field(default_factory=ValidationPace)
     sender: SenderTiming = field(default_factory=SenderTiming)
     keepalive: timedelta = KEEPALIVE
-    """How often a status socket says when its payload expires."""
+    """The interval at which a status socket sends the seconds until the payload expires."""
     network: str = "MAINNET"
     """The network of wallets and of the ledger on ``/ledger``, a key of `NETWORKS`."""
     issuer: str | None = None
@@ -136,15 +136,18 @@ class Simulation:
         payload.after("sign")
         faults = self._faults_of(payload)
         how = SigningOptions(**options).under(faults)
-        signed = self._sign(payload, how)
-        signature = self._signature(payload, signed, how, submitted=faults.ledger != "unsubmitted")
+        ledger = self.ledgers[how.network or self.settings.network]
+        signed = self._wallets.sign(payload.request, how, ledger)
+        submitted = payload.request.submits and faults.ledger != "unsubmitted"
+        signature = self._signature(payload, signed, ledger, self._dispatch(how) if submitted else None)
         self.statuses.send(uuid, PRE_SIGNED)
-        if signature.dispatch is not None:
+        if submitted:
             self.statuses.send(uuid, DISPATCHED)
         resolved = self.payloads.sign(uuid, signature)
         self.tokens.set_latest(signature.user_token, uuid)
-        if signature.dispatch is not None and faults.ledger != "lost":
-            self._submit(signature, signed, how)
+        if submitted and faults.ledger != "lost":
+            result = how.ledger_result or how.result
+            ledger.submit(signature.txid, signed.transaction, result=result, delivered=how.delivered)
         self._webhooks.send(resolved)
         return resolved
 
@@ -182,31 +185,20 @@ class Simulation:
         payload = self.payloads.get(uuid)
         return payload if payload.opened else self.open(uuid)
 
-    def _sign(self, payload: Payload, how: SigningOptions) -> SignedBlob:
-        ledger = self.ledgers[how.network or self.settings.network]
-        position = LedgerPosition(network=ledger.network, validated_index=ledger.validated_index)
-        return self._wallets.sign(payload.request, how, position)
-
     def _signature(
-        self, payload: Payload, signed: SignedBlob, how: SigningOptions, *, submitted: bool
+        self, payload: Payload, signed: SignedBlob, ledger: Ledger, dispatch: Dispatch | None
     ) -> PayloadSignature:
         user = signed.signer if payload.request.multisign else signed.account
-        known_at = self.clock() + timedelta(seconds=how.dispatch_known_after)
         return PayloadSignature(
             account=signed.account,
             signer=signed.signer,
             public_key=signed.public_key,
             hex=signed.hex,
             txid=transaction_id(signed.hex) if signed.transaction else "",
-            network=NETWORKS[how.network or self.settings.network],
+            network=ledger.network,
             user_token=self.tokens.renew(payload.application.key, user),
-            dispatch=Dispatch(result=how.result, known_at=known_at) if submitted and payload.request.submits else None,
+            dispatch=dispatch,
         )
 
-    def _submit(self, signature: PayloadSignature, signed: SignedBlob, how: SigningOptions) -> None:
-        self.ledgers[signature.network.name].submit(
-            signature.txid,
-            signed.transaction,
-            result=how.ledger_result or how.result,
-            delivered=how.delivered,
-        )
+    def _dispatch(self, how: SigningOptions) -> Dispatch:
+        return Dispatch(result=how.result, known_at=self.clock() + timedelta(seconds=how.dispatch_known_after))

@@ -155,7 +155,7 @@ class StatusSocketServer:
             return None
 
     def _expiry(self, uuid: str) -> float:
-        """Seconds until the payload expires; infinite if it will not. Reading the payload lets a due expiry happen."""
+        """Seconds until the payload expires; infinite if it will not. A due expiry happens here."""
         payload = self._payloads.get(uuid)
         if payload.situation not in _CAN_EXPIRE:
             return float("inf")

@@ -5,72 +5,74 @@ https://github.com/XRPL-Labs/XUMM-SDK/blob/main/src/types/JwtUserdata.ts
 """
 
 import re
-from typing import Final
+from typing import Any, Final
 
+from aiohttp import web
+from pydantic import TypeAdapter
+
+from processor.sandbox.access import ApiCaller
 from processor.sandbox.javascript import JsonObject
-from processor.sandbox.payload import Application
 
 _KEY: Final = re.compile(r"[a-z0-9]{3,}", re.ASCII)
+_object: Final[TypeAdapter[JsonObject]] = TypeAdapter(dict[str, Any])
 
 
 class AppStorage:
-    """One object of each application. Each method returns the answer of the API."""
+    """The API of the applications' objects."""
 
     def __init__(self) -> None:
         self._objects: dict[str, JsonObject] = {}
 
-    def get(self, application: Application) -> JsonObject:
+    async def get(self, _request: web.Request, caller: ApiCaller) -> JsonObject:
         """The object; null if none is stored."""
-        return {**_owner(application), "data": self._objects.get(application.key)}
+        return {**_describe_owner(caller), "data": self._objects.get(caller.application.key)}
 
-    def set(self, application: Application, data: JsonObject) -> JsonObject:
-        """Replace the object by ``data``."""
-        self._objects[application.key] = data
-        return {**_owner(application), "stored": True, "data": data}
+    async def set(self, request: web.Request, caller: ApiCaller) -> JsonObject:
+        """Replace the object by the one in the body."""
+        data = _object.validate_json(await request.read())
+        self._objects[caller.application.key] = data
+        return {**_describe_owner(caller), "stored": True, "data": data}
 
-    def delete(self, application: Application) -> JsonObject:
+    async def delete(self, _request: web.Request, caller: ApiCaller) -> JsonObject:
         """Delete the object."""
-        self._objects.pop(application.key, None)
-        return {**_owner(application), "stored": True, "data": None}
+        self._objects.pop(caller.application.key, None)
+        return {**_describe_owner(caller), "stored": True, "data": None}
 
 
 class UserStorage:
-    """The named objects of each user of each application. Each method returns the answer of the API."""
+    """The API of the users' objects. Raises ``ValueError`` for a name that is not allowed."""
 
     def __init__(self) -> None:
         self._objects: dict[tuple[str, str], JsonObject] = {}
 
-    def list(self, application: Application, account: str) -> JsonObject:
+    async def list(self, _request: web.Request, caller: ApiCaller) -> JsonObject:
         """The names of the user's objects."""
-        keys = list(self._of(application, account))
+        keys = list(self._of(caller))
         return {"operation": "LIST", "keys": keys, "count": len(keys)}
 
-    def get(self, application: Application, account: str, keys: str) -> JsonObject:
-        """The objects of the names in ``keys``, separated by commas; those not stored are left out.
-
-        Raises ``ValueError`` for a name that is not allowed.
-        """
-        names = [_check(key) for key in keys.split(",")]
-        kept = self._of(application, account)
-        data = {name: kept[name] for name in names if name in kept}
+    async def get(self, request: web.Request, caller: ApiCaller) -> JsonObject:
+        """The objects that the path names, separated by commas; those not stored are left out."""
+        names, stored = [_check(key) for key in request.match_info["key"].split(",")], self._of(caller)
+        data = {name: stored[name] for name in names if name in stored}
         return {"operation": "RETRIEVE", "data": data, "keys": list(data), "count": len(data)}
 
-    def set(self, application: Application, account: str, key: str, data: JsonObject) -> JsonObject:
-        """Store ``data`` under the name ``key``. Raises ``ValueError`` for a name that is not allowed."""
-        self._of(application, account)[_check(key)] = data
+    async def set(self, request: web.Request, caller: ApiCaller) -> JsonObject:
+        """Store the object in the body under the name in the path."""
+        data = _object.validate_json(await request.read())
+        self._of(caller)[_check(request.match_info["key"])] = data
         return {"operation": "PERSIST", "persisted": True}
 
-    def delete(self, application: Application, account: str, key: str) -> JsonObject:
-        """Delete the object ``key``. Raises ``ValueError`` for a name that is not allowed."""
-        found = self._of(application, account).pop(_check(key), None)
+    async def delete(self, request: web.Request, caller: ApiCaller) -> JsonObject:
+        """Delete the object that the path names."""
+        found = self._of(caller).pop(_check(request.match_info["key"]), None)
         return {"operation": "REMOVE", "persisted": found is not None}
 
-    def _of(self, application: Application, account: str) -> JsonObject:
-        return self._objects.setdefault((application.key, account), {})
+    def _of(self, caller: ApiCaller) -> JsonObject:
+        return self._objects.setdefault((caller.application.key, caller.account), {})
 
 
-def _owner(application: Application) -> JsonObject:
-    return {"application": {"name": application.name, "uuidv4": application.key}}
+def _describe_owner(caller: ApiCaller) -> JsonObject:
+    return {"application": {"name": caller.application.name, "uuidv4": caller.application.key}}
 
 
 def _check(key: str) -> str:

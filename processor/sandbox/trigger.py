@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -11,7 +11,8 @@ import aiohttp
 
 from processor.sandbox.clock import Clock, random_uuid, utc_now
 from processor.sandbox.javascript import stringify
-from processor.sandbox.user_tokens import VALID_FOR
+from processor.sandbox.payload_json import encode_issued_token
+from processor.sandbox.user_tokens import VALID_FOR, UserToken
 from processor.sandbox.webhook_attempt import (
     ANSWER_WITHIN,
     AttemptOutcome,
@@ -28,9 +29,8 @@ STALE_BY: Final = timedelta(days=1)
 """How far the timestamp of a ``stale`` webhook is in the past, and that of a ``future`` one in the future."""
 OVERSIZE: Final = 2**18
 """The least size of an ``oversized`` body in bytes, more than a service should accept."""
-
 SHOWN: Final = 4096
-"""Characters of a body that are shown in the terminal."""
+"""Characters of a body that the terminal shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +118,7 @@ def _build_body(
     now: datetime,
 ) -> bytes:
     signed = kind != "rejected"
+    token = UserToken(token=random_uuid(), issued_at=now, expires_at=now + VALID_FOR)
     attached = "x" * OVERSIZE if kind == "oversized" else None
     body: dict[str, Any] = {
         "meta": {
@@ -135,18 +136,10 @@ def _build_body(
             "return_url": {"app": None, "web": None},
             "txid": txid,
         },
-        "userToken": _user_token(now) if signed else None,
+        "userToken": encode_issued_token(token) if signed else None,
     }
     text = stringify(body).encode()
     return text[: len(text) // 2] if kind == "malformed" else text
-
-
-def _user_token(now: datetime) -> dict[str, Any]:
-    return {
-        "user_token": random_uuid(),
-        "token_issued": int(now.timestamp()),
-        "token_expiration": int((now + VALID_FOR).timestamp()),
-    }
 
 
 def _build_request(
@@ -164,16 +157,16 @@ def _build_request(
 def _break_signature(request: WebhookRequest) -> WebhookRequest:
     name = "x-xumm-request-signature"
     first = "1" if request.headers[name].startswith("0") else "0"
-    return WebhookRequest(headers={**request.headers, name: first + request.headers[name][1:]}, body=request.body)
+    return replace(request, headers={**request.headers, name: first + request.headers[name][1:]})
 
 
 def _tamper(request: WebhookRequest) -> WebhookRequest:
-    return WebhookRequest(headers=request.headers, body=request.body.replace(b'"signed":true', b'"signed":false'))
+    return replace(request, body=request.body.replace(b'"signed":true', b'"signed":false'))
 
 
 def _compress(request: WebhookRequest) -> WebhookRequest:
-    return WebhookRequest(
-        headers={**request.headers, "content-encoding": "gzip"}, body=gzip.compress(request.body, mtime=0)
+    return replace(
+        request, headers={**request.headers, "content-encoding": "gzip"}, body=gzip.compress(request.body, mtime=0)
     )
 
 
