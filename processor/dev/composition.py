@@ -119,9 +119,9 @@ async def open_environment(
     sandbox_settings = SandboxSettings(port=sandbox_port, hosts=hosts, ledger=_PACE, limits=_LIMITS)
     try:
         async with AsyncExitStack() as stack:
-            sandbox = await stack.enter_async_context(Sandbox([_application(port)], sandbox_settings))
+            sandbox = await stack.enter_async_context(Sandbox([_build_application(port)], sandbox_settings))
             page = PageHandlers(sandbox, broker, stream, hosts)
-            settings = _settings(folder, sandbox, port)
+            settings = _build_settings(folder, sandbox, port)
             processor = await stack.enter_async_context(
                 Processor(settings, publisher=broker, commands=commands, routes=page.add_to)
             )
@@ -142,7 +142,7 @@ async def open_environment(
         raise SettingsError(message) from None
 
 
-def _application(port: int) -> Application:
+def _build_application(port: int) -> Application:
     webhook_url = f"http://127.0.0.1:{port}/webhooks/{APP}"
     return Application(key=API_KEY, secret=API_SECRET, name="Demo shop", webhook_url=webhook_url)
 
@@ -172,7 +172,7 @@ async def _consume(
     await run_consumer(consumer, settings, sources, stop)
 
 
-def _settings(folder: Path, sandbox: Sandbox, port: int) -> Settings:
+def _build_settings(folder: Path, sandbox: Sandbox, port: int) -> Settings:
     application = {
         "api_key": API_KEY,
         "api_secret": API_SECRET,

@@ -70,7 +70,7 @@ class Demo:
         self._narration.print_sentence("app", f"asks Xumm for a SignIn: payload {payload.uuid}")
         self._narration.print_sentence("user", "opens it in the wallet, and signs")
         self._sandbox.sign(payload.uuid)
-        row = await self._row("select account, user from accounts where payload = ?", payload.uuid)
+        row = await self._wait_for_row("select account, user from accounts where payload = ?", payload.uuid)
         self._narration.print_sentence("app state", f"signed in: {row['account']}")
         await self._register(row["user"])
 
@@ -90,7 +90,7 @@ class Demo:
         self._narration.print_sentence("app", f"asks Xumm for a Payment: payload {payload.uuid}")
         self._narration.print_sentence("user", "opens it in the wallet, and signs; the wallet submits it to the ledger")
         self._sandbox.sign(payload.uuid)
-        row = await self._row("select * from payments where payload = ?", payload.uuid)
+        row = await self._wait_for_row("select * from payments where payload = ?", payload.uuid)
         self._narration.print_sentence(
             "app state",
             f"received {int(row['amount']) / 1_000_000:g} XRP for {row['identifier']} on {row['network']}, "
@@ -101,20 +101,20 @@ class Demo:
     async def _register(self, owner: str) -> None:
         """Register the demo's phone for pushes."""
         device = Device(owner=owner, token=_PHONE, platform="android")
-        await self._in_registry(lambda connection: devices.add(connection, device))
+        await self._write_registry(lambda connection: devices.add(connection, device))
 
     async def _unregister(self, payload: Payload) -> None:
         """Remove the demo's phone once all was pushed to it: from now on only the page's device gets pushes."""
         last = event_id(payload.application.key, payload.uuid, "xumm.resolve")
-        await self._row("select 1 from pushes where event_id = ?", last, consumer=PUSH)
-        await self._in_registry(lambda connection: devices.remove(connection, _PHONE))
+        await self._wait_for_row("select 1 from pushes where event_id = ?", last, consumer=PUSH)
+        await self._write_registry(lambda connection: devices.remove(connection, _PHONE))
 
-    async def _in_registry(self, job: Callable[[Connection], object]) -> None:
+    async def _write_registry(self, job: Callable[[Connection], object]) -> None:
         settings = ConsumerSettings(database_url=f"sqlite:///{self._folder}/{{consumer}}.db")
         async with open_database(find("push"), settings) as database:
             await database.write(job)
 
-    async def _row(self, query: str, parameter: str, *, consumer: str = APP_STATE) -> Any:
+    async def _wait_for_row(self, query: str, parameter: str, *, consumer: str = APP_STATE) -> Any:
         """The row that a consumer will have written. Raises ``TimeoutError``."""
         async with asyncio.timeout(_PATIENCE_SECONDS):
             while True:

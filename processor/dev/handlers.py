@@ -61,13 +61,15 @@ class PageHandlers:
     def routes(self) -> Mapping[str, Handler]:
         """The handler of each path."""
         methods: dict[str, Methods] = {
-            f"{PATH}/events": {hdrs.METH_GET: self.events},
-            f"{PATH}/phone": {hdrs.METH_GET: self.phone},
+            f"{PATH}/events": {hdrs.METH_GET: self.show_events},
+            f"{PATH}/phone": {hdrs.METH_GET: self.show_phone},
             f"{PATH}/phone/permission": {hdrs.METH_DELETE: self.revoke},
             f"{PATH}/phone/{{uuid}}/{{action:{'|'.join(self._act)}}}": {hdrs.METH_POST: self.act},
-            f"{PATH}/faults": {hdrs.METH_GET: self.faults, hdrs.METH_PUT: self.set_faults},
+            f"{PATH}/faults": {hdrs.METH_GET: self.show_faults, hdrs.METH_PUT: self.set_faults},
         }
-        pages = {f"{PATH}/{name}": {hdrs.METH_GET: _file(body, kind)} for name, (body, kind) in _files().items()}
+        pages = {
+            f"{PATH}/{name}": {hdrs.METH_GET: _serve_file(body, kind)} for name, (body, kind) in _load_files().items()
+        }
         pages[PATH] = pages.pop(f"{PATH}/index.html")
         return {path: _protect(each, self._hosts) for path, each in (methods | pages).items()}
 
@@ -75,11 +77,11 @@ class PageHandlers:
         """The routes of ``service``, which answer under the same host names, and those of the page."""
         return {**{path: _check_host(handler, self._hosts) for path, handler in service.items()}, **self.routes}
 
-    async def events(self, request: web.Request) -> web.StreamResponse:
+    async def show_events(self, request: web.Request) -> web.StreamResponse:
         """The live events, as server-sent events."""
         return await self._stream.serve(request, HEADERS)
 
-    async def phone(self, _request: web.Request) -> web.StreamResponse:
+    async def show_phone(self, _request: web.Request) -> web.StreamResponse:
         """The open payloads that were pushed to the phone."""
         waiting = [show_payload(payload) for payload in self._sandbox.payloads.list_open() if payload.pushed]
         return web.json_response(waiting)
@@ -100,16 +102,16 @@ class PageHandlers:
             self._sandbox.tokens.revoke(key)
         return web.json_response({})
 
-    async def faults(self, _request: web.Request) -> web.StreamResponse:
+    async def show_faults(self, _request: web.Request) -> web.StreamResponse:
         """The switches for faults."""
-        return web.json_response(self._switches())
+        return web.json_response(self._read_switches())
 
     async def set_faults(self, request: web.Request) -> web.StreamResponse:
         """Set the switches in the body; the others stay."""
         wanted = await _parse_switches(request)
         if wanted is None:
             return _refuse(400, f"Say true or false of {', '.join(FAULTS)}.")
-        switches = self._switches() | wanted
+        switches = self._read_switches() | wanted
         faults = self._sandbox.faults
         changed = replace(
             faults.find(),
@@ -126,7 +128,7 @@ class PageHandlers:
         self._stream.send("faults", switches, keep=False)
         return web.json_response(switches)
 
-    def _switches(self) -> dict[str, bool]:
+    def _read_switches(self) -> dict[str, bool]:
         faults = self._sandbox.faults.find()
         return {
             "webhook": faults.webhook == "lost",
@@ -154,7 +156,7 @@ def show_payload(payload: Payload) -> dict[str, Any]:
     }
 
 
-def _files() -> Mapping[str, tuple[str, str]]:
+def _load_files() -> Mapping[str, tuple[str, str]]:
     """The files of the page: name to text and media type."""
     folder = files("processor.dev").joinpath("page")
     return {
@@ -165,7 +167,7 @@ def _files() -> Mapping[str, tuple[str, str]]:
     }
 
 
-def _file(text: str, kind: str) -> Handler:
+def _serve_file(text: str, kind: str) -> Handler:
     async def serve(_request: web.Request) -> web.StreamResponse:
         return web.Response(text=text, content_type=kind, charset="utf-8")
 
@@ -183,7 +185,7 @@ def _protect(methods: Methods, hosts: Collection[str]) -> Handler:
     """A handler of ``methods`` for the page itself; requests of other pages in the same browser are refused."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        response = await _answer(request, methods, hosts)
+        response = await _respond(request, methods, hosts)
         if not response.prepared:
             response.headers.update(HEADERS)
         return response
@@ -191,7 +193,7 @@ def _protect(methods: Methods, hosts: Collection[str]) -> Handler:
     return handle
 
 
-async def _answer(request: web.Request, methods: Methods, hosts: Collection[str]) -> web.StreamResponse:
+async def _respond(request: web.Request, methods: Methods, hosts: Collection[str]) -> web.StreamResponse:
     if refusal := refuse_host(request, hosts) or refuse_origin(request):
         return _refuse(refusal.status, str(refusal.text))
     handler = methods.get(request.method)

@@ -10,17 +10,17 @@ Line = Mapping[str, Any]
 _WIDTH: Final = 11
 
 
-def _events(line: Line) -> str:
+def _join(line: Line) -> str:
     return ", ".join(name.removeprefix("xumm.") for name in line["events"])
 
 
 SENTENCES: Final[dict[str, tuple[str, Callable[[Line], str]]]] = {
     "sandbox.webhook_sent": ("Xumm", lambda line: f"got {line['outcome']} for its webhook, attempt {line['attempt']}"),
-    "delivery.accepted": ("service", lambda line: f"webhook verified and stored in {line['ms']} ms: {_events(line)}"),
+    "delivery.accepted": ("service", lambda line: f"webhook verified and stored in {line['ms']} ms: {_join(line)}"),
     "delivery.duplicate": ("service", lambda _: "webhook repeated: nothing new, and nothing published"),
     "delivery.quarantined": ("service", lambda line: f"webhook kept in quarantine: {line['reason']}"),
     "delivery.refused": ("service", lambda line: f"webhook refused with {line['status']}: {line['verdict']}"),
-    "payload.advanced": ("service", lambda line: f"looked up and proven: {_events(line)}"),
+    "payload.advanced": ("service", lambda line: f"looked up and proven: {_join(line)}"),
     "push.logged": ("push", lambda line: f"to {line['device']}: \N{LEFT DOUBLE QUOTATION MARK}{line['title']}. "
                                          f"{line['text']}\N{RIGHT DOUBLE QUOTATION MARK}"),
 }  # fmt: skip

@@ -76,7 +76,7 @@ def report_settled(name: str, deliver: Deliver, stream: EventStream, folder: Pat
 
     async def settle(message: Message) -> None:
         await deliver(message)
-        rows = await asyncio.to_thread(_rows, folder, message.payload) if name == APP_STATE else []
+        rows = await asyncio.to_thread(_read_state, folder, message.payload) if name == APP_STATE else []
         stream.send("settled", {"consumer": name, "event_id": message.id, "rows": rows})
 
     return settle
@@ -93,7 +93,7 @@ def _is_bound(bindings: Sequence[str], routing_key: str) -> bool:
     return any(topic_matches(binding, routing_key) for binding in bindings)
 
 
-def _rows(folder: Path, payload: str) -> list[dict[str, Any]]:
+def _read_state(folder: Path, payload: str) -> list[dict[str, Any]]:
     return [
         {"table": table, **dict(row)}
         for table, query in _ROWS.items()

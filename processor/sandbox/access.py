@@ -70,20 +70,20 @@ class ApiCallers:
         self._applications = applications
         self._identity = identity
 
-    def by_secret(self, request: web.Request) -> ApiCaller | None:
+    def find_by_secret(self, request: web.Request) -> ApiCaller | None:
         """The application whose key and secret are in the headers."""
-        caller = self.by_key(request)
+        caller = self.find_by_key(request)
         offered = request.headers.get("x-api-secret", "")
         if caller is None or not hmac.compare_digest(caller.application.secret.encode(), offered.encode()):
             return None
         return caller
 
-    def by_key(self, request: web.Request) -> ApiCaller | None:
+    def find_by_key(self, request: web.Request) -> ApiCaller | None:
         """The application whose key is in the headers, which is enough beside a one-time token."""
         application = self._applications.get(request.headers.get("x-api-key", ""))
         return ApiCaller(application=application) if application else None
 
-    def by_token(self, request: web.Request) -> ApiCaller | None:
+    def find_by_token(self, request: web.Request) -> ApiCaller | None:
         """The user whose token is in the headers, whether the provider or an xApp issued the token."""
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         claims = self._identity.verify(token) or self._identity.verify_xapp(token, self._applications)
@@ -159,11 +159,11 @@ class ApiAccess:
             caller = find_caller(request)
             allowance = self._take(caller, creates=creates)
             if caller is None:
-                return self._error(BAD_CREDENTIALS, allowance, status=refusal)
+                return self._respond_error(BAD_CREDENTIALS, allowance, status=refusal)
             try:
                 return _respond(await self._call(request, caller, allowance, handle), allowance)
             except ApiError as error:
-                return self._error(error.code, allowance, status=_STATUS.get(error.code, error.code))
+                return self._respond_error(error.code, allowance, status=_STATUS.get(error.code, error.code))
 
         return respond
 
@@ -185,7 +185,7 @@ class ApiAccess:
         except ValueError as error:
             raise ApiError(BAD_PAYLOAD) from error
 
-    def _error(self, code: int, allowance: Allowance, *, status: int) -> web.Response:
+    def _respond_error(self, code: int, allowance: Allowance, *, status: int) -> web.Response:
         body = {"error": {"reference": self._new_id(), "code": code}}
         return _respond(stringify(body), allowance, status=status)
 

@@ -31,13 +31,13 @@ def control_routes(simulation: Simulation) -> list[web.RouteDef]:
     """The routes that control ``simulation``."""
 
     async def create(request: web.Request) -> web.StreamResponse:
-        parsed, application = parse_request(await request.read()), _application(simulation, request)
+        parsed, application = parse_request(await request.read()), _find_application(simulation, request)
         payload = simulation.create(parsed, application=application)
         return _respond(encode_created(payload, base_url=simulation.base_url))
 
     async def launch(request: web.Request) -> web.StreamResponse:
         account = _launch.validate_json(await request.read())["account"]
-        return _respond({"ott": simulation.launch(account, application=_application(simulation, request))})
+        return _respond({"ott": simulation.launch(account, application=_find_application(simulation, request))})
 
     async def cancel(request: web.Request) -> web.StreamResponse:
         return _respond(encode_cancellation(simulation.cancel(request.match_info["uuid"])))
@@ -63,7 +63,7 @@ def control_routes(simulation: Simulation) -> list[web.RouteDef]:
     ]
 
 
-def _application(simulation: Simulation, request: web.Request) -> Application | None:
+def _find_application(simulation: Simulation, request: web.Request) -> Application | None:
     """The application that the query names, None if it names none. Raises ``LookupError`` for an unknown one."""
     key = request.query.get("application")
     if key is not None and key not in simulation.applications:
@@ -84,12 +84,12 @@ def _report_errors(handle: Handler) -> Handler:
         except OversizedError as error:
             return web.Response(status=413, text=str(error))
         except ValidationError as error:
-            return web.Response(status=400, text=_problems(error))
+            return web.Response(status=400, text=_describe_problems(error))
 
     return respond
 
 
-def _problems(error: ValidationError) -> str:
+def _describe_problems(error: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors())
 
 

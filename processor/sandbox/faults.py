@@ -64,7 +64,7 @@ class Faults:
         """The switches that are on."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
-    def over(self, others: "Faults") -> "Faults":
+    def merge(self, others: "Faults") -> "Faults":
         """These switches; for a switch that is off here, that of ``others``."""
         return Faults(**{**others.switches, **self.switches})
 
@@ -109,7 +109,7 @@ class FaultTable:
         """The faults of a call in all of ``scopes``, which are given the narrowest first."""
         found = self._table.get(None, Faults())
         for scope in reversed(scopes):
-            found = self._table.get(scope, Faults()).over(found)
+            found = self._table.get(scope, Faults()).merge(found)
         return found
 
     def as_json(self) -> dict[str, Any]:

@@ -43,13 +43,15 @@ class Identity:
         self._key = generate_private_key(65537, _BITS)
         return self._key
 
-    def key_set(self) -> dict[str, Any]:
+    def encode_keys(self) -> dict[str, Any]:
         """The JWKS, whose key has no ``kid``, as Xumm's."""
         numbers = self.key.public_key().public_numbers()
         key = {"kty": "RSA", "use": "sig", "alg": "RS256", "n": _encode(numbers.n), "e": _encode(numbers.e)}
         return {"keys": [key]}
 
-    def claims(self, application: Application, account: str, network: LedgerNetwork, *, issuer: str) -> dict[str, Any]:
+    def build_claims(
+        self, application: Application, account: str, network: LedgerNetwork, *, issuer: str
+    ) -> dict[str, Any]:
         """The claims of a token for a user who signs in now."""
         now = self._clock()
         return {
@@ -60,8 +62,8 @@ class Identity:
             "app_name": application.name,
             "sub": account,
             "email": f"{application.key}+{account}@{MAIL_DOMAIN}",
-            "iat": _seconds(now),
-            "exp": _seconds(now + VALID_FOR),
+            "iat": _encode_time(now),
+            "exp": _encode_time(now + VALID_FOR),
             "payload_uuidv4": self._new_id(),
             "usertoken_uuidv4": self._tokens.renew(application.key, account).token,
             "network_type": network.name,
@@ -87,7 +89,7 @@ class Identity:
         return self._unless_expired(_verify(token, application.secret, "HS256")) if application else None
 
     def _unless_expired(self, claims: dict[str, Any] | None) -> dict[str, Any] | None:
-        return claims if claims and _seconds(self._clock()) < claims["exp"] else None
+        return claims if claims and _encode_time(self._clock()) < claims["exp"] else None
 
 
 def sign_xapp(application: Application, claims: Mapping[str, Any]) -> str:
@@ -103,7 +105,7 @@ def _verify(token: str, key: Any, algorithm: str) -> dict[str, Any] | None:
     return claims
 
 
-def _seconds(moment: datetime) -> int:
+def _encode_time(moment: datetime) -> int:
     return int(moment.timestamp())
 
 

@@ -31,24 +31,24 @@ def stringify(value: Any) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            return _text(value)
+            return _encode_text(value)
         case int() | float():
-            return _number(float(value))
+            return _encode_number(float(value))
         case Mapping():
             members = sorted(value.items(), key=lambda member: _rank(member[0]))
-            return "{" + ",".join(f"{_text(key)}:{stringify(item)}" for key, item in members) + "}"
+            return "{" + ",".join(f"{_encode_text(key)}:{stringify(item)}" for key, item in members) + "}"
         case list() | tuple():
             return "[" + ",".join(map(stringify, value)) + "]"
         case _:
             raise TypeError(f"JSON has no {type(value).__name__}")
 
 
-def _text(value: str) -> str:
+def _encode_text(value: str) -> str:
     quoted = json.dumps(value, ensure_ascii=False)
     return _LONE_SURROGATE.sub(lambda found: f"\\u{ord(found.group()):04x}", quoted)
 
 
-def _number(value: float) -> str:
+def _encode_number(value: float) -> str:
     if not isfinite(value):
         return "null"
     if value == 0:

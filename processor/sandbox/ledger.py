@@ -109,13 +109,13 @@ class Ledger:
             case "account_info":
                 return self._account_info(params)
             case _:
-                return _error("unknownCmd", 32, "Unknown method.", {"command": method, **params})
+                return _build_error("unknownCmd", 32, "Unknown method.", {"command": method, **params})
 
     def _account_info(self, params: JsonObject) -> JsonObject:
         """Every account exists; an account whose own key is not known here has a regular key."""
         account = params.get("account")
         if not isinstance(account, str) or not is_valid_classic_address(account):
-            return _error("actMalformed", 35, "Account malformed.", {"command": "account_info", **params})
+            return _build_error("actMalformed", 35, "Account malformed.", {"command": "account_info", **params})
         signer = find_wallet(account).address
         regular = {} if signer == account else {"RegularKey": signer}
         data = {"Account": account, "LedgerEntryType": "AccountRoot", **regular}
@@ -125,12 +125,14 @@ class Ledger:
         request = {"command": "tx", **params}
         txid = params.get("transaction")
         if not isinstance(txid, str) or not _HASH.fullmatch(txid):
-            return _error("invalidParams", 31, "Invalid parameters.", request)
+            return _build_error("invalidParams", 31, "Invalid parameters.", request)
         entry = self._entries.get(txid.upper())
         if entry is not None:
             entry.asks += 1
         if entry is None or entry.asks <= self._pace.asks_not_found:
-            return _error("txnNotFound", 29, "Transaction not found.", request) | self._describe_search(entry, params)
+            return _build_error("txnNotFound", 29, "Transaction not found.", request) | self._describe_search(
+                entry, params
+            )
         return self._describe(txid.upper(), entry, version=params.get("api_version", 1))
 
     def _describe_search(self, entry: _Submission | None, params: JsonObject) -> JsonObject:
@@ -142,12 +144,12 @@ class Ledger:
 
     def _describe(self, txid: str, entry: _Submission, *, version: int) -> JsonObject:
         validated = self._is_validated(entry)
-        place = self._place(entry) if validated else {}
+        place = self._describe_place(entry) if validated else {}
         if version == 1:
             return {
                 **entry.transaction,
                 **place,
-                **({"date": _ripple_time(entry.closed_at), "inLedger": entry.ledger_index} if validated else {}),
+                **({"date": _encode_time(entry.closed_at), "inLedger": entry.ledger_index} if validated else {}),
                 "hash": txid,
                 "validated": validated,
                 "status": "success",
@@ -156,26 +158,26 @@ class Ledger:
         if transaction.get("TransactionType") == "Payment" and "Amount" in transaction:
             transaction["DeliverMax"] = transaction.pop("Amount")
         if validated:
-            transaction |= {"date": _ripple_time(entry.closed_at), "ledger_index": entry.ledger_index}
+            transaction |= {"date": _encode_time(entry.closed_at), "ledger_index": entry.ledger_index}
         return {**place, "tx_json": transaction, "hash": txid, "validated": validated, "status": "success"}
 
     def _is_validated(self, entry: _Submission) -> bool:
         often_asked = entry.asks > self._pace.asks_not_found + self._pace.asks_unvalidated
         return often_asked and self.validated_index >= entry.ledger_index
 
-    def _place(self, entry: _Submission) -> JsonObject:
+    def _describe_place(self, entry: _Submission) -> JsonObject:
         """The ledger of a validated transaction, and its metadata."""
         return {
             "close_time_iso": f"{entry.closed_at:%Y-%m-%dT%H:%M:%SZ}",
             "ctid": f"C{entry.ledger_index:07X}0000{self.network.id:04X}",
-            "ledger_hash": _ledger_hash(entry.ledger_index),
+            "ledger_hash": _hash_ledger(entry.ledger_index),
             "ledger_index": entry.ledger_index,
-            "meta": _metadata(entry),
+            "meta": _build_metadata(entry),
         }
 
     def _ledger(self) -> JsonObject:
         index = self.validated_index
-        header = {"ledger_index": str(index), "ledger_hash": _ledger_hash(index), "closed": True}
+        header = {"ledger_index": str(index), "ledger_hash": _hash_ledger(index), "closed": True}
         return {
             "ledger": header,
             "ledger_hash": header["ledger_hash"],
@@ -194,7 +196,7 @@ class Ledger:
             "validated_ledger": {
                 "age": 1,
                 "base_fee_xrp": 0.00001,
-                "hash": _ledger_hash(index),
+                "hash": _hash_ledger(index),
                 "seq": index,
             },
         }
@@ -225,7 +227,7 @@ def ledger_routes(ledger: Ledger, others: Mapping[str, Ledger], faults: FaultTab
     return [web.post("/ledger", rpc), web.post("/ledger/{network}", rpc)]
 
 
-def _metadata(entry: _Submission) -> JsonObject:
+def _build_metadata(entry: _Submission) -> JsonObject:
     meta: JsonObject = {"AffectedNodes": [], "TransactionIndex": 0, "TransactionResult": entry.result}
     delivers = entry.transaction.get("TransactionType") == "Payment" and entry.result == "tesSUCCESS"
     if not delivers:
@@ -235,7 +237,7 @@ def _metadata(entry: _Submission) -> JsonObject:
     return meta | {"delivered_amount": entry.delivered}
 
 
-def _error(name: str, code: int, message: str, request: JsonObject) -> JsonObject:
+def _build_error(name: str, code: int, message: str, request: JsonObject) -> JsonObject:
     return {
         "error": name,
         "error_code": code,
@@ -245,9 +247,9 @@ def _error(name: str, code: int, message: str, request: JsonObject) -> JsonObjec
     }
 
 
-def _ledger_hash(index: int) -> str:
+def _hash_ledger(index: int) -> str:
     return hashlib.sha256(str(index).encode()).hexdigest().upper()
 
 
-def _ripple_time(moment: datetime) -> int:
+def _encode_time(moment: datetime) -> int:
     return int((moment - RIPPLE_EPOCH).total_seconds())

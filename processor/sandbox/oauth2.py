@@ -131,10 +131,10 @@ class Provider:
         if request.signers and account not in request.signers:
             raise OAuth2Error("access_denied", "The request names other accounts.")
         if request.response_type == "token":
-            tokens = {**self._tokens(request, account, issuer), "refresh_token": ""}
+            tokens = {**self._issue_tokens(request, account, issuer), "refresh_token": ""}
             scope = {} if request.scope is None else {"scope": request.scope}
             return _redirect(request, **tokens, **request.echoed, **scope)
-        code = self._code(request)
+        code = self._create_code(request)
         self._grants[code] = _Grant(request=request, account=account, expires_at=self._clock() + CODE_VALID_FOR)
         return _redirect(request, authorization_code=code, code=code, **request.echoed)
 
@@ -144,31 +144,33 @@ class Provider:
 
     def redeem(self, form: Mapping[str, str], authorization: str | None, *, issuer: str) -> dict[str, Any]:
         """Exchange a code for tokens, which uses the code up. Raises `OAuth2Error`."""
-        form = {**_basic(authorization), **form} if "client_id" not in form and "client_secret" not in form else form
+        form = (
+            {**_parse_basic(authorization), **form} if "client_id" not in form and "client_secret" not in form else form
+        )
         self._check_client(form)
         code = form.get("code") or form.get("authorization_code", "")
         grant = self._check_grant(form, self._grants.get(code))
         del self._grants[code]
         scope = grant.request.scope
-        answer = self._tokens(grant.request, grant.account, issuer)
+        answer = self._issue_tokens(grant.request, grant.account, issuer)
         if "openid" in (scope or "").lower():
             answer["id_token"] = answer["access_token"]
         return {**answer, "refresh_token": "", **({} if scope is None else {"scope": scope})}
 
-    def _tokens(self, request: AuthorizationRequest, account: str, issuer: str) -> dict[str, Any]:
+    def _issue_tokens(self, request: AuthorizationRequest, account: str, issuer: str) -> dict[str, Any]:
         return {
-            "access_token": self._token(request, account, issuer),
+            "access_token": self._issue_token(request, account, issuer),
             "token_type": "bearer",
             "expires_in": int(VALID_FOR.total_seconds()),
         }
 
-    def _token(self, request: AuthorizationRequest, account: str, issuer: str) -> str:
+    def _issue_token(self, request: AuthorizationRequest, account: str, issuer: str) -> str:
         fault = self._faults.find(request.application.key).oauth2
         extra = request.echoed | ({} if request.scope is None else {"scope": request.scope})
         if fault == "nonce":
             extra["nonce"] = self._new_id()
         network = NETWORKS.get(request.network or "", self._network)
-        claims = self._identity.claims(request.application, account, network, issuer=issuer) | extra
+        claims = self._identity.build_claims(request.application, account, network, issuer=issuer) | extra
         match fault:
             case "expired":
                 claims["exp"] = claims["iat"] - 3600
@@ -176,7 +178,7 @@ class Provider:
                 claims["network_id"] = "undefined" if request.response_type == "token" else "null"
         return self._identity.sign(claims)
 
-    def _code(self, request: AuthorizationRequest) -> str:
+    def _create_code(self, request: AuthorizationRequest) -> str:
         """A code as long as those of Xumm, which hold the request in encrypted form."""
         content = {"client_id": request.application.key, "redirect_url": request.redirect_uri}
         return _encode(json.dumps(content).encode()) + self._new_id().replace("-", "")
@@ -238,7 +240,7 @@ def _matches_wildcard(registered: str, uri: str) -> bool:
     return found is not None and found[1] == scheme and re.fullmatch(pattern, found[2]) is not None
 
 
-def _basic(authorization: str | None) -> dict[str, str]:
+def _parse_basic(authorization: str | None) -> dict[str, str]:
     """Client and secret of HTTP Basic as in RFC 6749, section 2.3.1; empty if the header holds none."""
     try:
         key, colon, secret = base64.b64decode((authorization or "").split(" ")[-1]).decode().partition(":")

@@ -53,7 +53,7 @@ def _consent_routes(simulation: Simulation) -> list[web.RouteDef]:
     provider = simulation.provider
 
     async def show(request: web.Request) -> web.StreamResponse:
-        page = _sign_in_page(provider.parse(request.query))
+        page = _render_page(provider.parse(request.query))
         return web.Response(text=page, content_type="text/html", headers=UNFRAMED)
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -65,8 +65,8 @@ def _consent_routes(simulation: Simulation) -> list[web.RouteDef]:
         return web.json_response(_describe_outcome(asked, to), dumps=stringify)
 
     return [
-        web.get("/auth", _catch_errors(show, _error_page)),
-        web.post("/auth", require_own_page(_catch_errors(answer, _error_page))),
+        web.get("/auth", _catch_errors(show, _render_error)),
+        web.post("/auth", require_own_page(_catch_errors(answer, _render_error))),
     ]
 
 
@@ -86,20 +86,20 @@ def _token_routes(simulation: Simulation) -> list[web.RouteDef]:
         return web.json_response(_describe_user(claims))
 
     async def certs(_request: web.Request) -> web.StreamResponse:
-        return web.json_response(simulation.identity.key_set())
+        return web.json_response(simulation.identity.encode_keys())
 
     async def configuration(_request: web.Request) -> web.StreamResponse:
         return web.json_response(_describe_provider(simulation))
 
     return [
-        web.post("/token", _apply_fault(simulation, _catch_errors(token, _error_json))),
+        web.post("/token", _apply_fault(simulation, _catch_errors(token, _encode_error))),
         web.get("/userinfo", userinfo),
         web.get("/certs", _apply_fault(simulation, certs)),
         web.get("/.well-known/openid-configuration", configuration),
     ]
 
 
-def _sign_in_page(request: AuthorizationRequest) -> str:
+def _render_page(request: AuthorizationRequest) -> str:
     """The page whose buttons approve or decline."""
     accounts = {account: ACCOUNTS.get(account, account) for account in request.signers or ACCOUNTS}
     values = {json.dumps({"account": account}): f"Sign in as {name}" for account, name in accounts.items()}
@@ -172,12 +172,12 @@ def _catch_errors(handle: Handler, respond: Callable[[OAuth2Error], web.Response
     return catch
 
 
-def _error_page(error: OAuth2Error) -> web.Response:
+def _render_error(error: OAuth2Error) -> web.Response:
     page = _ERROR_PAGE.format(error=error.error, description=html.escape(error.description))
     return web.Response(text=page, content_type="text/html", status=HTTPStatus.BAD_REQUEST)
 
 
-def _error_json(error: OAuth2Error) -> web.Response:
+def _encode_error(error: OAuth2Error) -> web.Response:
     return _refuse(HTTPStatus.BAD_REQUEST, error.error, error.description)
 
 

@@ -26,8 +26,8 @@ def encode_webhook(payload: Payload) -> JsonObject:
             "payload_uuidv4": payload.uuid,
             "opened_by_deeplink": payload.opened_by_deeplink,
         },
-        "custom_meta": _custom_meta(payload),
-        "payloadResponse": _answer(payload),
+        "custom_meta": _encode_custom_meta(payload),
+        "payloadResponse": _encode_answer(payload),
         "userToken": encode_issued_token(signature.user_token) if signature else None,
     }
 
@@ -35,9 +35,9 @@ def encode_webhook(payload: Payload) -> JsonObject:
 def encode_resolution(payload: Payload) -> JsonObject:
     """The message of the status socket when ``payload`` is resolved."""
     return {
-        **_answer(payload),
+        **_encode_answer(payload),
         "opened_by_deeplink": payload.opened_by_deeplink,
-        "custom_meta": _custom_meta(payload),
+        "custom_meta": _encode_custom_meta(payload),
     }
 
 
@@ -63,8 +63,8 @@ def encode_cancellation(cancellation: Cancellation) -> JsonObject:
     payload = cancellation.payload
     return {
         "result": {"cancelled": reason == "OK", "reason": reason},
-        "meta": _meta(payload, expired=True),
-        "custom_meta": _custom_meta(payload),
+        "meta": _encode_meta(payload, expired=True),
+        "custom_meta": _encode_custom_meta(payload),
     }
 
 
@@ -72,7 +72,7 @@ def encode_payload(payload: Payload, *, now: datetime) -> JsonObject:
     """The answer to ``GET payload``."""
     application, signature = payload.application, payload.signature
     return {
-        "meta": _meta(payload, expired=now >= payload.expires_at or payload.cancelled),
+        "meta": _encode_meta(payload, expired=now >= payload.expires_at or payload.cancelled),
         "application": {
             "name": application.name,
             "description": "",
@@ -81,9 +81,9 @@ def encode_payload(payload: Payload, *, now: datetime) -> JsonObject:
             "icon_url": "",
             "issued_user_token": signature.user_token.token if signature else None,
         },
-        "payload": _template(payload, now),
-        "response": _response(payload, now),
-        "custom_meta": _custom_meta(payload),
+        "payload": _encode_template(payload, now),
+        "response": _encode_response(payload, now),
+        "custom_meta": _encode_custom_meta(payload),
     }
 
 
@@ -104,7 +104,7 @@ def encode_issued_token(token: UserToken) -> JsonObject:
     }
 
 
-def _answer(payload: Payload) -> JsonObject:
+def _encode_answer(payload: Payload) -> JsonObject:
     """The user's answer, in the form that the webhook and the status socket share."""
     signature = payload.signature
     return {
@@ -120,7 +120,7 @@ def _answer(payload: Payload) -> JsonObject:
     }
 
 
-def _meta(payload: Payload, *, expired: bool) -> JsonObject:
+def _encode_meta(payload: Payload, *, expired: bool) -> JsonObject:
     """``meta`` of the API's answers. A resolved payload expires too, in its time."""
     request = payload.request
     return {
@@ -149,14 +149,14 @@ def _meta(payload: Payload, *, expired: bool) -> JsonObject:
     }
 
 
-def _template(payload: Payload, now: datetime) -> JsonObject:
+def _encode_template(payload: Payload, now: datetime) -> JsonObject:
     request = payload.request
     origin = {True: "DEEP_LINK", False: "QR", None: None}[payload.opened_by_deeplink]
     return {
         "tx_type": request.tx_type,
         "tx_destination": request.txjson.get("Destination", ""),
         "tx_destination_tag": request.txjson.get("DestinationTag"),
-        "request_json": _request_json(request),
+        "request_json": _encode_request(request),
         "origintype": origin,
         "signmethod": _APPROVED_WITH if payload.signature else None,
         "created_at": f"{payload.created_at:%Y-%m-%dT%H:%M:%SZ}",
@@ -165,22 +165,22 @@ def _template(payload: Payload, now: datetime) -> JsonObject:
     }
 
 
-def _request_json(request: SignRequest) -> JsonObject:
+def _encode_request(request: SignRequest) -> JsonObject:
     """A SignIn bears the mark that the wallet signs instead of its type."""
     return {**request.txjson, SIGN_IN: True} if request.tx_type == SIGN_IN else {**request.txjson}
 
 
-def _response(payload: Payload, now: datetime) -> JsonObject:
+def _encode_response(payload: Payload, now: datetime) -> JsonObject:
     resolved_at, signature = payload.resolved_at, payload.signature
     return {
         "hex": signature.hex if signature else None,
         "txid": signature.txid if signature else None,
         "resolved_at": f"{resolved_at:%Y-%m-%dT%H:%M:%S}.000Z" if resolved_at else None,
-        **_dispatch(payload, now),
+        **_encode_dispatch(payload, now),
         "environment_nodeuri": signature.network.node if signature else None,
         "environment_nodetype": signature.network.name if signature else None,
         "environment_networkid": signature.network.id if signature else None,
-        "multisign_account": _cosigner(payload),
+        "multisign_account": _find_cosigner(payload),
         "account": signature.account if signature else None,
         "signer": signature.signer if signature else None,
         "signer_pubkey": signature.public_key if signature else None,
@@ -189,14 +189,14 @@ def _response(payload: Payload, now: datetime) -> JsonObject:
     }
 
 
-def _cosigner(payload: Payload) -> str | None:
+def _find_cosigner(payload: Payload) -> str | None:
     """The signer of a multisigned transaction; empty for any other; None if unsigned."""
     if payload.signature is None:
         return None
     return payload.signature.signer if payload.request.multisign else ""
 
 
-def _dispatch(payload: Payload, now: datetime) -> JsonObject:
+def _encode_dispatch(payload: Payload, now: datetime) -> JsonObject:
     """The dispatch fields: empty texts for a transaction that is never submitted, null until known, as at Xumm."""
     signature = payload.signature
     if signature is None or signature.dispatch is None:
@@ -216,7 +216,7 @@ def _dispatch(payload: Payload, now: datetime) -> JsonObject:
     }
 
 
-def _custom_meta(payload: Payload) -> JsonObject:
+def _encode_custom_meta(payload: Payload) -> JsonObject:
     return asdict(payload.request.custom_meta)
 
 

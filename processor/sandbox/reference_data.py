@@ -60,7 +60,7 @@ _DROPS: Final = Decimal(1_000_000)
 
 def list_rails() -> JsonObject:
     """The networks of Xumm, by name."""
-    return {name: _rail(network) for name, network in NETWORKS.items()}
+    return {name: _describe_rail(network) for name, network in NETWORKS.items()}
 
 
 def get_rates(currency: str) -> JsonObject:
@@ -101,7 +101,7 @@ def get_hook(digest: str) -> JsonObject:
 
 def get_account_kyc(account: str) -> JsonObject:
     """Whether Xumm knows the owner of an account: never here. Raises ``LookupError`` for an invalid account."""
-    _check(account)
+    _check_account(account)
     return {"account": account, "kycApproved": False}
 
 
@@ -117,7 +117,7 @@ def get_account_meta(account: str) -> JsonObject:
 
     Source: https://github.com/xyield/xumm-go-client/blob/main/xumm/meta/accountmeta_test.go
     """
-    _check(account)
+    _check_account(account)
     name = "Alice" if account == ALICE.address else None
     return {
         "account": account,
@@ -157,13 +157,13 @@ def get_transaction(txid: str, ledger: Ledger) -> JsonObject:
         raise LookupError("no such transaction")
     return {
         "txid": found["hash"],
-        "balanceChanges": _changes(found),
+        "balanceChanges": _compute_changes(found),
         "node": ledger.network.node,
         "transaction": {name: value for name, value in found.items() if name != "status"},
     }
 
 
-def _rail(network: LedgerNetwork) -> JsonObject:
+def _describe_rail(network: LedgerNetwork) -> JsonObject:
     asset = "XAH" if network.name in _XAHAU else "XRP"
     explorer = "https://xahauexplorer.com" if network.name in _XAHAU else "https://livenet.xrpl.org"
     return {
@@ -182,22 +182,22 @@ def _rail(network: LedgerNetwork) -> JsonObject:
     }
 
 
-def _check(account: str) -> None:
+def _check_account(account: str) -> None:
     if not is_valid_classic_address(account):
         raise LookupError("no account")
 
 
-def _changes(found: JsonObject) -> JsonObject:
+def _compute_changes(found: JsonObject) -> JsonObject:
     """The changes of balances in the native asset, by fee and delivery."""
-    changes: JsonObject = {found["Account"]: [_change(-Decimal(found["Fee"]))]}
+    changes: JsonObject = {found["Account"]: [_encode_change(-Decimal(found["Fee"]))]}
     delivered = found.get("meta", {}).get("delivered_amount")
     if isinstance(delivered, str) and delivered.isdecimal():
         changes = {
-            found["Account"]: [_change(-Decimal(found["Fee"]) - Decimal(delivered))],
-            found["Destination"]: [_change(Decimal(delivered))],
+            found["Account"]: [_encode_change(-Decimal(found["Fee"]) - Decimal(delivered))],
+            found["Destination"]: [_encode_change(Decimal(delivered))],
         }
     return changes
 
 
-def _change(drops: Decimal) -> JsonObject:
+def _encode_change(drops: Decimal) -> JsonObject:
     return {"counterparty": "", "currency": "XRP", "value": f"{(drops / _DROPS).normalize():f}"}

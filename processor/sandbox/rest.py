@@ -57,62 +57,64 @@ class RestApi:
         ]
 
     def _application_routes(self) -> list[web.RouteDef]:
-        guarded = partial(self._xumm.access, self._callers.by_secret)
+        guarded = partial(self._xumm.access, self._callers.find_by_secret)
         return [
-            web.get(_path("ping"), guarded(self._ping)),
+            web.get(_build_path("ping"), guarded(self._ping)),
             *self._payload_routes(PREFIX, guarded),
             *self._reference_routes(PREFIX, guarded),
-            web.post(_path("user-tokens"), guarded(self._check_tokens)),
-            web.get(_path("user-token/{token}"), guarded(self._check_token)),
-            web.post(_path("kyc-status"), guarded(self._get_user_kyc)),
-            web.get(_path("xapp/ott/{ott}"), guarded(self._redeem_one_time_token)),
-            web.post(_path("xapp/push"), guarded(self._push)),
-            web.post(_path("xapp/event"), guarded(self._push_event)),
-            web.get(_path("app-storage"), guarded(self._app_storage.get)),
-            web.post(_path("app-storage"), guarded(self._app_storage.set)),
-            web.delete(_path("app-storage"), guarded(self._app_storage.delete)),
+            web.post(_build_path("user-tokens"), guarded(self._check_tokens)),
+            web.get(_build_path("user-token/{token}"), guarded(self._check_token)),
+            web.post(_build_path("kyc-status"), guarded(self._get_user_kyc)),
+            web.get(_build_path("xapp/ott/{ott}"), guarded(self._redeem_one_time_token)),
+            web.post(_build_path("xapp/push"), guarded(self._push)),
+            web.post(_build_path("xapp/event"), guarded(self._push_event)),
+            web.get(_build_path("app-storage"), guarded(self._app_storage.get)),
+            web.post(_build_path("app-storage"), guarded(self._app_storage.set)),
+            web.delete(_build_path("app-storage"), guarded(self._app_storage.delete)),
             web.route("*", f"{PREFIX}/{{rest:.*}}", guarded(self._refuse)),
         ]
 
     def _user_routes(self, prefix: str) -> list[web.RouteDef]:
-        guarded = partial(self._xumm.access, self._callers.by_token, refusal=HTTPStatus.UNAUTHORIZED)
+        guarded = partial(self._xumm.access, self._callers.find_by_token, refusal=HTTPStatus.UNAUTHORIZED)
         return [
-            web.get(_path("authorize", prefix), self._xumm.access(self._callers.by_key, self._authorize)),
-            web.get(_path("ping", prefix), guarded(self._ping_user)),
+            web.get(_build_path("authorize", prefix), self._xumm.access(self._callers.find_by_key, self._authorize)),
+            web.get(_build_path("ping", prefix), guarded(self._ping_user)),
             *self._payload_routes(prefix, guarded),
             *self._reference_routes(prefix, guarded),
-            web.get(_path("rails", prefix), guarded(_look_up(lambda _: reference_data.list_rails()))),
-            web.get(_path("nftoken-detail/{key}", prefix), guarded(_look_up(reference_data.get_nftoken))),
-            web.get(_path("userdata", prefix), guarded(self._user_storage.list)),
-            web.get(_path("userdata/{key}", prefix), guarded(self._user_storage.get)),
-            web.post(_path("userdata/{key}", prefix), guarded(self._user_storage.set)),
-            web.delete(_path("userdata/{key}", prefix), guarded(self._user_storage.delete)),
+            web.get(_build_path("rails", prefix), guarded(_look_up(lambda _: reference_data.list_rails()))),
+            web.get(_build_path("nftoken-detail/{key}", prefix), guarded(_look_up(reference_data.get_nftoken))),
+            web.get(_build_path("userdata", prefix), guarded(self._user_storage.list)),
+            web.get(_build_path("userdata/{key}", prefix), guarded(self._user_storage.get)),
+            web.post(_build_path("userdata/{key}", prefix), guarded(self._user_storage.set)),
+            web.delete(_build_path("userdata/{key}", prefix), guarded(self._user_storage.delete)),
             web.route("*", f"{prefix}/{{rest:.*}}", guarded(self._refuse)),
         ]
 
     def _public_routes(self) -> list[web.RouteDef]:
         guarded = partial(self._xumm.access, accept_anybody)
         return [
-            web.get(_path("rails"), guarded(_look_up(lambda _: reference_data.list_rails()))),
-            web.get(_path("kyc-status/{key}"), guarded(_look_up(reference_data.get_account_kyc))),
-            web.get(_path("account-meta/{key}"), guarded(_look_up(reference_data.get_account_meta))),
+            web.get(_build_path("rails"), guarded(_look_up(lambda _: reference_data.list_rails()))),
+            web.get(_build_path("kyc-status/{key}"), guarded(_look_up(reference_data.get_account_kyc))),
+            web.get(_build_path("account-meta/{key}"), guarded(_look_up(reference_data.get_account_meta))),
         ]
 
     def _payload_routes(self, prefix: str, guarded: Callable[..., Handler]) -> list[web.RouteDef]:
         return [
-            web.post(_path("payload", prefix), guarded(self._create, creates=True)),
-            web.get(_path("payload/ci/{identifier}", prefix), guarded(self._get_by_identifier)),
-            web.get(_path("payload/{uuid}", prefix), guarded(self._get)),
-            web.delete(_path("payload/{uuid}", prefix), guarded(self._cancel)),
+            web.post(_build_path("payload", prefix), guarded(self._create, creates=True)),
+            web.get(_build_path("payload/ci/{identifier}", prefix), guarded(self._get_by_identifier)),
+            web.get(_build_path("payload/{uuid}", prefix), guarded(self._get)),
+            web.delete(_build_path("payload/{uuid}", prefix), guarded(self._cancel)),
         ]
 
     def _reference_routes(self, prefix: str, guarded: Callable[..., Handler]) -> list[web.RouteDef]:
         return [
-            web.get(_path("curated-assets", prefix), guarded(_look_up(lambda _: reference_data.list_curated_assets()))),
-            web.get(_path("rates/{key}", prefix), guarded(_look_up(reference_data.get_rates))),
-            web.get(_path("hookhash", prefix), guarded(_look_up(lambda _: reference_data.HOOKS))),
-            web.get(_path("hookhash/{key}", prefix), guarded(_look_up(reference_data.get_hook))),
-            web.get(_path("xrpl-tx/{key}", prefix), guarded(_look_up(self._get_transaction))),
+            web.get(
+                _build_path("curated-assets", prefix), guarded(_look_up(lambda _: reference_data.list_curated_assets()))
+            ),
+            web.get(_build_path("rates/{key}", prefix), guarded(_look_up(reference_data.get_rates))),
+            web.get(_build_path("hookhash", prefix), guarded(_look_up(lambda _: reference_data.HOOKS))),
+            web.get(_build_path("hookhash/{key}", prefix), guarded(_look_up(reference_data.get_hook))),
+            web.get(_build_path("xrpl-tx/{key}", prefix), guarded(_look_up(self._get_transaction))),
         ]
 
     async def _ping(self, _request: web.Request, caller: ApiCaller) -> JsonObject:
@@ -147,7 +149,7 @@ class RestApi:
         return encode_created(payload, base_url=self._xumm.base_url)
 
     async def _get(self, request: web.Request, caller: ApiCaller) -> JsonObject:
-        return self._fetch(self._own(request, caller))
+        return self._fetch(self._get_own(request, caller))
 
     async def _get_by_identifier(self, request: web.Request, caller: ApiCaller) -> JsonObject:
         return self._fetch(self._xumm.payloads.by_identifier(caller.application, request.match_info["identifier"]))
@@ -161,7 +163,7 @@ class RestApi:
         return answer
 
     async def _cancel(self, request: web.Request, caller: ApiCaller) -> JsonObject:
-        return encode_cancellation(self._xumm.cancel(self._own(request, caller).uuid))
+        return encode_cancellation(self._xumm.cancel(self._get_own(request, caller).uuid))
 
     async def _check_tokens(self, request: web.Request, caller: ApiCaller) -> JsonObject:
         tokens = _tokens.validate_json(await request.read()).get("tokens")
@@ -196,7 +198,7 @@ class RestApi:
     async def _refuse(self, _request: web.Request, _caller: ApiCaller) -> JsonObject:
         raise ApiError(HTTPStatus.NOT_FOUND)
 
-    def _own(self, request: web.Request, caller: ApiCaller) -> Payload:
+    def _get_own(self, request: web.Request, caller: ApiCaller) -> Payload:
         """The caller's payload in the path. Raises `UnknownPayloadError`, for another application's payload too."""
         payload = self._xumm.payloads.get(request.match_info["uuid"])
         if payload.application.key != caller.application.key:
@@ -204,7 +206,7 @@ class RestApi:
         return payload
 
 
-def _path(path: str, prefix: str = PREFIX) -> str:
+def _build_path(path: str, prefix: str = PREFIX) -> str:
     """The pattern of ``path``, with or without a slash at the end: one of the official kits sends one."""
     return f"{prefix}/{path}{{slash:/?}}"
 

@@ -50,11 +50,11 @@ def sign_page_routes(simulation: Simulation) -> list[web.RouteDef]:
     async def show(request: web.Request) -> web.StreamResponse:
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await simulation.statuses.serve(request)
-        page = _page(_payload(simulation, request))
+        page = _render_page(_find_payload(simulation, request))
         return web.Response(text=page, content_type="text/html", headers=UNFRAMED)
 
     async def act(request: web.Request) -> web.StreamResponse:
-        _payload(simulation, request)
+        _find_payload(simulation, request)
         uuid, action = request.match_info["uuid"], request.match_info["action"]
         try:
             payload = _act(simulation, uuid, action, await request.read())
@@ -76,7 +76,7 @@ def _qr_routes(simulation: Simulation) -> list[web.RouteDef]:
         return f"{simulation.base_url}/sign/{payload.uuid}"
 
     async def draw(request: web.Request) -> web.Response:
-        link = link_to(_payload(simulation, request))
+        link = link_to(_find_payload(simulation, request))
         code = segno.make(link, error=request.match_info["level"], micro=False, boost_error=False)
         if request.match_info["form"] == "json":
             return web.json_response([[bool(module) for module in row] for row in code.matrix])
@@ -85,7 +85,7 @@ def _qr_routes(simulation: Simulation) -> list[web.RouteDef]:
         return web.Response(body=picture.getvalue(), content_type="image/png")
 
     async def show(request: web.Request) -> web.Response:
-        page = _QR_PAGE.format(link=link_to(_payload(simulation, request)))
+        page = _QR_PAGE.format(link=link_to(_find_payload(simulation, request)))
         return web.Response(text=page, content_type="text/html")
 
     return [
@@ -94,7 +94,7 @@ def _qr_routes(simulation: Simulation) -> list[web.RouteDef]:
     ]
 
 
-def _payload(simulation: Simulation, request: web.Request) -> Payload:
+def _find_payload(simulation: Simulation, request: web.Request) -> Payload:
     """The payload that the path names. Raises ``HTTPNotFound``."""
     try:
         return simulation.payloads.get(request.match_info["uuid"])
@@ -114,7 +114,7 @@ def _act(simulation: Simulation, uuid: str, action: str, body: bytes) -> Payload
             return simulation.expire(uuid)
 
 
-def _page(payload: Payload) -> str:
+def _render_page(payload: Payload) -> str:
     return _PAGE.format(
         title=html.escape(payload.request.tx_type or "Transaction"),
         instruction=html.escape(payload.request.custom_meta.instruction or ""),

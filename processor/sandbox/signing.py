@@ -56,7 +56,7 @@ class SigningOptions(BaseModel):
     dispatch_known_after: float = 0
     """Seconds until the API knows the node's answer."""
 
-    def under(self, faults: Faults) -> "SigningOptions":
+    def apply(self, faults: Faults) -> "SigningOptions":
         """The options with ``faults`` applied."""
         changes: JsonObject = {}
         if faults.network is not None:
@@ -94,7 +94,7 @@ class Wallets:
 
         Raises `IllegalActionError` if the signer is not among those that the request names.
         """
-        signer = how.account or _named_signer(request) or ACCOUNT
+        signer = how.account or _find_signer(request) or ACCOUNT
         if request.signers and signer not in request.signers:
             raise IllegalActionError("the request names other accounts as its signers")
         if request.tx_type == SIGN_IN and signer == SIGN_IN_ACCOUNT:
@@ -114,7 +114,7 @@ class Wallets:
 
 def check_transaction(transaction: Mapping[str, Any]) -> None:
     """Raises ``ValueError`` for a transaction without a binary form, which no wallet could sign."""
-    whole = _without_pseudo_type(transaction)
+    whole = _strip_pseudo_type(transaction)
     check_writable({name: value for name, value in whole.items() if name != "BatchSigners"})
 
 
@@ -126,7 +126,7 @@ def read_blob(blob: str) -> JsonObject:
         raise ValueError("no transaction in binary form") from error
 
 
-def _named_signer(request: SignRequest) -> str | None:
+def _find_signer(request: SignRequest) -> str | None:
     """The signer that the request names."""
     if request.signers:
         return request.signers[0]
@@ -141,15 +141,15 @@ def _fill(request: SignRequest, how: SigningOptions, ledger: Ledger, *, account:
     """
     own: JsonObject = {"Fee": _FEE, "Flags": 0} | ({} if request.multisign else {"Sequence": sequence})
     if request.tx_type == SIGN_IN:
-        return {**own, "Flags": _FULLY_CANONICAL, **_without_pseudo_type(request.txjson), "Account": account}
+        return {**own, "Flags": _FULLY_CANONICAL, **_strip_pseudo_type(request.txjson), "Account": account}
     asked = {name: value for name, value in request.txjson.items() if name not in _SIGNATURES}
     filled = {**own, **asked, "Account": account}
     if request.tx_type != _BATCH:
-        filled["LastLedgerSequence"] = _last_ledger(asked.get("LastLedgerSequence"), ledger.validated_index)
+        filled["LastLedgerSequence"] = _compute_last_ledger(asked.get("LastLedgerSequence"), ledger.validated_index)
         if ledger.network.is_named:
             filled["NetworkID"] = asked.get("NetworkID", ledger.network.id)
     elif "BatchSigners" in request.txjson:
-        filled["BatchSigners"] = _approvals(filled)
+        filled["BatchSigners"] = _collect_approvals(filled)
     if request.pathfinding and request.tx_type == _PAYMENT:
         filled |= {"SendMax": {**_PATH, "value": "1"}, "Paths": [[_PATH]]}
     if how.delivered is not None:
@@ -157,20 +157,20 @@ def _fill(request: SignRequest, how: SigningOptions, ledger: Ledger, *, account:
     return filled
 
 
-def _approvals(batch: JsonObject) -> list[JsonObject]:
+def _collect_approvals(batch: JsonObject) -> list[JsonObject]:
     """The signatures of the other accounts of ``batch``, which they gave by payloads of their own."""
     accounts = sorted({part["RawTransaction"]["Account"] for part in batch["RawTransactions"]} - {batch["Account"]})
     return [find_wallet(account).approve(batch, account) for account in accounts]
 
 
-def _last_ledger(asked: int | None, validated_index: int) -> int:
+def _compute_last_ledger(asked: int | None, validated_index: int) -> int:
     """``asked`` ledgers from now if relative; otherwise ``asked``, but at least the wallet's default."""
     if asked is not None and asked < _RELATIVE_BELOW:
         return validated_index + asked
     return max(asked or 0, validated_index + LEDGERS_TO_LIVE)
 
 
-def _without_pseudo_type(transaction: Mapping[str, Any]) -> JsonObject:
+def _strip_pseudo_type(transaction: Mapping[str, Any]) -> JsonObject:
     """``transaction`` as it is signed: without the type of a pseudo transaction, which the ledger does not know."""
     return {
         name: value for name, value in transaction.items() if not (name == "TransactionType" and value in PSEUDO_TYPES)

@@ -132,14 +132,14 @@ class Simulation:
         as ``account`` and ``result``. Raises `UnknownPayloadError`, `IllegalActionError`,
         ``pydantic.ValidationError``.
         """
-        payload = self._opened(uuid)
+        payload = self._ensure_open(uuid)
         payload.after("sign")
-        faults = self._faults_of(payload)
-        how = SigningOptions(**options).under(faults)
+        faults = self._find_faults(payload)
+        how = SigningOptions(**options).apply(faults)
         ledger = self.ledgers[how.network or self.settings.network]
         signed = self._wallets.sign(payload.request, how, ledger)
         submitted = payload.request.submits and faults.ledger != "unsubmitted"
-        signature = self._signature(payload, signed, ledger, self._dispatch(how) if submitted else None)
+        signature = self._build_signature(payload, signed, ledger, self._build_dispatch(how) if submitted else None)
         self.statuses.send(uuid, PRE_SIGNED)
         if submitted:
             self.statuses.send(uuid, DISPATCHED)
@@ -156,7 +156,7 @@ class Simulation:
 
         Raises `UnknownPayloadError`, `IllegalActionError`.
         """
-        self._opened(uuid)
+        self._ensure_open(uuid)
         rejected = self.payloads.reject(uuid)
         self._webhooks.send(rejected)
         return rejected
@@ -167,7 +167,7 @@ class Simulation:
 
     def cancel(self, uuid: str) -> Cancellation:
         """Cancel the payload for its application, without a webhook. Raises `UnknownPayloadError`."""
-        racing = self._faults_of(self.payloads.get(uuid)).cancel == "racing"
+        racing = self._find_faults(self.payloads.get(uuid)).cancel == "racing"
         return self.payloads.cancel(uuid, racing=racing)
 
     def launch(self, account: str, *, application: Application | None = None) -> str:
@@ -178,14 +178,14 @@ class Simulation:
         self.statuses.announce(payload)
         self.on_change(payload)
 
-    def _faults_of(self, payload: Payload) -> Faults:
+    def _find_faults(self, payload: Payload) -> Faults:
         return self.faults.find(payload.uuid, payload.application.key)
 
-    def _opened(self, uuid: str) -> Payload:
+    def _ensure_open(self, uuid: str) -> Payload:
         payload = self.payloads.get(uuid)
         return payload if payload.opened else self.open(uuid)
 
-    def _signature(
+    def _build_signature(
         self, payload: Payload, signed: SignedBlob, ledger: Ledger, dispatch: Dispatch | None
     ) -> PayloadSignature:
         user = signed.signer if payload.request.multisign else signed.account
@@ -200,5 +200,5 @@ class Simulation:
             dispatch=dispatch,
         )
 
-    def _dispatch(self, how: SigningOptions) -> Dispatch:
+    def _build_dispatch(self, how: SigningOptions) -> Dispatch:
         return Dispatch(result=how.result, known_at=self.clock() + timedelta(seconds=how.dispatch_known_after))

@@ -71,7 +71,7 @@ class StatusSocketServer:
 
     def send(self, uuid: str, message: JsonObject) -> None:
         """Send ``message`` on every socket of the payload."""
-        if message.get("txid") is not None and self._fault(uuid) == "lying_txid":
+        if message.get("txid") is not None and self._find_fault(uuid) == "lying_txid":
             message = {**message, "txid": _NO_TXID}
         for queue in self._queues.get(uuid, ()):
             queue.put_nowait(stringify(message))
@@ -85,7 +85,7 @@ class StatusSocketServer:
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Accept the upgrade in ``request`` and serve the socket until either side closes it."""
         uuid = request.match_info["uuid"]
-        fault = self._fault(uuid)
+        fault = self._find_fault(uuid)
         if fault == "refused":
             return web.Response(status=503)
         socket = web.WebSocketResponse(compress=False, autoping=fault != "silent")
@@ -109,11 +109,11 @@ class StatusSocketServer:
         except UnknownPayloadError:
             await socket.send_str(stringify(NO_PAYLOAD))
             return
-        fault = self._fault(uuid)
+        fault = self._find_fault(uuid)
         if fault == "flapping":
             return
         queue: asyncio.Queue[str] = asyncio.Queue()
-        for text in (stringify({"message": f"Welcome {uuid}"}), self._expires_in(payload)):
+        for text in (stringify({"message": f"Welcome {uuid}"}), self._encode_expiry(payload)):
             queue.put_nowait(text)
         if fault is not None and fault in _FALSE_MESSAGES:
             for text in _FALSE_MESSAGES[fault](payload):
@@ -138,15 +138,15 @@ class StatusSocketServer:
         beat_at = loop.time() + self._keepalive
         with suppress(ConnectionError):  # the client is gone
             while True:
-                text = await self._next(queue, min(beat_at, loop.time() + self._expiry(uuid)))
+                text = await self._receive(queue, min(beat_at, loop.time() + self._compute_expiry(uuid)))
                 if text is None and loop.time() >= beat_at:
                     beat_at = loop.time() + self._keepalive
-                    text = self._expires_in(self._payloads.get(uuid))
-                if text is not None and self._fault(uuid) != "silent":
+                    text = self._encode_expiry(self._payloads.get(uuid))
+                if text is not None and self._find_fault(uuid) != "silent":
                     await socket.send_str(text)
 
     @staticmethod
-    async def _next(queue: asyncio.Queue[str], until: float) -> str | None:
+    async def _receive(queue: asyncio.Queue[str], until: float) -> str | None:
         """The next message; None if there is none by ``until``, by the event loop's clock."""
         try:
             async with asyncio.timeout_at(until):
@@ -154,17 +154,17 @@ class StatusSocketServer:
         except TimeoutError:
             return None
 
-    def _expiry(self, uuid: str) -> float:
+    def _compute_expiry(self, uuid: str) -> float:
         """Seconds until the payload expires; infinite if it will not. A due expiry happens here."""
         payload = self._payloads.get(uuid)
         if payload.situation not in _CAN_EXPIRE:
             return float("inf")
         return (payload.expires_at - self._clock()).total_seconds()
 
-    def _expires_in(self, payload: Payload) -> str:
+    def _encode_expiry(self, payload: Payload) -> str:
         return stringify({"expires_in_seconds": int((payload.expires_at - self._clock()).total_seconds())})
 
-    def _fault(self, uuid: str) -> SocketFault | None:
+    def _find_fault(self, uuid: str) -> SocketFault | None:
         try:
             key = self._payloads.get(uuid).application.key
         except UnknownPayloadError:

@@ -47,27 +47,27 @@ class UserStorage:
 
     async def list(self, _request: web.Request, caller: ApiCaller) -> JsonObject:
         """The names of the user's objects."""
-        keys = list(self._of(caller))
+        keys = list(self._get_objects(caller))
         return {"operation": "LIST", "keys": keys, "count": len(keys)}
 
     async def get(self, request: web.Request, caller: ApiCaller) -> JsonObject:
         """The objects that the path names, separated by commas; those not stored are left out."""
-        names, stored = [_check(key) for key in request.match_info["key"].split(",")], self._of(caller)
+        names, stored = [_check(key) for key in request.match_info["key"].split(",")], self._get_objects(caller)
         data = {name: stored[name] for name in names if name in stored}
         return {"operation": "RETRIEVE", "data": data, "keys": list(data), "count": len(data)}
 
     async def set(self, request: web.Request, caller: ApiCaller) -> JsonObject:
         """Store the object in the body under the name in the path."""
         data = _object.validate_json(await request.read())
-        self._of(caller)[_check(request.match_info["key"])] = data
+        self._get_objects(caller)[_check(request.match_info["key"])] = data
         return {"operation": "PERSIST", "persisted": True}
 
     async def delete(self, request: web.Request, caller: ApiCaller) -> JsonObject:
         """Delete the object that the path names."""
-        found = self._of(caller).pop(_check(request.match_info["key"]), None)
+        found = self._get_objects(caller).pop(_check(request.match_info["key"]), None)
         return {"operation": "REMOVE", "persisted": found is not None}
 
-    def _of(self, caller: ApiCaller) -> JsonObject:
+    def _get_objects(self, caller: ApiCaller) -> JsonObject:
         return self._objects.setdefault((caller.application.key, caller.account), {})
 
 

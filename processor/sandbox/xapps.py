@@ -54,7 +54,7 @@ class XApps:
     def authorize(self, application: Application, token: str, *, issuer: str) -> JsonObject:
         """Redeem the one-time token for the data of its user and a token for the API. Raises ``LookupError``."""
         user = self.redeem(application, token)
-        claims = self._identity.claims(application, user["account"], self._network, issuer=issuer)
+        claims = self._identity.build_claims(application, user["account"], self._network, issuer=issuer)
         signed = sign_xapp(application, {**claims, "ott_uuidv4": token})
         return {"ott": user, "app": {"name": application.name}, "jwt": signed}
 
