@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from processor.sandbox.javascript import stringify
 from processor.sandbox.payload import CustomMeta, SignRequest
@@ -43,17 +43,11 @@ class _Options(_BodyPart):
     signers: Annotated[tuple[str, ...], Field(max_length=4)] | None = None
 
 
-class _CustomMeta(_BodyPart):
-    identifier: str | None = None
-    blob: JsonValue = None
-    instruction: str | None = None
-
-
 class _PayloadBody(_BodyPart):
     txjson: dict[str, Any] | None = None
     txblob: Annotated[str, Field(pattern=r"^([0-9A-Fa-f]{2})+$")] | None = None
     options: _Options = _Options()
-    custom_meta: _CustomMeta = _CustomMeta()
+    custom_meta: CustomMeta = CustomMeta()
     user_token: Uuid | None = None
 
     @model_validator(mode="after")
@@ -86,12 +80,12 @@ def parse_request(body: bytes | Mapping[str, Any]) -> SignRequest:
         return_url_app=urls.app,
         return_url_web=urls.web,
         user_token=wire.user_token,
-        custom_meta=CustomMeta(**wire.custom_meta.model_dump()),
+        custom_meta=wire.custom_meta,
         **options.model_dump(exclude={"expire", "return_url"}),
     )
 
 
-def _check_size(attached: _CustomMeta) -> None:
+def _check_size(attached: CustomMeta) -> None:
     texts = {
         "identifier": attached.identifier or "",
         "instruction": attached.instruction or "",
