@@ -18,7 +18,7 @@ from processor.sandbox.faults import parse_faults
 from processor.sandbox.javascript import JsonObject, stringify
 from processor.sandbox.origins import require_own_page
 from processor.sandbox.payload import Application
-from processor.sandbox.payload_json import encode_cancellation, encode_created
+from processor.sandbox.payload_json import encode_cancellation, encode_creation
 from processor.sandbox.payload_table import DuplicateIdentifierError
 from processor.sandbox.request import OversizedError, parse_request
 from processor.sandbox.simulation import Simulation
@@ -33,7 +33,7 @@ def control_routes(simulation: Simulation) -> list[web.RouteDef]:
     async def create(request: web.Request) -> web.StreamResponse:
         parsed, application = parse_request(await request.read()), _find_application(simulation, request)
         payload = simulation.create(parsed, application=application)
-        return _respond(encode_created(payload, base_url=simulation.base_url))
+        return _respond(encode_creation(payload, base_url=simulation.base_url))
 
     async def launch(request: web.Request) -> web.StreamResponse:
         account = _launch.validate_json(await request.read())["account"]

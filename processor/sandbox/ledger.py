@@ -130,9 +130,8 @@ class Ledger:
         if entry is not None:
             entry.asks += 1
         if entry is None or entry.asks <= self._pace.asks_not_found:
-            return _build_error("txnNotFound", 29, "Transaction not found.", request) | self._describe_search(
-                entry, params
-            )
+            error = _build_error("txnNotFound", 29, "Transaction not found.", request)
+            return error | self._describe_search(entry, params)
         return self._describe(txid.upper(), entry, version=params.get("api_version", 1))
 
     def _describe_search(self, entry: _Submission | None, params: JsonObject) -> JsonObject:

@@ -101,7 +101,7 @@ class Provider:
         self._grants: dict[str, _Grant] = {}
 
     def parse(self, query: Mapping[str, str]) -> AuthorizationRequest:
-        """The request in a query. Raises `OAuth2Error`, which only the user can be shown."""
+        """The request in a query. Raises `OAuth2Error`, which the user is shown."""
         response_type = query.get("response_type")
         if response_type not in {"code", "token"}:
             raise OAuth2Error("invalid_request", "Grant type is invalid or missing.")
@@ -144,9 +144,8 @@ class Provider:
 
     def redeem(self, form: Mapping[str, str], authorization: str | None, *, issuer: str) -> dict[str, Any]:
         """Exchange a code for tokens, which uses the code up. Raises `OAuth2Error`."""
-        form = (
-            {**_parse_basic(authorization), **form} if "client_id" not in form and "client_secret" not in form else form
-        )
+        if not {"client_id", "client_secret"} & form.keys():
+            form = {**_parse_basic(authorization), **form}
         self._check_client(form)
         code = form.get("code") or form.get("authorization_code", "")
         grant = self._check_grant(form, self._grants.get(code))

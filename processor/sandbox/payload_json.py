@@ -41,7 +41,7 @@ def encode_resolution(payload: Payload) -> JsonObject:
     }
 
 
-def encode_created(payload: Payload, *, base_url: str) -> JsonObject:
+def encode_creation(payload: Payload, *, base_url: str) -> JsonObject:
     """The answer to ``POST payload``."""
     sign = f"{base_url}/sign/{payload.uuid}"
     return {

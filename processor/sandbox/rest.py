@@ -25,7 +25,7 @@ from processor.sandbox.access import (
 from processor.sandbox.javascript import JsonObject
 from processor.sandbox.origins import open_to_pages
 from processor.sandbox.payload import Payload
-from processor.sandbox.payload_json import encode_cancellation, encode_created, encode_payload, encode_user_token
+from processor.sandbox.payload_json import encode_cancellation, encode_creation, encode_payload, encode_user_token
 from processor.sandbox.payload_table import UnknownPayloadError
 from processor.sandbox.request import parse_request
 from processor.sandbox.simulation import Simulation
@@ -146,7 +146,7 @@ class RestApi:
         if parsed.user_token is None and caller.claims:
             parsed = replace(parsed, user_token=str(caller.claims["usertoken_uuidv4"]))
         payload = self._xumm.create(parsed, application=caller.application)
-        return encode_created(payload, base_url=self._xumm.base_url)
+        return encode_creation(payload, base_url=self._xumm.base_url)
 
     async def _get(self, request: web.Request, caller: ApiCaller) -> JsonObject:
         return self._fetch(self._get_own(request, caller))
