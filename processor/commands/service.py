@@ -52,9 +52,9 @@ def dev(
 
       processor dev --port 9000 --sandbox-port 9001
     """
-    from processor.dev import run as run_dev
+    from processor.dev import composition
 
-    run_dev(port, sandbox_port, tuple(host or ()))
+    composition.run(port, sandbox_port, tuple(host or ()))
 
 
 def config(

@@ -2,30 +2,17 @@
 
 import asyncio
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from processor.commands.configured import load_settings, webhook_url
 from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_json
+from processor.sandbox.webhook_kinds import WebhookKind
 
 if TYPE_CHECKING:
-    from processor.sandbox.trigger import Target
+    from processor.sandbox.trigger import WebhookTarget
 
-WebhookKind = Literal[
-    "signed",
-    "rejected",
-    "duplicate",
-    "badsig",
-    "stale",
-    "future",
-    "tampered",
-    "malformed",
-    "contradictory",
-    "unknown-app",
-    "oversized",
-    "compressed",
-]
 DEMO: Final = "demo"
 EXPECTED_STATUS: Final[dict[WebhookKind, int]] = {
     **dict.fromkeys(("badsig", "stale", "future", "tampered", "unknown-app"), HTTPStatus.UNAUTHORIZED.value),
@@ -71,9 +58,9 @@ def trigger(
     answer(yes=all(status == due for status in statuses))
 
 
-def find_target(app: str, url: str) -> "Target":
+def find_target(app: str, url: str) -> "WebhookTarget":
     """The URL of the webhooks of application ``app``, and its credentials. Raises `CommandError`."""
-    from processor.sandbox.trigger import Target
+    from processor.sandbox.trigger import WebhookTarget
 
     loaded = load_settings()
     if not loaded.applications and app in {"", DEMO}:
@@ -83,16 +70,18 @@ def find_target(app: str, url: str) -> "Target":
         known = ", ".join(loaded.applications) or "none; see `processor config`"
         raise CommandError(f"--app: name one of the applications that are configured: {known}", ExitCode.USAGE)
     application = loaded.applications[name]
-    return Target(
+    return WebhookTarget(
         url=url or webhook_url(loaded, name),
         application=application.api_key,
         secret=application.api_secret.get_secret_value(),
     )
 
 
-def _demo(url: str) -> "Target":
+def _demo(url: str) -> "WebhookTarget":
     """The application of `processor dev`, whose credentials are valid nowhere else."""
-    from processor.dev.house import API_KEY, API_SECRET, SERVICE_PORT
-    from processor.sandbox.trigger import Target
+    from processor.dev.composition import API_KEY, API_SECRET, SERVICE_PORT
+    from processor.sandbox.trigger import WebhookTarget
 
-    return Target(url=url or f"http://127.0.0.1:{SERVICE_PORT}/webhooks/{DEMO}", application=API_KEY, secret=API_SECRET)
+    return WebhookTarget(
+        url=url or f"http://127.0.0.1:{SERVICE_PORT}/webhooks/{DEMO}", application=API_KEY, secret=API_SECRET
+    )

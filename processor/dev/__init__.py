@@ -1,5 +1,1 @@
-"""Everything in one process, for trying it out: service, consumers, and a Xumm of our own. No server, no account."""
-
-from processor.dev.house import run
-
-__all__ = ["run"]
+"""Service, consumers and sandbox in one process, to try the product out without a server or an account."""

@@ -1,4 +1,4 @@
-"""A broker that can be lost: the embedded one behind a connection that somebody cuts and mends."""
+"""The embedded broker behind a connection that can be cut and restored."""
 
 import asyncio
 from asyncio import Future
@@ -12,9 +12,9 @@ from processor.core.publishing.message import Message
 
 
 class FragileBroker:
-    """A `Publisher`. Cut off, it fails what is in flight and all that comes, as a lost connection does.
+    """A `Publisher`. While it is cut, it fails messages in flight and new ones, as a lost connection does.
 
-    What was in flight may have arrived all the same. It then comes a second time, under the same id.
+    A message that was in flight may have arrived all the same. It then comes a second time, under the same id.
     """
 
     def __init__(self, embedded: EmbeddedPublisher) -> None:
@@ -25,18 +25,18 @@ class FragileBroker:
 
     @property
     def connected(self) -> bool:
-        """Whether it takes messages."""
+        """Whether it accepts messages."""
         return self._connected.is_set()
 
     def cut(self) -> None:
-        """Lose the connection."""
+        """Cut the connection."""
         self._connected.clear()
         for future in tuple(self._in_flight):
             if not future.done():
                 future.set_exception(Disconnected("the connection was cut"))
 
-    def mend(self) -> None:
-        """Let it connect again."""
+    def restore(self) -> None:
+        """Restore the connection."""
         self._connected.set()
 
     def publish(self, message: Message, queue: str | None = None) -> "Future[None]":
@@ -47,7 +47,7 @@ class FragileBroker:
             return answer
         self._in_flight.add(answer)
         answer.add_done_callback(self._in_flight.discard)
-        self._embedded.publish(message, queue).add_done_callback(partial(_pass_on, answer))
+        self._embedded.publish(message, queue).add_done_callback(partial(_copy_result, answer))
         return answer
 
     async def ready(self) -> None:
@@ -65,8 +65,8 @@ class FragileBroker:
         await self._embedded.__aexit__(kind, error, trace)
 
 
-def _pass_on(answer: "Future[None]", settled: "Future[None]") -> None:
-    """Unless the connection was cut meanwhile; the error is looked at even then."""
+def _copy_result(answer: "Future[None]", settled: "Future[None]") -> None:
+    """Copy a result to ``answer`` unless the connection was cut meanwhile. Retrieves the error in any case."""
     error = Disconnected("the publisher was closed") if settled.cancelled() else settled.exception()
     if answer.done():
         return

@@ -1,4 +1,4 @@
-"""``python -m processor.sandbox``: a Xumm on a port, showing every webhook it sends until interrupted."""
+"""``python -m processor.sandbox``: run a sandbox until interrupted, and print each webhook that it sends."""
 
 import asyncio
 import signal
@@ -8,39 +8,38 @@ from typing import Annotated
 
 import typer
 
-from processor.sandbox.attempt import Attempt, tell
 from processor.sandbox.clock import random_uuid
 from processor.sandbox.faults import Faults, parse_switches
 from processor.sandbox.payload import Application
-from processor.sandbox.sender import Timing
-from processor.sandbox.server import Sandbox, SandboxSettings
+from processor.sandbox.sender import SenderTiming
+from processor.sandbox.server import Sandbox
+from processor.sandbox.simulation import SandboxSettings
+from processor.sandbox.webhook_attempt import Attempt, describe
 
 DEFAULT_PORT = 8600
 
 
 def render(attempt: Attempt) -> str:
-    """One attempt for a terminal, in two lines."""
+    """One attempt for the terminal, in two lines."""
     return (
         f"{attempt.at:%H:%M:%S} webhook attempt {attempt.number} of {attempt.payload} -> {attempt.url}\n"
-        f"         {tell(attempt.outcome)}"
+        f"         {describe(attempt.outcome)}"
     )
 
 
 async def serve(applications: Sequence[Application], settings: SandboxSettings, faults: Faults) -> None:
-    """Run a sandbox until SIGINT or SIGTERM, and tell on standard output where it is and what it sends."""
+    """Run a sandbox until SIGINT or SIGTERM; print its addresses and each attempt to send a webhook."""
     stop = asyncio.Event()
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-    ):  # also where a shell starts it in the background, with SIGINT ignored
+    # A shell starts a background process with SIGINT ignored; a handler of our own undoes that.
+    for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with Sandbox(applications, settings, on_attempt=lambda attempt: _say(render(attempt))) as sandbox:
+    async with Sandbox(applications, settings, on_attempt=lambda attempt: _print(render(attempt))) as sandbox:
         sandbox.faults.set(faults)
-        _say(f"API     {sandbox.api_url}")
-        _say(f"ledger  {sandbox.ledger_url}")
-        _say(f"faults  PUT {sandbox.base_url}/faults, in JSON")
+        _print(f"API     {sandbox.api_url}")
+        _print(f"ledger  {sandbox.ledger_url}")
+        _print(f"faults  PUT {sandbox.base_url}/faults, in JSON")
         for application in applications:
-            _say(f"x-api-key {application.key}  webhooks to {application.webhook_url or 'nowhere'}")
+            _print(f"x-api-key {application.key}  webhooks to {application.webhook_url or 'nowhere'}")
         await stop.wait()
 
 
@@ -54,11 +53,11 @@ def run(  # noqa: PLR0913  a command's options
     faults: Faults | None = None,
     hosts: Sequence[str] = (),
 ) -> None:
-    """Run a sandbox until interrupted; credentials that are not given are made up."""
+    """Run a sandbox until interrupted; missing credentials are made up."""
     owner = Application(key=application or random_uuid(), secret=secret or random_uuid(), webhook_url=webhook or None)
     if not secret:
-        _say(f"x-api-secret {owner.secret} (made up for this run)")
-    settings = SandboxSettings(port=port, sender=Timing(factor=factor), hosts=tuple(hosts))
+        _print(f"x-api-secret {owner.secret} (made up for this run)")
+    settings = SandboxSettings(port=port, sender=SenderTiming(factor=factor), hosts=tuple(hosts))
     asyncio.run(serve([owner], settings, faults or Faults()))
 
 
@@ -88,7 +87,7 @@ def command(  # noqa: PLR0913  likewise
     )
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 

@@ -1,21 +1,21 @@
-"""Time and ids as the sandbox takes them: injected, so that a test owns them."""
+"""The clock, the sleep and the ids of the sandbox: arguments, so that a test can set them."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from uuid import uuid4
 
 Clock = Callable[[], datetime]
-"""The moment now, aware, UTC."""
+"""Returns the present moment, aware, in UTC."""
 
 NewId = Callable[[], str]
-"""A fresh UUID as text."""
+"""Returns a new UUID as text."""
 
 Sleep = Callable[[float], Awaitable[None]]
-"""Waits so many seconds."""
+"""Waits for a number of seconds."""
 
 
 def utc_now() -> datetime:
-    """The wall clock."""
+    """The present moment by the wall clock."""
     return datetime.now(UTC)
 
 

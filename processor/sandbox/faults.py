@@ -1,7 +1,7 @@
-"""What can be made to go wrong: switches, and for whom each is set.
+"""The faults that the sandbox can simulate, as switches, and the scope of each.
 
-A fault is set for one payload, for one application, or for all; what is set for fewer comes first, switch by switch.
-What a switch does is said at its kind, and decided in the one module named there.
+A fault is set for one payload, for one application, or for all. The narrowest scope wins, switch by switch. The type of
+a switch describes each of its values; the module in brackets applies them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,63 +13,65 @@ from pydantic import ConfigDict, TypeAdapter
 from processor.sandbox.network import NetworkName
 
 WebhookFault = Literal["lost", "doubled", "late", "reordered"]
-"""Never sent; sent twice at once; sent ``late_by`` seconds later; sent behind the next one. (`webhooks`)"""
+"""The webhook is not sent; sent twice at once; sent ``late_by`` seconds later; sent behind the next one. (`sender`)"""
 
 SocketFault = Literal[
     "silent", "flapping", "lying", "lying_rejected", "lying_expired", "lying_txid", "garbage", "huge", "refused"
 ]
-"""Open, and nothing is sent; accepted and closed; says signed, rejected or expired while it is not; names another
-transaction than was signed; sends what is no message; sends one of a megabyte; not accepted. (`status`)"""
+"""The status socket sends nothing; is closed once accepted; says falsely that the payload is signed, rejected or
+expired; names another transaction than was signed; sends no valid message; sends a message of a megabyte; is not
+accepted. (`status`)"""
 
 CancelFault = Literal["racing"]
-"""The user opens it between Xumm's look whether anybody has and its note of the cancellation, which has no condition:
-it is cancelled, and can be signed or rejected. (`state`)"""
+"""The user opens the payload after Xumm checked that nobody has, and before Xumm notes the cancellation, which it does
+unconditionally: the payload is cancelled, and can still be signed or rejected. (`payload_table`)"""
 
 ApiFault = Literal["limited", "failing", "hanging", "garbage"]
-"""429 for every call; 500; never an answer; 200 with half a JSON text. (`rest`)"""
+"""Every call is answered 429; 500; never; 200 with half a JSON text. (`access`)"""
 
 LedgerFault = Literal["tec", "lost", "unsubmitted", "unavailable", "down"]
-"""Takes the fee and does nothing; never gets the transaction, while its numbers pass ``LastLedgerSequence``; likewise,
-since the phone died between telling Xumm and submitting; does not tell what a payment delivered; the node answers 503,
-which has to be set for all. (`server`, `ledger`)"""
+"""The transaction takes the fee and does nothing else; never reaches the ledger, whose index passes its
+``LastLedgerSequence``; the same, since the wallet told Xumm and did not submit; is found without the amount that it
+delivered; the node answers 503, which has to be set for all. (`simulation`, `ledger`)"""
 
 OAuth2Fault = Literal["failing", "hanging", "garbage", "nonce", "expired", "netless"]
-"""The provider answers 503; never; half a JSON text, which all have to be set for all; its tokens have another nonce
-than was asked for; they are over already; their network's id is the text of nothing. (`provider`, `oauth2`)"""
+"""The provider answers 503; never; half a JSON text (these three have to be set for all); its tokens have another nonce
+than the request; are expired; have a network's id that is the text ``undefined`` or ``null``. (`oauth2_routes`,
+`oauth2`)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """The switches; the default is that all is well."""
+    """The switches; None for a switch that is off."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     webhook: WebhookFault | None = None
     late_by: float | None = None
-    """Seconds by which a ``late`` webhook is late; `LATE_BY` unless set."""
+    """Seconds by which a ``late`` webhook is delayed; `LATE_BY` unless set."""
     socket: SocketFault | None = None
     api: ApiFault | None = None
     cancel: CancelFault | None = None
     dispatch_late_by: float | None = None
-    """Seconds for which the API does not know yet what the node answered."""
+    """Seconds until the API knows the node's answer."""
     network: NetworkName | None = None
-    """The network that wallets are on, whatever was asked for."""
+    """The network of the wallets, whatever network the payload asks for."""
     ledger: LedgerFault | None = None
     oauth2: OAuth2Fault | None = None
 
     @property
     def switches(self) -> dict[str, Any]:
-        """Those that are set."""
+        """The switches that are on."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
-    def over(self, others: "Faults") -> "Faults":
-        """These switches; where one is not set, that of ``others``."""
+    def merge(self, others: "Faults") -> "Faults":
+        """These switches; for a switch that is off here, that of ``others``."""
         return Faults(**{**others.switches, **self.switches})
 
 
 LATE_BY: Final = 30.0
 TEC: Final = "tecPATH_DRY"
-"""The result with which a ``tec`` ledger validates."""
+"""The result of transactions in a ``tec`` ledger."""
 _adapter: Final[TypeAdapter[Faults]] = TypeAdapter(Faults)
 
 
@@ -87,29 +89,29 @@ def parse_switches(switches: Iterable[str]) -> Faults:
 
 
 class FaultTable:
-    """Which faults are set for whom. A scope is a payload's uuid, an application's key, or None for all."""
+    """The faults of each scope: a payload's uuid, an application's key, or None for all."""
 
     def __init__(self) -> None:
         self._table: dict[str | None, Faults] = {}
 
     def set(self, faults: Faults, scope: str | None = None) -> None:
-        """Let ``faults`` be all that is wrong in ``scope``."""
+        """Replace the faults of ``scope`` by ``faults``."""
         self._table[scope] = faults
 
     def clear(self, scope: str | None = None) -> None:
-        """Let nothing be wrong: in ``scope``, or anywhere."""
+        """Clear the faults of ``scope``; all faults if it is None."""
         if scope is None:
             self._table.clear()
         else:
             self._table.pop(scope, None)
 
-    def of(self, *scopes: str | None) -> Faults:
-        """What is wrong for whoever is in all of ``scopes``, the narrowest first."""
+    def find(self, *scopes: str | None) -> Faults:
+        """The faults of a call in all of ``scopes``, which are given the narrowest first."""
         found = self._table.get(None, Faults())
         for scope in reversed(scopes):
-            found = self._table.get(scope, Faults()).over(found)
+            found = self._table.get(scope, Faults()).merge(found)
         return found
 
     def as_json(self) -> dict[str, Any]:
-        """All that is set, by scope; ``all`` stands for all."""
+        """The faults that are set, by scope, where ``all`` is the one for all."""
         return {scope or "all": faults.switches for scope, faults in self._table.items()}

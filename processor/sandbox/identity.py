@@ -1,4 +1,4 @@
-"""The tokens with which the sandbox's provider and its xApps say who a user is.
+"""The tokens that name a user: signed by the provider, or with an application's secret for its xApps.
 
 Source: https://github.com/XRPL-Labs/XUMM-OAuth2-OpenID-Provider/blob/main/fn/getSignedJwt.js for the provider's,
 https://docs.xaman.dev/environments/xapps-dapps/your-own-backend-auth for those of xApps
@@ -14,22 +14,20 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from jwt.types import Options
 
 from processor.sandbox.clock import Clock, NewId
-from processor.sandbox.network import Network
+from processor.sandbox.network import LedgerNetwork
 from processor.sandbox.payload import Application
-from processor.sandbox.tokens import UserTokens
+from processor.sandbox.user_tokens import UserTokenTable
 
 VALID_FOR: Final = timedelta(hours=24)
 MAIL_DOMAIN: Final = "oauth2.local"
 _BITS: Final = 2048
 _UNCHECKED: Final = Options(verify_exp=False, verify_iat=False, verify_aud=False)
 
-Claims = Mapping[str, Any]
-
 
 class Identity:
-    """The provider's key, made at the start and again when asked for, and what is signed with it."""
+    """The provider's signing key, and the tokens signed with it."""
 
-    def __init__(self, tokens: UserTokens, *, clock: Clock, new_id: NewId) -> None:
+    def __init__(self, tokens: UserTokenTable, *, clock: Clock, new_id: NewId) -> None:
         self._tokens = tokens
         self._clock = clock
         self._new_id = new_id
@@ -37,22 +35,24 @@ class Identity:
 
     @property
     def key(self) -> RSAPrivateKey:
-        """The private key. Made when it is first needed: that takes a while."""
+        """The private key, generated when it is first needed, since that takes a while."""
         return self._key or self.rotate()
 
     def rotate(self) -> RSAPrivateKey:
-        """Take a new key; what was signed before fits no published key any more."""
+        """Replace the key; no published key verifies the earlier tokens any more."""
         self._key = generate_private_key(65537, _BITS)
         return self._key
 
-    def published(self) -> dict[str, Any]:
-        """The JWKS. Xumm's key has no ``kid``."""
+    def encode_keys(self) -> dict[str, Any]:
+        """The JWKS, whose key has no ``kid``, as Xumm's."""
         numbers = self.key.public_key().public_numbers()
-        key = {"kty": "RSA", "use": "sig", "alg": "RS256", "n": _number(numbers.n), "e": _number(numbers.e)}
+        key = {"kty": "RSA", "use": "sig", "alg": "RS256", "n": _encode(numbers.n), "e": _encode(numbers.e)}
         return {"keys": [key]}
 
-    def claims(self, application: Application, account: str, network: Network, *, issuer: str) -> dict[str, Any]:
-        """What Xumm says of a user who signed in just now."""
+    def build_claims(
+        self, application: Application, account: str, network: LedgerNetwork, *, issuer: str
+    ) -> dict[str, Any]:
+        """The claims of a token for a user who signs in now."""
         now = self._clock()
         return {
             "iss": issuer,
@@ -62,42 +62,42 @@ class Identity:
             "app_name": application.name,
             "sub": account,
             "email": f"{application.key}+{account}@{MAIL_DOMAIN}",
-            "iat": _seconds(now),
-            "exp": _seconds(now + VALID_FOR),
+            "iat": _encode_time(now),
+            "exp": _encode_time(now + VALID_FOR),
             "payload_uuidv4": self._new_id(),
-            "usertoken_uuidv4": self._tokens.signed(application.key, account).token,
+            "usertoken_uuidv4": self._tokens.renew(application.key, account).token,
             "network_type": network.name,
             "network_id": network.id,
             "network_endpoint": network.node,
         }
 
-    def signed(self, claims: Claims) -> str:
-        """A token of the provider: RS256, without ``kid``."""
+    def sign(self, claims: Mapping[str, Any]) -> str:
+        """A token of the provider with ``claims``: RS256, without ``kid``."""
         return jwt.encode(dict(claims), self.key, algorithm="RS256")
 
-    def read(self, token: str) -> dict[str, Any] | None:
-        """The claims of a token of the provider's own, None if it is none or its time is over."""
-        return self._in_time(_verified(token, self.key.public_key(), "RS256"))
+    def verify(self, token: str) -> dict[str, Any] | None:
+        """The claims of a token of the provider; None if the token is not valid or expired."""
+        return self._unless_expired(_verify(token, self.key.public_key(), "RS256"))
 
-    def read_xapp(self, token: str, applications: Mapping[str, Application]) -> dict[str, Any] | None:
-        """The claims of a token of one of the applications' xApps, None if it is none or its time is over."""
+    def verify_xapp(self, token: str, applications: Mapping[str, Application]) -> dict[str, Any] | None:
+        """The claims of a token of the applications' xApps; None if the token is not valid or expired."""
         try:
-            unproven = jwt.decode(token, options={"verify_signature": False})
+            unverified = jwt.decode(token, options={"verify_signature": False})
         except jwt.PyJWTError:
             return None
-        application = applications.get(str(unproven.get("client_id")))
-        return self._in_time(_verified(token, application.secret, "HS256")) if application else None
+        application = applications.get(str(unverified.get("client_id")))
+        return self._unless_expired(_verify(token, application.secret, "HS256")) if application else None
 
-    def _in_time(self, claims: dict[str, Any] | None) -> dict[str, Any] | None:
-        return claims if claims and _seconds(self._clock()) < claims["exp"] else None
+    def _unless_expired(self, claims: dict[str, Any] | None) -> dict[str, Any] | None:
+        return claims if claims and _encode_time(self._clock()) < claims["exp"] else None
 
 
-def xapp_token(application: Application, claims: Claims) -> str:
-    """A token of an xApp of ``application``: HS256 with the API secret as it stands."""
+def sign_xapp(application: Application, claims: Mapping[str, Any]) -> str:
+    """A token of an xApp of ``application`` with ``claims``: HS256 with the whole API secret."""
     return jwt.encode(dict(claims), application.secret, algorithm="HS256")
 
 
-def _verified(token: str, key: Any, algorithm: str) -> dict[str, Any] | None:
+def _verify(token: str, key: Any, algorithm: str) -> dict[str, Any] | None:
     try:
         claims: dict[str, Any] = jwt.decode(token, key, algorithms=[algorithm], options=_UNCHECKED)
     except jwt.PyJWTError:
@@ -105,9 +105,9 @@ def _verified(token: str, key: Any, algorithm: str) -> dict[str, Any] | None:
     return claims
 
 
-def _seconds(moment: datetime) -> int:
+def _encode_time(moment: datetime) -> int:
     return int(moment.timestamp())
 
 
-def _number(number: int) -> str:
+def _encode(number: int) -> str:
     return base64.urlsafe_b64encode(number.to_bytes((number.bit_length() + 7) // 8)).rstrip(b"=").decode()

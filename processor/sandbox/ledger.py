@@ -1,7 +1,7 @@
-"""A ledger of the sandbox, asked over JSON-RPC as a rippled node is: ``tx``, ``ledger``, ``server_info``.
+"""A ledger of the sandbox, with the JSON-RPC of a rippled node: ``tx``, ``ledger``, ``account_info``, ``server_info``.
 
-A transaction is not found at first, then found in an open ledger, then validated. What a node refuses
-(``tef``, ``tem``, ``tel``) never gets in, and is never found.
+A transaction is not found at first, then found in an open ledger, then validated. A transaction that a node refuses
+(``tef``, ``tem``, ``tel``) is never found.
 
 Source: https://xrpl.org/docs/references/http-websocket-apis/public-api-methods/transaction-methods/tx
 """
@@ -19,31 +19,37 @@ from xrpl.core.addresscodec import is_valid_classic_address
 
 from processor.sandbox.clock import Clock
 from processor.sandbox.faults import FaultTable
-from processor.sandbox.network import Network
-from processor.sandbox.signing import PARTIAL_PAYMENT, UNAVAILABLE
-from processor.sandbox.wallet import wallet_of
+from processor.sandbox.javascript import JsonObject
+from processor.sandbox.network import LedgerNetwork
+from processor.sandbox.wallet import find_wallet
 
-Json = dict[str, Any]
+PARTIAL_PAYMENT: Final = 0x00020000
+UNAVAILABLE: Final = "unavailable"
+"""The delivered amount of a partial payment that has none in its metadata.
 
+Source: https://xrpl.org/docs/concepts/payment-types/partial-payments#the-delivered_amount-field
+"""
 RIPPLE_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _OLDEST: Final = 32570
 _FIRST_INDEX: Final = 90_000_000
 _HASH: Final = re.compile(r"[0-9A-Fa-f]{64}")
-_json: Final[TypeAdapter[Json]] = TypeAdapter(dict[str, Any])
+_json: Final[TypeAdapter[JsonObject]] = TypeAdapter(dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How a transaction comes to be validated: both so many asks and the close of its ledger have to pass."""
+class ValidationPace:
+    """How long a transaction takes to be validated: a number of requests for it, and the close of its ledger."""
 
     asks_not_found: int = 1
+    """Requests that do not find the transaction."""
     asks_unvalidated: int = 1
+    """Requests that find it in an open ledger, after those."""
     close_time: timedelta = timedelta(seconds=4)
 
 
 @dataclass(slots=True, kw_only=True)
-class _Entry:
-    transaction: Json
+class _Submission:
+    transaction: JsonObject
     result: str
     delivered: Any
     ledger_index: int
@@ -54,12 +60,14 @@ class _Entry:
 class Ledger:
     """The transactions of one network, in memory."""
 
-    def __init__(self, *, clock: Clock, network: Network | None = None, pace: Pace | None = None) -> None:
-        self.network = network or Network()
+    def __init__(
+        self, *, clock: Clock, network: LedgerNetwork | None = None, pace: ValidationPace | None = None
+    ) -> None:
+        self.network = network or LedgerNetwork()
         self._clock = clock
-        self._pace = pace or Pace()
+        self._pace = pace or ValidationPace()
         self._started_at = clock()
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, _Submission] = {}
 
     @property
     def validated_index(self) -> int:
@@ -74,14 +82,14 @@ class Ledger:
         result: str = "tesSUCCESS",
         delivered: Any = None,
     ) -> None:
-        """Take a signed transaction with the result it is to have.
+        """Take a signed transaction, which will have ``result``.
 
-        ``delivered``, where given, is less than its ``Amount``: a partial payment, which its flags must allow.
+        ``delivered``, where given, is less than the ``Amount``: a partial payment, which the flags must allow.
         """
         if not result.startswith(("tes", "tec")):
             return
         index = self.validated_index + 1
-        self._entries[txid.upper()] = _Entry(
+        self._entries[txid.upper()] = _Submission(
             transaction=dict(transaction),
             result=result,
             delivered=delivered if delivered is not None else transaction.get("Amount"),
@@ -89,8 +97,8 @@ class Ledger:
             closed_at=self._started_at + (index - _FIRST_INDEX) * self._pace.close_time,
         )
 
-    def answer(self, method: str, params: Json) -> Json:
-        """The ``result`` object for one request."""
+    def answer(self, method: str, params: JsonObject) -> JsonObject:
+        """The ``result`` object of one request."""
         match method:
             case "tx":
                 return self._tx(params)
@@ -101,45 +109,46 @@ class Ledger:
             case "account_info":
                 return self._account_info(params)
             case _:
-                return _error("unknownCmd", 32, "Unknown method.", {"command": method, **params})
+                return _build_error("unknownCmd", 32, "Unknown method.", {"command": method, **params})
 
-    def _account_info(self, params: Json) -> Json:
-        """Every account exists; one whose own key is not known here has a regular key."""
+    def _account_info(self, params: JsonObject) -> JsonObject:
+        """Every account exists; an account whose own key is not known here has a regular key."""
         account = params.get("account")
         if not isinstance(account, str) or not is_valid_classic_address(account):
-            return _error("actMalformed", 35, "Account malformed.", {"command": "account_info", **params})
-        signer = wallet_of(account).address
+            return _build_error("actMalformed", 35, "Account malformed.", {"command": "account_info", **params})
+        signer = find_wallet(account).address
         regular = {} if signer == account else {"RegularKey": signer}
         data = {"Account": account, "LedgerEntryType": "AccountRoot", **regular}
         return {"account_data": data, "ledger_index": self.validated_index, "validated": True, "status": "success"}
 
-    def _tx(self, params: Json) -> Json:
+    def _tx(self, params: JsonObject) -> JsonObject:
         request = {"command": "tx", **params}
         txid = params.get("transaction")
         if not isinstance(txid, str) or not _HASH.fullmatch(txid):
-            return _error("invalidParams", 31, "Invalid parameters.", request)
+            return _build_error("invalidParams", 31, "Invalid parameters.", request)
         entry = self._entries.get(txid.upper())
         if entry is not None:
             entry.asks += 1
         if entry is None or entry.asks <= self._pace.asks_not_found:
-            return _error("txnNotFound", 29, "Transaction not found.", request) | self._searched(entry, params)
-        return self._found(txid.upper(), entry, version=params.get("api_version", 1))
+            error = _build_error("txnNotFound", 29, "Transaction not found.", request)
+            return error | self._describe_search(entry, params)
+        return self._describe(txid.upper(), entry, version=params.get("api_version", 1))
 
-    def _searched(self, entry: _Entry | None, params: Json) -> Json:
-        """Whether all ledgers asked for were searched, which is never said of a transaction that is yet to appear."""
+    def _describe_search(self, entry: _Submission | None, params: JsonObject) -> JsonObject:
+        """``searched_all`` where a range was asked for: false as long as the transaction is yet to appear."""
         last = params.get("max_ledger")
         if not isinstance(last, int):
             return {}
         return {"searched_all": entry is None and last <= self.validated_index}
 
-    def _found(self, txid: str, entry: _Entry, *, version: int) -> Json:
-        validated = self._validated(entry)
-        place = self._place(entry) if validated else {}
+    def _describe(self, txid: str, entry: _Submission, *, version: int) -> JsonObject:
+        validated = self._is_validated(entry)
+        place = self._describe_place(entry) if validated else {}
         if version == 1:
             return {
                 **entry.transaction,
                 **place,
-                **({"date": _ripple_time(entry.closed_at), "inLedger": entry.ledger_index} if validated else {}),
+                **({"date": _encode_time(entry.closed_at), "inLedger": entry.ledger_index} if validated else {}),
                 "hash": txid,
                 "validated": validated,
                 "status": "success",
@@ -148,26 +157,26 @@ class Ledger:
         if transaction.get("TransactionType") == "Payment" and "Amount" in transaction:
             transaction["DeliverMax"] = transaction.pop("Amount")
         if validated:
-            transaction |= {"date": _ripple_time(entry.closed_at), "ledger_index": entry.ledger_index}
+            transaction |= {"date": _encode_time(entry.closed_at), "ledger_index": entry.ledger_index}
         return {**place, "tx_json": transaction, "hash": txid, "validated": validated, "status": "success"}
 
-    def _validated(self, entry: _Entry) -> bool:
-        asked = entry.asks > self._pace.asks_not_found + self._pace.asks_unvalidated
-        return asked and self.validated_index >= entry.ledger_index
+    def _is_validated(self, entry: _Submission) -> bool:
+        often_asked = entry.asks > self._pace.asks_not_found + self._pace.asks_unvalidated
+        return often_asked and self.validated_index >= entry.ledger_index
 
-    def _place(self, entry: _Entry) -> Json:
-        """Where a validated transaction stands, and what it did there."""
+    def _describe_place(self, entry: _Submission) -> JsonObject:
+        """The ledger of a validated transaction, and its metadata."""
         return {
             "close_time_iso": f"{entry.closed_at:%Y-%m-%dT%H:%M:%SZ}",
             "ctid": f"C{entry.ledger_index:07X}0000{self.network.id:04X}",
-            "ledger_hash": _ledger_hash(entry.ledger_index),
+            "ledger_hash": _hash_ledger(entry.ledger_index),
             "ledger_index": entry.ledger_index,
-            "meta": _metadata(entry),
+            "meta": _build_metadata(entry),
         }
 
-    def _ledger(self) -> Json:
+    def _ledger(self) -> JsonObject:
         index = self.validated_index
-        header = {"ledger_index": str(index), "ledger_hash": _ledger_hash(index), "closed": True}
+        header = {"ledger_index": str(index), "ledger_hash": _hash_ledger(index), "closed": True}
         return {
             "ledger": header,
             "ledger_hash": header["ledger_hash"],
@@ -176,7 +185,7 @@ class Ledger:
             "status": "success",
         }
 
-    def _server_info(self) -> Json:
+    def _server_info(self) -> JsonObject:
         index = self.validated_index
         info = {
             "build_version": "2.3.0",
@@ -186,7 +195,7 @@ class Ledger:
             "validated_ledger": {
                 "age": 1,
                 "base_fee_xrp": 0.00001,
-                "hash": _ledger_hash(index),
+                "hash": _hash_ledger(index),
                 "seq": index,
             },
         }
@@ -196,14 +205,14 @@ class Ledger:
 def ledger_routes(ledger: Ledger, others: Mapping[str, Ledger], faults: FaultTable) -> list[web.RouteDef]:
     """JSON-RPC on ``POST /ledger``, and for the network of a name on ``POST /ledger/<name>``.
 
-    Errors of a method come with status 200, as from a real node. One that is down answers 503.
+    Errors of a method have status 200, as those of a real node. A node that is down answers 503.
     """
 
     async def rpc(request: web.Request) -> web.Response:
-        asked = others.get(request.match_info.get("network", ledger.network.name))
-        if asked is None:
+        addressed = others.get(request.match_info.get("network", ledger.network.name))
+        if addressed is None:
             return web.Response(status=404, text="no such network")
-        if faults.of().ledger == "down":
+        if faults.find().ledger == "down":
             return web.Response(status=503, text="Service Unavailable")
         try:
             call = _json.validate_json(await request.read())
@@ -212,13 +221,13 @@ def ledger_routes(ledger: Ledger, others: Mapping[str, Ledger], faults: FaultTab
         method, params = call.get("method"), call.get("params") or [{}]
         if not isinstance(method, str) or not isinstance(params, list) or not isinstance(params[0], dict):
             return web.Response(status=400, text="params unparsable")
-        return web.json_response({"result": asked.answer(method, params[0])})
+        return web.json_response({"result": addressed.answer(method, params[0])})
 
     return [web.post("/ledger", rpc), web.post("/ledger/{network}", rpc)]
 
 
-def _metadata(entry: _Entry) -> Json:
-    meta: Json = {"AffectedNodes": [], "TransactionIndex": 0, "TransactionResult": entry.result}
+def _build_metadata(entry: _Submission) -> JsonObject:
+    meta: JsonObject = {"AffectedNodes": [], "TransactionIndex": 0, "TransactionResult": entry.result}
     delivers = entry.transaction.get("TransactionType") == "Payment" and entry.result == "tesSUCCESS"
     if not delivers:
         return meta
@@ -227,7 +236,7 @@ def _metadata(entry: _Entry) -> Json:
     return meta | {"delivered_amount": entry.delivered}
 
 
-def _error(name: str, code: int, message: str, request: Json) -> Json:
+def _build_error(name: str, code: int, message: str, request: JsonObject) -> JsonObject:
     return {
         "error": name,
         "error_code": code,
@@ -237,9 +246,9 @@ def _error(name: str, code: int, message: str, request: Json) -> Json:
     }
 
 
-def _ledger_hash(index: int) -> str:
+def _hash_ledger(index: int) -> str:
     return hashlib.sha256(str(index).encode()).hexdigest().upper()
 
 
-def _ripple_time(moment: datetime) -> int:
+def _encode_time(moment: datetime) -> int:
     return int((moment - RIPPLE_EPOCH).total_seconds())

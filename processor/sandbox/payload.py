@@ -1,7 +1,7 @@
-"""One payload (sign request) of the sandbox and the table it moves by.
+"""One payload (sign request) of the sandbox and the table of its transitions.
 
-A payload moves along `TRANSITIONS`. *Expiry means "open before"*: one that was opened can still be signed or
-rejected after it expired, one that was not cannot. The same holds for one that was cancelled while it was opened.
+*Expiry means "open before"*: an opened payload can still be signed or rejected after it expired, an unopened one
+cannot. The same holds for a payload that was cancelled while it was opened.
 """
 
 from collections.abc import Mapping
@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from processor.sandbox.network import Network
-from processor.sandbox.tokens import UserToken
+from processor.sandbox.network import LedgerNetwork
+from processor.sandbox.user_tokens import UserToken
 
 Situation = Literal[
     "waiting", "opened", "expired", "opened_expired", "signed", "rejected", "cancelled", "opened_cancelled"
 ]
 Action = Literal["open", "sign", "reject", "expire", "cancel"]
-CancelReason = Literal["OK", "ALREADY_CANCELLED", "ALREADY_RESOLVED", "ALREADY_OPENED", "ALREADY_EXPIRED"]
+CancellationReason = Literal["OK", "ALREADY_CANCELLED", "ALREADY_RESOLVED", "ALREADY_OPENED", "ALREADY_EXPIRED"]
 
 TRANSITIONS: Final[dict[tuple[Situation, Action], Situation]] = {
     ("waiting", "open"): "opened",
@@ -36,7 +36,7 @@ TRANSITIONS: Final[dict[tuple[Situation, Action], Situation]] = {
     ("opened_cancelled", "reject"): "rejected",
 }
 
-CANCEL_REASONS: Final[dict[Situation, CancelReason]] = {
+CANCELLATION_REASONS: Final[dict[Situation, CancellationReason]] = {
     "waiting": "OK",
     "opened": "ALREADY_OPENED",
     "opened_expired": "ALREADY_OPENED",
@@ -50,7 +50,7 @@ CANCEL_REASONS: Final[dict[Situation, CancelReason]] = {
 SIGN_IN: Final = "SignIn"
 CHANNEL_CLAIM: Final = "PaymentChannelAuthorize"
 PSEUDO_TYPES: Final = frozenset({SIGN_IN, CHANNEL_CLAIM})
-"""What Xumm alone knows: signed, never submitted."""
+"""Transaction types of Xumm alone: signed, never submitted."""
 
 
 class IllegalActionError(ValueError):
@@ -67,14 +67,14 @@ class Application:
     """API secret, a UUID."""
     name: str = "Sandbox application"
     webhook_url: str | None = None
-    """Where resolved payloads are posted to; None for nowhere."""
+    """The URL of its webhooks; None for no webhooks."""
     redirect_uris: tuple[str, ...] = ()
-    """Where the OAuth2 provider may send users back to. Empty: anywhere, which Xumm does not allow."""
+    """The redirect URIs allowed for OAuth2; empty for any, which Xumm does not allow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomMeta:
-    """What the application attached."""
+    """The data that the application attached to a payload."""
 
     identifier: str | None = None
     blob: Any = None
@@ -83,10 +83,10 @@ class CustomMeta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignRequest:
-    """What the application asked for."""
+    """The content of ``POST payload``."""
 
     txjson: Mapping[str, Any]
-    """What the blob holds, where the transaction came as ``txblob``."""
+    """The transaction, decoded where it came as ``txblob``."""
     txblob: str | None = None
     submit: bool = True
     multisign: bool = False
@@ -108,40 +108,40 @@ class SignRequest:
 
     @property
     def submits(self) -> bool:
-        """Whether the wallet sends the signed transaction to the ledger."""
+        """Whether the wallet submits the signed transaction to the ledger."""
         return self.submit and not self.multisign and self.tx_type not in PSEUDO_TYPES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatch:
-    """What the node answered when the wallet submitted the transaction."""
+    """The answer of the node to which the wallet submitted the transaction."""
 
     result: str
     known_at: datetime
-    """From when on Xumm's API tells it."""
+    """When Xumm's API begins to show it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Signature:
-    """What signing left behind."""
+class PayloadSignature:
+    """The signature of a payload and its circumstances."""
 
     account: str
-    """The account that acts."""
+    """The account of the transaction."""
     signer: str
-    """Who signed for it: the address of the key, which is another one with a regular key; of several signers, one."""
+    """The address of the key that signed: another one than the account with a regular key or with several signers."""
     public_key: str
     hex: str
     txid: str
-    """Empty for what has no hash."""
-    network: Network
+    """Empty for a claim on a payment channel, which has no hash."""
+    network: LedgerNetwork
     user_token: UserToken
     dispatch: Dispatch | None = None
-    """None for what never goes to the ledger."""
+    """None for a transaction that is never submitted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payload:
-    """One sign request and what became of it."""
+    """One payload and its situation."""
 
     uuid: str
     reference: str
@@ -155,25 +155,25 @@ class Payload:
     opened_by_deeplink: bool | None = None
     """None until opened."""
     cancelled: bool = False
-    """Whatever follows."""
+    """Stays true if the payload is signed or rejected later."""
     resolved_at: datetime | None = None
     """When signed or rejected."""
-    signature: Signature | None = None
+    signature: PayloadSignature | None = None
 
     @property
     def opened(self) -> bool:
-        """Whether a user had it on screen."""
+        """Whether a user opened it."""
         return self.opened_by_deeplink is not None
 
     def after(self, action: Action) -> "Payload":
         """The payload after ``action``. Raises `IllegalActionError` where the table has no row."""
-        following = TRANSITIONS.get((self.situation, action))
-        if following is None:
+        situation = TRANSITIONS.get((self.situation, action))
+        if situation is None:
             raise IllegalActionError(f"cannot {action} a payload that is {self.situation}")
-        return replace(self, situation=following)
+        return replace(self, situation=situation)
 
     def as_of(self, now: datetime) -> "Payload":
-        """The payload with its expiry noticed."""
+        """The payload at ``now``, expired if its time has passed."""
         if now < self.expires_at or (self.situation, "expire") not in TRANSITIONS:
             return self
         return self.after("expire")

@@ -1,4 +1,4 @@
-"""The body of ``POST payload``, as far as the sandbox acts on it; what else Xumm allows there is let through.
+"""The body of ``POST payload``: the fields that the sandbox acts on; other fields are ignored.
 
 Source: https://docs.xumm.dev/concepts/payloads-sign-requests
 """
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from processor.sandbox.javascript import stringify
 from processor.sandbox.payload import CustomMeta, SignRequest
@@ -15,23 +15,23 @@ from processor.sandbox.signing import check_transaction, read_blob
 from schemas.text import Uuid
 
 LIMITS: Final = {"identifier": 40, "instruction": 280, "blob": 1500}
-"""Characters of what an application attaches, each as text."""
+"""Characters of each text that an application attaches; a blob counts as JSON text."""
 
 
-class _Wire(BaseModel):
+class _BodyPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class _ReturnUrl(_Wire):
+class _ReturnUrl(_BodyPart):
     app: Annotated[str, Field(max_length=250)] | None = None
     web: Annotated[str, Field(max_length=250)] | None = None
 
 
 class OversizedError(ValueError):
-    """Something attached is longer than Xumm keeps."""
+    """A text that the application attached is longer than Xumm allows."""
 
 
-class _Options(_Wire):
+class _Options(_BodyPart):
     submit: StrictBool = True
     multisign: StrictBool = False
     expire: Annotated[int, Field(ge=1)] = 240
@@ -43,17 +43,11 @@ class _Options(_Wire):
     signers: Annotated[tuple[str, ...], Field(max_length=4)] | None = None
 
 
-class _CustomMeta(_Wire):
-    identifier: str | None = None
-    blob: JsonValue = None
-    instruction: str | None = None
-
-
-class _Body(_Wire):
+class _PayloadBody(_BodyPart):
     txjson: dict[str, Any] | None = None
     txblob: Annotated[str, Field(pattern=r"^([0-9A-Fa-f]{2})+$")] | None = None
     options: _Options = _Options()
-    custom_meta: _CustomMeta = _CustomMeta()
+    custom_meta: CustomMeta = CustomMeta()
     user_token: Uuid | None = None
 
     @model_validator(mode="after")
@@ -67,41 +61,31 @@ class _Body(_Wire):
 
     @property
     def transaction(self) -> dict[str, Any]:
-        """What is to be signed, however it came. Raises ``ValueError`` for a blob that holds none."""
+        """The transaction, decoded from ``txblob`` if need be. Raises ``ValueError`` for an invalid blob."""
         return read_blob(self.txblob) if self.txblob is not None else self.txjson or {}
 
 
 def parse_request(body: bytes | Mapping[str, Any]) -> SignRequest:
     """The sign request in ``body``.
 
-    Raises ``pydantic.ValidationError``, where Xumm answers code 602, and `OversizedError`, where it answers 413.
+    Raises ``pydantic.ValidationError`` where Xumm answers code 602, and `OversizedError` where it answers 413.
     """
-    wire = _Body.model_validate_json(body) if isinstance(body, bytes) else _Body.model_validate(body)
+    wire = _PayloadBody.model_validate_json(body) if isinstance(body, bytes) else _PayloadBody.model_validate(body)
     _check_size(wire.custom_meta)
-    options = wire.options
+    options, urls = wire.options, wire.options.return_url
     return SignRequest(
         txjson=wire.transaction,
         txblob=wire.txblob,
-        submit=options.submit,
-        multisign=options.multisign,
         expire=timedelta(minutes=options.expire),
-        return_url_app=options.return_url.app,
-        return_url_web=options.return_url.web,
-        force_network=options.force_network,
-        immutable=options.immutable,
-        pathfinding=options.pathfinding,
-        pathfinding_fallback=options.pathfinding_fallback,
-        signers=options.signers,
+        return_url_app=urls.app,
+        return_url_web=urls.web,
         user_token=wire.user_token,
-        custom_meta=CustomMeta(
-            identifier=wire.custom_meta.identifier,
-            blob=wire.custom_meta.blob,
-            instruction=wire.custom_meta.instruction,
-        ),
+        custom_meta=wire.custom_meta,
+        **options.model_dump(exclude={"expire", "return_url"}),
     )
 
 
-def _check_size(attached: _CustomMeta) -> None:
+def _check_size(attached: CustomMeta) -> None:
     texts = {
         "identifier": attached.identifier or "",
         "instruction": attached.instruction or "",

@@ -1,4 +1,4 @@
-"""Xumm's API over HTTP: ``/api/v1/platform/`` for applications, ``/api/v1/jwt/`` for their users, who bear a token.
+"""Xumm's API over HTTP: ``/api/v1/platform/`` for applications, ``/api/v1/jwt/`` for users, by their token.
 
 Source: https://github.com/XRPL-Labs/XUMM-SDK/blob/main/src/Meta.ts, which names the paths and who may call them
 """
@@ -6,165 +6,118 @@ Source: https://github.com/XRPL-Labs/XUMM-SDK/blob/main/src/Meta.ts, which names
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, Literal, Protocol
+from http import HTTPStatus
+from typing import Any, Final, Literal
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from pydantic import TypeAdapter
 
-from processor.sandbox import facts
-from processor.sandbox.caller import ApiCaller, ApiCallers, anybody
-from processor.sandbox.clock import Clock, NewId
-from processor.sandbox.cors import open_to_pages
-from processor.sandbox.gate import Handler
-from processor.sandbox.guard import BAD_PAYLOAD, NOT_FOUND, UNAUTHORIZED, Answer, ApiError, ApiGuard
-from processor.sandbox.ledger import Ledger
-from processor.sandbox.payload import Application, Payload, SignRequest
+from processor.sandbox import reference_data
+from processor.sandbox.access import (
+    BAD_PAYLOAD,
+    ApiCaller,
+    ApiCallers,
+    ApiError,
+    ApiHandler,
+    accept_anybody,
+)
+from processor.sandbox.javascript import JsonObject
+from processor.sandbox.origins import open_to_pages
+from processor.sandbox.payload import Payload
+from processor.sandbox.payload_json import encode_cancellation, encode_creation, encode_payload, encode_user_token
+from processor.sandbox.payload_table import UnknownPayloadError
 from processor.sandbox.request import parse_request
-from processor.sandbox.state import Cancellation, Payloads, UnknownPayloadError
-from processor.sandbox.stores import AppStorage, UserData
-from processor.sandbox.tokens import UserTokens
-from processor.sandbox.views import Json, cancelled, created, fetched, validity
-from processor.sandbox.xapps import XApps
+from processor.sandbox.simulation import Simulation
+from processor.sandbox.status import FETCHED
+from processor.sandbox.storage import AppStorage, UserStorage
 
 PREFIX: Final = "/api/v1/platform"
 JWT_PREFIXES: Final = ("/api/v1/jwt", "/api/v1/xapp-jwt")
-"""The second is the name that the first once had."""
+"""The second one is the former name of the first."""
 _tokens: Final[TypeAdapter[dict[Literal["tokens"], list[str]]]] = TypeAdapter(dict[Literal["tokens"], list[str]])
-_object: Final[TypeAdapter[dict[str, Any]]] = TypeAdapter(dict[str, Any])
-
-
-class Desk(Protocol):
-    """What the API asks of the sandbox behind it."""
-
-    @property
-    def base_url(self) -> str:
-        """Where links into the sandbox begin."""
-        ...
-
-    @property
-    def issuer(self) -> str:
-        """What tokens name as their issuer."""
-        ...
-
-    @property
-    def payloads(self) -> Payloads:
-        """All payloads."""
-        ...
-
-    @property
-    def tokens(self) -> UserTokens:
-        """The user tokens of all applications."""
-        ...
-
-    @property
-    def ledger(self) -> Ledger:
-        """The ledger that transactions are looked up in."""
-        ...
-
-    @property
-    def xapps(self) -> XApps:
-        """The one-time tokens of xApps."""
-        ...
-
-    def create(self, request: SignRequest, *, application: Application) -> Payload:
-        """Make a payload of ``request``. Raises `DuplicateIdentifierError`."""
-        ...
-
-    def cancel(self, uuid: str) -> Cancellation:
-        """Cancel the payload, or say why not."""
-        ...
+_object: Final[TypeAdapter[JsonObject]] = TypeAdapter(dict[str, Any])
 
 
 class RestApi:
-    """The routes and their answers. ``on_fetched`` is told which payload was read."""
+    """The routes of the API and their handlers."""
 
-    def __init__(
-        self,
-        desk: Desk,
-        callers: ApiCallers,
-        guard: ApiGuard,
-        *,
-        clock: Clock,
-        new_id: NewId,
-        on_fetched: Callable[[str], None],
-    ) -> None:
-        self._desk = desk
-        self._callers = callers
-        self._guard = guard
-        self._clock = clock
-        self._new_id = new_id
-        self._on_fetched = on_fetched
-        self._storage = AppStorage()
-        self._userdata = UserData()
+    def __init__(self, simulation: Simulation) -> None:
+        self._xumm = simulation
+        self._callers = ApiCallers(simulation.applications, simulation.identity)
+        self._app_storage = AppStorage()
+        self._user_storage = UserStorage()
 
     def routes(self) -> list[web.RouteDef]:
-        """All routes; one that Xumm does not have is answered in its way too."""
+        """All routes; a path that Xumm does not have is answered with its error too."""
         return [
-            *open_to_pages(route for prefix in JWT_PREFIXES for route in self._for_users(prefix)),
-            *open_to_pages(self._for_anybody()),
-            *self._for_applications(),
+            *open_to_pages(route for prefix in JWT_PREFIXES for route in self._user_routes(prefix)),
+            *open_to_pages(self._public_routes()),
+            *self._application_routes(),
         ]
 
-    def _for_applications(self) -> list[web.RouteDef]:
-        guarded = partial(self._guard, self._callers.by_secret)
+    def _application_routes(self) -> list[web.RouteDef]:
+        guarded = partial(self._xumm.access, self._callers.find_by_secret)
         return [
-            web.get(_path("ping"), guarded(self._ping)),
+            web.get(_build_path("ping"), guarded(self._ping)),
             *self._payload_routes(PREFIX, guarded),
-            *self._fact_routes(PREFIX, guarded),
-            web.post(_path("user-tokens"), guarded(self._check_tokens)),
-            web.get(_path("user-token/{token}"), guarded(self._check_token)),
-            web.post(_path("kyc-status"), guarded(self._kyc_of_user)),
-            web.get(_path("xapp/ott/{ott}"), guarded(self._one_time_token)),
-            web.post(_path("xapp/push"), guarded(self._push)),
-            web.post(_path("xapp/event"), guarded(self._push_event)),
-            web.get(_path("app-storage"), guarded(self._get_storage)),
-            web.post(_path("app-storage"), guarded(self._set_storage)),
-            web.delete(_path("app-storage"), guarded(self._delete_storage)),
-            web.route("*", f"{PREFIX}/{{rest:.*}}", guarded(self._unknown)),
+            *self._reference_routes(PREFIX, guarded),
+            web.post(_build_path("user-tokens"), guarded(self._check_tokens)),
+            web.get(_build_path("user-token/{token}"), guarded(self._check_token)),
+            web.post(_build_path("kyc-status"), guarded(self._get_user_kyc)),
+            web.get(_build_path("xapp/ott/{ott}"), guarded(self._redeem_one_time_token)),
+            web.post(_build_path("xapp/push"), guarded(self._push)),
+            web.post(_build_path("xapp/event"), guarded(self._push_event)),
+            web.get(_build_path("app-storage"), guarded(self._app_storage.get)),
+            web.post(_build_path("app-storage"), guarded(self._app_storage.set)),
+            web.delete(_build_path("app-storage"), guarded(self._app_storage.delete)),
+            web.route("*", f"{PREFIX}/{{rest:.*}}", guarded(self._refuse)),
         ]
 
-    def _for_users(self, prefix: str) -> list[web.RouteDef]:
-        guarded = partial(self._guard, self._callers.by_token, refusal=UNAUTHORIZED)
+    def _user_routes(self, prefix: str) -> list[web.RouteDef]:
+        guarded = partial(self._xumm.access, self._callers.find_by_token, refusal=HTTPStatus.UNAUTHORIZED)
         return [
-            web.get(_path("authorize", prefix), self._guard(self._callers.by_key, self._authorize)),
-            web.get(_path("ping", prefix), guarded(self._ping_user)),
+            web.get(_build_path("authorize", prefix), self._xumm.access(self._callers.find_by_key, self._authorize)),
+            web.get(_build_path("ping", prefix), guarded(self._ping_user)),
             *self._payload_routes(prefix, guarded),
-            *self._fact_routes(prefix, guarded),
-            web.get(_path("rails", prefix), guarded(_answer(lambda _: facts.rails()))),
-            web.get(_path("nftoken-detail/{key}", prefix), guarded(_answer(facts.nftoken))),
-            web.get(_path("userdata", prefix), guarded(self._list_userdata)),
-            web.get(_path("userdata/{key}", prefix), guarded(self._get_userdata)),
-            web.post(_path("userdata/{key}", prefix), guarded(self._set_userdata)),
-            web.delete(_path("userdata/{key}", prefix), guarded(self._delete_userdata)),
-            web.route("*", f"{prefix}/{{rest:.*}}", guarded(self._unknown)),
+            *self._reference_routes(prefix, guarded),
+            web.get(_build_path("rails", prefix), guarded(_look_up(lambda _: reference_data.list_rails()))),
+            web.get(_build_path("nftoken-detail/{key}", prefix), guarded(_look_up(reference_data.get_nftoken))),
+            web.get(_build_path("userdata", prefix), guarded(self._user_storage.list)),
+            web.get(_build_path("userdata/{key}", prefix), guarded(self._user_storage.get)),
+            web.post(_build_path("userdata/{key}", prefix), guarded(self._user_storage.set)),
+            web.delete(_build_path("userdata/{key}", prefix), guarded(self._user_storage.delete)),
+            web.route("*", f"{prefix}/{{rest:.*}}", guarded(self._refuse)),
         ]
 
-    def _for_anybody(self) -> list[web.RouteDef]:
-        guarded = partial(self._guard, anybody)
+    def _public_routes(self) -> list[web.RouteDef]:
+        guarded = partial(self._xumm.access, accept_anybody)
         return [
-            web.get(_path("rails"), guarded(_answer(lambda _: facts.rails()))),
-            web.get(_path("kyc-status/{key}"), guarded(_answer(facts.kyc_of_account))),
-            web.get(_path("account-meta/{key}"), guarded(_answer(facts.account_meta))),
+            web.get(_build_path("rails"), guarded(_look_up(lambda _: reference_data.list_rails()))),
+            web.get(_build_path("kyc-status/{key}"), guarded(_look_up(reference_data.get_account_kyc))),
+            web.get(_build_path("account-meta/{key}"), guarded(_look_up(reference_data.get_account_meta))),
         ]
 
     def _payload_routes(self, prefix: str, guarded: Callable[..., Handler]) -> list[web.RouteDef]:
         return [
-            web.post(_path("payload", prefix), guarded(self._create, creates=True)),
-            web.get(_path("payload/ci/{identifier}", prefix), guarded(self._by_identifier)),
-            web.get(_path("payload/{uuid}", prefix), guarded(self._get)),
-            web.delete(_path("payload/{uuid}", prefix), guarded(self._cancel)),
+            web.post(_build_path("payload", prefix), guarded(self._create, creates=True)),
+            web.get(_build_path("payload/ci/{identifier}", prefix), guarded(self._get_by_identifier)),
+            web.get(_build_path("payload/{uuid}", prefix), guarded(self._get)),
+            web.delete(_build_path("payload/{uuid}", prefix), guarded(self._cancel)),
         ]
 
-    def _fact_routes(self, prefix: str, guarded: Callable[..., Handler]) -> list[web.RouteDef]:
+    def _reference_routes(self, prefix: str, guarded: Callable[..., Handler]) -> list[web.RouteDef]:
         return [
-            web.get(_path("curated-assets", prefix), guarded(_answer(lambda _: facts.curated_assets()))),
-            web.get(_path("rates/{key}", prefix), guarded(_answer(facts.rates))),
-            web.get(_path("hookhash", prefix), guarded(_answer(lambda _: facts.HOOKS))),
-            web.get(_path("hookhash/{key}", prefix), guarded(_answer(facts.hook))),
-            web.get(_path("xrpl-tx/{key}", prefix), guarded(_answer(self._transaction))),
+            web.get(
+                _build_path("curated-assets", prefix), guarded(_look_up(lambda _: reference_data.list_curated_assets()))
+            ),
+            web.get(_build_path("rates/{key}", prefix), guarded(_look_up(reference_data.get_rates))),
+            web.get(_build_path("hookhash", prefix), guarded(_look_up(lambda _: reference_data.HOOKS))),
+            web.get(_build_path("hookhash/{key}", prefix), guarded(_look_up(reference_data.get_hook))),
+            web.get(_build_path("xrpl-tx/{key}", prefix), guarded(_look_up(self._get_transaction))),
         ]
 
-    async def _ping(self, _request: web.Request, caller: ApiCaller) -> Json:
+    async def _ping(self, _request: web.Request, caller: ApiCaller) -> JsonObject:
         application = caller.application
         return {
             "pong": True,
@@ -177,110 +130,91 @@ class RestApi:
                     "redirecturis": list(application.redirect_uris),
                     "disabled": 0,
                 },
-                "call": {"uuidv4": self._new_id()},
+                "call": {"uuidv4": self._xumm.new_id()},
             },
         }
 
-    async def _ping_user(self, _request: web.Request, caller: ApiCaller) -> Json:
+    async def _ping_user(self, _request: web.Request, caller: ApiCaller) -> JsonObject:
         return {"pong": True, **caller.claims}
 
-    async def _authorize(self, request: web.Request, caller: ApiCaller) -> Json:
+    async def _authorize(self, request: web.Request, caller: ApiCaller) -> JsonObject:
         token = request.headers.get("x-api-ott", "")
-        return self._desk.xapps.authorize(caller.application, token, issuer=self._desk.issuer)
+        return self._xumm.xapps.authorize(caller.application, token, issuer=self._xumm.issuer)
 
-    async def _create(self, request: web.Request, caller: ApiCaller) -> Json:
-        asked = parse_request(await request.read())
-        if asked.user_token is None and caller.claims:
-            asked = replace(asked, user_token=str(caller.claims["usertoken_uuidv4"]))
-        return created(self._desk.create(asked, application=caller.application), base_url=self._desk.base_url)
+    async def _create(self, request: web.Request, caller: ApiCaller) -> JsonObject:
+        parsed = parse_request(await request.read())
+        if parsed.user_token is None and caller.claims:
+            parsed = replace(parsed, user_token=str(caller.claims["usertoken_uuidv4"]))
+        payload = self._xumm.create(parsed, application=caller.application)
+        return encode_creation(payload, base_url=self._xumm.base_url)
 
-    async def _get(self, request: web.Request, caller: ApiCaller) -> Json:
-        return self._told(self._own(request, caller))
+    async def _get(self, request: web.Request, caller: ApiCaller) -> JsonObject:
+        return self._fetch(self._get_own(request, caller))
 
-    async def _by_identifier(self, request: web.Request, caller: ApiCaller) -> Json:
-        return self._told(self._desk.payloads.by_identifier(caller.application, request.match_info["identifier"]))
+    async def _get_by_identifier(self, request: web.Request, caller: ApiCaller) -> JsonObject:
+        return self._fetch(self._xumm.payloads.by_identifier(caller.application, request.match_info["identifier"]))
 
-    def _told(self, payload: Payload) -> Json:
-        self._on_fetched(payload.uuid)
-        told, signature = fetched(payload, now=self._clock()), payload.signature
-        if signature and not self._desk.tokens.follows(signature.user_token, payload.uuid):
-            told["application"]["issued_user_token"] = None
-        return told
+    def _fetch(self, payload: Payload) -> JsonObject:
+        """The payload for its application; the status sockets say that it was fetched."""
+        self._xumm.statuses.send(payload.uuid, FETCHED)
+        answer, signature = encode_payload(payload, now=self._xumm.clock()), payload.signature
+        if signature and not self._xumm.tokens.is_latest(signature.user_token, payload.uuid):
+            answer["application"]["issued_user_token"] = None
+        return answer
 
-    async def _cancel(self, request: web.Request, caller: ApiCaller) -> Json:
-        return cancelled(self._desk.cancel(self._own(request, caller).uuid))
+    async def _cancel(self, request: web.Request, caller: ApiCaller) -> JsonObject:
+        return encode_cancellation(self._xumm.cancel(self._get_own(request, caller).uuid))
 
-    async def _check_tokens(self, request: web.Request, caller: ApiCaller) -> Json:
-        asked = _tokens.validate_json(await request.read()).get("tokens")
-        if asked is None:
+    async def _check_tokens(self, request: web.Request, caller: ApiCaller) -> JsonObject:
+        tokens = _tokens.validate_json(await request.read()).get("tokens")
+        if tokens is None:
             raise ApiError(BAD_PAYLOAD)
-        return {"tokens": [self._validity(caller, token) for token in asked]}
+        return {"tokens": [self._check(caller, token) for token in tokens]}
 
-    async def _check_token(self, request: web.Request, caller: ApiCaller) -> Json:
-        return {"tokens": [self._validity(caller, request.match_info["token"])]}
+    async def _check_token(self, request: web.Request, caller: ApiCaller) -> JsonObject:
+        return {"tokens": [self._check(caller, request.match_info["token"])]}
 
-    def _validity(self, caller: ApiCaller, token: str) -> Json:
-        return validity(token, self._desk.tokens.get(caller.application.key, token), now=self._clock())
+    def _check(self, caller: ApiCaller, token: str) -> JsonObject:
+        known = self._xumm.tokens.get(caller.application.key, token)
+        return encode_user_token(token, known, now=self._xumm.clock())
 
-    async def _kyc_of_user(self, request: web.Request, caller: ApiCaller) -> Json:
+    async def _get_user_kyc(self, request: web.Request, caller: ApiCaller) -> JsonObject:
         token = str(_object.validate_json(await request.read()).get("user_token"))
-        return facts.kyc_of_user(self._desk.tokens.get(caller.application.key, token))
+        return reference_data.get_user_kyc(self._xumm.tokens.get(caller.application.key, token))
 
-    def _transaction(self, txid: str) -> Json:
-        return facts.transaction(txid, self._desk.ledger)
+    def _get_transaction(self, txid: str) -> JsonObject:
+        return reference_data.get_transaction(txid, self._xumm.ledger)
 
-    async def _one_time_token(self, request: web.Request, caller: ApiCaller) -> Json:
-        return self._desk.xapps.fetch(caller.application, request.match_info["ott"])
+    async def _redeem_one_time_token(self, request: web.Request, caller: ApiCaller) -> JsonObject:
+        return self._xumm.xapps.redeem(caller.application, request.match_info["ott"])
 
-    async def _push(self, request: web.Request, caller: ApiCaller) -> Json:
+    async def _push(self, request: web.Request, caller: ApiCaller) -> JsonObject:
         token = str(_object.validate_json(await request.read()).get("user_token"))
-        return {"pushed": self._desk.tokens.active(caller.application.key, token)}
+        return {"pushed": self._xumm.tokens.is_active(caller.application.key, token)}
 
-    async def _push_event(self, request: web.Request, caller: ApiCaller) -> Json:
-        return {**await self._push(request, caller), "uuid": self._new_id()}
+    async def _push_event(self, request: web.Request, caller: ApiCaller) -> JsonObject:
+        return {**await self._push(request, caller), "uuid": self._xumm.new_id()}
 
-    async def _get_storage(self, _request: web.Request, caller: ApiCaller) -> Json:
-        return self._storage.get(caller.application)
+    async def _refuse(self, _request: web.Request, _caller: ApiCaller) -> JsonObject:
+        raise ApiError(HTTPStatus.NOT_FOUND)
 
-    async def _set_storage(self, request: web.Request, caller: ApiCaller) -> Json:
-        return self._storage.set(caller.application, _object.validate_json(await request.read()))
-
-    async def _delete_storage(self, _request: web.Request, caller: ApiCaller) -> Json:
-        return self._storage.delete(caller.application)
-
-    async def _list_userdata(self, _request: web.Request, caller: ApiCaller) -> Json:
-        return self._userdata.list(caller.application, caller.account)
-
-    async def _get_userdata(self, request: web.Request, caller: ApiCaller) -> Json:
-        return self._userdata.get(caller.application, caller.account, request.match_info["key"])
-
-    async def _set_userdata(self, request: web.Request, caller: ApiCaller) -> Json:
-        data = _object.validate_json(await request.read())
-        return self._userdata.set(caller.application, caller.account, request.match_info["key"], data)
-
-    async def _delete_userdata(self, request: web.Request, caller: ApiCaller) -> Json:
-        return self._userdata.delete(caller.application, caller.account, request.match_info["key"])
-
-    async def _unknown(self, _request: web.Request, _caller: ApiCaller) -> Json:
-        raise ApiError(NOT_FOUND)
-
-    def _own(self, request: web.Request, caller: ApiCaller) -> Payload:
-        """The payload in the path; another application's is as unknown as none. Raises `UnknownPayloadError`."""
-        payload = self._desk.payloads.get(request.match_info["uuid"])
+    def _get_own(self, request: web.Request, caller: ApiCaller) -> Payload:
+        """The caller's payload in the path. Raises `UnknownPayloadError`, for another application's payload too."""
+        payload = self._xumm.payloads.get(request.match_info["uuid"])
         if payload.application.key != caller.application.key:
             raise UnknownPayloadError("another application's")
         return payload
 
 
-def _path(path: str, prefix: str = PREFIX) -> str:
-    """A route to ``path``, which may end in a slash: one of the official kits writes it so."""
+def _build_path(path: str, prefix: str = PREFIX) -> str:
+    """The pattern of ``path``, with or without a slash at the end: one of the official kits sends one."""
     return f"{prefix}/{path}{{slash:/?}}"
 
 
-def _answer(look: Callable[[str], Json]) -> Answer:
-    """The answer that depends on nothing but the end of the path."""
+def _look_up(find: Callable[[str], JsonObject]) -> ApiHandler:
+    """A handler that passes the path's ``key`` alone to ``find``."""
 
-    async def answer(request: web.Request, _caller: ApiCaller) -> Json:
-        return look(request.match_info.get("key", ""))
+    async def handle(request: web.Request, _caller: ApiCaller) -> JsonObject:
+        return find(request.match_info.get("key", ""))
 
-    return answer
+    return handle

@@ -1,55 +1,41 @@
-"""One webhook, good or bad, fired at a running service as Xumm would fire it; a way to try a service out."""
+"""One webhook, good or bad, sent to a running service as Xumm would send it, to try the service out."""
 
 import asyncio
 import gzip
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 import aiohttp
 
-from processor.sandbox.attempt import (
-    ANSWER_WITHIN,
-    Outcome,
-    Outgoing,
-    TimedOut,
-    headers_of,
-    open_session,
-    post,
-    tell,
-)
 from processor.sandbox.clock import Clock, random_uuid, utc_now
 from processor.sandbox.javascript import stringify
-from processor.sandbox.tokens import VALID_FOR
+from processor.sandbox.payload_json import encode_issued_token
+from processor.sandbox.user_tokens import VALID_FOR, UserToken
+from processor.sandbox.webhook_attempt import (
+    ANSWER_WITHIN,
+    AttemptOutcome,
+    OutgoingWebhook,
+    TimedOut,
+    build_headers,
+    describe,
+    open_session,
+    post,
+)
+from processor.sandbox.webhook_kinds import WebhookKind
 
-Kind = Literal[
-    "signed",
-    "rejected",
-    "duplicate",
-    "badsig",
-    "stale",
-    "future",
-    "tampered",
-    "malformed",
-    "contradictory",
-    "unknown-app",
-    "oversized",
-    "compressed",
-]
-KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 STALE_BY: Final = timedelta(days=1)
-"""How old a ``stale`` webhook claims to be, and how new a ``future`` one: beyond what any retry explains."""
+"""How far the timestamp of a ``stale`` webhook is in the past, and that of a ``future`` one in the future."""
 OVERSIZE: Final = 2**18
-"""Bytes that an ``oversized`` body has at least: more than any service should take."""
-
+"""The least size of an ``oversized`` body in bytes, more than a service should accept."""
 SHOWN: Final = 4096
-"""Characters of a body that a terminal is shown."""
+"""Characters of a body that the terminal shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """The service, and the application to speak for."""
+class WebhookTarget:
+    """The URL of the service, and the credentials of the application."""
 
     url: str
     application: str
@@ -58,73 +44,73 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shot:
-    """One request as sent."""
+class WebhookRequest:
+    """One request as it is sent."""
 
     headers: dict[str, str]
     body: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Triggered:
-    """What was sent and what the service said to it, request by request."""
+class TriggerResult:
+    """The requests that were sent, each with its outcome."""
 
-    kind: Kind
+    kind: WebhookKind
     url: str
     payload: str
-    exchanges: tuple[tuple[Shot, Outcome], ...]
+    exchanges: tuple[tuple[WebhookRequest, AttemptOutcome], ...]
 
 
 async def trigger(
-    kind: Kind,
-    target: Target,
+    kind: WebhookKind,
+    target: WebhookTarget,
     *,
     payload: str | None = None,
     identifier: str | None = None,
     txid: str | None = None,
     clock: Clock = utc_now,
-) -> Triggered:
-    """Fire one webhook of ``kind``, or the same one twice for ``duplicate``.
+) -> TriggerResult:
+    """Send one webhook of ``kind``, or the same one twice for ``duplicate``.
 
-    Never raises for what the service does: the outcome tells.
+    Never raises for an error of the service, which is an outcome.
     """
     uuid = payload or random_uuid()
-    body = _body(kind, target, uuid=uuid, identifier=identifier, txid=txid, now=clock())
-    shot = _shot(kind, target, uuid=uuid, body=body, now=clock())
-    shots = (shot, shot) if kind == "duplicate" else (shot,)
+    body = _build_body(kind, target, uuid=uuid, identifier=identifier, txid=txid, now=clock())
+    request = _build_request(kind, target, uuid=uuid, body=body, now=clock())
+    requests = (request, request) if kind == "duplicate" else (request,)
     async with open_session() as session:
-        exchanges = [(each, await _fire(session, target.url, each)) for each in shots]
-    return Triggered(kind=kind, url=target.url, payload=uuid, exchanges=tuple(exchanges))
+        exchanges = [(each, await _send(session, target.url, each)) for each in requests]
+    return TriggerResult(kind=kind, url=target.url, payload=uuid, exchanges=tuple(exchanges))
 
 
-def render(triggered: Triggered) -> str:
-    """``triggered`` for a terminal: each request's headers and body, and the answer."""
-    lines = [f"{triggered.kind}: payload {triggered.payload}"]
-    for shot, outcome in triggered.exchanges:
-        lines.append(f"> POST {triggered.url}")
-        lines += [f"> {name}: {value}" for name, value in shot.headers.items()]
-        lines.append(f"> {_shown(shot.body)}")
-        lines.append(f"< {tell(outcome)}")
+def render(result: TriggerResult) -> str:
+    """The result for the terminal: headers and body of each request, and the answer."""
+    lines = [f"{result.kind}: payload {result.payload}"]
+    for request, outcome in result.exchanges:
+        lines.append(f"> POST {result.url}")
+        lines += [f"> {name}: {value}" for name, value in request.headers.items()]
+        lines.append(f"> {_shorten(request.body)}")
+        lines.append(f"< {describe(outcome)}")
     return "\n".join(lines)
 
 
-async def _fire(session: aiohttp.ClientSession, url: str, shot: Shot) -> Outcome:
-    """Send it once. An answer that never ends is given up too, unlike Xumm's: somebody waits at a terminal."""
+async def _send(session: aiohttp.ClientSession, url: str, request: WebhookRequest) -> AttemptOutcome:
+    """Send the request once. Gives up an answer that never ends, which Xumm's sender would wait for."""
     try:
         async with asyncio.timeout(ANSWER_WITHIN.total_seconds()):
-            return await post(session, url, shot.headers, shot.body)
+            return await post(session, url, request.headers, request.body)
     except TimeoutError:
         return TimedOut(after=ANSWER_WITHIN)
 
 
-def _shown(body: bytes) -> str:
+def _shorten(body: bytes) -> str:
     text = body.decode(errors="replace")
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(body)} bytes)"
 
 
-def _body(
-    kind: Kind,
-    target: Target,
+def _build_body(
+    kind: WebhookKind,
+    target: WebhookTarget,
     *,
     uuid: str,
     identifier: str | None,
@@ -132,6 +118,7 @@ def _body(
     now: datetime,
 ) -> bytes:
     signed = kind != "rejected"
+    token = UserToken(token=random_uuid(), issued_at=now, expires_at=now + VALID_FOR)
     attached = "x" * OVERSIZE if kind == "oversized" else None
     body: dict[str, Any] = {
         "meta": {
@@ -149,47 +136,43 @@ def _body(
             "return_url": {"app": None, "web": None},
             "txid": txid,
         },
-        "userToken": _user_token(now) if signed else None,
+        "userToken": encode_issued_token(token) if signed else None,
     }
     text = stringify(body).encode()
     return text[: len(text) // 2] if kind == "malformed" else text
 
 
-def _user_token(now: datetime) -> dict[str, Any]:
-    return {
-        "user_token": random_uuid(),
-        "token_issued": int(now.timestamp()),
-        "token_expiration": int((now + VALID_FOR).timestamp()),
-    }
-
-
-def _shot(kind: Kind, target: Target, *, uuid: str, body: bytes, now: datetime) -> Shot:
-    """``body`` signed, and then spoilt after the signature where ``kind`` says so."""
+def _build_request(
+    kind: WebhookKind, target: WebhookTarget, *, uuid: str, body: bytes, now: datetime
+) -> WebhookRequest:
+    """A signed request with ``body``, changed after it was signed where ``kind`` demands it."""
     secret = random_uuid() if kind == "unknown-app" else target.secret  # another application has another secret
-    webhook = Outgoing(url=target.url, secret=secret, payload=uuid, body=body)
+    webhook = OutgoingWebhook(url=target.url, secret=secret, payload=uuid, body=body)
     at = now + _OFF_BY.get(kind, timedelta())
-    shot = Shot(headers=headers_of(webhook, number=1, at=at), body=body)
-    spoil = _SPOILERS.get(kind)
-    return spoil(shot) if spoil else shot
+    request = WebhookRequest(headers=build_headers(webhook, number=1, at=at), body=body)
+    change = _CHANGES.get(kind)
+    return change(request) if change else request
 
 
-def _bad_signature(shot: Shot) -> Shot:
+def _break_signature(request: WebhookRequest) -> WebhookRequest:
     name = "x-xumm-request-signature"
-    first = "1" if shot.headers[name].startswith("0") else "0"
-    return Shot(headers={**shot.headers, name: first + shot.headers[name][1:]}, body=shot.body)
+    first = "1" if request.headers[name].startswith("0") else "0"
+    return replace(request, headers={**request.headers, name: first + request.headers[name][1:]})
 
 
-def _tampered(shot: Shot) -> Shot:
-    return Shot(headers=shot.headers, body=shot.body.replace(b'"signed":true', b'"signed":false'))
+def _tamper(request: WebhookRequest) -> WebhookRequest:
+    return replace(request, body=request.body.replace(b'"signed":true', b'"signed":false'))
 
 
-def _compressed(shot: Shot) -> Shot:
-    return Shot(headers={**shot.headers, "content-encoding": "gzip"}, body=gzip.compress(shot.body, mtime=0))
+def _compress(request: WebhookRequest) -> WebhookRequest:
+    return replace(
+        request, headers={**request.headers, "content-encoding": "gzip"}, body=gzip.compress(request.body, mtime=0)
+    )
 
 
-_OFF_BY: Final[dict[Kind, timedelta]] = {"stale": -STALE_BY, "future": STALE_BY}
-_SPOILERS: Final[dict[Kind, Callable[[Shot], Shot]]] = {
-    "badsig": _bad_signature,
-    "tampered": _tampered,
-    "compressed": _compressed,
+_OFF_BY: Final[dict[WebhookKind, timedelta]] = {"stale": -STALE_BY, "future": STALE_BY}
+_CHANGES: Final[dict[WebhookKind, Callable[[WebhookRequest], WebhookRequest]]] = {
+    "badsig": _break_signature,
+    "tampered": _tamper,
+    "compressed": _compress,
 }

@@ -1,6 +1,6 @@
-"""xApps: pages that Xumm opens for its user, with a one-time token in their address.
+"""xApps: pages that Xumm opens for its user, with a one-time token in the address.
 
-The token counts once, for a minute: for what it says of the user, or for that and a token to call the API with.
+The token is valid once, for a minute. It is redeemed for the data of the user, with a token for the API if need be.
 
 Source: https://xumm.readme.io/reference/xappotttoken, https://xumm.readme.io/reference/xapps-jwt-endpoints and
 https://github.com/XRPL-Labs/XUMM-SDK/blob/main/src/types/xApp/xAppOttData.ts
@@ -8,15 +8,14 @@ https://github.com/XRPL-Labs/XUMM-SDK/blob/main/src/types/xApp/xAppOttData.ts
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import NAMESPACE_URL, uuid5
 
 from processor.sandbox.clock import Clock, NewId
-from processor.sandbox.identity import Identity, xapp_token
-from processor.sandbox.network import Network
+from processor.sandbox.identity import Identity, sign_xapp
+from processor.sandbox.javascript import JsonObject
+from processor.sandbox.network import LedgerNetwork
 from processor.sandbox.payload import Application
-
-Json = dict[str, Any]
 
 VALID_FOR: Final = timedelta(minutes=1)
 
@@ -31,7 +30,7 @@ class _Launch:
 class XApps:
     """The one-time tokens of all xApps."""
 
-    def __init__(self, identity: Identity, *, network: Network, clock: Clock, new_id: NewId) -> None:
+    def __init__(self, identity: Identity, *, network: LedgerNetwork, clock: Clock, new_id: NewId) -> None:
         self._identity = identity
         self._network = network
         self._clock = clock
@@ -39,27 +38,27 @@ class XApps:
         self._launches: dict[str, _Launch] = {}
 
     def launch(self, application: Application, account: str) -> str:
-        """The user opens the xApp of ``application``. The one-time token, its ``xAppToken``."""
+        """Open the xApp of ``application`` for a user; returns the one-time token, its ``xAppToken``."""
         token = self._new_id()
         self._launches[token] = _Launch(application=application, account=account, expires_at=self._clock() + VALID_FOR)
         return token
 
-    def fetch(self, application: Application, token: str) -> Json:
-        """What a one-time token says of the user, once. Raises ``LookupError``."""
+    def redeem(self, application: Application, token: str) -> JsonObject:
+        """The data of the one-time token's user. Raises ``LookupError`` for an expired or redeemed token."""
         launch = self._launches.get(token)
         if launch is None or launch.application.key != application.key or self._clock() >= launch.expires_at:
             raise LookupError("no such one-time token")
         del self._launches[token]
-        return self._told(launch)
+        return self._describe(launch)
 
-    def authorize(self, application: Application, token: str, *, issuer: str) -> Json:
-        """That, and a token to call the API with. Raises ``LookupError``."""
-        told = self.fetch(application, token)
-        claims = self._identity.claims(application, told["account"], self._network, issuer=issuer)
-        signed = xapp_token(application, {**claims, "ott_uuidv4": token})
-        return {"ott": told, "app": {"name": application.name}, "jwt": signed}
+    def authorize(self, application: Application, token: str, *, issuer: str) -> JsonObject:
+        """Redeem the one-time token for the data of its user and a token for the API. Raises ``LookupError``."""
+        user = self.redeem(application, token)
+        claims = self._identity.build_claims(application, user["account"], self._network, issuer=issuer)
+        signed = sign_xapp(application, {**claims, "ott_uuidv4": token})
+        return {"ott": user, "app": {"name": application.name}, "jwt": signed}
 
-    def _told(self, launch: _Launch) -> Json:
+    def _describe(self, launch: _Launch) -> JsonObject:
         return {
             "locale": "en",
             "version": "2.3.0",

@@ -14,9 +14,10 @@ from multidict import CIMultiDictProxy
 
 from processor.app import Processor
 from processor.core.access.service_key import digest_of
-from processor.sandbox.ledger import Pace
-from processor.sandbox.limits import Limits
-from processor.sandbox.server import Sandbox, SandboxSettings
+from processor.sandbox.access import RateLimits
+from processor.sandbox.ledger import ValidationPace
+from processor.sandbox.server import Sandbox
+from processor.sandbox.simulation import SandboxSettings
 from processor.settings.service import Settings
 from processor.xumm.budget import Budget
 from tests.sandbox.world import OTHER, SHOP
@@ -113,8 +114,8 @@ def settings_at(folder: Path, sandbox: Sandbox, **changes: Any) -> Settings:
 @asynccontextmanager
 async def standing(folder: Path, *, budget: Callable[[], Budget] = Budget, **changes: Any) -> AsyncIterator[Stand]:
     """A service that serves, until the end of the block."""
-    pace = Pace(asks_not_found=0, asks_unvalidated=0, close_time=timedelta(microseconds=1))
-    xumm = SandboxSettings(limits=Limits(calls=10_000, creations=1000), ledger=pace)
+    pace = ValidationPace(asks_not_found=0, asks_unvalidated=0, close_time=timedelta(microseconds=1))
+    xumm = SandboxSettings(limits=RateLimits(calls=10_000, creations=1000), ledger=pace)
     port = free_port()
     shop = replace(SHOP, webhook_url=f"http://127.0.0.1:{port}/webhooks/shop")
     async with Sandbox([shop, OTHER], xumm) as sandbox:

@@ -92,7 +92,7 @@ async def test_user_registers_and_removes_a_phone(stand: Stand, queue: Queue, us
         "keys": None,
         "platform": "android",
         "locale": "de-CH",
-        "user": user_reference(SHOP.key, stand.sandbox.tokens.signed(SHOP.key, wallet.ALICE.address).token),
+        "user": user_reference(SHOP.key, stand.sandbox.tokens.renew(SHOP.key, wallet.ALICE.address).token),
     }
     assert (removed.data.account, removed.subject) == (wallet.ALICE.address, registered.subject)
     assert registered.time < removed.time

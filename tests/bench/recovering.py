@@ -15,10 +15,11 @@ from aiohttp import web
 
 from processor.app import API_PATH
 from processor.core.reports.report import StatusReport
+from processor.sandbox.access import RateLimits
 from processor.sandbox.faults import Faults
-from processor.sandbox.limits import Limits
 from processor.sandbox.payload import Application
-from processor.sandbox.server import Sandbox, SandboxSettings
+from processor.sandbox.server import Sandbox
+from processor.sandbox.simulation import SandboxSettings
 from processor.xumm.budget import FIRST_LIMIT, Bucket
 from tests.bench.consumption import Meter
 from tests.bench.report import surroundings
@@ -80,7 +81,7 @@ def least_seconds(calls: int, limit: int) -> float:
     bucket, now = Bucket.full(FIRST_LIMIT, 0.0), 0.0
     for _ in range(calls):
         now += bucket.wait(now)
-        bucket = bucket.taken(now).corrected(now, limit=limit, remaining=None)
+        bucket = bucket.take(now).correct(now, limit=limit, remaining=None)
     return now
 
 
@@ -124,7 +125,7 @@ async def recover(sizes: Sizes, broker: Broker) -> Recovering:
             "PROCESSOR_WATCHING__MAX_WATCHES": str(sizes.lost),
         }
         async with running(WATCHER, placement, settings) as service, Tap(placement.amqp_url, BINDING) as tap:
-            await until(lambda: all(map(sandbox.statuses.watching, payloads)), "not all sockets were opened")
+            await until(lambda: all(map(sandbox.statuses.count, payloads)), "not all sockets were opened")
             await _sign_unheard(sandbox, payloads)
             least = least_seconds(len(payloads), sizes.limit)
             meter, began = Meter(service=service.pid, broker=broker.pid), time.perf_counter()
@@ -149,7 +150,7 @@ async def recover(sizes: Sizes, broker: Broker) -> Recovering:
 
 def _sandbox(placement: Placement, limit: int) -> CountingSandbox:
     owner = Application(key=placement.api_key, secret=placement.api_secret, webhook_url=None)
-    return CountingSandbox([owner], SandboxSettings(limits=Limits(calls=limit)))
+    return CountingSandbox([owner], SandboxSettings(limits=RateLimits(calls=limit)))
 
 
 def _opened(placement: Placement, payload: str) -> StatusReport:
@@ -163,7 +164,7 @@ async def _sign_unheard(sandbox: CountingSandbox, payloads: list[str]) -> None:
     """Cut every socket, keep them cut, and have everybody sign; webhooks are lost."""
     sandbox.faults.set(Faults(webhook="lost", socket="refused"))
     await sandbox.statuses.close()
-    await until(lambda: not any(map(sandbox.statuses.watching, payloads)), "not all sockets were cut")
+    await until(lambda: not any(map(sandbox.statuses.count, payloads)), "not all sockets were cut")
     for payload in payloads:
         sandbox.sign(payload)
         await asyncio.sleep(0)

@@ -12,7 +12,7 @@ import typer
 
 from processor.core.delivery.signature import key_of, sign
 from processor.core.payload.entry import DeliveryRecord, Quarantined, Refused
-from processor.dev.house import API_KEY, API_SECRET
+from processor.dev.composition import API_KEY, API_SECRET
 from processor.observability.terminal import EXIT_CODES, CommandError, ExitCode, run_command
 from processor.settings.service import Settings
 from processor.store.store import Store

@@ -10,8 +10,8 @@ from typing import get_args
 
 import pytest
 
-from processor.commands.trigger import WebhookKind
 from processor.core.payload.entry import DeliveryRecord, Quarantined
+from processor.sandbox.webhook_kinds import WebhookKind
 from processor.store.store import Store
 from tests.commands.shell import Shell
 from tests.servers.child import free_port

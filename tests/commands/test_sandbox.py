@@ -8,12 +8,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
-from processor.commands import trigger
-from processor.sandbox.trigger import KINDS
 from tests.commands.shell import Shell
 
 UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -177,8 +175,3 @@ def test_a_sandbox_is_not_started_with_a_fault_that_there_is_not(shell: Shell) -
     code, _, err = shell("sandbox", "--port", "0", "--fault", "webhook=eaten")
 
     assert (2, True) == (code, "webhook" in err)
-
-
-def test_every_webhook_that_can_be_triggered_can_be_named() -> None:
-    """Command line and sandbox know the same kinds."""
-    assert KINDS == get_args(trigger.WebhookKind)

@@ -22,15 +22,17 @@ from processor.core.reports.snapshot import snapshot_report
 from processor.core.reports.status import status_report
 from processor.core.reports.webhook import webhook_report
 from processor.ledger.transactions import LedgerNodes, Lifetime
-from processor.sandbox.attempt import ANSWER_WITHIN, LAST_ATTEMPT, RETRY_AFTER
-from processor.sandbox.attempt import sign as sandbox_sign
+from processor.sandbox.access import RateLimits
 from processor.sandbox.javascript import stringify
-from processor.sandbox.limits import Limits
 from processor.sandbox.payload import Payload, Situation
-from processor.sandbox.server import Sandbox, SandboxSettings
-from processor.sandbox.status import DISPATCHED, FETCHED, NO_PAYLOAD, OPENED, PONG, PRE_SIGNED, SAID_ON
-from processor.sandbox.trigger import Kind, Target, trigger
-from processor.sandbox.views import fetched, webhook_body
+from processor.sandbox.payload_json import encode_payload, encode_webhook
+from processor.sandbox.server import Sandbox
+from processor.sandbox.simulation import SandboxSettings
+from processor.sandbox.status import DISPATCHED, FETCHED, NO_PAYLOAD, OPENED, PONG, PRE_SIGNED, SITUATION_MESSAGES
+from processor.sandbox.trigger import WebhookTarget, trigger
+from processor.sandbox.webhook_attempt import ANSWER_WITHIN, LAST_ATTEMPT, RETRY_AFTER
+from processor.sandbox.webhook_attempt import sign as sandbox_sign
+from processor.sandbox.webhook_kinds import WebhookKind
 from processor.xumm.api import Credentials, XummApi
 from processor.xumm.budget import Budget
 from tests.sandbox.clock import FakeClock
@@ -86,7 +88,7 @@ def test_each_situation_is_fetched_as_what_it_is(
     """The service reads the sandbox's answer as the sandbox means it."""
     uuid = sandbox.create(PAYMENT).uuid
     act(sandbox, uuid)
-    body = stringify(fetched(sandbox.payloads.get(uuid), now=clock())).encode()
+    body = stringify(encode_payload(sandbox.payloads.get(uuid), now=clock())).encode()
 
     assert outcome == snapshot_report(APPLICATION, uuid, body, clock()).snapshot.outcome
 
@@ -123,7 +125,7 @@ def test_a_validated_payment_is_read_with_what_it_delivered(sandbox: Sandbox, cl
 def test_a_webhook_is_read_with_its_token(sandbox: Sandbox, clock: FakeClock) -> None:
     """Transaction, token and its dates survive the way."""
     payload = sandbox.sign(sandbox.create(PAYMENT).uuid, account=ALICE)
-    body = stringify(webhook_body(payload)).encode()
+    body = stringify(encode_webhook(payload)).encode()
     report = webhook_report(Delivery(application=APPLICATION, body=body, received_at=clock(), attempt=1))
     signature = signature_of(payload)
 
@@ -146,8 +148,8 @@ MESSAGES: list[tuple[Callable[[Payload], dict[str, Any]], str | None]] = [
     (lambda _: OPENED, "opened"),
     (lambda _: PRE_SIGNED, "pre_signed"),
     (lambda _: DISPATCHED, "dispatched"),
-    (SAID_ON["expired"], "expired"),
-    (SAID_ON["opened_expired"], "expired"),
+    (SITUATION_MESSAGES["expired"], "expired"),
+    (SITUATION_MESSAGES["opened_expired"], "expired"),
 ]
 
 
@@ -168,8 +170,10 @@ def test_the_resolved_message_says_what_the_webhook_says(
 ) -> None:
     """Kind, transaction and attachment are the same by either way."""
     payload = act(sandbox, sandbox.create(PAYMENT).uuid)
-    report = status_report(APPLICATION, payload.uuid, stringify(SAID_ON[payload.situation](payload)), clock())
-    body = stringify(webhook_body(payload)).encode()
+    report = status_report(
+        APPLICATION, payload.uuid, stringify(SITUATION_MESSAGES[payload.situation](payload)), clock()
+    )
+    body = stringify(encode_webhook(payload)).encode()
     webhook = webhook_report(Delivery(application=APPLICATION, body=body, received_at=clock(), attempt=1))
 
     assert report is not None
@@ -183,14 +187,14 @@ def test_the_resolved_message_says_what_the_webhook_says(
 
 def test_both_know_which_situations_a_socket_tells() -> None:
     """Every situation that a payload can come into is told, but for being cancelled; being opened, with each look."""
-    assert {"waiting", "opened", "cancelled", "opened_cancelled"} == set(get_args(Situation)) - set(SAID_ON)
+    assert {"waiting", "opened", "cancelled", "opened_cancelled"} == set(get_args(Situation)) - set(SITUATION_MESSAGES)
 
 
 @pytest.mark.parametrize("network", ["MAINNET", "XAHAU"])
 def test_a_signed_blob_is_read_with_its_last_ledger(sandbox: Sandbox, clock: FakeClock, network: str) -> None:
     """The service finds hash and last ledger in what the sandbox signed."""
     payload = sandbox.sign(sandbox.create(PAYMENT).uuid, network=network)
-    body = stringify(fetched(payload, now=clock())).encode()
+    body = stringify(encode_payload(payload, now=clock())).encode()
     snapshot = snapshot_report(APPLICATION, payload.uuid, body, clock()).snapshot
 
     assert sandbox.ledger.validated_index + 20 == snapshot.last_ledger_sequence
@@ -199,7 +203,7 @@ def test_a_signed_blob_is_read_with_its_last_ledger(sandbox: Sandbox, clock: Fak
 
 @pytest.fixture
 async def running(clock: FakeClock) -> AsyncIterator[Sandbox]:
-    settings = SandboxSettings(limits=Limits(calls=3))
+    settings = SandboxSettings(limits=RateLimits(calls=3))
     async with Sandbox([SHOP], settings, clock=clock, sleep=clock.sleep) as sandbox:
         yield sandbox
 
@@ -279,9 +283,11 @@ async def test_the_client_learns_that_a_transaction_will_never_be(running: Sandb
     assert (False, True) == (early.never_validated, late.never_validated)
 
 
-async def judged(kind: Kind, clock: FakeClock) -> str:
+async def judged(kind: WebhookKind, clock: FakeClock) -> str:
     async with Service() as service:
-        triggered = await trigger(kind, Target(url=service.url, application=SHOP.key, secret=SHOP.secret), clock=clock)
+        triggered = await trigger(
+            kind, WebhookTarget(url=service.url, application=SHOP.key, secret=SHOP.secret), clock=clock
+        )
     shot, _ = triggered.exchanges[0]
     checked = authenticate(APPLICATION, shot.headers, shot.body, clock())
     if isinstance(checked, Refusal):
@@ -307,7 +313,9 @@ async def judged(kind: Kind, clock: FakeClock) -> str:
         ("unknown-app", "signature_invalid"),
     ],
 )
-async def test_a_triggered_webhook_is_judged_as_its_kind_says(kind: Kind, verdict: str, clock: FakeClock) -> None:
+async def test_a_triggered_webhook_is_judged_as_its_kind_says(
+    kind: WebhookKind, verdict: str, clock: FakeClock
+) -> None:
     """The service refuses what is spoilt, for the reason it was spoilt in."""
 
     assert verdict == await judged(kind, clock)

@@ -21,8 +21,8 @@ from processor.core.reports.report import WebhookReport
 from processor.ledger.transactions import LedgerNodes, Transactions
 from processor.lookups.tasks import Sources, Tasks
 from processor.sandbox.javascript import stringify
+from processor.sandbox.payload_json import encode_payload
 from processor.sandbox.server import Sandbox
-from processor.sandbox.views import fetched
 from processor.store.commits import CommitLog
 from tests.sandbox.clock import FakeClock
 from tests.sandbox.world import ALICE, PAYMENT, SHOP, SIGN_IN, signature_of
@@ -82,7 +82,7 @@ class Answers:
     spoilt: dict[str, Any] = field(default_factory=dict)
 
     async def payload(self, application: Application, uuid: str, *, urgent: bool) -> bytes:
-        answer = fetched(self.sandbox.payloads.get(uuid), now=self.clock())
+        answer = encode_payload(self.sandbox.payloads.get(uuid), now=self.clock())
         for path, value in self.spoilt.items():
             section, key = path.split("__")
             answer[section][key] = value

@@ -10,8 +10,9 @@ import pytest
 from xrpl.core.binarycodec import decode, encode_for_signing_claim
 from xrpl.core.keypairs import is_valid_message
 
-from processor.sandbox.limits import Limits
-from processor.sandbox.server import Sandbox, SandboxSettings
+from processor.sandbox.access import RateLimits
+from processor.sandbox.server import Sandbox
+from processor.sandbox.simulation import SandboxSettings
 from schemas.ledger import Transaction
 from schemas.payload import Payload
 from tests.sandbox.clock import FakeClock
@@ -23,7 +24,7 @@ MISSING = "00000000-0000-4000-8000-000000000000"
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     clock = FakeClock()
-    settings = SandboxSettings(limits=Limits(calls=20, creations=5))
+    settings = SandboxSettings(limits=RateLimits(calls=20, creations=5))
     async with (
         Sandbox([SHOP, OTHER], settings, clock=clock, sleep=clock.sleep) as sandbox,
         aiohttp.ClientSession() as session,

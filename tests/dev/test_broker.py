@@ -75,7 +75,7 @@ async def test_it_is_ready_once_it_is_mended(broker: FragileBroker, consumer: Co
     broker.cut()
     waiting = asyncio.create_task(broker.ready())
     done, _ = await asyncio.wait([waiting], timeout=0.05)
-    broker.mend()
+    broker.restore()
     async with asyncio.timeout(5):
         await waiting
         await broker.publish(a_message())

@@ -3,9 +3,10 @@
 import json
 from datetime import timedelta
 
-from processor.sandbox.ledger import Pace
+from processor.sandbox.ledger import ValidationPace
 from processor.sandbox.payload import Application
-from processor.sandbox.server import Sandbox, SandboxSettings
+from processor.sandbox.server import Sandbox
+from processor.sandbox.simulation import SandboxSettings
 from tests.core.payloads import APPLICATION, SECRET
 from tests.e2e.service import APP
 from tests.servers.child import free_port
@@ -28,7 +29,7 @@ class Stand:
     def __init__(self, *, secret: str = SECRET) -> None:
         port = free_port()
         owner = Application(key=APPLICATION, secret=secret, webhook_url=f"http://127.0.0.1:{port}/webhooks/{APP}")
-        quick = SandboxSettings(ledger=Pace(close_time=timedelta(milliseconds=200)))
+        quick = SandboxSettings(ledger=ValidationPace(close_time=timedelta(milliseconds=200)))
         self.sandbox = Sandbox([owner], quick)
         self._port = port
         self._secret = secret

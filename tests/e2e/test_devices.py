@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from processor.core.access.service_key import digest_of
-from processor.sandbox.phone import ACCOUNT
+from processor.sandbox.signing import ACCOUNT
 from schemas.topology import DEFAULT_QUEUES, PUSH_DEVICES, dead_letter_queue
 from tests.consumers.broker import until
 from tests.core.payloads import APPLICATION

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from processor.sandbox.phone import ACCOUNT
 from processor.sandbox.server import Sandbox
+from processor.sandbox.signing import ACCOUNT
 from schemas.topology import DEFAULT_QUEUES
 from tests.consumers.broker import until
 from tests.e2e.service import ServiceProcess, Stage

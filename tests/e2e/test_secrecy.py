@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 
 from processor.core.delivery.signature import HEADER_SIGNATURE, HEADER_TIMESTAMP, key_of
-from processor.sandbox.attempt import Answered
-from processor.sandbox.phone import ACCOUNT
+from processor.sandbox.signing import ACCOUNT
+from processor.sandbox.webhook_attempt import Answered
 from schemas.topology import DEFAULT_QUEUES
 from tests.consumers.broker import until
 from tests.e2e.program import python, run

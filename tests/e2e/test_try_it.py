@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from processor.dev.house import SERVICE_PORT
+from processor.dev.composition import SERVICE_PORT
 from tests.consumers.broker import until
 from tests.e2e.program import ROOT, Program, python, run
 from tests.servers.child import free_port

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from processor.core.sign_request.return_url import fault_of
-from processor.sandbox.views import _filled
+from processor.sandbox.payload_json import _fill
 from tests.api.stand import RETURN, Stand, standing
 from tests.bench.subjects import ROOT, installing, node_obstacle
 from tests.native_app.contract import APP, CONTRACT, contract
@@ -137,7 +137,7 @@ async def walked(modules: Path, stand: Stand) -> list[tuple[str, Any]]:
         uuid = url.rpartition("/")[2]
         stand.sandbox.sign(uuid, account=ALICE)
         payload = stand.sandbox.payloads.get(uuid)
-        return _filled(payload.request.return_url_app, payload) or ""
+        return _fill(payload.request.return_url_app, payload) or ""
 
     command = ("node", str(HERE / "walk.js"), str(modules), stand.processor.url, RETURN)
     process = await asyncio.create_subprocess_exec(

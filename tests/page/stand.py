@@ -19,7 +19,7 @@ HAND = {"width": 360, "height": 780}
 
 
 class Demo(Program):
-    """``processor dev`` on ports of its own; ready once its walk is over."""
+    """``processor dev`` on ports of its own; ready once its demo is over."""
 
     def __init__(self, folder: Path) -> None:
         port = free_port()
@@ -27,7 +27,7 @@ class Demo(Program):
         self.origin = f"http://127.0.0.1:{port}"
 
     def ready(self) -> bool:
-        """Whether it has told its story."""
+        """Whether the demo is over."""
         return HINTS in self.output
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from consumers.runtime.composition import open_consumer as opened_consumer
 from consumers.runtime.discovery import NamedConsumer, find
 from consumers.runtime.settings import ConsumerSettings
-from processor.dev.house import SERVICE_PORT, opened
+from processor.dev.composition import SERVICE_PORT, open_environment
 from processor.settings.loading import load
 from processor.settings.service import Settings
 from schemas.events import ResolveValidated, parse_event
@@ -192,7 +192,7 @@ async def test_webhook_by_hand_is_accepted(tmp_path: Path) -> None:
     port = free_port()
     script = block(SANDBOX, "sh", "openssl dgst -sha1").replace(f":{SERVICE_PORT}/", f":{port}/")
 
-    async with opened(tmp_path, asyncio.Event(), port=port, sandbox_port=free_port()):
+    async with open_environment(tmp_path, asyncio.Event(), port=port, sandbox_port=free_port()):
         answers = [await bash(script) for _ in range(2)]
 
     assert answers == ['{"result":"accepted"}\n'] * 2
@@ -213,7 +213,7 @@ async def test_native_app_signs_in(tmp_path: Path) -> None:
         for words in ("/v1/sign-in --header", "/v1/sign-requests --header", "/v1/oauth2/start?app=demo")
     )
 
-    async with opened(tmp_path, asyncio.Event(), port=port, sandbox_port=free_port()):
+    async with open_environment(tmp_path, asyncio.Event(), port=port, sandbox_port=free_port()):
         printed = await bash(first + second)
         redeemed = json.loads(await bash(other))
 

@@ -11,9 +11,10 @@ import jwt
 import pytest
 import segno
 
-from processor.sandbox.facts import HOOK_HASH
-from processor.sandbox.limits import Limits
-from processor.sandbox.server import Sandbox, SandboxSettings
+from processor.sandbox.access import RateLimits
+from processor.sandbox.reference_data import HOOK_HASH
+from processor.sandbox.server import Sandbox
+from processor.sandbox.simulation import SandboxSettings
 from tests.sandbox.clock import FakeClock
 from tests.sandbox.world import ALICE, BOB, OTHER, PAYMENT, SHOP, SIGN_IN, World, signature_of
 
@@ -24,7 +25,7 @@ NFTOKEN = "000B013A95F14B0E44F78A264E41713C64B5F89242540EE208C3098E00000D65"
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     clock = FakeClock()
-    settings = SandboxSettings(limits=Limits(calls=1000, creations=100))
+    settings = SandboxSettings(limits=RateLimits(calls=1000, creations=100))
     async with (
         Sandbox([SHOP, OTHER], settings, clock=clock, sleep=clock.sleep) as sandbox,
         aiohttp.ClientSession() as session,
@@ -35,7 +36,7 @@ async def world() -> AsyncIterator[World]:
 def bearer(world: World, account: str = ALICE) -> str:
     """The token of a user who signed in."""
     asked = {"client_id": SHOP.key, "redirect_uri": "https://app.example", "response_type": "token"}
-    back = world.sandbox.provider.approve(world.sandbox.provider.asked(asked), account, issuer=world.sandbox.issuer)
+    back = world.sandbox.provider.approve(world.sandbox.provider.parse(asked), account, issuer=world.sandbox.issuer)
     return back.partition("access_token=")[2].partition("&")[0]
 
 

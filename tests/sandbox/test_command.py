@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import aiohttp
 
 from processor.sandbox.__main__ import render
-from processor.sandbox.attempt import Answered, Attempt
+from processor.sandbox.webhook_attempt import Answered, Attempt
 from tests.sandbox.world import SHOP
 
 

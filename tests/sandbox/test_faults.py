@@ -63,7 +63,7 @@ def test_the_narrowest_scope_decides_each_switch(payload: Faults, application: F
     table = FaultTable()
     for faults, scope in ((payload, "p"), (application, "a"), (everywhere, None)):
         table.set(faults, scope)
-    found = asdict(table.of("p", "a"))
+    found = asdict(table.find("p", "a"))
     due = {
         name: next(
             (each for each in (mine, asdict(application)[name], asdict(everywhere)[name]) if each is not None), None
@@ -77,12 +77,12 @@ def test_the_narrowest_scope_decides_each_switch(payload: Faults, application: F
 def test_nothing_is_wrong_unless_it_is_set() -> None:
     """Neither at first, nor for others, nor after clearing."""
     table = FaultTable()
-    before = table.of("p", "a")
+    before = table.find("p", "a")
     table.set(Faults(api="limited"), "p")
-    others = table.of("q", "a")
+    others = table.find("q", "a")
     table.clear("p")
 
-    assert [Faults()] * 3 == [before, others, table.of("p", "a")]
+    assert [Faults()] * 3 == [before, others, table.find("p", "a")]
 
 
 async def test_a_lost_webhook_never_comes(world: World, service: Service) -> None:
@@ -167,7 +167,7 @@ async def test_a_hanging_call_does_not_hold_the_sandbox_up() -> None:
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group, Sandbox([SHOP]) as sandbox:
         sandbox.faults.set(Faults(api="hanging"))
         call = group.create_task(cut_off(World(sandbox, FakeClock(), session)))
-        await until(lambda: sandbox.guard.counters)
+        await until(lambda: sandbox.access.counters)
 
     assert call.result() is True
 

@@ -12,8 +12,9 @@ import pytest
 from yarl import URL
 
 from processor.sandbox.faults import Faults
-from processor.sandbox.oauth2 import may_return
-from processor.sandbox.server import Sandbox, SandboxSettings
+from processor.sandbox.oauth2 import allows_redirect
+from processor.sandbox.server import Sandbox
+from processor.sandbox.simulation import SandboxSettings
 from tests.sandbox.clock import FakeClock
 from tests.sandbox.world import ALICE, BOB, OTHER, SHOP, World
 
@@ -216,7 +217,7 @@ async def test_senseless_requests_redirect_nowhere(world: World, change: dict[st
 )
 def test_redirect_uris_are_matched_by_prefix_and_wildcard(registered: str, uri: str, *, fits: bool) -> None:
     """As Xumm's provider does, however loose that is: whole paths are to be registered, never a bare origin."""
-    assert fits == may_return(replace(SHOP, redirect_uris=(registered,)), uri)
+    assert fits == allows_redirect(replace(SHOP, redirect_uris=(registered,)), uri)
 
 
 async def test_kit_for_browsers_is_told_by_a_message(world: World) -> None:
@@ -262,7 +263,7 @@ async def test_pages_of_any_origin_may_ask(world: World) -> None:
 async def test_issuer_may_have_another_name(world: World) -> None:
     """Xumm's provider has two hosts."""
     async with Sandbox([SHOP], SandboxSettings(issuer="https://oauth2.xaman.app")) as sandbox:
-        asked = sandbox.provider.asked(ASKED | {"response_type": "token"})
+        asked = sandbox.provider.parse(ASKED | {"response_type": "token"})
         token = URL(sandbox.provider.approve(asked, ALICE, issuer=sandbox.issuer)).query["access_token"]
 
     assert unverified(token)["iss"] == "https://oauth2.xaman.app"

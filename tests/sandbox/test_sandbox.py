@@ -8,10 +8,10 @@ from typing import Any, get_args
 import aiohttp
 import pytest
 
-from processor.sandbox.payload import CANCEL_REASONS, TRANSITIONS, Action, IllegalActionError, Situation
+from processor.sandbox.payload import CANCELLATION_REASONS, TRANSITIONS, Action, IllegalActionError, Situation
+from processor.sandbox.payload_table import UnknownPayloadError
 from processor.sandbox.sender import Sender
 from processor.sandbox.server import Sandbox
-from processor.sandbox.state import UnknownPayloadError
 from processor.sandbox.wallet import SIGN_IN_ACCOUNT, SIGNED_SIGN_IN, transaction_id
 from schemas.webhook import WEBHOOK
 from tests.sandbox.clock import FakeClock
@@ -202,7 +202,7 @@ def test_the_table_never_leaves_an_end_and_cancels_only_what_waits() -> None:
     ends = {"signed", "rejected", "cancelled"}
 
     assert set() == ends & {situation for situation, _ in TRANSITIONS}
-    assert set(get_args(Situation)) == set(CANCEL_REASONS)
+    assert set(get_args(Situation)) == set(CANCELLATION_REASONS)
     assert {"waiting", "opened"} == {situation for situation, action in TRANSITIONS if action == "cancel"}
     assert set(get_args(Action)) == {action for _, action in TRANSITIONS}
 

@@ -10,9 +10,18 @@ from typing import Any
 
 import pytest
 
-from processor.sandbox.attempt import Answered, Attempt, ConnectionFailed, CutOff, Outgoing, TimedOut, Withheld, sign
 from processor.sandbox.javascript import stringify
-from processor.sandbox.sender import Sender, Timing
+from processor.sandbox.sender import Sender, SenderTiming
+from processor.sandbox.webhook_attempt import (
+    Answered,
+    Attempt,
+    ConnectionFailed,
+    CutOff,
+    OutgoingWebhook,
+    TimedOut,
+    Withheld,
+    sign,
+)
 from tests.sandbox.clock import FakeClock
 from tests.sandbox.service import Service
 
@@ -53,8 +62,8 @@ async def talking(*answers: bytes, hangs: bool = False) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/webhooks/shop"
 
 
-def webhook(url: str) -> Outgoing:
-    return Outgoing(url=url, secret=SECRET, payload=PAYLOAD, body=GOLDEN_BODY)
+def webhook(url: str) -> OutgoingWebhook:
+    return OutgoingWebhook(url=url, secret=SECRET, payload=PAYLOAD, body=GOLDEN_BODY)
 
 
 def statuses(attempts: list[Attempt]) -> list[int]:
@@ -62,7 +71,7 @@ def statuses(attempts: list[Attempt]) -> list[int]:
 
 
 async def deliver(url: str, clock: FakeClock, **timing: Any) -> list[Attempt]:
-    async with Sender(clock=clock, sleep=clock.sleep, timing=Timing(**timing)) as sender:
+    async with Sender(clock=clock, sleep=clock.sleep, timing=SenderTiming(**timing)) as sender:
         sender.send(webhook(url))
         await sender.idle()
         return sender.attempts
@@ -213,7 +222,7 @@ async def test_the_time_to_answer_ends_with_the_headers(clock: FakeClock) -> Non
     head = b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\n"
     async with (
         talking(head, hangs=True) as url,
-        Sender(clock=clock, sleep=clock.sleep, timing=Timing(answer_within=timedelta(milliseconds=50))) as sender,
+        Sender(clock=clock, sleep=clock.sleep, timing=SenderTiming(answer_within=timedelta(milliseconds=50))) as sender,
     ):
         sender.send(webhook(url))
         with pytest.raises(TimeoutError):
@@ -257,7 +266,10 @@ async def test_waits_can_be_compressed(clock: FakeClock) -> None:
 
 async def test_ten_fifth_attempts_answered_404_within_an_hour_suspend_the_url(clock: FakeClock) -> None:
     """The eleventh webhook is withheld."""
-    async with Service(404) as service, Sender(clock=clock, sleep=clock.sleep, timing=Timing(factor=0.1)) as sender:
+    async with (
+        Service(404) as service,
+        Sender(clock=clock, sleep=clock.sleep, timing=SenderTiming(factor=0.1)) as sender,
+    ):
         for _ in range(10):
             sender.send(webhook(service.url))
             await sender.idle()
@@ -271,7 +283,7 @@ async def test_ten_fifth_attempts_answered_404_within_an_hour_suspend_the_url(cl
 
 async def test_a_suspension_is_lifted_after_an_hour(clock: FakeClock) -> None:
     """Once the tenth answer back is older than that."""
-    async with Service(404) as service, Sender(clock=clock, sleep=clock.sleep, timing=Timing(factor=0)) as sender:
+    async with Service(404) as service, Sender(clock=clock, sleep=clock.sleep, timing=SenderTiming(factor=0)) as sender:
         for _ in range(10):
             sender.send(webhook(service.url))
             await sender.idle()
@@ -285,7 +297,7 @@ async def test_a_suspension_is_lifted_after_an_hour(clock: FakeClock) -> None:
 
 async def test_a_url_is_suspended_by_its_beginning(clock: FakeClock) -> None:
     """Its first 125 characters are what the record of the calls keeps."""
-    async with Service(404) as service, Sender(clock=clock, sleep=clock.sleep, timing=Timing(factor=0)) as sender:
+    async with Service(404) as service, Sender(clock=clock, sleep=clock.sleep, timing=SenderTiming(factor=0)) as sender:
         long = service.url + "?" + "x" * (124 - len(service.url))
         for number in range(10):
             sender.send(webhook(f"{long}{number}"))
@@ -310,7 +322,10 @@ async def test_404_answers_spread_over_more_than_an_hour_suspend_nothing(clock: 
 
 async def test_other_failures_suspend_nothing(clock: FakeClock) -> None:
     """Only 404 counts, and only on the fifth attempt."""
-    async with Service(500) as service, Sender(clock=clock, sleep=clock.sleep, timing=Timing(factor=0.1)) as sender:
+    async with (
+        Service(500) as service,
+        Sender(clock=clock, sleep=clock.sleep, timing=SenderTiming(factor=0.1)) as sender,
+    ):
         for _ in range(11):
             sender.send(webhook(service.url))
             await sender.idle()

@@ -18,7 +18,7 @@ from xrpl.core.keypairs import derive_classic_address, is_valid_message
 from processor.sandbox.network import NETWORKS
 from processor.sandbox.payload import IllegalActionError, Payload
 from processor.sandbox.server import Sandbox
-from processor.sandbox.wallet import OTHER_TYPES, SIGN_IN_ACCOUNT, SIGNED_SIGN_IN, transaction_id, wallet_of
+from processor.sandbox.wallet import OTHER_TYPES, SIGN_IN_ACCOUNT, SIGNED_SIGN_IN, find_wallet, transaction_id
 from tests.sandbox.clock import FakeClock
 from tests.sandbox.world import ALICE, BOB, PAYMENT, SHOP, SIGN_IN, signature_of
 
@@ -59,7 +59,7 @@ def test_users_sign_on_either_curve(sandbox: Sandbox, account: str, curve: str, 
 @given(amount=st.integers(1, 10**17 - 1), tag=st.integers(0, 2**32 - 1), ed25519=st.booleans())
 def test_a_blob_that_was_changed_does_not_hold(amount: int, tag: int, *, ed25519: bool) -> None:
     """A signature is one of this very transaction: another amount, and it is none."""
-    wallet = wallet_of(BOB if ed25519 else ALICE)
+    wallet = find_wallet(BOB if ed25519 else ALICE)
     blob = wallet.sign({**PAYMENT["txjson"], "Account": wallet.address, "Amount": str(amount), "DestinationTag": tag})
     other = {**decode(blob), "Amount": str(amount + 1)}
 

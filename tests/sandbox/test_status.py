@@ -17,7 +17,8 @@ from processor.sandbox.clock import utc_now
 from processor.sandbox.faults import Faults
 from processor.sandbox.javascript import stringify
 from processor.sandbox.payload import Payload
-from processor.sandbox.server import Sandbox, SandboxSettings
+from processor.sandbox.server import Sandbox
+from processor.sandbox.simulation import SandboxSettings
 from tests.sandbox.clock import FakeClock, until
 from tests.sandbox.listener import Listener, listening
 from tests.sandbox.world import OTHER, PAYMENT, SHOP, SIGN_IN, World, signature_of
@@ -238,8 +239,8 @@ async def test_leaving_sockets_are_forgotten(world: World, payload: Payload) -> 
     """Nothing is kept for those who went."""
     async with listening(world.session, address(world, payload)) as listener:
         await listener.hear(1)
-        watching = world.sandbox.statuses.watching(payload.uuid)
-    await until(lambda: world.sandbox.statuses.watching(payload.uuid) == 0)
+        watching = world.sandbox.statuses.count(payload.uuid)
+    await until(lambda: world.sandbox.statuses.count(payload.uuid) == 0)
 
     assert 1 == watching
 

@@ -2,12 +2,21 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from processor.sandbox.attempt import Answered, ConnectionFailed, sign
-from processor.sandbox.trigger import KINDS, OVERSIZE, STALE_BY, Kind, Shot, Target, Triggered, render, trigger
+from processor.sandbox.trigger import (
+    OVERSIZE,
+    STALE_BY,
+    TriggerResult,
+    WebhookRequest,
+    WebhookTarget,
+    render,
+    trigger,
+)
+from processor.sandbox.webhook_attempt import Answered, ConnectionFailed, sign
+from processor.sandbox.webhook_kinds import WebhookKind
 from tests.sandbox.clock import FakeClock
 from tests.sandbox.service import Service
 
@@ -16,13 +25,13 @@ SECRET = "12345678-90ab-4cde-8f01-234567890abc"
 PAYLOAD = "6f1e2d3c-4b5a-4978-8a6b-5c4d3e2f1a0b"
 
 
-async def fire(kind: Kind) -> tuple[Triggered, Service]:
+async def fire(kind: WebhookKind) -> tuple[TriggerResult, Service]:
     async with Service(200, 401) as service:
-        target = Target(url=service.url, application=APPLICATION, secret=SECRET)
+        target = WebhookTarget(url=service.url, application=APPLICATION, secret=SECRET)
         return await trigger(kind, target, payload=PAYLOAD, identifier="order-1", clock=FakeClock()), service
 
 
-WRONG: list[tuple[str, Callable[[Shot], object]]] = [
+WRONG: list[tuple[str, Callable[[WebhookRequest], object]]] = [
     ("encoding", lambda shot: "content-encoding" in shot.headers),
     ("signature", lambda shot: signature_of(shot) != sign(SECRET, timestamp_of(shot), shot.body)),
     ("age", lambda shot: abs(FakeClock().now.timestamp() - int(timestamp_of(shot))) >= STALE_BY.total_seconds()),
@@ -33,19 +42,19 @@ WRONG: list[tuple[str, Callable[[Shot], object]]] = [
 ]
 
 
-def signature_of(shot: Shot) -> str:
+def signature_of(shot: WebhookRequest) -> str:
     return shot.headers["x-xumm-request-signature"]
 
 
-def timestamp_of(shot: Shot) -> str:
+def timestamp_of(shot: WebhookRequest) -> str:
     return shot.headers["x-xumm-request-timestamp"]
 
 
-def body_of(shot: Shot) -> Any:
+def body_of(shot: WebhookRequest) -> Any:
     return json.loads(shot.body)
 
 
-def verdict(shot: Shot) -> str:
+def verdict(shot: WebhookRequest) -> str:
     """What is wrong with the request, if anything."""
     wrong = next((name for name, holds in WRONG if holds(shot)), None)
     return wrong or ("signed" if body_of(shot)["payloadResponse"]["signed"] else "rejected")
@@ -68,7 +77,7 @@ def verdict(shot: Shot) -> str:
         ("unknown-app", ["signature"]),
     ],
 )
-async def test_each_kind_is_wrong_in_its_own_way_only(kind: Kind, verdicts: list[str]) -> None:
+async def test_each_kind_is_wrong_in_its_own_way_only(kind: WebhookKind, verdicts: list[str]) -> None:
     """A service that refuses it refuses it for that reason."""
     triggered, service = await fire(kind)
 
@@ -78,7 +87,7 @@ async def test_each_kind_is_wrong_in_its_own_way_only(kind: Kind, verdicts: list
 
 def test_every_kind_is_covered() -> None:
     """No kind without its own fault."""
-    assert 12 == len(KINDS)
+    assert 12 == len(get_args(WebhookKind))
 
 
 async def test_a_duplicate_is_the_same_request_twice() -> None:
@@ -111,7 +120,7 @@ async def test_the_rendering_shows_request_and_answer_and_no_secret() -> None:
 
 async def test_a_service_that_is_down_is_an_outcome() -> None:
     """Nothing is raised."""
-    target = Target(url="http://127.0.0.1:1/webhooks/shop", application=APPLICATION, secret=SECRET)
+    target = WebhookTarget(url="http://127.0.0.1:1/webhooks/shop", application=APPLICATION, secret=SECRET)
     triggered = await trigger("signed", target)
 
     assert ConnectionFailed(error="ClientConnectorError") == triggered.exchanges[0][1]

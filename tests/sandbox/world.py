@@ -5,7 +5,7 @@ from typing import Any
 import aiohttp
 
 from processor.sandbox import wallet
-from processor.sandbox.payload import Application, Payload, Signature
+from processor.sandbox.payload import Application, Payload, PayloadSignature
 from processor.sandbox.server import Sandbox
 from tests.sandbox.clock import FakeClock
 
@@ -68,7 +68,7 @@ class World:
         return await self.tx(txid, **params)
 
 
-def signature_of(payload: Payload) -> Signature:
+def signature_of(payload: Payload) -> PayloadSignature:
     """What signing left behind."""
     assert payload.signature is not None
     return payload.signature

@@ -19,11 +19,12 @@ from processor.core.access.service_key import digest_of
 from processor.core.payload.state import PayloadState
 from processor.core.publishing.message import Message
 from processor.core.timing import Timing
+from processor.sandbox.access import RateLimits
 from processor.sandbox.faults import Faults
-from processor.sandbox.ledger import Pace
-from processor.sandbox.limits import Limits
+from processor.sandbox.ledger import ValidationPace
 from processor.sandbox.payload import Application, Payload, SignRequest
-from processor.sandbox.server import Sandbox, SandboxSettings
+from processor.sandbox.server import Sandbox
+from processor.sandbox.simulation import SandboxSettings
 from processor.settings.service import Settings
 from processor.store import payloads
 from processor.store.adapters import TASK_LEASE
@@ -42,9 +43,9 @@ PATIENCE: Final = 30.0
 LOOKS_AT_ONCE: Final = 4
 """With so many waiting for the rate limit, those behind them may have to wait too."""
 _GENEROUS: Final = SandboxSettings(
-    limits=Limits(calls=600),
+    limits=RateLimits(calls=600),
     keepalive=timedelta(milliseconds=200),
-    ledger=Pace(close_time=timedelta(seconds=4)),
+    ledger=ValidationPace(close_time=timedelta(seconds=4)),
 )
 
 

@@ -10,7 +10,7 @@ from processor.core.payload.state import NO_FLAG, Flag
 from processor.sandbox.faults import TEC, Faults, SocketFault
 from processor.sandbox.payload import CustomMeta, SignRequest
 from processor.sandbox.server import Sandbox
-from processor.sandbox.wallet import ALICE, BOB, wallet_of
+from processor.sandbox.wallet import ALICE, BOB, find_wallet
 
 Json = dict[str, Any]
 Deed = Callable[[Sandbox, str], object]
@@ -167,7 +167,7 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     ),
     "signed in with a regular key": _signed_off_ledger(
         _SIGN_IN,
-        {"account": STRANGER, "proof": {"signature": {"account": wallet_of(STRANGER).address}}},
+        {"account": STRANGER, "proof": {"signature": {"account": find_wallet(STRANGER).address}}},
         account=STRANGER,
     ),
     "signed, not submitted": _signed_off_ledger(

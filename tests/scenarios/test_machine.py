@@ -131,7 +131,7 @@ class Wallets(RuleBasedStateMachine):
 
     def _spoil_one(self, uuid: str, faults: Faults) -> None:
         before = parse_faults(self.house.sandbox.faults.as_json().get(uuid, {}))
-        self.house.sandbox.faults.set(faults.over(before), uuid)
+        self.house.sandbox.faults.set(faults.merge(before), uuid)
 
     def _act(self, number: int, deed: Any) -> None:
         """Do it if the payload can still have it done: nobody signs later than the service was told to reckon with."""

@@ -35,7 +35,7 @@ async def test_each_outcome_reaches_a_queue_though_its_webhook_is_lost(
 
             async def watched() -> bool:
                 honest = [uuid for name, uuid in created.items() if not OUTCOMES[name].is_lied_of]
-                return all(house.sandbox.statuses.watching(uuid) for uuid in honest)
+                return all(house.sandbox.statuses.count(uuid) for uuid in honest)
 
             await until(watched, what="each payload has its socket")
             for moment in sorted({moment for outcome in OUTCOMES.values() for moment in outcome.deeds}):

@@ -121,7 +121,7 @@ class Table:
         return self.house.sandbox.payloads.get(self.uuids[case]).resolved_at is not None
 
     async def _is_watched(self) -> bool:
-        watching = self.house.sandbox.statuses.watching
+        watching = self.house.sandbox.statuses.count
         heard = [case for case in CASES if case.outcome.is_lied_of or "socket" in APPS[case.app]]
         silent = [case for case in heard if not watching(self.uuids[case])]
         return all([(await self.state(case)).facts for case in silent])

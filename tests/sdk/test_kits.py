@@ -10,15 +10,18 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from processor.sandbox.facts import HOOK_HASH
-from processor.sandbox.ledger import Pace
-from processor.sandbox.server import Sandbox, SandboxSettings
+from processor.sandbox.ledger import ValidationPace
+from processor.sandbox.reference_data import HOOK_HASH
+from processor.sandbox.server import Sandbox
+from processor.sandbox.simulation import SandboxSettings
 from tests.sandbox.world import ALICE, BOB, SHOP
 from tests.sdk.kit import KITS, walk
 
 pytestmark = pytest.mark.timeout(300)  # the first use installs
 
-AT_ONCE = SandboxSettings(ledger=Pace(asks_not_found=0, asks_unvalidated=0, close_time=timedelta(microseconds=1)))
+AT_ONCE = SandboxSettings(
+    ledger=ValidationPace(asks_not_found=0, asks_unvalidated=0, close_time=timedelta(microseconds=1))
+)
 Told = dict[str, Any]
 
 

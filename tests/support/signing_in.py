@@ -70,7 +70,7 @@ def approved(sandbox: Sandbox, url: str, account: str = ALICE.address, **changes
     """What the provider sends the browser back with, after the user pressed the button."""
     where = URL(url)
     assert str(where.with_query(None)) == f"{sandbox.base_url}/auth"
-    asked = sandbox.provider.asked(dict(where.query) | changes)
+    asked = sandbox.provider.parse(dict(where.query) | changes)
     back = URL(sandbox.provider.approve(asked, account, issuer=sandbox.base_url))
     assert str(back.with_query(None)) == CALLBACK
     return dict(back.query)
@@ -78,5 +78,5 @@ def approved(sandbox: Sandbox, url: str, account: str = ALICE.address, **changes
 
 def declined(sandbox: Sandbox, url: str) -> dict[str, str]:
     """What a provider that keeps to RFC 6749, section 4.1.2.1, sends it back with. Xumm's leaves the state out."""
-    asked = sandbox.provider.asked(URL(url).query)
+    asked = sandbox.provider.parse(URL(url).query)
     return dict(URL(sandbox.provider.deny(asked)).query) | {"state": asked.state or ""}

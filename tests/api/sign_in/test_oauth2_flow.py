@@ -98,7 +98,7 @@ async def test_user_signs_in(stand: Stand, link: str) -> None:
     back = await stand.finish(approved(stand.sandbox, stand.start(pair, link)))
     session = await stand.sign_ins.redeem(back["code"], pair.verifier)
 
-    user_token = stand.sandbox.tokens.signed(SHOP.key, ALICE.address).token
+    user_token = stand.sandbox.tokens.renew(SHOP.key, ALICE.address).token
     kept = ("shop", ALICE.address, user_reference(SHOP.key, user_token), timedelta(hours=24))
     assert stand.sessions.held == {session.token: kept}
     assert (session.app, session.account) == ("shop", ALICE.address)
@@ -339,7 +339,7 @@ async def test_user_may_decline(stand: Stand) -> None:
 async def test_new_key_of_the_provider_is_taken(stand: Stand) -> None:
     """The first token that no known key fits makes the keys read anew."""
     await stand.finish(approved(stand.sandbox, stand.start(Pair())))
-    stand.sandbox.provider.identity.rotate()
+    stand.sandbox.identity.rotate()
     stand.clock.advance(minutes=1)
 
     assert "code" in await stand.finish(approved(stand.sandbox, stand.start(Pair())))

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from processor.sandbox.server import Sandbox, SandboxSettings
+from processor.sandbox.server import Sandbox
+from processor.sandbox.simulation import SandboxSettings
 from tests.sandbox.clock import FakeClock
 from tests.sandbox.world import OTHER, SHOP, SIGN_IN, World
 
@@ -78,7 +79,7 @@ async def test_what_changes_something_is_json_of_its_own_pages(
 
     assert (refused, response.status) == (status != 200, status)
     if refused:
-        assert [payload.uuid] == [each.uuid for each in world.sandbox.payloads.waiting()]
+        assert [payload.uuid] == [each.uuid for each in world.sandbox.payloads.list_open()]
 
 
 async def test_its_own_pages_may(world: World) -> None:

@@ -1,4 +1,4 @@
-"""The payloads of the sandbox: a pure model in memory, with the clock and the ids injected."""
+"""All payloads of the sandbox, in memory."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -6,11 +6,11 @@ from typing import Final
 
 from processor.sandbox.clock import Clock, NewId
 from processor.sandbox.payload import (
-    CANCEL_REASONS,
+    CANCELLATION_REASONS,
     Application,
-    CancelReason,
+    CancellationReason,
     Payload,
-    Signature,
+    PayloadSignature,
     SignRequest,
 )
 
@@ -22,34 +22,34 @@ class UnknownPayloadError(LookupError):
 
 
 class DuplicateIdentifierError(ValueError):
-    """Another payload of the application has the identifier already."""
+    """Another payload of the application has this identifier."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancellation:
-    """What became of an attempt to cancel."""
+    """The outcome of a cancellation: done if the reason is ``OK``."""
 
     payload: Payload
-    reason: CancelReason
+    reason: CancellationReason
 
 
-class Payloads:
-    """All payloads, in memory. Each method returns the payload as it stands afterwards.
+class PayloadTable:
+    """The payloads of all applications. Each method returns the payload as it is afterwards.
 
-    ``on_move`` is told whenever one has come into another situation, be it only because time went by.
+    ``on_change`` is called with each payload that changes its situation, by an action or by expiry.
     """
 
     def __init__(
-        self, *, clock: Clock, new_id: NewId, on_move: Callable[[Payload], None] = lambda _payload: None
+        self, *, clock: Clock, new_id: NewId, on_change: Callable[[Payload], None] = lambda _payload: None
     ) -> None:
         self._clock = clock
         self._new_id = new_id
-        self._on_move = on_move
+        self._on_change = on_change
         self._payloads: dict[str, Payload] = {}
         self._identifiers: dict[tuple[str, str], str] = {}
 
     def create(self, application: Application, request: SignRequest, *, pushed: bool = False) -> Payload:
-        """A new payload. Raises `DuplicateIdentifierError`."""
+        """Create a payload. Raises `DuplicateIdentifierError`."""
         identifier = request.custom_meta.identifier
         if identifier is not None and (application.key, identifier) in self._identifiers:
             raise DuplicateIdentifierError("the identifier is taken")
@@ -65,17 +65,17 @@ class Payloads:
         )
         if identifier is not None:
             self._identifiers[application.key, identifier] = payload.uuid
-        return self._keep(payload)
+        return self._store(payload)
 
     def get(self, uuid: str) -> Payload:
-        """The payload as of now. Raises `UnknownPayloadError`."""
+        """The payload at present. Raises `UnknownPayloadError`."""
         payload = self._payloads.get(uuid)
         if payload is None:
             raise UnknownPayloadError("no such payload")
-        return self._keep(payload.as_of(self._clock()))
+        return self._store(payload.as_of(self._clock()))
 
-    def waiting(self) -> list[Payload]:
-        """Those that can still be opened, signed or rejected, the oldest first."""
+    def list_open(self) -> list[Payload]:
+        """The payloads that can still be opened, signed or rejected, the oldest first."""
         payloads = [self.get(uuid) for uuid in tuple(self._payloads)]
         return [payload for payload in payloads if payload.situation in _OPEN]
 
@@ -84,35 +84,35 @@ class Payloads:
         return self.get(self._identifiers.get((application.key, identifier), ""))
 
     def open(self, uuid: str, *, by_deeplink: bool = False) -> Payload:
-        """The user has it on screen. Raises `IllegalActionError`."""
+        """Note that the user opened it. Raises `IllegalActionError`."""
         opened = self.get(uuid).after("open")
         first = opened.opened_by_deeplink
-        return self._keep(replace(opened, opened_by_deeplink=by_deeplink if first is None else first))
+        return self._store(replace(opened, opened_by_deeplink=by_deeplink if first is None else first))
 
-    def sign(self, uuid: str, signature: Signature) -> Payload:
-        """The user signed. Raises `IllegalActionError`, as for a payload that was never opened."""
+    def sign(self, uuid: str, signature: PayloadSignature) -> Payload:
+        """Note the signature. Raises `IllegalActionError`, as for a payload that was never opened."""
         signed = self.get(uuid).after("sign")
-        return self._keep(replace(signed, resolved_at=self._clock(), signature=signature))
+        return self._store(replace(signed, resolved_at=self._clock(), signature=signature))
 
     def reject(self, uuid: str) -> Payload:
-        """The user declined. Raises `IllegalActionError`."""
-        return self._keep(replace(self.get(uuid).after("reject"), resolved_at=self._clock()))
+        """Note that the user declined. Raises `IllegalActionError`."""
+        return self._store(replace(self.get(uuid).after("reject"), resolved_at=self._clock()))
 
     def expire(self, uuid: str) -> Payload:
-        """Let the time to open it be over now. Raises `IllegalActionError`."""
-        return self._keep(replace(self.get(uuid).after("expire"), expires_at=self._clock()))
+        """Let it expire now. Raises `IllegalActionError`."""
+        return self._store(replace(self.get(uuid).after("expire"), expires_at=self._clock()))
 
     def cancel(self, uuid: str, *, racing: bool = False) -> Cancellation:
-        """Withdraw it, if nobody opened it yet; the reason says why not. ``racing``: as if somebody just had."""
+        """Cancel it unless it was opened; with ``racing``, also if it was opened. The reason tells why not."""
         payload = self.get(uuid)
-        reason = "OK" if racing and payload.situation == "opened" else CANCEL_REASONS[payload.situation]
+        reason = "OK" if racing and payload.situation == "opened" else CANCELLATION_REASONS[payload.situation]
         if reason == "OK":
-            payload = self._keep(replace(payload.after("cancel"), cancelled=True))
+            payload = self._store(replace(payload.after("cancel"), cancelled=True))
         return Cancellation(payload=payload, reason=reason)
 
-    def _keep(self, payload: Payload) -> Payload:
+    def _store(self, payload: Payload) -> Payload:
         before = self._payloads.get(payload.uuid)
         self._payloads[payload.uuid] = payload
         if before is not None and before.situation != payload.situation:
-            self._on_move(payload)
+            self._on_change(payload)
         return payload

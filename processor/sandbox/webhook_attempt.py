@@ -1,6 +1,6 @@
-"""One attempt to deliver a webhook: how it is signed and sent, what comes of it, whether to try again.
+"""One attempt to deliver a webhook: how it is signed and sent, its outcomes, and whether another attempt follows.
 
-Xumm's sender is published; it sends with node-fetch 3. Other than that one, this sends to private addresses.
+Xumm's sender is published; it sends with node-fetch 3. Unlike that sender, this one sends to private addresses.
 
 Source: https://github.com/XRPL-Labs/XummAPI-Webhook-Proxy/blob/main/send.mjs
 """
@@ -24,24 +24,24 @@ RETRY_AFTER: Final = (
     timedelta(seconds=600),
     timedelta(seconds=600),
 )
-"""How long to wait behind the first, second, third and fourth attempt."""
+"""The wait after the first, second, third and fourth attempt."""
 LAST_ATTEMPT: Final = len(RETRY_AFTER) + 1
 ANSWER_WITHIN: Final = timedelta(seconds=15)
-"""Until the headers of an answer are there; its text may take as long as it likes."""
+"""The time for the headers of an answer; the time for its text has no limit."""
 LOGGED: Final = 4500
-"""Characters of an answer that Xumm keeps, headers and text together."""
+"""Characters of an answer that Xumm stores, headers and text together."""
 _MAX_REDIRECTS: Final = 20
 _SHOWN: Final = 512
 _NODE_FETCH: Final = {"accept": "*/*", "accept-encoding": "gzip, deflate, br"}
-"""What node-fetch adds to every request.
+"""The headers that node-fetch adds to every request.
 
 Source: https://github.com/node-fetch/node-fetch/blob/v3.2.8/src/request.js
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
-    """One webhook to be delivered."""
+class OutgoingWebhook:
+    """One webhook to deliver."""
 
     url: str
     secret: str = field(repr=False)
@@ -51,47 +51,47 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """The service answered, whatever it said."""
+    """The service answered, with any status."""
 
     status: int
     reason: str = ""
-    """What the answer gave as its reason, or how its text begins."""
+    """The reason in the answer, or the beginning of its text."""
     logged: str = field(default="", repr=False, compare=False)
-    """What Xumm keeps of the answer."""
+    """The part of the answer that Xumm stores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutOff:
-    """The headers of an answer came, and its text broke off: an error, but one behind the timer."""
+    """The headers of an answer came, and its text broke off: an error after the timer was stopped."""
 
     status: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedOut:
-    """The service took too long to begin its answer."""
+    """The headers of an answer did not come in time."""
 
     after: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionFailed:
-    """Refused, reset, not resolved, not trusted, or redirected without end."""
+    """The connection was refused, reset, not resolved, not trusted, or redirected too often."""
 
     error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withheld:
-    """Not sent: the URL is suspended."""
+    """The webhook was not sent, since its URL is suspended."""
 
 
-Outcome = Answered | CutOff | TimedOut | ConnectionFailed | Withheld
+AttemptOutcome = Answered | CutOff | TimedOut | ConnectionFailed | Withheld
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One attempt and what came of it."""
+    """One attempt and its outcome."""
 
     number: int
     at: datetime
@@ -99,17 +99,17 @@ class Attempt:
     payload: str
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
-    outcome: Outcome
+    outcome: AttemptOutcome
 
 
 def sign(secret: str, timestamp: str, body: bytes) -> str:
-    """Hexadecimal HMAC-SHA1 of ``timestamp`` and ``body``, keyed with ``secret`` less its first dash only."""
+    """Hexadecimal HMAC-SHA1 of ``timestamp`` and ``body``; the key is ``secret`` without its first dash."""
     key = secret.replace("-", "", 1).encode()
     return hmac.new(key, timestamp.encode() + body, hashlib.sha1).hexdigest()
 
 
-def headers_of(webhook: Outgoing, *, number: int, at: datetime) -> dict[str, str]:
-    """The headers of attempt ``number`` made ``at``, which is rounded to the second."""
+def build_headers(webhook: OutgoingWebhook, *, number: int, at: datetime) -> dict[str, str]:
+    """The headers of attempt ``number``, made ``at`` a moment that is rounded to the second."""
     timestamp = str(math.floor(at.timestamp() + 0.5))
     return {
         "content-type": "application/json",
@@ -121,11 +121,12 @@ def headers_of(webhook: Outgoing, *, number: int, at: datetime) -> dict[str, str
     }
 
 
-def wait_after(number: int, outcome: Outcome, *, took: timedelta = timedelta()) -> timedelta | None:
-    """How long to wait before the attempt behind ``number``, or None if there is to be none.
+def wait_after(number: int, outcome: AttemptOutcome, *, took: timedelta = timedelta()) -> timedelta | None:
+    """The wait between attempt ``number`` and the next one; None if no attempt follows.
 
-    A timer tries again what has not begun to answer in time. A fetch that fails before, after it ``took`` so long,
-    does not stop it. A text that breaks off came after it was stopped, and before the status is looked at.
+    A timer starts the next attempt unless an answer begins in time. A connection that fails first, after it ``took``
+    some time, does not stop the timer. A text that breaks off does so after the timer was stopped, and before the
+    status is checked.
     """
     if number == LAST_ATTEMPT:
         return None
@@ -143,7 +144,7 @@ def wait_after(number: int, outcome: Outcome, *, took: timedelta = timedelta()) 
 
 
 def open_session() -> aiohttp.ClientSession:
-    """A client that sends the headers of node-fetch, keeps no connections, and waits without end."""
+    """A client with the headers of node-fetch, which reuses no connection and has no timeout."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(force_close=True, limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -160,8 +161,8 @@ async def post(
     body: bytes,
     *,
     answer_within: timedelta = ANSWER_WITHIN,
-) -> Outcome:
-    """Post ``body`` once, and go where redirects lead. Never returns if the text of the answer never ends."""
+) -> AttemptOutcome:
+    """Post ``body`` once, and follow redirects. Never returns if the text of the answer never ends."""
     try:
         async with asyncio.timeout(answer_within.total_seconds()):
             response = await session.post(url, data=body, headers=headers, max_redirects=_MAX_REDIRECTS)
@@ -174,10 +175,10 @@ async def post(
             text = (await response.text(errors="replace")).strip()
     except (aiohttp.ClientError, OSError):
         return CutOff(status=response.status)
-    return Answered(status=response.status, reason=_named(text) or text[:_SHOWN], logged=_excerpt(response, text))
+    return Answered(status=response.status, reason=_find_reason(text) or text[:_SHOWN], logged=_excerpt(response, text))
 
 
-def tell(outcome: Outcome) -> str:
+def describe(outcome: AttemptOutcome) -> str:
     """``outcome`` in a few words."""
     match outcome:
         case Answered(status=status, reason=reason):
@@ -199,11 +200,11 @@ def _excerpt(response: aiohttp.ClientResponse, text: str) -> str:
     return f"{headers}\nBody:\n{text}"[:LOGGED]
 
 
-def _named(text: str) -> str | None:
-    """The ``reason`` or ``result`` that the answer names if it is such JSON."""
+def _find_reason(text: str) -> str | None:
+    """The ``reason`` or ``result`` of an answer in JSON; None if it has none."""
     try:
         answer = json.loads(text)
     except ValueError:
         return None
-    named = (answer.get("reason") or answer.get("result")) if isinstance(answer, dict) else None
-    return named if isinstance(named, str) else None
+    reason = (answer.get("reason") or answer.get("result")) if isinstance(answer, dict) else None
+    return reason if isinstance(reason, str) else None

@@ -1,7 +1,7 @@
-"""What Xumm's API knows beside payloads: networks, exchange rates, tokens, hooks, accounts, and transactions.
+"""The data of Xumm's API besides payloads: networks, exchange rates, tokens, hooks, accounts, and transactions.
 
-The shapes are those of the declarations of Xumm's kits and of the answers that their tests have; the values are few,
-and made up where a real one would change.
+The shapes are those in the declarations of Xumm's kits and in the fixtures of their tests. The values are few, and made
+up where a real value would change.
 
 Source: https://github.com/XRPL-Labs/XUMM-SDK/tree/main/src/types/Meta,
 https://github.com/XRPL-Labs/XUMM.NET.SDK/tree/main/src/XUMM.NET.SDK.Tests/Data and
@@ -11,16 +11,15 @@ https://github.com/XRPL-Labs/xumm-sdk-py/blob/main/tests/fixtures/xumm_api.json
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from xrpl.core.addresscodec import encode_classic_address, is_valid_classic_address
 
+from processor.sandbox.javascript import JsonObject
 from processor.sandbox.ledger import Ledger
-from processor.sandbox.network import NETWORKS, Network
-from processor.sandbox.tokens import UserToken
+from processor.sandbox.network import NETWORKS, LedgerNetwork
+from processor.sandbox.user_tokens import UserToken
 from processor.sandbox.wallet import ALICE, BOB
-
-Json = dict[str, Any]
 
 _XRP_IN_USD: Final = 0.5
 _CURRENCIES: Final[Mapping[str, tuple[str, str, float]]] = {
@@ -28,7 +27,7 @@ _CURRENCIES: Final[Mapping[str, tuple[str, str, float]]] = {
     "EUR": ("Euro", "€", 1.25),
     "BTC": ("Bitcoin", "₿", 50_000),
 }
-"""Code to name, symbol, and what one is worth in US dollars."""
+"""Code to name, symbol, and value in US dollars."""
 _LIVE: Final = frozenset({"MAINNET", "XAHAU"})
 _XAHAU: Final = frozenset({"XAHAU", "XAHAUTESTNET"})
 _PIXEL: Final = (
@@ -43,7 +42,7 @@ _KYC: Final = {
     "SUCCESSFUL": "KYC flow has been started and was SUCCESSFUL :)",
 }
 HOOK_HASH: Final = "31C3EC186C367DA66DFBD0E576D6170A2C1AB846BFC35FC0B49D202F2A8CDFD8"
-HOOKS: Final[Json] = {
+HOOKS: Final[JsonObject] = {
     HOOK_HASH: {
         "name": "Savings",
         "description": "Moves a share of each payment to another account",
@@ -59,21 +58,21 @@ _NFTOKEN: Final = re.compile(r"[0-9A-Fa-f]{8}([0-9A-Fa-f]{40})[0-9A-Fa-f]{16}")
 _DROPS: Final = Decimal(1_000_000)
 
 
-def rails() -> Json:
-    """The networks that Xumm knows, by name."""
-    return {name: _rail(network) for name, network in NETWORKS.items()}
+def list_rails() -> JsonObject:
+    """The networks of Xumm, by name."""
+    return {name: _describe_rail(network) for name, network in NETWORKS.items()}
 
 
-def rates(currency: str) -> Json:
-    """What one of ``currency`` is worth. Raises ``LookupError``."""
+def get_rates(currency: str) -> JsonObject:
+    """The value of one unit of ``currency``. Raises ``LookupError``."""
     code = currency.strip().upper()
     name, symbol, in_usd = _CURRENCIES[code]
     about = {"en": name, "code": code, "symbol": symbol, "isoDecimals": 2}
     return {"USD": in_usd, "XRP": in_usd / _XRP_IN_USD, "__meta": {"currency": about}}
 
 
-def curated_assets() -> Json:
-    """The issuers and currencies that Xumm shows first: one, whose issuer is `BOB`."""
+def list_curated_assets() -> JsonObject:
+    """The issuers and currencies that Xumm shows first: one currency, whose issuer is `BOB`."""
     currency = {
         "id": 178,
         "issuer_id": 185,
@@ -94,31 +93,31 @@ def curated_assets() -> Json:
     return {"issuers": ["Sandbox"], "currencies": ["USD"], "details": {"Sandbox": issuer}}
 
 
-def hook(digest: str) -> Json:
+def get_hook(digest: str) -> JsonObject:
     """One hook. Raises ``LookupError``."""
-    found: Json = HOOKS[digest.strip().upper()]
+    found: JsonObject = HOOKS[digest.strip().upper()]
     return found
 
 
-def kyc_of_account(account: str) -> Json:
-    """Whether Xumm knows who stands behind an account: of no one here. Raises ``LookupError``."""
-    _check(account)
+def get_account_kyc(account: str) -> JsonObject:
+    """Whether Xumm knows the owner of an account: never here. Raises ``LookupError`` for an invalid account."""
+    _check_account(account)
     return {"account": account, "kycApproved": False}
 
 
-def kyc_of_user(token: UserToken | None) -> Json:
-    """How far a user is with showing who they are. Raises ``LookupError`` for a token that nobody knows."""
+def get_user_kyc(token: UserToken | None) -> JsonObject:
+    """The progress of a user's KYC. Raises ``LookupError`` for an unknown token."""
     if token is None:
         raise LookupError("no such user")
     return {"kycStatus": "NONE", "possibleStatuses": dict(_KYC)}
 
 
-def account_meta(account: str) -> Json:
-    """What the public may know of an account; only `ALICE` is known by a name. Raises ``LookupError``.
+def get_account_meta(account: str) -> JsonObject:
+    """The public data of an account; only `ALICE` has a name. Raises ``LookupError`` for an invalid account.
 
     Source: https://github.com/xyield/xumm-go-client/blob/main/xumm/meta/accountmeta_test.go
     """
-    _check(account)
+    _check_account(account)
     name = "Alice" if account == ALICE.address else None
     return {
         "account": account,
@@ -140,8 +139,8 @@ def account_meta(account: str) -> Json:
     }
 
 
-def nftoken(token_id: str) -> Json:
-    """What an NFToken's id tells by itself. Raises ``LookupError``.
+def get_nftoken(token_id: str) -> JsonObject:
+    """The data in an NFToken's id. Raises ``LookupError`` for an invalid id.
 
     Source: https://xrpl.org/docs/references/protocol/data-types/nftoken#nftokenid
     """
@@ -151,20 +150,20 @@ def nftoken(token_id: str) -> Json:
     return {"issuer": encode_classic_address(bytes.fromhex(found[1])), "token": token_id.upper()}
 
 
-def transaction(txid: str, ledger: Ledger) -> Json:
-    """A transaction, and by how much it changed whose balance. Raises ``LookupError``."""
+def get_transaction(txid: str, ledger: Ledger) -> JsonObject:
+    """A transaction, and how it changed balances. Raises ``LookupError``."""
     found = ledger.answer("tx", {"transaction": txid})
     if found["status"] != "success":
         raise LookupError("no such transaction")
     return {
         "txid": found["hash"],
-        "balanceChanges": _changes(found),
+        "balanceChanges": _compute_changes(found),
         "node": ledger.network.node,
         "transaction": {name: value for name, value in found.items() if name != "status"},
     }
 
 
-def _rail(network: Network) -> Json:
+def _describe_rail(network: LedgerNetwork) -> JsonObject:
     asset = "XAH" if network.name in _XAHAU else "XRP"
     explorer = "https://xahauexplorer.com" if network.name in _XAHAU else "https://livenet.xrpl.org"
     return {
@@ -183,22 +182,22 @@ def _rail(network: Network) -> Json:
     }
 
 
-def _check(account: str) -> None:
+def _check_account(account: str) -> None:
     if not is_valid_classic_address(account):
         raise LookupError("no account")
 
 
-def _changes(found: Json) -> Json:
-    """Of the native asset: the fee, and what was delivered."""
-    changes: Json = {found["Account"]: [_change(-Decimal(found["Fee"]))]}
+def _compute_changes(found: JsonObject) -> JsonObject:
+    """The changes of balances in the native asset, by fee and delivery."""
+    changes: JsonObject = {found["Account"]: [_encode_change(-Decimal(found["Fee"]))]}
     delivered = found.get("meta", {}).get("delivered_amount")
     if isinstance(delivered, str) and delivered.isdecimal():
         changes = {
-            found["Account"]: [_change(-Decimal(found["Fee"]) - Decimal(delivered))],
-            found["Destination"]: [_change(Decimal(delivered))],
+            found["Account"]: [_encode_change(-Decimal(found["Fee"]) - Decimal(delivered))],
+            found["Destination"]: [_encode_change(Decimal(delivered))],
         }
     return changes
 
 
-def _change(drops: Decimal) -> Json:
+def _encode_change(drops: Decimal) -> JsonObject:
     return {"counterparty": "", "currency": "XRP", "value": f"{(drops / _DROPS).normalize():f}"}

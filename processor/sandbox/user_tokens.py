@@ -1,4 +1,4 @@
-"""User tokens: one for each user of an application, valid for thirty days from the last signature with it.
+"""User tokens: one of each user of an application, valid for thirty days from the user's last signature.
 
 Source: https://docs.xaman.dev/concepts/limitations/push-permission
 """
@@ -14,15 +14,15 @@ VALID_FOR: Final = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserToken:
-    """Lets an application push payloads to one user. A secret."""
+    """A secret with which an application can push payloads to one user."""
 
     token: str = field(repr=False)
     issued_at: datetime
     expires_at: datetime
 
 
-class UserTokens:
-    """The tokens of all applications, in memory."""
+class UserTokenTable:
+    """The user tokens of all applications, in memory."""
 
     def __init__(self, *, clock: Clock, new_id: NewId) -> None:
         self._clock = clock
@@ -30,10 +30,10 @@ class UserTokens:
         self._tokens: dict[tuple[str, str], UserToken] = {}
         self._latest: dict[str, str] = {}
 
-    def signed(self, application: str, account: str) -> UserToken:
-        """The token after a signature by ``account``: issued with the first one, prolonged by each later one.
+    def renew(self, application: str, account: str) -> UserToken:
+        """Issue the token of ``account`` with its first signature, and prolong it with each later one.
 
-        One that ran out is replaced by a new one.
+        A token that expired is replaced.
         """
         now = self._clock()
         known = self._tokens.get((application, account))
@@ -44,24 +44,24 @@ class UserTokens:
         self._tokens[application, account] = token
         return token
 
-    def follow(self, token: UserToken, payload: str) -> None:
-        """Let ``payload`` be the one that is told with ``token``, and no earlier one any more."""
+    def set_latest(self, token: UserToken, payload: str) -> None:
+        """Note ``payload`` as the latest one signed with ``token``: only the latest one is shown with its token."""
         self._latest[token.token] = payload
 
-    def follows(self, token: UserToken, payload: str) -> bool:
-        """Whether ``token`` is told with ``payload``."""
+    def is_latest(self, token: UserToken, payload: str) -> bool:
+        """Whether ``payload`` is the latest one signed with ``token``."""
         return self._latest.get(token.token, payload) == payload
 
     def revoke(self, application: str) -> None:
-        """Users take their permission back: no token of the application is in force any more."""
-        self._tokens = {place: token for place, token in self._tokens.items() if place[0] != application}
+        """Revoke all tokens of the application, as when its users withdraw their permission."""
+        self._tokens = {owner: token for owner, token in self._tokens.items() if owner[0] != application}
 
     def get(self, application: str, token: str) -> UserToken | None:
-        """The application's ``token``, be it in force or not."""
+        """The application's ``token``, expired or not; None if it is unknown."""
         own = (known for (owner, _), known in self._tokens.items() if owner == application)
         return next((known for known in own if known.token == token), None)
 
-    def active(self, application: str, token: str) -> bool:
+    def is_active(self, application: str, token: str) -> bool:
         """Whether a payload can be pushed with ``token``."""
         known = self.get(application, token)
         return known is not None and self._clock() < known.expires_at

@@ -1,23 +1,23 @@
-"""What Xumm says of a payload: the webhook's body and the answers of its API, as plain JSON values.
+"""The JSON of payloads: the body of a webhook, the answers of the API, and messages of the status socket.
 
-Source: the types and fixtures of ``xumm-sdk`` and ``xumm-sdk-py``, and what the wallet's own source sends
+Source: the types and fixtures of ``xumm-sdk`` and ``xumm-sdk-py``, and the wallet's own source
 """
 
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import NAMESPACE_URL, uuid5
 
-from processor.sandbox.payload import SIGN_IN, Payload, Signature, SignRequest
-from processor.sandbox.state import Cancellation
-from processor.sandbox.tokens import UserToken
-
-Json = dict[str, Any]
+from processor.sandbox.javascript import JsonObject
+from processor.sandbox.payload import SIGN_IN, Payload, SignRequest
+from processor.sandbox.payload_table import Cancellation
+from processor.sandbox.user_tokens import UserToken
 
 _APPROVED_WITH: Final = "BIOMETRIC"
 
 
-def webhook_body(payload: Payload) -> Json:
-    """The body posted when ``payload`` is resolved. No txid for what is rejected or stays off the ledger."""
+def encode_webhook(payload: Payload) -> JsonObject:
+    """The body of the webhook of ``payload``. No txid if it was rejected or its transaction is never submitted."""
     application, signature = payload.application, payload.signature
     return {
         "meta": {
@@ -26,22 +26,22 @@ def webhook_body(payload: Payload) -> Json:
             "payload_uuidv4": payload.uuid,
             "opened_by_deeplink": payload.opened_by_deeplink,
         },
-        "custom_meta": _custom_meta(payload),
-        "payloadResponse": _answer(payload),
-        "userToken": _user_token(signature),
+        "custom_meta": _encode_custom_meta(payload),
+        "payloadResponse": _encode_answer(payload),
+        "userToken": encode_issued_token(signature.user_token) if signature else None,
     }
 
 
-def resolved(payload: Payload) -> Json:
-    """What the status socket says when ``payload`` is resolved."""
+def encode_resolution(payload: Payload) -> JsonObject:
+    """The message of the status socket when ``payload`` is resolved."""
     return {
-        **_answer(payload),
+        **_encode_answer(payload),
         "opened_by_deeplink": payload.opened_by_deeplink,
-        "custom_meta": _custom_meta(payload),
+        "custom_meta": _encode_custom_meta(payload),
     }
 
 
-def created(payload: Payload, *, base_url: str) -> Json:
+def encode_creation(payload: Payload, *, base_url: str) -> JsonObject:
     """The answer to ``POST payload``."""
     sign = f"{base_url}/sign/{payload.uuid}"
     return {
@@ -57,22 +57,22 @@ def created(payload: Payload, *, base_url: str) -> Json:
     }
 
 
-def cancelled(cancellation: Cancellation) -> Json:
-    """The answer to ``DELETE payload``, which says *expired* whatever happened."""
+def encode_cancellation(cancellation: Cancellation) -> JsonObject:
+    """The answer to ``DELETE payload``, in which ``expired`` is always true."""
     reason = cancellation.reason
     payload = cancellation.payload
     return {
         "result": {"cancelled": reason == "OK", "reason": reason},
-        "meta": _meta(payload, expired=True),
-        "custom_meta": _custom_meta(payload),
+        "meta": _encode_meta(payload, expired=True),
+        "custom_meta": _encode_custom_meta(payload),
     }
 
 
-def fetched(payload: Payload, *, now: datetime) -> Json:
+def encode_payload(payload: Payload, *, now: datetime) -> JsonObject:
     """The answer to ``GET payload``."""
     application, signature = payload.application, payload.signature
     return {
-        "meta": _meta(payload, expired=now >= payload.expires_at or payload.cancelled),
+        "meta": _encode_meta(payload, expired=now >= payload.expires_at or payload.cancelled),
         "application": {
             "name": application.name,
             "description": "",
@@ -81,22 +81,31 @@ def fetched(payload: Payload, *, now: datetime) -> Json:
             "icon_url": "",
             "issued_user_token": signature.user_token.token if signature else None,
         },
-        "payload": _template(payload, now),
-        "response": _response(payload, now),
-        "custom_meta": _custom_meta(payload),
+        "payload": _encode_template(payload, now),
+        "response": _encode_response(payload, now),
+        "custom_meta": _encode_custom_meta(payload),
     }
 
 
-def validity(token: str, known: UserToken | None, *, now: datetime) -> Json:
-    """What is said of a user token; of one that nobody knows no dates are."""
+def encode_user_token(token: str, known: UserToken | None, *, now: datetime) -> JsonObject:
+    """The answer to a check of a user token, without dates if ``known`` is None."""
     if known is None:
         return {"user_token": token, "active": False, "issued": None, "expires": None}
     issued, expires = int(known.issued_at.timestamp()), int(known.expires_at.timestamp())
     return {"user_token": token, "active": now < known.expires_at, "issued": issued, "expires": expires}
 
 
-def _answer(payload: Payload) -> Json:
-    """How the user answered, in the shape that webhook and socket share."""
+def encode_issued_token(token: UserToken) -> JsonObject:
+    """``userToken`` in the body of a webhook."""
+    return {
+        "user_token": token.token,
+        "token_issued": int(token.issued_at.timestamp()),
+        "token_expiration": int(token.expires_at.timestamp()),
+    }
+
+
+def _encode_answer(payload: Payload) -> JsonObject:
+    """The user's answer, in the form that the webhook and the status socket share."""
     signature = payload.signature
     return {
         "payload_uuidv4": payload.uuid,
@@ -104,15 +113,15 @@ def _answer(payload: Payload) -> Json:
         "signed": signature is not None,
         "user_token": signature is not None,
         "return_url": {
-            "app": _filled(payload.request.return_url_app, payload),
-            "web": _filled(payload.request.return_url_web, payload),
+            "app": _fill(payload.request.return_url_app, payload),
+            "web": _fill(payload.request.return_url_web, payload),
         },
         "txid": signature.txid if signature is not None and payload.request.submits else None,
     }
 
 
-def _meta(payload: Payload, *, expired: bool) -> Json:
-    """A payload that is resolved expires as well, when its time comes."""
+def _encode_meta(payload: Payload, *, expired: bool) -> JsonObject:
+    """``meta`` of the API's answers. A resolved payload expires too, in its time."""
     request = payload.request
     return {
         "exists": True,
@@ -140,14 +149,14 @@ def _meta(payload: Payload, *, expired: bool) -> Json:
     }
 
 
-def _template(payload: Payload, now: datetime) -> Json:
+def _encode_template(payload: Payload, now: datetime) -> JsonObject:
     request = payload.request
     origin = {True: "DEEP_LINK", False: "QR", None: None}[payload.opened_by_deeplink]
     return {
         "tx_type": request.tx_type,
         "tx_destination": request.txjson.get("Destination", ""),
         "tx_destination_tag": request.txjson.get("DestinationTag"),
-        "request_json": _asked(request),
+        "request_json": _encode_request(request),
         "origintype": origin,
         "signmethod": _APPROVED_WITH if payload.signature else None,
         "created_at": f"{payload.created_at:%Y-%m-%dT%H:%M:%SZ}",
@@ -156,22 +165,22 @@ def _template(payload: Payload, now: datetime) -> Json:
     }
 
 
-def _asked(request: SignRequest) -> Json:
+def _encode_request(request: SignRequest) -> JsonObject:
     """A SignIn bears the mark that the wallet signs instead of its type."""
     return {**request.txjson, SIGN_IN: True} if request.tx_type == SIGN_IN else {**request.txjson}
 
 
-def _response(payload: Payload, now: datetime) -> Json:
+def _encode_response(payload: Payload, now: datetime) -> JsonObject:
     resolved_at, signature = payload.resolved_at, payload.signature
     return {
         "hex": signature.hex if signature else None,
         "txid": signature.txid if signature else None,
         "resolved_at": f"{resolved_at:%Y-%m-%dT%H:%M:%S}.000Z" if resolved_at else None,
-        **_dispatch(payload, now),
+        **_encode_dispatch(payload, now),
         "environment_nodeuri": signature.network.node if signature else None,
         "environment_nodetype": signature.network.name if signature else None,
         "environment_networkid": signature.network.id if signature else None,
-        "multisign_account": _cosigner(payload),
+        "multisign_account": _find_cosigner(payload),
         "account": signature.account if signature else None,
         "signer": signature.signer if signature else None,
         "signer_pubkey": signature.public_key if signature else None,
@@ -180,15 +189,15 @@ def _response(payload: Payload, now: datetime) -> Json:
     }
 
 
-def _cosigner(payload: Payload) -> str | None:
-    """Who signed for an account that has several signers; empty for who signs for itself."""
+def _find_cosigner(payload: Payload) -> str | None:
+    """The signer of a multisigned transaction; empty for any other; None if unsigned."""
     if payload.signature is None:
         return None
     return payload.signature.signer if payload.request.multisign else ""
 
 
-def _dispatch(payload: Payload, now: datetime) -> Json:
-    """Empty text for what is never submitted, null for what is not known yet, as Xumm has it."""
+def _encode_dispatch(payload: Payload, now: datetime) -> JsonObject:
+    """The dispatch fields: empty texts for a transaction that is never submitted, null until known, as at Xumm."""
     signature = payload.signature
     if signature is None or signature.dispatch is None:
         nothing = None if signature is None or payload.request.submits else ""
@@ -207,24 +216,12 @@ def _dispatch(payload: Payload, now: datetime) -> Json:
     }
 
 
-def _custom_meta(payload: Payload) -> Json:
-    custom = payload.request.custom_meta
-    return {"identifier": custom.identifier, "blob": custom.blob, "instruction": custom.instruction}
+def _encode_custom_meta(payload: Payload) -> JsonObject:
+    return asdict(payload.request.custom_meta)
 
 
-def _user_token(signature: Signature | None) -> Json | None:
-    if signature is None:
-        return None
-    token = signature.user_token
-    return {
-        "user_token": token.token,
-        "token_issued": int(token.issued_at.timestamp()),
-        "token_expiration": int(token.expires_at.timestamp()),
-    }
-
-
-def _filled(url: str | None, payload: Payload) -> str | None:
-    """``url`` with Xumm's placeholders replaced."""
+def _fill(url: str | None, payload: Payload) -> str | None:
+    """``url`` with Xumm's placeholders filled in."""
     if url is None:
         return None
     signature = payload.signature

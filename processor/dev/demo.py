@@ -1,9 +1,8 @@
-"""One sign-in and one payment, from the request to what consumers made of it."""
+"""The demo of `processor dev`: one sign-in and one payment, from the request to the effect in the consumers."""
 
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,11 +14,11 @@ from consumers.push.settings import PushSettings
 from consumers.runtime.composition import open_database
 from consumers.runtime.discovery import find
 from processor.core.payload.ids import event_id
-from processor.dev.effects import APP_STATE, PUSH
-from processor.dev.story import Story
+from processor.dev.narration import Narration
+from processor.dev.observers import APP_STATE, PUSH, read_rows
 from processor.sandbox.payload import Payload
-from processor.sandbox.phone import ACCOUNT
 from processor.sandbox.server import Sandbox
+from processor.sandbox.signing import ACCOUNT
 
 APP: Final = "demo"
 _SHOP: Final = "rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe"
@@ -41,43 +40,42 @@ The README goes on from here: your own consumer, RabbitMQ, and a real Xumm appli
 Ctrl-C stops it all."""
 
 
-class Walk:
-    """Walks through the house, and tells the story."""
+class Demo:
+    """Runs the demo in a development environment, and narrates it."""
 
-    def __init__(self, url: str, sandbox: Sandbox, folder: Path, story: Story) -> None:
+    def __init__(self, url: str, sandbox: Sandbox, folder: Path, narration: Narration) -> None:
         self._url = url
         self._sandbox = sandbox
         self._folder = folder
-        self._story = story
+        self._narration = narration
 
-    async def through(self) -> None:
-        """The whole way."""
-        tell = self._story.tell
-        self._story.say("Xumm webhook processor: service, consumers and a sandbox for Xumm, all in this process.")
-        tell("service", f"takes webhooks at {self._url}/webhooks/{APP}")
-        tell("sandbox", f"plays Xumm and the ledger at {self._sandbox.base_url}")
+    async def run(self) -> None:
+        """Run the whole demo. Raises ``TimeoutError`` if a consumer does not write its row in time."""
+        self._narration.print("Xumm webhook processor: service, consumers and a sandbox for Xumm, all in this process.")
+        self._narration.print_sentence("service", f"takes webhooks at {self._url}/webhooks/{APP}")
+        self._narration.print_sentence("sandbox", f"plays Xumm and the ledger at {self._sandbox.base_url}")
         await self._register(ACCOUNT)
         await self._sign_in()
-        await self._hand_over(await self._pay())
-        self._story.say(HINTS.format(url=self._url, app=APP))
+        await self._unregister(await self._pay())
+        self._narration.print(HINTS.format(url=self._url, app=APP))
 
     async def _sign_in(self) -> None:
-        self._story.title("1. A user signs in")
+        self._narration.print_title("1. A user signs in")
         payload = self._sandbox.create(
             {
                 "txjson": {"TransactionType": "SignIn"},
                 "custom_meta": {"identifier": "sign-in-1", "instruction": "Sign in to the demo"},
             }
         )
-        self._story.tell("app", f"asks Xumm for a SignIn: payload {payload.uuid}")
-        self._story.tell("user", "opens it in the wallet, and signs")
+        self._narration.print_sentence("app", f"asks Xumm for a SignIn: payload {payload.uuid}")
+        self._narration.print_sentence("user", "opens it in the wallet, and signs")
         self._sandbox.sign(payload.uuid)
-        row = await self._row("select account, user from accounts where payload = ?", payload.uuid)
-        self._story.tell("app state", f"signed in: {row['account']}")
+        row = await self._wait_for_row("select account, user from accounts where payload = ?", payload.uuid)
+        self._narration.print_sentence("app state", f"signed in: {row['account']}")
         await self._register(row["user"])
 
     async def _pay(self) -> Payload:
-        self._story.title("2. The user pays 10 XRP")
+        self._narration.print_title("2. The user pays 10 XRP")
         payload = self._sandbox.create(
             {
                 "txjson": {
@@ -89,11 +87,11 @@ class Walk:
                 "custom_meta": {"identifier": "order-42", "instruction": "Your order 42"},
             }
         )
-        self._story.tell("app", f"asks Xumm for a Payment: payload {payload.uuid}")
-        self._story.tell("user", "opens it in the wallet, and signs; the wallet submits it to the ledger")
+        self._narration.print_sentence("app", f"asks Xumm for a Payment: payload {payload.uuid}")
+        self._narration.print_sentence("user", "opens it in the wallet, and signs; the wallet submits it to the ledger")
         self._sandbox.sign(payload.uuid)
-        row = await self._row("select * from payments where payload = ?", payload.uuid)
-        self._story.tell(
+        row = await self._wait_for_row("select * from payments where payload = ?", payload.uuid)
+        self._narration.print_sentence(
             "app state",
             f"received {int(row['amount']) / 1_000_000:g} XRP for {row['identifier']} on {row['network']}, "
             f"validated in ledger {row['ledger_index']}",
@@ -101,34 +99,32 @@ class Walk:
         return payload
 
     async def _register(self, owner: str) -> None:
-        """The demo's phone wants to be pushed to."""
+        """Register the demo's phone for pushes."""
         device = Device(owner=owner, token=_PHONE, platform="android")
-        await self._in_registry(lambda connection: devices.add(connection, device))
+        await self._write_registry(lambda connection: devices.add(connection, device))
 
-    async def _hand_over(self, payload: Payload) -> None:
-        """Once the walk's phone heard all: from now on it is the page's device that hears, and no other."""
+    async def _unregister(self, payload: Payload) -> None:
+        """Remove the demo's phone once all was pushed to it: from now on only the page's device gets pushes."""
         last = event_id(payload.application.key, payload.uuid, "xumm.resolve")
-        await self._row("select 1 from pushes where event_id = ?", last, database=PUSH)
-        await self._in_registry(lambda connection: devices.remove(connection, _PHONE))
+        await self._wait_for_row("select 1 from pushes where event_id = ?", last, consumer=PUSH)
+        await self._write_registry(lambda connection: devices.remove(connection, _PHONE))
 
-    async def _in_registry(self, job: Callable[[Connection], object]) -> None:
+    async def _write_registry(self, job: Callable[[Connection], object]) -> None:
         settings = PushSettings(database_url=f"sqlite:///{self._folder}/{{consumer}}.db")
         async with open_database(find("push"), settings) as database:
             await database.write(job)
 
-    async def _row(self, query: str, named: str, *, database: str = APP_STATE) -> Any:
-        """The row that a consumer is about to write."""
+    async def _wait_for_row(self, query: str, parameter: str, *, consumer: str = APP_STATE) -> Any:
+        """The row that a consumer will have written. Raises ``TimeoutError``."""
         async with asyncio.timeout(_PATIENCE_SECONDS):
             while True:
-                row = await asyncio.to_thread(self._look, query, named, database)
+                row = await asyncio.to_thread(self._find, query, parameter, consumer)
                 if row is not None:
                     return row
                 await asyncio.sleep(0.05)
 
-    def _look(self, query: str, named: str, database: str) -> Any:
-        with closing(sqlite3.connect(f"file:{self._folder}/{database}.db?mode=ro", uri=True)) as reader:
-            reader.row_factory = sqlite3.Row
-            try:
-                return reader.execute(query, (named,)).fetchone()
-            except sqlite3.OperationalError:  # the consumer has not made its tables yet, or is writing
-                return None
+    def _find(self, query: str, parameter: str, consumer: str) -> Any:
+        try:
+            return next(iter(read_rows(self._folder, consumer, query, parameter)), None)
+        except sqlite3.OperationalError:  # the consumer has not created its tables yet, or is writing
+            return None

@@ -1,6 +1,7 @@
-"""What happens in the house, told to every page that looks, as server-sent events.
+"""The live events of the sandbox page, as server-sent events.
 
-Nobody is waited for: a page that reads too slowly is let go, connects again by itself, and begins with the latest.
+The stream waits for no page: one that reads too slowly is disconnected, connects again by itself, and gets the latest
+events.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -17,16 +18,16 @@ from typing import Any, Final
 from aiohttp import hdrs, web
 
 KEPT: Final = 100
-"""Messages that a page gets to see which looks later."""
+"""The latest events, which a page gets when it connects."""
 BACKLOG: Final = KEPT + 200
-"""Messages that a page may be behind before it is let go."""
+"""Events that a page may be behind before it is disconnected."""
 HEARTBEAT: Final = timedelta(seconds=15)
 
 _END: Final = b""
 
 
-class Live:
-    """Tells, and keeps the latest of what it told. Each message has a number, which begins anew with each run."""
+class EventStream:
+    """Sends events to all pages, and keeps the latest ones. Events are numbered anew in each run."""
 
     def __init__(self, *, backlog: int = BACKLOG) -> None:
         self._backlog = backlog
@@ -38,12 +39,12 @@ class Live:
 
     @property
     def readers(self) -> int:
-        """How many pages look."""
+        """The number of connected pages."""
         return len(self._readers)
 
-    def tell(self, kind: str, said: Mapping[str, Any] | bytes, *, keep: bool = True) -> None:
-        """Tell everybody. ``said`` is an object, or its JSON in one line. ``keep`` it for those who come later."""
-        data = said if isinstance(said, bytes) else json.dumps(said).encode()
+    def send(self, kind: str, content: Mapping[str, Any] | bytes, *, keep: bool = True) -> None:
+        """Send an event with ``content``, an object or its JSON in a line; ``keep`` it for pages that connect later."""
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
         self._number += 1
         line = b"id: %d\nevent: %b\ndata: %b\n\n" % (self._number, kind.encode(), data)
         if keep:
@@ -52,13 +53,13 @@ class Live:
             self._offer(reader, line)
 
     def end(self) -> None:
-        """No more: the house closes."""
+        """Disconnect all pages, since the process stops."""
         self._ended = True
         for reader in tuple(self._readers):
-            self._let_go(reader)
+            self._disconnect(reader)
 
     async def serve(self, request: web.Request, headers: Mapping[str, str]) -> web.StreamResponse:
-        """Tell one page, until either side goes."""
+        """Serve one page until either side disconnects."""
         response = web.StreamResponse(headers={**headers, hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8"})
         await response.prepare(request)
         reader: asyncio.Queue[bytes] = asyncio.Queue(self._backlog)
@@ -67,10 +68,10 @@ class Live:
             reader.put_nowait(line)
         self._readers.add(reader)
         if self._ended:
-            self._let_go(reader)
+            self._disconnect(reader)
         try:
             with suppress(ConnectionError):
-                await _send(response, reader)
+                await _write(response, reader)
         finally:
             self._readers.discard(reader)
         return response
@@ -79,16 +80,16 @@ class Live:
         try:
             reader.put_nowait(line)
         except asyncio.QueueFull:
-            self._let_go(reader)
+            self._disconnect(reader)
 
-    def _let_go(self, reader: "asyncio.Queue[bytes]") -> None:
+    def _disconnect(self, reader: "asyncio.Queue[bytes]") -> None:
         self._readers.discard(reader)
         while not reader.empty():
             reader.get_nowait()
         reader.put_nowait(_END)
 
 
-async def _send(response: web.StreamResponse, reader: "asyncio.Queue[bytes]") -> None:
+async def _write(response: web.StreamResponse, reader: "asyncio.Queue[bytes]") -> None:
     while True:
         try:
             async with asyncio.timeout(HEARTBEAT.total_seconds()):
