@@ -2,17 +2,17 @@
 
 /** A device of the caller's; its token is in the path. */
 export interface DeviceRegistration {
-  /** The provider that the token is of. */
+  /** The provider of the token. */
   readonly channel: "fcm" | "apns" | "webpush";
-  /** What the device is; by default what its channel serves: Android, iOS or the web. */
+  /** The platform of the device; by default the one that the channel serves: Android, iOS or the web. */
   readonly platform?: "android" | "ios" | "web" | null;
-  /** Language of its user. */
+  /** The language of the user. */
   readonly locale?: string | null;
-  /** Of a browser, and of nothing else. */
+  /** The push subscription of a browser; only for channel `webpush`. */
   readonly subscription?: Subscription | null;
 }
 
-/** What is wrong with one field. */
+/** A fault in one field. */
 export interface FieldError {
   readonly field: string;
   readonly reason: string;
@@ -20,7 +20,7 @@ export interface FieldError {
 
 export type JsonValue = unknown;
 
-/** What a message to one browser is encrypted with, in base64url; padding is dropped. */
+/** The keys that encrypt a message to one browser, in base64url; padding is dropped. */
 export interface Keys {
   /** The browser's public key: a point on P-256, uncompressed, 65 bytes. */
   readonly p256dh: string;
@@ -28,16 +28,16 @@ export interface Keys {
   readonly auth: string;
 }
 
-/** Who the caller is, as far as this service is concerned. */
+/** The caller, as this service knows them. */
 export interface Me {
   readonly app: string;
   readonly account: string;
   readonly proven_by: "session" | "xumm_jwt" | "xapp_jwt";
-  /** Until when that counts, where it is known. */
+  /** Until when the proof counts, where it is known. */
   readonly expires_at: string | null;
 }
 
-/** A refusal, as of RFC 9457. */
+/** A refusal, as in RFC 9457. */
 export interface ProblemDetails {
   readonly type: string;
   readonly title: string;
@@ -48,29 +48,29 @@ export interface ProblemDetails {
 
 /** The code to scan with the wallet. */
 export interface Qr {
-  /** A data URL of a PNG, made here: nobody else is asked. */
+  /** A data URL of a PNG that this service made. */
   readonly png: string;
   /** The same code for drawing: rows from top to bottom, `1` for a dark module, without the quiet zone. */
   readonly matrix: readonly string[];
-  /** Xumm's picture. */
+  /** The URL of Xumm's PNG. */
   readonly png_url?: string | null;
-  /** Xumm's matrix as JSON. */
+  /** The URL of Xumm's matrix as JSON. */
   readonly matrix_url?: string | null;
 }
 
-/** Swap the code that came to the app's deep link for a session. */
+/** Exchange the code that came to the app's deep link for a session. */
 export interface RedeemCommand {
-  /** As it came, once. */
+  /** The code as it came. Valid once. */
   readonly code: string;
-  /** What the app made its `code_challenge` of. */
+  /** The verifier of the app's `code_challenge`. */
   readonly code_verifier: string;
 }
 
-/** Where Xumm sends the user back to: each must be registered for the application, character by character. */
+/** The URLs that Xumm sends the user back to. Each must equal one that is registered for the application. */
 export interface Return {
-  /** When the user came from an app on the same device. */
+  /** For a user who came from an app on the same device. */
   readonly app?: string | null;
-  /** When the user came from a browser. */
+  /** For a user who came from a browser. */
   readonly web?: string | null;
 }
 
@@ -102,7 +102,7 @@ export interface SignInCommand {
   readonly return_url?: Return | null;
 }
 
-/** A sign-in, and the secret with which whoever began it gets the session. */
+/** A sign-in, with the secret that its creator exchanges for the session. */
 export interface SignInCreated {
   /** The payload's UUID. */
   readonly id: string;
@@ -119,13 +119,13 @@ export interface SignInCreated {
   /** Whether this service keeps user tokens at all, so that a later request can be pushed. */
   readonly tokens_kept: boolean;
   readonly expires_at: string;
-  /** As bearer token for the sign-in's status, events and session. Works once for the session; shown once. */
+  /** The bearer token for status, events and session of the sign-in. Valid once for the session; shown once. */
   readonly exchange_secret: string;
-  /** Path on this host: POST there once it is signed. */
+  /** Path on this host: POST to it once the payload is signed. */
   readonly session_url: string;
 }
 
-/** It can no longer be opened. */
+/** The payload can no longer be opened. */
 export interface SignRequestCancelled {
   readonly id: string;
   readonly reason: "OK" | "ALREADY_CANCELLED";
@@ -136,24 +136,24 @@ export interface SignRequestCommand {
   readonly app: string;
   /** The transaction's template. */
   readonly txjson: Readonly<Record<string, JsonValue>>;
-  /** Whether the wallet submits it. Required: it decides what the outcome means. */
+  /** Whether the wallet submits the transaction. Required, since it decides what the outcome means. */
   readonly submit: boolean;
-  /** Minutes within which it can be opened. */
+  /** Minutes within which the payload can be opened. */
   readonly expire?: number;
-  /** The network it must be signed on; the application's own unless named, and no other than that is taken. */
+  /** The network to sign on. If given, it must be the application's own. */
   readonly force_network?: string | null;
-  /** Shown to the user. */
+  /** Text that is shown to the user. */
   readonly instruction?: string | null;
-  /** The application's own name for it, unique within the application. */
+  /** The application's own name for the payload, unique within the application. */
   readonly identifier?: string | null;
-  /** Carried along, into webhooks and events. */
+  /** Data that is copied into webhooks and events. */
   readonly blob?: Readonly<Record<string, JsonValue>> | null;
-  /** Whom to push it to. A user's requests are their own. */
+  /** The account to push the payload to. A user's requests are pushed to the user. */
   readonly account?: string | null;
   readonly return_url?: Return | null;
 }
 
-/** The payload stands at Xumm, and is followed to its end. */
+/** The payload was created at Xumm, and is followed to its end. */
 export interface SignRequestCreated {
   /** The payload's UUID. */
   readonly id: string;
@@ -179,7 +179,7 @@ export interface SignRequestPage {
   readonly next?: string | null;
 }
 
-/** How far it is. */
+/** The progress of a sign request. */
 export interface SignRequestStatus {
   readonly id: string;
   readonly app: string;
@@ -188,17 +188,17 @@ export interface SignRequestStatus {
   readonly submit: boolean;
   readonly created_at: string;
   readonly expires_at: string;
-  /** What Xumm reported. Deliver nothing on it. */
+  /** The reports of Xumm so far, which are not proven: deliver nothing on them. */
   readonly reported: readonly ("created" | "opened" | "pre_signed" | "dispatched" | "signed" | "rejected" | "expired" | "cancelled" | "token_issued")[];
-  /** How it ended, once proven. */
+  /** The outcome, once proven. */
   readonly outcome: "signed" | "validated" | "failed" | "rejected" | "cancelled" | "expired" | null;
-  /** Who signed, once proven. */
+  /** The signer, once proven. */
   readonly account?: string | null;
   /** The transaction, once proven. */
   readonly txid?: string | null;
 }
 
-/** As a browser's `PushSubscription` gives it; what else it says is ignored. */
+/** The `PushSubscription` of a browser; other members are ignored. */
 export interface Subscription {
   readonly endpoint: string;
   readonly keys: Keys;
@@ -208,13 +208,13 @@ export interface Subscription {
 export interface WatchCommand {
   /** The application's name. */
   readonly app: string;
-  /** What Xumm answered when the sign request was created. */
+  /** The payload's uuid, as Xumm answered when the sign request was created. */
   readonly payload: string;
 }
 
 /** The payload is followed. */
 export interface Watched {
-  /** `known`: it was already, or it has ended. */
+  /** `known`: it was followed already, or has ended. */
   readonly result: "accepted" | "known";
 }
 
