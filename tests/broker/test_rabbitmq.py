@@ -149,7 +149,7 @@ async def _publish_at_last(publisher: RabbitPublisher, message: Message) -> None
     async with asyncio.timeout(30):
         while True:
             await publisher.ready()
-            with suppress(Disconnected):
+            with suppress(Disconnected, Unroutable):
                 await publisher.publish(message)
                 return
 
