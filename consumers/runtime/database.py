@@ -2,14 +2,10 @@
 
 import asyncio
 import sqlite3
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from queue import SimpleQueue
-from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 import structlog
@@ -19,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from consumers.runtime.engine import open_engine
 from consumers.runtime.errors import DatabaseUnavailable
 from consumers.runtime.schema import ensure
-from processor.database import Interrupter
+from processor.database import Interrupter, WorkerThread, settle
 from processor.observability.redaction import clean_line
 
 T = TypeVar("T")
@@ -55,38 +51,6 @@ class _PendingJob:
     outcome: "asyncio.Future[Any]"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _JobResult:
-    result: Any = None
-    error: Exception | None = None
-
-
-class _Worker:
-    """Calls functions one after the other. A daemon: a program that ends does not wait for a database that hangs."""
-
-    def __init__(self, name: str) -> None:
-        self._calls: SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = SimpleQueue()
-        threading.Thread(target=self._work, name=name, daemon=True).start()
-
-    def call(self, function: Callable[[], T]) -> "asyncio.Future[T]":
-        """A future of the running event loop, for the result or the exception of ``function``."""
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._calls.put((function, future))
-        return future
-
-    def stop(self) -> None:
-        """End the thread after the calls that were made before."""
-        self._calls.put(None)
-
-    def _work(self) -> None:
-        while (call := self._calls.get()) is not None:
-            function, future = call
-            result = _run(function)
-            with suppress(RuntimeError):  # the loop is closed: nobody waits for the result
-                future.get_loop().call_soon_threadsafe(_resolve, future, result)
-            del call, function, future, result  # a thread that waits holds on to nothing
-
-
 class ConsumerDatabase:
     """Runs plain functions over a transaction, one group at a time, off the event loop.
 
@@ -97,7 +61,8 @@ class ConsumerDatabase:
     def __init__(self, url: str) -> None:
         self._interrupter = Interrupter()
         self._engine = open_engine(make_url(url), self._interrupter)
-        self._worker = _Worker("consumer-database")
+        self._worker = WorkerThread("consumer-database")
+        self._worker.start()
         self._pending: deque[_PendingJob] = deque()
         self._flusher: asyncio.Task[None] | None = None
 
@@ -123,9 +88,7 @@ class ConsumerDatabase:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Wait for the running group, then close. A database that does not answer then is abandoned."""
         if self._flusher is not None and not await _wait_for(self._flusher):
             self._interrupter.interrupt()
@@ -140,7 +103,7 @@ class ConsumerDatabase:
             jobs = [pending.job for pending in group]
             done = await self._off_loop(partial(_run_group, self._engine, jobs))
             for pending, outcome in zip(group, done, strict=True):
-                _resolve(pending.outcome, outcome)
+                settle(pending.outcome, outcome)
 
     async def _off_loop(self, function: Callable[[], T]) -> T:
         """Return the result of ``function``. The connection is cut off when that takes too long."""
@@ -161,8 +124,8 @@ async def _wait_for(future: "asyncio.Future[Any]") -> bool:
     return bool(done)
 
 
-def _run_group(engine: Engine, jobs: Sequence[Job]) -> list[_JobResult]:
-    """The outcome of each job; never raises. A job that fails takes no other with it."""
+def _run_group(engine: Engine, jobs: Sequence[Job]) -> list[Any]:
+    """The result or the exception of each job; never raises. A job that fails takes no other with it."""
     if len(jobs) == 1:
         return [_run_alone(engine, jobs[0])]
     try:
@@ -172,26 +135,26 @@ def _run_group(engine: Engine, jobs: Sequence[Job]) -> list[_JobResult]:
         return [_run_alone(engine, job) for job in jobs]
 
 
-def _run_alone(engine: Engine, job: Job) -> _JobResult:
+def _run_alone(engine: Engine, job: Job) -> Any:
     try:
         with engine.begin() as transaction:
-            return _JobResult(result=_call_job(job, transaction))
+            return _call_job(job, transaction)
     except DBAPIError as error:
-        return _JobResult(error=_translate(error))
+        return _translate(error)
     except Exception as error:  # noqa: BLE001  raised by `write`
-        return _JobResult(error=error)
+        return error
 
 
-def _run_nested(transaction: Connection, job: Job) -> _JobResult:
-    """The result of one job of a group. An error that breaks the whole group is raised."""
+def _run_nested(transaction: Connection, job: Job) -> Any:
+    """The result or the exception of one job of a group. An error that breaks the whole group is raised."""
     try:
         with transaction.begin_nested():
-            return _JobResult(result=_call_job(job, transaction))
+            return _call_job(job, transaction)
     except Exception as error:
         is_unavailable = isinstance(error, DBAPIError) and isinstance(_translate(error), DatabaseUnavailable)
         if is_unavailable or not transaction.in_transaction():
             raise
-        return _JobResult(error=error)
+        return error
 
 
 def _call_job(job: Job, transaction: Connection) -> Any:
@@ -214,19 +177,3 @@ def _translate(error: DBAPIError) -> Exception:
     unavailability = DatabaseUnavailable(clean_line(str(cause)))
     unavailability.__cause__ = error
     return unavailability
-
-
-def _resolve(future: "asyncio.Future[Any]", done: _JobResult) -> None:
-    if future.done():
-        return
-    if done.error is not None:
-        future.set_exception(done.error)
-    else:
-        future.set_result(done.result)
-
-
-def _run(function: Callable[[], Any]) -> _JobResult:
-    try:
-        return _JobResult(result=function())
-    except Exception as error:  # noqa: BLE001  raised where the call came from
-        return _JobResult(error=error)
