@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Final, Self
 
 import structlog
@@ -61,9 +60,7 @@ class Push(Consumer):
             self._channels = await self._held_open.enter_async_context(open_channels(self._settings))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._held_open.aclose()
 
     async def push(self, event: SignEvent | ResolveEvent, context: Context) -> None:

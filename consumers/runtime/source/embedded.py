@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
 from typing import Protocol, Self
 
 from consumers.runtime.errors import DeliveryLost
@@ -92,7 +91,9 @@ class EmbeddedSource:
 
     async def retry(self, delivery: MessageDelivery, delay: timedelta, reason: str) -> None:
         """Deliver the message again after ``delay``."""
-        entry = replace(self._take(delivery), headers=self._headers(delivery, reason), redelivered=False)
+        entry = replace(
+            self._take(delivery), headers=build_headers(delivery, queue=self._queue, reason=reason), redelivered=False
+        )
         task = asyncio.create_task(self._return_later(entry, delay))
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
@@ -100,7 +101,9 @@ class EmbeddedSource:
     async def dead_letter(self, delivery: MessageDelivery, reason: str) -> None:
         """Dead-letter the message."""
         entry = self._take(delivery)
-        self.dead_letters.append(DeadMessage(message=entry.message, headers=self._headers(delivery, reason)))
+        self.dead_letters.append(
+            DeadMessage(message=entry.message, headers=build_headers(delivery, queue=self._queue, reason=reason))
+        )
         _resolve(entry)
 
     async def put_back(self, delivery: MessageDelivery) -> None:
@@ -123,9 +126,7 @@ class EmbeddedSource:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
         self._closed = True
         waiting = tuple(self._waiting)
@@ -173,9 +174,6 @@ class EmbeddedSource:
             self._lose(entry)
             raise
         self._push(entry)
-
-    def _headers(self, delivery: MessageDelivery, reason: str) -> Headers:
-        return build_headers(delivery, queue=self._queue, reason=reason)
 
     def _lose(self, entry: _QueuedMessage) -> None:
         if not entry.settled.done():

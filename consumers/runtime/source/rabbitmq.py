@@ -10,7 +10,6 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
 from typing import Any, Final, Self
 
 import structlog
@@ -79,9 +78,7 @@ class RabbitSource:
         self._supervisor = asyncio.create_task(self._supervise())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._stopping.set()
         if self._supervisor is not None:
             self._supervisor.cancel()
@@ -112,17 +109,18 @@ class RabbitSource:
 
     async def ack(self, delivery: MessageDelivery) -> None:
         """Acknowledge the message."""
-        held = _claim(delivery)
-        await self._ack(held)
+        await self._ack(_claim(delivery))
 
     async def retry(self, delivery: MessageDelivery, delay: timedelta, reason: str) -> None:
         """Deliver the message again after ``delay``."""
         key = retry_queue(self._queue, int(delay.total_seconds()))
-        await self._replace(delivery, RETRIES, key, self._headers(delivery, reason))
+        await self._replace(delivery, RETRIES, key, build_headers(delivery, queue=self._queue, reason=reason))
 
     async def dead_letter(self, delivery: MessageDelivery, reason: str) -> None:
         """Dead-letter the message."""
-        await self._replace(delivery, DEAD_LETTERS, self._queue, self._headers(delivery, reason))
+        await self._replace(
+            delivery, DEAD_LETTERS, self._queue, build_headers(delivery, queue=self._queue, reason=reason)
+        )
 
     async def put_back(self, delivery: MessageDelivery) -> None:
         """Deliver the message again as if for the first time."""
@@ -161,9 +159,6 @@ class RabbitSource:
         finally:
             self._handed.discard(held)
             self._settled.set()
-
-    def _headers(self, delivery: MessageDelivery, reason: str) -> Headers:
-        return build_headers(delivery, queue=self._queue, reason=reason)
 
     async def _replace(self, delivery: MessageDelivery, exchange: str, key: str, headers: Headers) -> None:
         """Publish the copy, wait for its confirm, and only then acknowledge the original.
