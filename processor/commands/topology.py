@@ -51,7 +51,7 @@ def verify(*, as_json: AsJson = False) -> None:
 
 
 def _run(operation: Callable[..., Coroutine[Any, Any, "Plan"]]) -> "Plan":
-    from processor.broker.topology.desired import TopologyOptions, desired
+    from processor.broker.topology.desired import desired
     from processor.broker.topology.management import TopologyError, parse_access
 
     loaded = load_settings()
@@ -59,7 +59,7 @@ def _run(operation: Callable[..., Coroutine[Any, Any, "Plan"]]) -> "Plan":
         raise CommandError("amqp_url is not set: there is no broker to look after (PROCESSOR_AMQP_URL)", ExitCode.USAGE)
     try:
         access = parse_access(loaded.management_url.get_secret_value(), loaded.amqp_urls[0] if loaded.amqp_urls else "")
-        wanted = desired(loaded.queues, TopologyOptions(**loaded.topology.model_dump()))
+        wanted = desired(loaded.queues, loaded.topology)
     except ValueError as error:
         raise CommandError(str(error), ExitCode.USAGE) from None
     try:
