@@ -211,7 +211,7 @@ class SignRequests:
         meta = encode_custom_meta(
             {"identifier": request.identifier, "blob": order.blob, "instruction": order.instruction}
         )
-        recorded = await self._report(replace(request, payload=created.uuid), "created", encode_custom_meta(meta))
+        recorded = await self._report(replace(request, payload=created.uuid), "created", meta)
         transition = recorded.transition
         late = transition is not None and transition.state.sequence > len(transition.events)
         await self.store.complete(request, created.uuid, response, late=late)
