@@ -4,7 +4,6 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Self, TypeVar
 
@@ -45,12 +44,6 @@ INSIST_SECONDS: Final = 1.0
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _PendingJob:
-    job: Job
-    outcome: "asyncio.Future[Any]"
-
-
 class ConsumerDatabase:
     """Runs plain functions over a transaction, one group at a time, off the event loop.
 
@@ -63,7 +56,7 @@ class ConsumerDatabase:
         self._engine = open_engine(make_url(url), self._interrupter)
         self._worker = WorkerThread("consumer-database")
         self._worker.start()
-        self._pending: deque[_PendingJob] = deque()
+        self._pending: deque[tuple[Job, asyncio.Future[Any]]] = deque()
         self._flusher: asyncio.Task[None] | None = None
 
     async def create(self, tables: MetaData, *, name: str, version: int) -> None:
@@ -76,7 +69,7 @@ class ConsumerDatabase:
     async def write(self, job: Callable[[Connection], T]) -> T:
         """Return the result of ``job`` once it is committed. An exception undoes its changes and is raised."""
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._pending.append(_PendingJob(job=job, outcome=outcome))
+        self._pending.append((job, outcome))
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush())
         return await outcome
@@ -100,10 +93,9 @@ class ConsumerDatabase:
     async def _flush(self) -> None:
         while self._pending:
             group = [self._pending.popleft() for _ in range(min(len(self._pending), GROUP_LIMIT))]
-            jobs = [pending.job for pending in group]
-            done = await self._off_loop(partial(_run_group, self._engine, jobs))
-            for pending, outcome in zip(group, done, strict=True):
-                settle(pending.outcome, outcome)
+            done = await self._off_loop(partial(_run_group, self._engine, [job for job, _ in group]))
+            for (_, future), outcome in zip(group, done, strict=True):
+                settle(future, outcome)
 
     async def _off_loop(self, function: Callable[[], T]) -> T:
         """Return the result of ``function``. The connection is cut off when that takes too long."""

@@ -48,7 +48,6 @@ class DeviceHandlers:
     applications: Mapping[str, Application]
     bodies: Bodies
     clock: Callable[[], datetime]
-    patience: timedelta = PATIENCE
 
     async def register(self, request: web.Request) -> web.StreamResponse:
         """204 once the broker has confirmed the registration."""
@@ -99,7 +98,7 @@ class DeviceHandlers:
             at=int(command.time.timestamp()),
         )
         try:
-            async with asyncio.timeout(self.patience.total_seconds()):
+            async with asyncio.timeout(PATIENCE.total_seconds()):
                 await self.publisher.publish(message)
         except (PublishError, TimeoutError) as error:
             reason = str(error) or type(error).__name__

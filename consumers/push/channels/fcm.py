@@ -69,10 +69,10 @@ class GoogleTokens:
 
         try:
             self._credentials.refresh(Request())
-        except RefreshError as error:
-            raise _build_error(retryable=error.retryable) from error
         except GoogleAuthError as error:
-            raise _build_error(retryable=True) from error
+            if isinstance(error, RefreshError) and not error.retryable:
+                raise Fatal("Google refuses the service account") from error
+            raise Retry("Google's token endpoint cannot be reached") from error
 
 
 class FcmChannel:
@@ -209,9 +209,3 @@ def _service_account(key: Mapping[str, Any]) -> Any:
         return make(dict(key), scopes=[SCOPE])
     except (ValueError, KeyError) as error:
         raise ConsumerError("CONSUMERS_FCM_CREDENTIALS: the key file lacks a key") from error
-
-
-def _build_error(*, retryable: bool) -> Retry | Fatal:
-    if retryable:
-        return Retry("Google's token endpoint cannot be reached")
-    return Fatal("Google refuses the service account")

@@ -77,7 +77,6 @@ class EmbeddedSource:
         await settled
 
     async def deliveries(self) -> AsyncIterator[MessageDelivery]:
-        """Yield deliveries until `stop`."""
         while not self._stopped:
             if self._ready and len(self._unsettled) < self._prefetch:
                 yield self._hand_out(self._ready.popleft())
@@ -86,11 +85,9 @@ class EmbeddedSource:
             await self._changed.wait()
 
     async def ack(self, delivery: MessageDelivery) -> None:
-        """Acknowledge the message."""
         _resolve(self._take(delivery))
 
     async def retry(self, delivery: MessageDelivery, delay: timedelta, reason: str) -> None:
-        """Deliver the message again after ``delay``."""
         entry = replace(
             self._take(delivery), headers=build_headers(delivery, queue=self._queue, reason=reason), redelivered=False
         )
@@ -99,7 +96,6 @@ class EmbeddedSource:
         task.add_done_callback(self._waiting.discard)
 
     async def dead_letter(self, delivery: MessageDelivery, reason: str) -> None:
-        """Dead-letter the message."""
         entry = self._take(delivery)
         self.dead_letters.append(
             DeadMessage(message=entry.message, headers=build_headers(delivery, queue=self._queue, reason=reason))
@@ -107,19 +103,15 @@ class EmbeddedSource:
         _resolve(entry)
 
     async def put_back(self, delivery: MessageDelivery) -> None:
-        """Deliver the message again as if for the first time."""
         self._push(self._take(delivery))
 
     def is_overdue(self, delivery: MessageDelivery) -> bool:  # noqa: ARG002  there is no broker that closes a channel
-        """Never."""
         return False
 
     def holds(self, delivery: MessageDelivery) -> bool:
-        """Whether ``delivery`` is unsettled and still ours."""
         return delivery in self._unsettled
 
     async def stop(self) -> None:
-        """End `deliveries`."""
         self._stopped = True
         self._changed.set()
 

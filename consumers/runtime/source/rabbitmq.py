@@ -69,7 +69,6 @@ class RabbitSource:
         self._handed: set[RabbitDelivery] = set()
         self._settled = asyncio.Event()
         self._session: RabbitSession | None = None
-        self._supervisor: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._after = after
         self._recovered = asyncio.Event()
@@ -80,13 +79,11 @@ class RabbitSource:
 
     async def __aexit__(self, *_: object) -> None:
         self._stopping.set()
-        if self._supervisor is not None:
-            self._supervisor.cancel()
-            await asyncio.gather(self._supervisor, return_exceptions=True)
+        self._supervisor.cancel()
+        await asyncio.gather(self._supervisor, return_exceptions=True)
         await self._copies.close()
 
     async def deliveries(self) -> AsyncIterator[MessageDelivery]:
-        """Yield deliveries until `stop`."""
         while not self._stopping.is_set():
             delivery = await self._inbound.get()
             if delivery is None:
@@ -98,7 +95,7 @@ class RabbitSource:
                 yield delivery
             if delivery.redelivered:
                 await self._wait_until_settled()
-        if self._supervisor is not None and self._supervisor.done():
+        if self._supervisor.done():
             self._supervisor.result()
 
     async def _wait_until_settled(self) -> None:
@@ -108,31 +105,25 @@ class RabbitSource:
             await self._settled.wait()
 
     async def ack(self, delivery: MessageDelivery) -> None:
-        """Acknowledge the message."""
         await self._ack(_claim(delivery))
 
     async def retry(self, delivery: MessageDelivery, delay: timedelta, reason: str) -> None:
-        """Deliver the message again after ``delay``."""
         key = retry_queue(self._queue, int(delay.total_seconds()))
         await self._replace(delivery, RETRIES, key, build_headers(delivery, queue=self._queue, reason=reason))
 
     async def dead_letter(self, delivery: MessageDelivery, reason: str) -> None:
-        """Dead-letter the message."""
         await self._replace(
             delivery, DEAD_LETTERS, self._queue, build_headers(delivery, queue=self._queue, reason=reason)
         )
 
     async def put_back(self, delivery: MessageDelivery) -> None:
-        """Deliver the message again as if for the first time."""
         await self._replace(delivery, "", self._queue, delivery.headers)
 
     def is_overdue(self, delivery: MessageDelivery) -> bool:
-        """Whether the delivery was held so long that it should be put back before the broker closes the channel."""
         held = asyncio.get_running_loop().time() - delivery.received_at if isinstance(delivery, RabbitDelivery) else 0.0
         return held >= self._hold.total_seconds()
 
     def holds(self, delivery: MessageDelivery) -> bool:
-        """Whether ``delivery`` is unsettled and still ours."""
         return isinstance(delivery, RabbitDelivery) and delivery in delivery.session.unsettled
 
     async def recover(self) -> None:
@@ -140,7 +131,6 @@ class RabbitSource:
         await self._recovered.wait()
 
     async def stop(self) -> None:
-        """End `deliveries`."""
         if self._stopping.is_set():
             return
         self._stopping.set()

@@ -103,7 +103,6 @@ class SignRequests:
     links: str
     """Where universal links begin, as in ``https://xumm.app``."""
     clock: Callable[[], datetime]
-    """Is called when there is a new payload to watch."""
 
     async def create(self, new: NewSignRequest, describe: Callable[[CreatedPayload], BaseModel]) -> tuple[bytes, bool]:
         """Create a payload, unless the same request did. Returns the response as JSON, and whether it was created now.
