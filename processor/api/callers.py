@@ -27,7 +27,6 @@ class TokenAuthenticator(Protocol):
 
         Raises `Problem` if it cannot be verified now.
         """
-        ...
 
 
 class RequestAuthenticator:

@@ -12,22 +12,16 @@ from consumers.runtime.source.port import Headers, MessageDelivery, build_header
 
 
 class PublishedMessage(Protocol):
-    """The attributes of a published message that the queue needs. The messages of the processor have them."""
+    """The attributes of the processor's messages that the queue needs; the body is the event as structured JSON."""
 
     @property
-    def id(self) -> str:
-        """Event id."""
-        ...
+    def id(self) -> str: ...
 
     @property
-    def type(self) -> str:
-        """Event type."""
-        ...
+    def type(self) -> str: ...
 
     @property
-    def body(self) -> bytes:
-        """The event as structured JSON."""
-        ...
+    def body(self) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,19 +52,15 @@ class PayloadApi(Protocol):
 
     def calling_for(self, rank: Rank) -> Self:
         """The same, whose calls wait where those of this rank do."""
-        ...
 
     async def create(self, body: Mapping[str, Any]) -> Created:
         """Create a payload. After `Unavailable` without ``untouched`` it is unknown whether the payload exists."""
-        ...
 
     async def payload_named(self, identifier: str) -> Payload:
         """Fetch the payload with this custom identifier of the application."""
-        ...
 
     async def cancel(self, uuid: str) -> Cancelled:
         """Cancel a payload. Returns the reason if Xumm does not."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
