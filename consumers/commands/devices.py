@@ -22,7 +22,7 @@ from consumers.runtime.errors import ConsumerError
 from consumers.runtime.settings import load_settings
 from processor.observability.terminal import AsJson, CommandError, ExitCode, complain, say, say_rows
 from schemas.base64url import encoded
-from schemas.devices import Channel, Platform, digest_of_token
+from schemas.devices import Channel, Platform
 
 T = TypeVar("T")
 
@@ -108,7 +108,7 @@ def remove(
 ) -> None:
     """Forget a device."""
     wanted = _token(token)
-    if not _in_registry(lambda connection: registry.forget(connection, digest_of_token(wanted), owner=owner)):
+    if not _in_registry(lambda connection: registry.remove(connection, wanted, owner=owner)):
         raise CommandError("no such device", ExitCode.NO)
     say(f"removed {mask_token(wanted)}")
 

@@ -117,7 +117,7 @@ class Push(Consumer):
             raise Retry(describe(error)) from error
 
     async def _remove(self, device: Device, dead: Unregistered, context: Context) -> None:
-        if await context.database.write(lambda db: devices.forget(db, device.token_hash, added_by=dead.since)):
+        if await context.database.write(lambda db: devices.remove(db, device.token, added_by=dead.since)):
             _log_removed(device, dead)
 
     async def _doubt(self, device: Device, dead: Unregistered, context: Context) -> None:

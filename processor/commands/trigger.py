@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from processor.commands.configured import load_settings, webhook_url
-from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say_result
+from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_json
 
 if TYPE_CHECKING:
     from processor.sandbox.trigger import Target
@@ -62,8 +62,10 @@ def trigger(
     sent = asyncio.run(sandbox.trigger(kind, to, payload=payload or None))
     due = EXPECTED_STATUS.get(kind, HTTPStatus.OK.value)
     statuses = [getattr(outcome, "status", None) for _, outcome in sent.exchanges]
-    result = {"kind": kind, "url": to.url, "payload": sent.payload, "due": due, "statuses": statuses}
-    say_result(result, sandbox.render(sent), as_json=as_json)
+    if as_json:
+        say_json({"kind": kind, "url": to.url, "payload": sent.payload, "due": due, "statuses": statuses})
+    else:
+        say(sandbox.render(sent))
     if None in statuses:
         raise CommandError(f"{to.url} did not answer; is the service running?")
     answer(yes=all(status == due for status in statuses))

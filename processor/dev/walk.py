@@ -20,7 +20,6 @@ from processor.dev.story import Story
 from processor.sandbox.payload import Payload
 from processor.sandbox.phone import ACCOUNT
 from processor.sandbox.server import Sandbox
-from schemas.devices import digest_of_token
 
 APP: Final = "demo"
 _SHOP: Final = "rPT1Sjq2YGrBMTttX4GZHjKu9dyfzbpAYe"
@@ -110,7 +109,7 @@ class Walk:
         """Once the walk's phone heard all: from now on it is the page's device that hears, and no other."""
         last = event_id(payload.application.key, payload.uuid, "xumm.resolve")
         await self._row("select 1 from pushes where event_id = ?", last, database=PUSH)
-        await self._in_registry(lambda connection: devices.forget(connection, digest_of_token(_PHONE)))
+        await self._in_registry(lambda connection: devices.remove(connection, _PHONE))
 
     async def _in_registry(self, job: Callable[[Connection], object]) -> None:
         settings = PushSettings(database_url=f"sqlite:///{self._folder}/{{consumer}}.db")

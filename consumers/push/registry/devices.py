@@ -107,10 +107,15 @@ def list_devices(connection: Connection, owners: Iterable[str] | None = None) ->
     return [_device(row) for row in connection.execute(rows)]
 
 
+def remove(connection: Connection, token: str, *, owner: str | None = None, added_by: datetime | None = None) -> int:
+    """Remove a device from one owner or from all; return how many. Later registrations than ``added_by`` stay."""
+    return forget(connection, digest_of_token(token), owner=owner, added_by=added_by)
+
+
 def forget(
     connection: Connection, token_hash: str, *, owner: str | None = None, added_by: datetime | None = None
 ) -> int:
-    """Remove a device from one owner or from all; return how many. Later registrations than ``added_by`` stay."""
+    """As `remove`, by the digest of the token."""
     wanted = devices.c.token_hash == token_hash
     if owner is not None:
         wanted &= devices.c.owner == owner

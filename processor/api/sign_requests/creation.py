@@ -203,10 +203,8 @@ class SignRequests:
 
     async def _complete(self, order: Order, request: StoredRequest, created: Created, response: bytes) -> None:
         """Report the payload, so that it is watched, then store the response; see the module's docstring."""
-        meta = encode_custom_meta(
-            {"identifier": request.identifier, "blob": order.blob, "instruction": order.instruction}
-        )
-        recorded = await self._report(replace(request, payload=created.uuid), "created", meta)
+        meta = {"identifier": request.identifier, "blob": order.blob, "instruction": order.instruction}
+        recorded = await self._report(replace(request, payload=created.uuid), "created", encode_custom_meta(meta))
         transition = recorded.transition
         late = transition is not None and transition.state.sequence > len(transition.events)
         await self.store.complete(request, created.uuid, response, late=late)

@@ -23,7 +23,7 @@ from consumers.push.settings import PushSettings
 from consumers.runtime.consumer import Context, Resources
 from consumers.runtime.database import ConsumerDatabase
 from consumers.runtime.errors import Retry
-from schemas.devices import Channel, digest_of_token
+from schemas.devices import Channel
 from schemas.events import CloudEvent
 from tests.consumers.events import ACCOUNT, USER, event
 from tests.consumers.push.channels import apns_server, push_service
@@ -223,9 +223,7 @@ async def test_keys_leave_with_the_last_registration(database_url: str, service:
     async with consuming(database_url) as push:
         await push.register(device_of(browser), device_of(browser, owner=ACCOUNT))
         for owner in (USER, ACCOUNT):
-            await push.database.write(
-                lambda db, owner=owner: devices.forget(db, digest_of_token(browser.endpoint), owner=owner)
-            )
+            await push.database.write(lambda db, owner=owner: devices.remove(db, browser.endpoint, owner=owner))
             left.append(await push.database.read(lambda db: db.scalar(text("select count(*) from routes"))))
 
     assert left == [1, 0]

@@ -353,7 +353,7 @@ async def test_apple_token_is_one_device_whatever_its_case(database_url: str) ->
             at = NOON + timedelta(seconds=second)
             await database.write(lambda db, token=token, at=at: commands.register(db, apple(token), at=at))
         waiting = await database.read(lambda db: pushes.find_unserved(db, "e", [ACCOUNT], APPLICATION))
-        gone = await database.write(lambda db: devices.forget(db, digest_of_token(UPPER)))
+        gone = await database.write(lambda db: devices.remove(db, UPPER))
 
     assert ([device.token for device in waiting], gone) == ([UPPER.lower()], 1)
 
