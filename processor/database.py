@@ -22,6 +22,8 @@ _ADDRESS: Final = {
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
+_INSIST: Final = 1.0
+"""Seconds after which a call that goes on is interrupted once more: the next statement may last as long."""
 
 
 class WorkerThread:
@@ -42,9 +44,21 @@ class WorkerThread:
         self._calls.put((function, future))
         return future
 
+    async def call_within(self, seconds: float, function: Callable[[], T], interrupt: Callable[[], None]) -> T:
+        """As `call`, one at a time. Call ``interrupt`` after ``seconds``, and again each second that it lasts."""
+        self._alarm = get_running_loop().call_later(seconds, self._ring, interrupt)
+        try:
+            return await self.call(function)
+        finally:
+            self._alarm.cancel()
+
     def stop(self) -> None:
         """End after the calls that were made."""
         self._calls.put(None)
+
+    def _ring(self, interrupt: Callable[[], None]) -> None:
+        interrupt()
+        self._alarm = get_running_loop().call_later(_INSIST, self._ring, interrupt)
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:

@@ -38,8 +38,6 @@ LONGEST_SECONDS: Final = 35.0
 """After which the connection to a silent database is cut off: longer than a statement may take."""
 CLOSING_SECONDS: Final = 5.0
 """How long closing waits for the running group, and then for the database."""
-INSIST_SECONDS: Final = 1.0
-"""After which the connection is cut off again: the driver may have opened another one."""
 
 log = structlog.get_logger()
 
@@ -99,15 +97,7 @@ class ConsumerDatabase:
 
     async def _off_loop(self, function: Callable[[], T]) -> T:
         """Return the result of ``function``. The connection is cut off when that takes too long."""
-        self._alarm = asyncio.get_running_loop().call_later(LONGEST_SECONDS, self._cut_off)
-        try:
-            return await self._worker.call(function)
-        finally:
-            self._alarm.cancel()
-
-    def _cut_off(self) -> None:
-        self._interrupter.interrupt()
-        self._alarm = asyncio.get_running_loop().call_later(INSIST_SECONDS, self._cut_off)
+        return await self._worker.call_within(LONGEST_SECONDS, function, self._interrupter.interrupt)
 
 
 async def _wait_for(future: "asyncio.Future[Any]") -> bool:

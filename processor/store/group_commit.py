@@ -5,7 +5,6 @@ entries are recorded on the event loop: that touches memory, and a second thread
 interpreter's lock after each statement.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -30,8 +29,6 @@ DEPTH_AGE: Final = 10.0
 """Seconds after which the depth of an outbox that others write to is counted again."""
 _SLOW: Final = 1.0
 """A transaction of so many seconds shows a disk that may keep a mere statement waiting the next time."""
-_INSIST: Final = 1.0
-"""Seconds after which a transaction that goes on is interrupted once more."""
 
 log = structlog.get_logger()
 
@@ -136,16 +133,7 @@ class GroupCommit:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         """Do what may wait; interrupt it when it lasts too long."""
-        self._alarm = asyncio.get_running_loop().call_later(self._longest(), self._interrupt)
-        try:
-            return await self._thread.call(work)
-        finally:
-            self._alarm.cancel()
-
-    def _interrupt(self) -> None:
-        """Again and again: the next statement in the thread may take as long."""
-        self._database.interrupt()
-        self._alarm = asyncio.get_running_loop().call_later(_INSIST, self._interrupt)
+        return await self._thread.call_within(self._longest(), work, self._database.interrupt)
 
 
 def _entry_error(error: Exception) -> StoreError:
