@@ -7,7 +7,6 @@ store last.
 import asyncio
 import os
 import socket
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
@@ -237,9 +236,7 @@ class Processor:
             bodies=bodies,
             commands=self.commands,
             clock=self._clock,
-            time=time.monotonic,
-            authenticators=provider.authenticators,
-            oauth2=provider.flow,
+            provider=provider,
         )
 
     def _sign_requests(self, store: adapters.StoredSignRequests) -> SignRequests:

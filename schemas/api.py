@@ -165,7 +165,7 @@ class SessionCreated(_ApiModel):
 class SessionRedeemed(_ApiModel):
     """The user signed in through Xumm's OAuth2 provider."""
 
-    access_token: str
+    access_token: str = Field(repr=False)
     """Bearer token; shown once."""
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  the name of a scheme
     expires_in: int

@@ -10,7 +10,7 @@ import typer
 from consumers.runtime.settings import ConsumerSettings, load_settings
 from consumers.runtime.source.dead_letters import DeadLetter, DeadLetters
 from processor.observability.redaction import clean_line
-from processor.observability.terminal import AsJson, CommandError, ExitCode, complain, say, say_json
+from processor.observability.terminal import AsJson, CommandError, ExitCode, complain, say, say_json, say_result
 from schemas.text import escape_unprintable
 
 dead_letters: Final = typer.Typer(
@@ -80,10 +80,7 @@ def redrive(
     count = asyncio.run(_of(queue).redrive(event_id))
     if event_id is not None and not count:
         raise CommandError(f"no dead letter of {queue} has the event id {event_id}", ExitCode.NO)
-    if as_json:
-        say_json({"redriven": count})
-    else:
-        say(f"redriven: {count}")
+    say_result({"redriven": count}, f"redriven: {count}", as_json=as_json)
 
 
 def _of(queue: str) -> DeadLetters:

@@ -5,10 +5,8 @@ key. Devices that were served are stored, so that a retry reaches only the other
 """
 
 import asyncio
-from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Final, Self
 
 import structlog
@@ -19,7 +17,7 @@ from consumers.push.channels.providers import PushChannels, open_channels
 from consumers.push.notification import QUIET, Notification, build_notification
 from consumers.push.registry import commands, devices, pushes
 from consumers.push.registry.devices import Device
-from consumers.push.registry.subscription import allows, parse_endpoint
+from consumers.push.registry.subscription import check_service
 from consumers.push.registry.tables import METADATA
 from consumers.push.settings import PushSettings
 from consumers.runtime.consumer import Consumer, Context, Resources
@@ -61,9 +59,7 @@ class Push(Consumer):
             self._channels = await self._held_open.enter_async_context(open_channels(self._settings))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._held_open.aclose()
 
     async def push(self, event: SignEvent | ResolveEvent, context: Context) -> None:
@@ -141,7 +137,7 @@ class Push(Consumer):
         device = _build_device(command.data)
         try:
             if device.channel == "webpush":
-                _check_service(device.token, self._settings.push_services)
+                check_service(device.token, self._settings.push_services)
             evicted = await context.database.write(lambda db: commands.register(db, device, at=command.time))
         except ValueError as error:
             log.warning("device.refused", device=command.subject, channel=device.channel, reason=describe(error))
@@ -200,12 +196,6 @@ def _build_device(data: DeviceRegisteredData) -> Device:
         application=data.application,
         user=data.user,
     )
-
-
-def _check_service(endpoint: str, services: Iterable[str]) -> None:
-    """Raises `ValueError`."""
-    if not allows(services, parse_endpoint(endpoint).host or ""):
-        raise ValueError("the endpoint is on no push service that CONSUMERS_WEBPUSH_SERVICES names")
 
 
 def _raise_worst(failures: list[Retry | Fatal]) -> None:

@@ -14,7 +14,7 @@ from consumers.runtime.database import ConsumerDatabase
 from consumers.runtime.discovery import NamedConsumer
 from consumers.runtime.errors import DatabaseUnavailable
 from consumers.runtime.inbox import Inbox
-from consumers.runtime.loop import Runtime, RuntimeLimits
+from consumers.runtime.loop import Runtime
 from consumers.runtime.settings import ConsumerSettings
 from consumers.runtime.source.port import MessageSource
 from consumers.runtime.source.rabbitmq import RabbitSource
@@ -52,9 +52,8 @@ async def run_consumer(
     if not await _await_database(named, settings, stop):
         return
     async with open_consumer(named, settings) as (consumer, inbox), AsyncExitStack() as stack:
-        limits = limits_of(settings)
         runtimes = [
-            Runtime(consumer=consumer, source=await stack.enter_async_context(source), inbox=inbox, limits=limits)
+            Runtime(consumer=consumer, source=await stack.enter_async_context(source), inbox=inbox)
             for source in sources.values()
         ]
         async with asyncio.TaskGroup() as group:
@@ -96,13 +95,3 @@ async def _await_database(named: NamedConsumer, settings: ConsumerSettings, stop
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), delay)
     return False
-
-
-def limits_of(settings: ConsumerSettings) -> RuntimeLimits:
-    """The runtime's limits, from the settings."""
-    return RuntimeLimits(
-        max_attempts=settings.max_attempts,
-        handler_timeout=settings.handler_timeout,
-        drain_timeout=settings.drain_timeout,
-        inbox_retention=settings.inbox_retention,
-    )

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType, UnionType
-from typing import Any, ClassVar, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Self, Union, get_args, get_origin, get_type_hints
 
 from sqlalchemy import Connection, MetaData
 
@@ -14,7 +14,6 @@ from schemas.commands import DeviceCommand
 from schemas.events import CloudEvent
 from schemas.topology import DEFAULT_QUEUES
 
-T = TypeVar("T")
 Handler = Callable[..., Any]
 Handled = CloudEvent | DeviceCommand
 """An event or a command."""

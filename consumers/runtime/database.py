@@ -2,14 +2,9 @@
 
 import asyncio
 import sqlite3
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from queue import SimpleQueue
-from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 import structlog
@@ -19,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from consumers.runtime.engine import open_engine
 from consumers.runtime.errors import DatabaseUnavailable
 from consumers.runtime.schema import ensure
-from processor.database import Interrupter
+from processor.database import Interrupter, WorkerThread, settle
 from processor.observability.redaction import clean_line
 
 T = TypeVar("T")
@@ -43,48 +38,8 @@ LONGEST_SECONDS: Final = 35.0
 """After which the connection to a silent database is cut off: longer than a statement may take."""
 CLOSING_SECONDS: Final = 5.0
 """How long closing waits for the running group, and then for the database."""
-INSIST_SECONDS: Final = 1.0
-"""After which the connection is cut off again: the driver may have opened another one."""
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _PendingJob:
-    job: Job
-    outcome: "asyncio.Future[Any]"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _JobResult:
-    result: Any = None
-    error: Exception | None = None
-
-
-class _Worker:
-    """Calls functions one after the other. A daemon: a program that ends does not wait for a database that hangs."""
-
-    def __init__(self, name: str) -> None:
-        self._calls: SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = SimpleQueue()
-        threading.Thread(target=self._work, name=name, daemon=True).start()
-
-    def call(self, function: Callable[[], T]) -> "asyncio.Future[T]":
-        """A future of the running event loop, for the result or the exception of ``function``."""
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._calls.put((function, future))
-        return future
-
-    def stop(self) -> None:
-        """End the thread after the calls that were made before."""
-        self._calls.put(None)
-
-    def _work(self) -> None:
-        while (call := self._calls.get()) is not None:
-            function, future = call
-            result = _run(function)
-            with suppress(RuntimeError):  # the loop is closed: nobody waits for the result
-                future.get_loop().call_soon_threadsafe(_resolve, future, result)
-            del call, function, future, result  # a thread that waits holds on to nothing
 
 
 class ConsumerDatabase:
@@ -97,8 +52,9 @@ class ConsumerDatabase:
     def __init__(self, url: str) -> None:
         self._interrupter = Interrupter()
         self._engine = open_engine(make_url(url), self._interrupter)
-        self._worker = _Worker("consumer-database")
-        self._pending: deque[_PendingJob] = deque()
+        self._worker = WorkerThread("consumer-database")
+        self._worker.start()
+        self._pending: deque[tuple[Job, asyncio.Future[Any]]] = deque()
         self._flusher: asyncio.Task[None] | None = None
 
     async def create(self, tables: MetaData, *, name: str, version: int) -> None:
@@ -111,7 +67,7 @@ class ConsumerDatabase:
     async def write(self, job: Callable[[Connection], T]) -> T:
         """Return the result of ``job`` once it is committed. An exception undoes its changes and is raised."""
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._pending.append(_PendingJob(job=job, outcome=outcome))
+        self._pending.append((job, outcome))
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush())
         return await outcome
@@ -123,9 +79,7 @@ class ConsumerDatabase:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Wait for the running group, then close. A database that does not answer then is abandoned."""
         if self._flusher is not None and not await _wait_for(self._flusher):
             self._interrupter.interrupt()
@@ -137,22 +91,13 @@ class ConsumerDatabase:
     async def _flush(self) -> None:
         while self._pending:
             group = [self._pending.popleft() for _ in range(min(len(self._pending), GROUP_LIMIT))]
-            jobs = [pending.job for pending in group]
-            done = await self._off_loop(partial(_run_group, self._engine, jobs))
-            for pending, outcome in zip(group, done, strict=True):
-                _resolve(pending.outcome, outcome)
+            done = await self._off_loop(partial(_run_group, self._engine, [job for job, _ in group]))
+            for (_, future), outcome in zip(group, done, strict=True):
+                settle(future, outcome)
 
     async def _off_loop(self, function: Callable[[], T]) -> T:
         """Return the result of ``function``. The connection is cut off when that takes too long."""
-        self._alarm = asyncio.get_running_loop().call_later(LONGEST_SECONDS, self._cut_off)
-        try:
-            return await self._worker.call(function)
-        finally:
-            self._alarm.cancel()
-
-    def _cut_off(self) -> None:
-        self._interrupter.interrupt()
-        self._alarm = asyncio.get_running_loop().call_later(INSIST_SECONDS, self._cut_off)
+        return await self._worker.call_within(LONGEST_SECONDS, function, self._interrupter.interrupt)
 
 
 async def _wait_for(future: "asyncio.Future[Any]") -> bool:
@@ -161,8 +106,8 @@ async def _wait_for(future: "asyncio.Future[Any]") -> bool:
     return bool(done)
 
 
-def _run_group(engine: Engine, jobs: Sequence[Job]) -> list[_JobResult]:
-    """The outcome of each job; never raises. A job that fails takes no other with it."""
+def _run_group(engine: Engine, jobs: Sequence[Job]) -> list[Any]:
+    """The result or the exception of each job; never raises. A job that fails takes no other with it."""
     if len(jobs) == 1:
         return [_run_alone(engine, jobs[0])]
     try:
@@ -172,26 +117,26 @@ def _run_group(engine: Engine, jobs: Sequence[Job]) -> list[_JobResult]:
         return [_run_alone(engine, job) for job in jobs]
 
 
-def _run_alone(engine: Engine, job: Job) -> _JobResult:
+def _run_alone(engine: Engine, job: Job) -> Any:
     try:
         with engine.begin() as transaction:
-            return _JobResult(result=_call_job(job, transaction))
+            return _call_job(job, transaction)
     except DBAPIError as error:
-        return _JobResult(error=_translate(error))
+        return _translate(error)
     except Exception as error:  # noqa: BLE001  raised by `write`
-        return _JobResult(error=error)
+        return error
 
 
-def _run_nested(transaction: Connection, job: Job) -> _JobResult:
-    """The result of one job of a group. An error that breaks the whole group is raised."""
+def _run_nested(transaction: Connection, job: Job) -> Any:
+    """The result or the exception of one job of a group. An error that breaks the whole group is raised."""
     try:
         with transaction.begin_nested():
-            return _JobResult(result=_call_job(job, transaction))
+            return _call_job(job, transaction)
     except Exception as error:
         is_unavailable = isinstance(error, DBAPIError) and isinstance(_translate(error), DatabaseUnavailable)
         if is_unavailable or not transaction.in_transaction():
             raise
-        return _JobResult(error=error)
+        return error
 
 
 def _call_job(job: Job, transaction: Connection) -> Any:
@@ -214,19 +159,3 @@ def _translate(error: DBAPIError) -> Exception:
     unavailability = DatabaseUnavailable(clean_line(str(cause)))
     unavailability.__cause__ = error
     return unavailability
-
-
-def _resolve(future: "asyncio.Future[Any]", done: _JobResult) -> None:
-    if future.done():
-        return
-    if done.error is not None:
-        future.set_exception(done.error)
-    else:
-        future.set_result(done.result)
-
-
-def _run(function: Callable[[], Any]) -> _JobResult:
-    try:
-        return _JobResult(result=function())
-    except Exception as error:  # noqa: BLE001  raised where the call came from
-        return _JobResult(error=error)

@@ -2,13 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
 
 from consumers.runtime.errors import Fatal, Retry
 from processor.observability.redaction import clean_line, describe
 from schemas.topology import MAX_DELIVERIES, RETRY_DELAYS_SECONDS
-
-MAX_ATTEMPTS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +43,7 @@ def decide_returned(returns: int) -> GiveUp | None:
     return GiveUp(reason=f"it came {returns} times without being settled, as after crashes")
 
 
-def decide_failed(error: Exception, *, attempts: int, max_attempts: int = MAX_ATTEMPTS) -> Decision:
+def decide_failed(error: Exception, *, attempts: int, max_attempts: int) -> Decision:
     """Decide on a message that failed ``attempts`` times before this ``error``."""
     reason = clean_line(str(error)) if isinstance(error, Fatal | Retry) else describe(error)
     if isinstance(error, Fatal) or attempts + 1 >= max_attempts:

@@ -58,8 +58,5 @@ def _unknown_event(body: bytes) -> UnknownEvent | None:
         envelope = _Envelope.model_validate_json(body)
     except ValidationError:
         return None
-    return (
-        None
-        if envelope.type in MODELS.keys() | DEVICE_COMMANDS.keys()
-        else UnknownEvent(id=envelope.id, type=envelope.type)
-    )
+    known = envelope.type in MODELS.keys() | DEVICE_COMMANDS.keys()
+    return None if known else UnknownEvent(id=envelope.id, type=envelope.type)

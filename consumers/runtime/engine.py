@@ -50,7 +50,7 @@ def _sqlite_engine(url: URL) -> Engine:
         json_serializer=_storable_json,
     )
     event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_immediate)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     return engine
 
 
@@ -61,13 +61,9 @@ def _make_private(path: Path) -> None:
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # `_begin_immediate` begins transactions, not the driver
+    connection.isolation_level = None  # the engine begins transactions, not the driver
     for pragma in ("journal_mode=TRUNCATE", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
-
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _postgresql_engine(url: URL, interrupter: Interrupter) -> Engine:

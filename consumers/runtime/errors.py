@@ -3,12 +3,10 @@
 ::
 
     ConsumerError
-    ├── HandlerError            raised by handlers: what happens to the message
-    │   ├── Retry               try again later; any exception outside this tree counts as one
-    │   └── Fatal               the message can never be handled: dead-letter it
-    ├── SettleError             raised by sources
-    │   ├── SettleFailed        not settled, and still held: settle it again
-    │   └── DeliveryLost        no longer held: the message comes again
+    ├── Retry                   raised by handlers: try again later; any exception outside this tree counts as one
+    ├── Fatal                   raised by handlers: the message can never be handled: dead-letter it
+    ├── SettleFailed            raised by sources: not settled, and still held: settle it again
+    ├── DeliveryLost            raised by sources: no longer held: the message comes again
     ├── DatabaseUnavailable     the database is locked, full or unreachable
     ├── SchemaTooNew            the database was made by a later version
     ├── UnknownConsumer         no consumer of that name
@@ -24,11 +22,7 @@ class ConsumerError(Exception):
     """Root of the tree."""
 
 
-class HandlerError(ConsumerError):
-    """A handler's verdict on a message it could not handle."""
-
-
-class Retry(HandlerError):
+class Retry(ConsumerError):
     """Handle the message again later, at the earliest ``after`` from now if given."""
 
     def __init__(self, reason: str, *, after: timedelta | None = None) -> None:
@@ -36,19 +30,15 @@ class Retry(HandlerError):
         self.after = after
 
 
-class Fatal(HandlerError):
+class Fatal(ConsumerError):
     """The message can never be handled."""
 
 
-class SettleError(ConsumerError):
-    """A delivery could not be settled."""
-
-
-class SettleFailed(SettleError):
+class SettleFailed(ConsumerError):
     """The delivery may not be settled, and is still held: settle it again."""
 
 
-class DeliveryLost(SettleError):
+class DeliveryLost(ConsumerError):
     """The broker took the delivery back, or did not receive its settlement: the message comes again."""
 
 

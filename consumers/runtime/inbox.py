@@ -74,10 +74,8 @@ class Inbox:
     def _note(self, transaction: Connection, event_id: str) -> bool:
         row = {"consumer": self._consumer, "event_id": event_id, "handled_at": int(self._clock())}
         note = insert_into(transaction.dialect, inbox).values(row).on_conflict_do_nothing()
-        noted = transaction.scalar(
-            note.returning(inbox.c.event_id)
-        )  # some drivers do not tell the row count of an insert
-        return noted is not None
+        # Some drivers do not tell the row count of an insert.
+        return transaction.scalar(note.returning(inbox.c.event_id)) is not None
 
     def _prune_some(self, transaction: Connection, older_than: timedelta) -> int:
         limit = int(self._clock() - older_than.total_seconds())

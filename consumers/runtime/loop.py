@@ -5,26 +5,17 @@ import inspect
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, assert_never
 
 import structlog
 
 from consumers.runtime.consumer import Consumer, Context, Handler
-from consumers.runtime.decision import (
-    MAX_ATTEMPTS,
-    Acknowledge,
-    Decision,
-    GiveUp,
-    PutBack,
-    PutOff,
-    decide_failed,
-    decide_returned,
-)
+from consumers.runtime.decision import Acknowledge, Decision, GiveUp, PutBack, PutOff, decide_failed, decide_returned
 from consumers.runtime.decoder import AnyEvent, Decoded, Undecodable, UnknownEvent, decode
 from consumers.runtime.errors import DatabaseUnavailable, DeliveryLost, Retry, SettleFailed
 from consumers.runtime.inbox import Inbox
+from consumers.runtime.settings import ConsumerSettings
 from consumers.runtime.source.port import MessageDelivery, MessageSource
 from processor.core.retry import CONSUME
 from processor.observability.redaction import describe
@@ -32,21 +23,8 @@ from processor.observability.redaction import describe
 log = structlog.get_logger()
 
 PRUNE_EVERY: Final = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeLimits:
-    """The limits of a runtime."""
-
-    max_attempts: int = MAX_ATTEMPTS
-    handler_timeout: timedelta = timedelta(seconds=60)
-    """A handler that takes longer is cancelled and its message retried. RabbitMQ allows 30 minutes."""
-    drain_timeout: timedelta = timedelta(seconds=20)
-    """How long handlers may run on after a stop. Messages that are still unsettled then return to the queue."""
-    inbox_retention: timedelta = timedelta(days=30)
-    """How long handled events are remembered: longer than a message can stay in a queue."""
-    put_off_timeout: timedelta = timedelta(minutes=1)
-    """How long publishing a retry may fail before the message is dead-lettered: it takes a place of the prefetch."""
+PUT_OFF_TIMEOUT: Final = timedelta(minutes=1)
+"""How long publishing a retry may fail before the message is dead-lettered: it takes a place of the prefetch."""
 
 
 class Runtime:
@@ -57,12 +35,13 @@ class Runtime:
     """
 
     def __init__(
-        self, *, consumer: Consumer, source: MessageSource, inbox: Inbox, limits: RuntimeLimits | None = None
+        self, *, consumer: Consumer, source: MessageSource, inbox: Inbox, put_off_timeout: timedelta = PUT_OFF_TIMEOUT
     ) -> None:
         self._consumer = consumer
         self._source = source
         self._inbox = inbox
-        self._limits = limits or RuntimeLimits()
+        self._limits: ConsumerSettings = consumer.resources.settings
+        self._put_off_timeout = put_off_timeout
         self._lanes: dict[object, deque[tuple[MessageDelivery, Decoded]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
@@ -196,7 +175,7 @@ class Runtime:
                 delay = next(delays)
                 log.warning("settlement.failed", reason=describe(error), wait=delay.total_seconds())
                 await asyncio.sleep(delay.total_seconds())
-                if isinstance(decision, PutOff) and clock() - began >= self._limits.put_off_timeout.total_seconds():
+                if isinstance(decision, PutOff) and clock() - began >= self._put_off_timeout.total_seconds():
                     decision = GiveUp(reason=f"{decision.reason}; and the retry could not be published")
             except DeliveryLost as error:
                 log.warning("settlement.lost", reason=describe(error))

@@ -27,7 +27,6 @@ class TokenAuthenticator(Protocol):
 
         Raises `Problem` if it cannot be verified now.
         """
-        ...
 
 
 class RequestAuthenticator:
@@ -48,18 +47,14 @@ class RequestAuthenticator:
         self._limits = limits
         self._authenticators = tuple(authenticators)
 
-    async def identify(self, request: web.Request) -> Caller:
-        """Return the caller. Wrong tokens are counted by the client's address; right ones never are."""
+    async def admit(self, request: web.Request) -> Caller:
+        """Identify the caller and count the call. Wrong tokens count by the client's address, right ones do not."""
         try:
-            return await self._verify(read_bearer(request), request.query.get("app"))
+            caller = await self._verify(read_bearer(request), request.query.get("app"))
         except Problem as problem:
             if problem.reason in _GUESSED:
                 self._limits.count_address(request)
             raise
-
-    async def admit(self, request: web.Request) -> Caller:
-        """Identify the caller and count the call."""
-        caller = await self.identify(request)
         if isinstance(caller, ServiceCaller):
             self._limits.count_service(caller.key.name)
         else:

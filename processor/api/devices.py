@@ -48,26 +48,17 @@ class DeviceHandlers:
     applications: Mapping[str, Application]
     bodies: Bodies
     clock: Callable[[], datetime]
-    patience: timedelta = PATIENCE
 
     async def register(self, request: web.Request) -> web.StreamResponse:
         """204 once the broker has confirmed the registration."""
         owner = await self._identify_owner(request)
         device = await parse_body(request, DeviceRegistration, self.bodies)
-        try:
-            command = registration(owner, request.match_info["token"], device)
-        except BadDevice as error:
-            raise _convert_error(error) from None
-        return await self._publish(command)
+        return await self._publish(lambda: registration(owner, request.match_info["token"], device))
 
     async def remove(self, request: web.Request) -> web.StreamResponse:
         """204 once the broker has confirmed the removal, whether there is such a device or not."""
         owner = await self._identify_owner(request)
-        try:
-            command = removal(owner, request.match_info["token"])
-        except BadDevice as error:
-            raise _convert_error(error) from None
-        return await self._publish(command)
+        return await self._publish(lambda: removal(owner, request.match_info["token"]))
 
     async def _identify_owner(self, request: web.Request) -> DeviceOwner:
         """Return the caller if it is a user, or the account that a service names in the query. Raises `Problem`."""
@@ -87,8 +78,13 @@ class DeviceHandlers:
             raise Problem("parameter_invalid", errors=[("account", "no_account")]) from None
         return DeviceOwner(application=application, account=address, at=self.clock(), user=user)
 
-    async def _publish(self, command: AnyDeviceCommand) -> web.StreamResponse:
-        """Publish ``command``. Raises `Problem` unless the broker confirms it."""
+    async def _publish(self, build_command: Callable[[], AnyDeviceCommand]) -> web.StreamResponse:
+        """Publish a command. Raises `Problem` unless the device is good and the broker confirms the command."""
+        try:
+            command = build_command()
+        except BadDevice as error:
+            reason: ProblemReason = "parameter_invalid" if error.field == "token" else "body_invalid"
+            raise Problem(reason, errors=[(error.field, error.reason)]) from None
         message = Message(
             id=command.id,
             type=command.type,
@@ -99,16 +95,10 @@ class DeviceHandlers:
             at=int(command.time.timestamp()),
         )
         try:
-            async with asyncio.timeout(self.patience.total_seconds()):
+            async with asyncio.timeout(PATIENCE.total_seconds()):
                 await self.publisher.publish(message)
         except (PublishError, TimeoutError) as error:
-            reason = str(error) or type(error).__name__
-            log.error("device.request_failed", command=command.type, reason=reason)
+            log.error("device.request_failed", command=command.type, reason=str(error) or type(error).__name__)
             raise Problem("broker_unavailable") from None
         log.info("device.requested", command=command.type, command_id=command.id, device=command.subject)
         return web.Response(status=HTTPStatus.NO_CONTENT)
-
-
-def _convert_error(error: BadDevice) -> Problem:
-    reason: ProblemReason = "parameter_invalid" if error.field == "token" else "body_invalid"
-    return Problem(reason, errors=[(error.field, error.reason)])

@@ -12,6 +12,7 @@ from processor.observability.loggers import sampled_log
 from processor.web.bodies import Bodies
 from processor.web.problem import COMMON_HEADERS, Problem, problem_response
 from processor.web.server import Handler
+from schemas.validation import problems_in
 
 PRIVATE_HEADERS: Final = COMMON_HEADERS | {
     "Referrer-Policy": "no-referrer",
@@ -120,8 +121,7 @@ async def parse_body(request: web.Request, model: type[_BodyModel], bodies: Bodi
 
 def _field_errors(error: ValidationError) -> list[tuple[str, str]]:
     """List fields and faults, without values. A field's name may be the caller's own text: it is cut and cleaned."""
-    details = error.errors(include_url=False, include_context=False, include_input=False)[:_MAX_ERRORS]
-    return [(_printable(".".join(map(str, detail["loc"]))) or "body", detail["type"]) for detail in details]
+    return [(_printable(place), kind) for place, kind in problems_in(error)[:_MAX_ERRORS]]
 
 
 def _printable(name: str) -> str:

@@ -1,13 +1,14 @@
 """The interface put together: the handler of each operation, and the path that leads to it."""
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from aiohttp import hdrs, web
 
-from processor.api.callers import RequestAuthenticator, TokenAuthenticator
+from processor.api.callers import RequestAuthenticator
 from processor.api.devices import DeviceHandlers
 from processor.api.endpoint import build_endpoint
 from processor.api.event_streams import EventNotifier, EventStreams
@@ -15,8 +16,8 @@ from processor.api.me import MeHandlers
 from processor.api.operations import OPERATIONS, openapi_document
 from processor.api.rate_limits import RateLimits
 from processor.api.sign_in.handlers import SignInHandlers
-from processor.api.sign_in.oauth2_flow import OAuth2Flow
 from processor.api.sign_in.oauth2_handlers import OAuth2Handlers
+from processor.api.sign_in.provider import IdentityProvider
 from processor.api.sign_requests.app_links import AppLinkHandlers
 from processor.api.sign_requests.creation import SignRequests
 from processor.api.sign_requests.handlers import SignRequestHandlers
@@ -49,11 +50,8 @@ class Interface:
     commands: Publisher
     """Publishes to the exchange `schemas.topology.COMMANDS`."""
     clock: Callable[[], datetime]
-    time: Callable[[], float]
-    """Monotonic, in seconds."""
-    authenticators: Sequence[TokenAuthenticator] = ()
-    oauth2: OAuth2Flow | None = None
-    """None: the operations of OAuth2 are not served."""
+    provider: IdentityProvider
+    """Without a flow, the operations of OAuth2 are not served."""
     streams: EventStreams = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,7 +78,8 @@ class Interface:
     def _build_handlers(self) -> Mapping[str, Handler]:
         """Build the handlers, by the names of their operations."""
         limits = self._build_limits()
-        authenticator = RequestAuthenticator(service_keys_of(self.settings), self.sessions, limits, self.authenticators)
+        keys = service_keys_of(self.settings)
+        authenticator = RequestAuthenticator(keys, self.sessions, limits, self.provider.authenticators)
         sign_in = self._build_sign_in(limits)
         requests = self._build_sign_requests(authenticator, limits)
         devices = DeviceHandlers(
@@ -123,7 +122,7 @@ class Interface:
             callers=CallLimits(settings.calls_per_minute),
             services=CallLimits(settings.service_calls_per_minute),
             requests=RequestLimits(settings.requests_per_minute, portions),
-            time=self.time,
+            time=time.monotonic,
             proxies=settings.trusted_proxies,
         )
 
@@ -151,9 +150,9 @@ class Interface:
         )
 
     def _build_oauth2(self, limits: RateLimits) -> dict[str, Handler]:
-        if self.oauth2 is None:
+        if self.provider.flow is None:
             return {}
-        handlers = OAuth2Handlers(flow=self.oauth2, limits=limits, bodies=self.bodies)
+        handlers = OAuth2Handlers(flow=self.provider.flow, limits=limits, bodies=self.bodies)
         return {"startOAuth2": handlers.start, "finishOAuth2": handlers.finish, "redeemOAuth2": handlers.redeem}
 
 

@@ -62,7 +62,17 @@ def deliveries(
 @quarantine.command("list")
 def list_bodies(*, limit: RowLimit = 100, as_json: AsJson = False) -> None:
     """List the bodies in quarantine, oldest first."""
-    rows = [_row(body) for body in _list_bodies(limit)]
+    rows: list[dict[str, Any]] = [
+        {
+            "number": body.id,
+            "received_at": body.received_at.isoformat(timespec="milliseconds"),
+            "app": body.app,
+            "payload": body.payload,
+            "bytes": body.size,
+            "reason": body.reason,
+        }
+        for body in _list_bodies(limit)
+    ]
     _say_clean(rows, as_json=as_json)
 
 
@@ -158,17 +168,6 @@ def _body(number: int) -> bytes:
     if body is None:
         raise CommandError(f"there is no number {number} in quarantine", ExitCode.NO)
     return body
-
-
-def _row(body: "QuarantinedBody") -> dict[str, Any]:
-    return {
-        "number": body.id,
-        "received_at": body.received_at.isoformat(timespec="milliseconds"),
-        "app": body.app,
-        "payload": body.payload,
-        "bytes": body.size,
-        "reason": body.reason,
-    }
 
 
 def _say_clean(rows: list[dict[str, Any]], *, as_json: bool) -> None:

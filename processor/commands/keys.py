@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from processor.observability.terminal import AsJson, CommandError, ExitCode, say, say_json
+from processor.observability.terminal import AsJson, CommandError, ExitCode, say_result
 
 commands = typer.Typer(no_args_is_help=True, help="Keys of other services that may call this one.")
 _ENTROPY: Final = 32
@@ -39,8 +39,5 @@ def create(
         raise CommandError("a name is made of small letters, digits, - and _", ExitCode.USAGE)
     key = PREFIX + secrets.token_urlsafe(_ENTROPY)
     digest = digest_of(key).hex()
-    if as_json:
-        say_json({"name": name, "key": key, "sha256": digest})
-        return
-    say(f"key      {key}")
-    say(f"setting  {Settings.variable_of(('service_keys', name, 'sha256'))}={digest}")
+    text = f"key      {key}\nsetting  {Settings.variable_of(('service_keys', name, 'sha256'))}={digest}"
+    say_result({"name": name, "key": key, "sha256": digest}, text, as_json=as_json)

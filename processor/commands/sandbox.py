@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from processor.commands.trigger import find_target
-from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_json
+from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say_result
 
 if TYPE_CHECKING:
     from processor.sandbox.faults import Faults
@@ -80,11 +80,7 @@ def create(
       processor sandbox create '{"txjson": {"TransactionType": "AccountSet"}, "options": {"expire": 1}}'
     """
     created = _ask(url, "POST", "/payloads", _parse(request))
-    if as_json:
-        say_json(created)
-    else:
-        say(created["uuid"])
-        say(created["next"]["always"])
+    say_result(created, f"{created['uuid']}\n{created['next']['always']}", as_json=as_json)
 
 
 @commands.command("open")
@@ -132,10 +128,7 @@ def expire(uuid: PayloadUuid, *, url: SandboxUrl = DEFAULT_URL, as_json: AsJson 
 def cancel(uuid: PayloadUuid, *, url: SandboxUrl = DEFAULT_URL, as_json: AsJson = False) -> None:
     """Cancel the payload, as its application. Exits with 1 and the reason if that is no longer possible."""
     cancelled = _ask(url, "DELETE", f"/payloads/{uuid}")
-    if as_json:
-        say_json(cancelled)
-    else:
-        say(f"{uuid} {cancelled['result']['reason']}")
+    say_result(cancelled, f"{uuid} {cancelled['result']['reason']}", as_json=as_json)
     answer(yes=cancelled["result"]["cancelled"])
 
 
@@ -173,22 +166,15 @@ def fault(
     method = "DELETE" if clear else "PUT" if switches else "GET"
     path = f"/faults/{of}" if of and method != "GET" else "/faults"
     answered = _ask(url, method, path, _faults(switches).switches if switches else None)
-    if as_json:
-        say_json(answered)
-    else:
-        lines = [
-            f"{scope}: {' '.join(f'{name}={value}' for name, value in on.items())}" for scope, on in answered.items()
-        ]
-        say("\n".join(lines) or "no faults")
+    lines = [f"{scope}: {' '.join(f'{name}={value}' for name, value in on.items())}" for scope, on in answered.items()]
+    say_result(answered, "\n".join(lines) or "no faults", as_json=as_json)
 
 
 def _act(url: str, uuid: str, action: str, how: dict[str, Any] | None = None, *, as_json: bool) -> None:
     answered = _ask(url, "POST", f"/sign/{uuid}/{action}", how or {})
-    if as_json:
-        say_json(answered)
-        return
     facts = [name for name in _FACTS if answered["meta"][name]]
-    say(" ".join([uuid, *facts, *filter(None, [answered["response"]["txid"]])]))
+    text = " ".join([uuid, *facts, *filter(None, [answered["response"]["txid"]])])
+    say_result(answered, text, as_json=as_json)
 
 
 def _faults(switches: list[str]) -> "Faults":

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_json
+from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_result
 
 
 def schema(
@@ -59,8 +59,5 @@ def _release() -> list[str]:
 
 
 def _say_documents(found: dict[str, list[str]], *, as_json: bool) -> None:
-    if as_json:
-        say_json(found)
-        return
     lines = [f"{word}: {each}" for word, each_of in found.items() for each in each_of]
-    say("\n".join(lines) or "Documents and models agree.")
+    say_result(found, "\n".join(lines) or "Documents and models agree.", as_json=as_json)

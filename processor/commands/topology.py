@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from processor.commands.configured import load_settings
-from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_json
+from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say_result
 
 if TYPE_CHECKING:
     from processor.broker.topology.difference import Plan
@@ -20,7 +20,7 @@ def plan(*, as_json: AsJson = False) -> None:
     """Show what `apply` would change. Changes nothing."""
     from processor.broker.topology import operations
 
-    _show(_run(operations.plan), as_json=as_json)
+    _run(operations.plan, as_json=as_json)
 
 
 @commands.command()
@@ -35,8 +35,7 @@ def apply(*, as_json: AsJson = False) -> None:
     """
     from processor.broker.topology import operations
 
-    found = _run(operations.apply)
-    _show(found, as_json=as_json)
+    found = _run(operations.apply, as_json=as_json)
     answer(yes=all(change.mendable for change in found.changes))
 
 
@@ -45,13 +44,13 @@ def verify(*, as_json: AsJson = False) -> None:
     """Exit with 0 if the broker has the topology of the settings, with 1 if not."""
     from processor.broker.topology import operations
 
-    found = _run(operations.verify)
-    _show(found, as_json=as_json)
+    found = _run(operations.verify, as_json=as_json)
     answer(yes=found.clean)
 
 
-def _run(operation: Callable[..., Coroutine[Any, Any, "Plan"]]) -> "Plan":
-    from processor.broker.topology.desired import TopologyOptions, desired
+def _run(operation: Callable[..., Coroutine[Any, Any, "Plan"]], *, as_json: bool) -> "Plan":
+    """Show and return the plan of ``operation``. Raises `CommandError`."""
+    from processor.broker.topology.desired import desired
     from processor.broker.topology.management import TopologyError, parse_access
 
     loaded = load_settings()
@@ -59,18 +58,12 @@ def _run(operation: Callable[..., Coroutine[Any, Any, "Plan"]]) -> "Plan":
         raise CommandError("amqp_url is not set: there is no broker to look after (PROCESSOR_AMQP_URL)", ExitCode.USAGE)
     try:
         access = parse_access(loaded.management_url.get_secret_value(), loaded.amqp_urls[0] if loaded.amqp_urls else "")
-        wanted = desired(loaded.queues, TopologyOptions(**loaded.topology.model_dump()))
+        wanted = desired(loaded.queues, loaded.topology)
     except ValueError as error:
         raise CommandError(str(error), ExitCode.USAGE) from None
     try:
         found: Plan = asyncio.run(operation(access, wanted))
     except TopologyError as error:
         raise CommandError(str(error)) from None
+    say_result(found.as_json(), str(found), as_json=as_json)
     return found
-
-
-def _show(found: "Plan", *, as_json: bool) -> None:
-    if as_json:
-        say_json(found.as_json())
-    else:
-        say(str(found))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from processor.commands.configured import load_settings
-from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_json
+from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say_result
 
 SECRET_VARIABLE = "XUMM_API_SECRET"  # noqa: S105  the name of a variable
 MAX_BODY_BYTES = 2**24
@@ -46,13 +46,9 @@ def verify(  # noqa: PLR0913  a command's options
     from processor.core.delivery.diagnosis import diagnose
 
     found = diagnose(_secret(secret, secret_file, app), timestamp, signature, _body(body), _instant(now))
-    if as_json:
-        say_json({"valid": found.valid, "findings": list(found.findings), "advice": list(found.advice)})
-    elif found.valid:
-        say("valid")
-    else:
-        for finding, advice in zip(found.findings, found.advice, strict=True):
-            say(f"{finding}: {advice}")
+    result = {"valid": found.valid, "findings": list(found.findings), "advice": list(found.advice)}
+    mistakes = [f"{finding}: {advice}" for finding, advice in zip(found.findings, found.advice, strict=True)]
+    say_result(result, "valid" if found.valid else "\n".join(mistakes), as_json=as_json)
     answer(yes=found.valid)
 
 

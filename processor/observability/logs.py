@@ -69,7 +69,7 @@ def configure(
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, pipeline],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=_Factory(sink),
+        logger_factory=lambda *_: sink,
         cache_logger_on_first_use=False,  # half a microsecond a line, and configuring again reaches every logger
     )
     _redirect_logging(level)
@@ -173,14 +173,6 @@ class _Sink:
             self._out.flush()
 
     msg = debug = info = warning = error = critical = exception = fatal = log = write
-
-
-class _Factory:
-    def __init__(self, sink: _Sink) -> None:
-        self._sink = sink
-
-    def __call__(self, *_args: Any) -> _Sink:
-        return self._sink
 
 
 class _Bridge(logging.Handler):

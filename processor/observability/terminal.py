@@ -117,6 +117,14 @@ def say_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=True, indent=2, default=str) + "\n")
 
 
+def say_result(value: Any, text: str, *, as_json: bool) -> None:
+    """Print ``value`` as JSON, or else ``text``."""
+    if as_json:
+        say_json(value)
+    else:
+        say(text)
+
+
 def say_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print columns, each as wide as its widest cell; None is a dash."""
     cells = [[_escape("-" if cell is None else str(cell)) for cell in row] for row in (headings, *rows)]

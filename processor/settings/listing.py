@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
@@ -16,39 +15,13 @@ from processor.settings.program import ProgramSettings, SettingPath
 MASK: Final = "***"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedSetting:
-    """One setting in effect."""
-
-    name: str
-    """Dotted."""
-    variable: str
-    value: Any
-    """JSON, secrets masked."""
-    origin: str
-
-    @property
-    def shown(self) -> str:
-        """The value in one line."""
-        return self.value if isinstance(self.value, str) else json.dumps(self.value, ensure_ascii=False)
-
-
-def list_settings(configuration: Configuration[Any]) -> list[ListedSetting]:
-    """Every setting in effect, in the order in which they are documented."""
-    return list(_rows(configuration, configuration.settings, ()))
-
-
 def say_settings(configuration: Configuration[Any], *, as_json: bool) -> None:
-    """Print every setting in effect, as JSON or as a table."""
-    found = list_settings(configuration)
+    """Print every setting in effect, in the order in which they are documented, as JSON or as a table."""
+    rows = list(_rows(configuration, configuration.settings, ()))
     if as_json:
-        rows = [
-            {"setting": each.name, "variable": each.variable, "value": each.value, "from": each.origin}
-            for each in found
-        ]
         say_json(rows)
     else:
-        say_table(("SETTING", "VALUE", "FROM"), [(each.name, each.shown, each.origin) for each in found])
+        say_table(("SETTING", "VALUE", "FROM"), [(row["setting"], _show(row["value"]), row["from"]) for row in rows])
 
 
 def write_template(model: type[ProgramSettings]) -> str:
@@ -66,17 +39,21 @@ def write_template(model: type[ProgramSettings]) -> str:
     return "\n".join(lines + tables).rstrip() + "\n"
 
 
-def _rows(configuration: Configuration[Any], value: Any, path: SettingPath) -> Iterator[ListedSetting]:
+def _rows(configuration: Configuration[Any], value: Any, path: SettingPath) -> Iterator[dict[str, Any]]:
     if isinstance(value, BaseModel):
         children = {name: getattr(value, name) for name in type(value).model_fields}
     elif isinstance(value, Mapping):
         children = dict(value)
     else:
         variable, origin = configuration.settings.variable_of(path), configuration.origin(path)
-        yield ListedSetting(name=".".join(path), variable=variable, value=_plain(value), origin=origin)
+        yield {"setting": ".".join(path), "variable": variable, "value": _plain(value), "from": origin}
         return
     for name, child in children.items():
         yield from _rows(configuration, child, (*path, name))
+
+
+def _show(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:  # noqa: PLR0911  one line for each kind of value

@@ -4,6 +4,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,7 @@ def read_sources(model: type[ProgramSettings], environ: Mapping[str, str], direc
 
 def merge_sources(sources: Sequence[SettingsSource]) -> dict[str, Any]:
     """The values of all sources; of tables, each key is taken from the first source that has it."""
-    merged: dict[str, Any] = {}
-    for source in reversed(sources):
-        merged = _merge(merged, source.values)
-    return merged
+    return reduce(_merge, [source.values for source in reversed(sources)], {})
 
 
 def origin_of(sources: Iterable[SettingsSource], path: SettingPath) -> str:

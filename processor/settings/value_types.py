@@ -73,10 +73,6 @@ def _check_api_address(text: str) -> str:
     return address
 
 
-def _check_public_address(text: str | None) -> str | None:
-    return _check_api_address(text) if text else None
-
-
 def _check_broker_addresses(value: SecretStr | None) -> SecretStr | None:
     addresses = split(value.get_secret_value()) if value is not None else []
     for address in addresses:
@@ -145,7 +141,7 @@ Sha256 = Annotated[str, BeforeValidator(_lower), Field(pattern=r"^[0-9a-f]{64}$"
 QueueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
 BindingKey = Annotated[str, Field(pattern=r"^(?:[a-z0-9_-]+|[*#])(?:\.(?:[a-z0-9_-]+|[*#])){0,7}$")]
 ApiUrl = Annotated[str, AfterValidator(_check_api_address)]
-PublicUrl = Annotated[str | None, AfterValidator(_check_public_address)]
+PublicUrl = Annotated[ApiUrl | None, BeforeValidator(_unset_if_empty)]
 BrokerUrls = Annotated[SecretStr | None, AfterValidator(_check_broker_addresses)]
 ManagementUrl = Annotated[SecretStr | None, AfterValidator(_check_management_address)]
 BindingKeys = Annotated[tuple[BindingKey, ...], BeforeValidator(split), Field(min_length=1)]

@@ -5,13 +5,9 @@ entries are recorded on the event loop: that touches memory, and a second thread
 interpreter's lock after each statement.
 """
 
-import asyncio
-import threading
-from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from queue import SimpleQueue
 from time import monotonic
 from typing import Any, Final, TypeVar
 
@@ -19,10 +15,11 @@ import structlog
 
 from processor.core.errors import StoreError, StoreUnavailable
 from processor.core.payload.entry import Entry, Recorded
+from processor.database import WorkerThread
 from processor.observability.redaction import frames_of
 from processor.store import outbox
 from processor.store.store import Store
-from processor.store.work import Job, settle
+from processor.store.work import Job
 
 T = TypeVar("T")
 Results = tuple[Sequence[Recorded | StoreError], Sequence[Any]]
@@ -32,45 +29,8 @@ DEPTH_AGE: Final = 10.0
 """Seconds after which the depth of an outbox that others write to is counted again."""
 _SLOW: Final = 1.0
 """A transaction of so many seconds shows a disk that may keep a mere statement waiting the next time."""
-_INSIST: Final = 1.0
-"""Seconds after which a transaction that goes on is interrupted once more."""
 
 log = structlog.get_logger()
-
-
-class WorkerThread:
-    """Calls functions one after the other. Leaner than an executor: each group of webhooks passes through it."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
-
-    def start(self, loop: AbstractEventLoop) -> None:
-        """Begin to serve ``loop``."""
-        self._loop = loop
-        # A daemon: an interpreter that exits must not wait for a database that does not answer.
-        threading.Thread(target=self._work, name=self._name, daemon=True).start()
-
-    def call(self, function: Callable[[], T]) -> "Future[T]":
-        """Resolves with what ``function`` returns or raises."""
-        future: Future[T] = self._loop.create_future()
-        self._calls.put((function, future))
-        return future
-
-    def stop(self) -> None:
-        """End after the calls that were made."""
-        self._calls.put(None)
-
-    def _work(self) -> None:
-        while (call := self._calls.get()) is not None:
-            function, future = call
-            try:
-                outcome = function()
-            except Exception as error:  # noqa: BLE001  raised where the call came from
-                outcome = error
-            with suppress(RuntimeError):  # the loop is closed: no caller is left
-                self._loop.call_soon_threadsafe(settle, future, outcome)
-            del call, function, future, outcome  # a thread that waits holds on to nothing
 
 
 class GroupCommit:
@@ -173,16 +133,7 @@ class GroupCommit:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         """Do what may wait; interrupt it when it lasts too long."""
-        self._alarm = asyncio.get_running_loop().call_later(self._longest(), self._interrupt)
-        try:
-            return await self._thread.call(work)
-        finally:
-            self._alarm.cancel()
-
-    def _interrupt(self) -> None:
-        """Again and again: the next statement in the thread may take as long."""
-        self._database.interrupt()
-        self._alarm = asyncio.get_running_loop().call_later(_INSIST, self._interrupt)
+        return await self._thread.call_within(self._longest(), work, self._database.interrupt)
 
 
 def _entry_error(error: Exception) -> StoreError:

@@ -1,6 +1,6 @@
 """Work for the writer: entries and jobs, how many may wait and for how long, and how their callers get the results."""
 
-from asyncio import AbstractEventLoop, Future, TimerHandle
+from asyncio import AbstractEventLoop, TimerHandle
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -186,16 +186,6 @@ class WaitLimit:
     def _ring(self) -> None:
         since = self._expire(self._loop.time() - self.longest)
         self._timer = None if since is None else self._loop.call_at(since + self.longest, self._ring)
-
-
-def settle(future: "Future[Any]", outcome: Any) -> None:
-    """Resolve ``future`` unless it was cancelled."""
-    if future.done():
-        return
-    if isinstance(outcome, Exception):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)
 
 
 def overdue_error(seconds: float) -> StoreUnavailable:

@@ -20,12 +20,13 @@ from sqlalchemy import Connection
 
 from processor.core.errors import StoreError, StoreFault, StoreFull, StoreUnavailable
 from processor.core.payload.entry import Commit, Quarantined, Recorded, Refused, Reported
+from processor.database import WorkerThread, settle
 from processor.store import outbox
 from processor.store.commits import Commits
-from processor.store.group_commit import GroupCommit, WorkerThread
+from processor.store.group_commit import GroupCommit
 from processor.store.ports import Recorder, Settle
 from processor.store.store import Store
-from processor.store.work import Batch, Bounds, Job, PendingEntry, WaitLimit, Work, WorkQueue, overdue_error, settle
+from processor.store.work import Batch, Bounds, Job, PendingEntry, WaitLimit, Work, WorkQueue, overdue_error
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -128,7 +129,7 @@ class Writer(Recorder):
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._thread.start(self._loop)
+        self._thread.start()
         self._wait_limit.start(self._loop)
         self._store, depth = await self._thread.call(self._open)
         self._commits = GroupCommit(

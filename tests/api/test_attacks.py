@@ -295,7 +295,7 @@ REQUEST = make_mocked_request("GET", "/v1/me")
 
 async def refused(callers: RequestAuthenticator, bearer: str) -> str:
     try:
-        await callers.identify(REQUEST.clone(headers={"Authorization": f"Bearer {bearer}"}))
+        await callers.admit(REQUEST.clone(headers={"Authorization": f"Bearer {bearer}"}))
     except Problem as problem:
         return problem.reason
     return "let in"

@@ -37,7 +37,6 @@ class PushChannel(Protocol):
 
     async def push(self, device: Device, notification: Notification) -> None:
         """Pass ``notification`` for ``device`` to the provider."""
-        ...
 
 
 async def read_start(pieces: AsyncIterator[bytes]) -> bytes:

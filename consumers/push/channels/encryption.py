@@ -29,22 +29,17 @@ OVERHEAD: Final = 103
 MAX_PLAINTEXT: Final = RECORD - OVERHEAD
 
 
-def encrypt(plaintext: bytes, *, p256dh: bytes, auth: bytes) -> bytes:
-    """Encrypt ``plaintext`` for the browser with these keys, with a new sender's key and salt.
-
-    Raises `ValueError` if it is longer than `MAX_PLAINTEXT`, or ``p256dh`` is no point on the curve.
-    """
-    return encrypt_with(
-        plaintext, p256dh=p256dh, auth=auth, sender=generate_private_key(SECP256R1()), salt=os.urandom(SALT)
-    )
-
-
-def encrypt_with(
-    plaintext: bytes, *, p256dh: bytes, auth: bytes, sender: EllipticCurvePrivateKey, salt: bytes
+def encrypt(
+    plaintext: bytes, *, p256dh: bytes, auth: bytes, sender: EllipticCurvePrivateKey | None = None, salt: bytes = b""
 ) -> bytes:
-    """As `encrypt`, with a given sender's key and salt. Neither may be used twice."""
+    """Encrypt ``plaintext`` for the browser with these keys; by default with a new sender's key and a new salt.
+
+    Neither may be used twice. Raises `ValueError` if ``plaintext`` is longer than `MAX_PLAINTEXT`, or ``p256dh`` is no
+    point on the curve.
+    """
     if len(plaintext) > MAX_PLAINTEXT:
         raise ValueError(f"a push message has {MAX_PLAINTEXT} bytes at most")
+    sender, salt = sender or generate_private_key(SECP256R1()), salt or os.urandom(SALT)
     public = sender.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     shared = sender.exchange(ECDH(), EllipticCurvePublicKey.from_encoded_point(SECP256R1(), p256dh))
     secret = _derive(shared, salt=auth, info=b"WebPush: info\0" + p256dh + public, length=32)

@@ -12,8 +12,9 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import aiohttp
 
@@ -39,40 +40,26 @@ TOKEN_FIELD: Final = "message.token"  # noqa: S105  the name of a field
 DOUBTFUL: Final = frozenset({(400, "INVALID_ARGUMENT"), (403, "SENDER_ID_MISMATCH")})
 """FCM's answers to an invalid token and to one of another project. The first also stands for other faults."""
 
-UNAUTHORIZED: Final = 401
-NOT_FOUND: Final = 404
-BAD_REQUEST: Final = 400
-OK: Final = 200
-
-
-class Tokens(Protocol):
-    """Access tokens of a Google service account."""
-
-    async def current(self) -> str:
-        """A token that is valid for some more minutes. Raises `Retry` if none is available now, `Fatal` if never."""
-        ...
-
-    def discard(self, token: str) -> None:
-        """Forget the refused ``token``, unless a newer one has replaced it."""
-        ...
-
 
 class GoogleTokens:
-    """Tokens by google-auth, whose blocking refresh runs in a thread, once for all callers that wait."""
+    """Access tokens of a Google service account.
+
+    google-auth's blocking refresh runs in a thread, once for all callers that wait.
+    """
 
     def __init__(self, key: Mapping[str, Any]) -> None:
         self._credentials = _service_account(key)
         self._refreshing = asyncio.Lock()
 
     async def current(self) -> str:
-        """A token that is valid for some more minutes."""
+        """A token that is valid for some more minutes. Raises `Retry` if none is available now, `Fatal` if never."""
         async with self._refreshing:
             if self._credentials.token_state.name != "FRESH":
                 await asyncio.to_thread(self._refresh)
             return str(self._credentials.token)
 
     def discard(self, token: str) -> None:
-        """Forget ``token`` unless it was replaced."""
+        """Forget the refused ``token``, unless a newer one has replaced it."""
         if self._credentials.token == token:
             self._credentials.token = None
 
@@ -82,17 +69,17 @@ class GoogleTokens:
 
         try:
             self._credentials.refresh(Request())
-        except RefreshError as error:
-            raise _build_error(retryable=error.retryable) from error
         except GoogleAuthError as error:
-            raise _build_error(retryable=True) from error
+            if isinstance(error, RefreshError) and not error.retryable:
+                raise Fatal("Google refuses the service account") from error
+            raise Retry("Google's token endpoint cannot be reached") from error
 
 
 class FcmChannel:
     """Pushes through FCM. A refused access token is renewed and tried once more at once."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, tokens: Tokens, *, url: str, project: str, timeout: timedelta
+        self, session: aiohttp.ClientSession, tokens: GoogleTokens, *, url: str, project: str, timeout: timedelta
     ) -> None:
         self._session = session
         self._tokens = tokens
@@ -103,7 +90,7 @@ class FcmChannel:
         """Send ``notification`` to FCM; return or raise by its answer."""
         body = {"message": build_message(device, notification)}
         status, headers, answer = await self._send(body)
-        if status == UNAUTHORIZED and _error_code(answer) != "THIRD_PARTY_AUTH_ERROR":
+        if status == HTTPStatus.UNAUTHORIZED and _error_code(answer) != "THIRD_PARTY_AUTH_ERROR":
             status, headers, answer = await self._send(body)
         _check(status, headers, answer)
 
@@ -120,7 +107,7 @@ class FcmChannel:
                 answer = parse_object(await read_start(response.content.iter_any()))
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Retry(f"FCM cannot be reached: {type(error).__name__}") from error
-        if response.status == UNAUTHORIZED:
+        if response.status == HTTPStatus.UNAUTHORIZED:
             self._tokens.discard(token)
         return response.status, response.headers, answer
 
@@ -169,19 +156,19 @@ def build_message(device: Device, notification: Notification) -> Mapping[str, An
 
 def _check(status: int, headers: Mapping[str, str], answer: Any) -> None:
     """Return if FCM accepted the message; else raise the error that its documentation gives for the answer."""
-    if status == OK:
+    if status == HTTPStatus.OK:
         return
     code = _error_code(answer)
     reason = f"FCM answered {status}{f' {code}' if code else ''}"
     fields = _violations(answer)
-    if code == "UNREGISTERED" or (status == BAD_REQUEST and fields == [TOKEN_FIELD]):
+    if code == "UNREGISTERED" or (status == HTTPStatus.BAD_REQUEST and fields == [TOKEN_FIELD]):
         raise Unregistered(reason)
     if (status, code) in DOUBTFUL and not fields:
         raise Unregistered(reason, certain=False)
     if status in RETRYABLE:
         after = parse_wait(headers) or (DEFAULT_WAIT if code == "QUOTA_EXCEEDED" else None)
         raise Retry(reason, after=after)
-    if status == UNAUTHORIZED and code != "THIRD_PARTY_AUTH_ERROR":
+    if status == HTTPStatus.UNAUTHORIZED and code != "THIRD_PARTY_AUTH_ERROR":
         raise Retry(reason)
     raise Fatal(reason)
 
@@ -222,9 +209,3 @@ def _service_account(key: Mapping[str, Any]) -> Any:
         return make(dict(key), scopes=[SCOPE])
     except (ValueError, KeyError) as error:
         raise ConsumerError("CONSUMERS_FCM_CREDENTIALS: the key file lacks a key") from error
-
-
-def _build_error(*, retryable: bool) -> Retry | Fatal:
-    if retryable:
-        return Retry("Google's token endpoint cannot be reached")
-    return Fatal("Google refuses the service account")

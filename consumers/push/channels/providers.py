@@ -58,26 +58,19 @@ OPENERS: Final[Mapping[Channel, Callable[[PushSettings], Opened]]] = {
 
 @asynccontextmanager
 async def open_channels(settings: PushSettings) -> AsyncIterator[PushChannels]:
-    """The channels that ``settings`` name; with ``log`` among them, the others log. Raises `ConsumerError`."""
+    """The channels that ``settings`` name; with ``log`` among them, the others log.
+
+    Raises `ConsumerError`; for a missing library, it names the extra that installs it.
+    """
     names = settings.push_channels
     async with AsyncExitStack() as stack:
         logged: PushChannels = dict.fromkeys(OPENERS, LogChannel()) if "log" in names else {}
         opened: dict[Channel, PushChannel] = dict(logged)
         for name, opener in OPENERS.items():
             if name in names:
-                opened[name] = await stack.enter_async_context(_open(name, opener, settings))
+                try:
+                    opened[name] = await stack.enter_async_context(opener(settings))
+                except ImportError as error:
+                    needs = f"{name} needs the extra {name}: install xumm-webhook-processor[{name}]"
+                    raise ConsumerError(f"CONSUMERS_PUSH_CHANNEL: {needs}") from error
         yield opened
-
-
-@asynccontextmanager
-async def _open(
-    name: Channel, opener: Callable[[PushSettings], Opened], settings: PushSettings
-) -> AsyncIterator[PushChannel]:
-    """Open one channel. For a missing library, the error names the extra that installs it."""
-    async with AsyncExitStack() as stack:
-        try:
-            channel = await stack.enter_async_context(opener(settings))
-        except ImportError as error:
-            needs = f"{name} needs the extra {name}: install xumm-webhook-processor[{name}]"
-            raise ConsumerError(f"CONSUMERS_PUSH_CHANNEL: {needs}") from error
-        yield channel

@@ -37,9 +37,7 @@ def parse(text: str, services: Iterable[str]) -> Subscription:
     if not isinstance(keys, dict):
         problem = "a subscription is the JSON of a browser's PushSubscription: endpoint and keys"
         raise ValueError(problem)  # noqa: TRY004  user input is wrong, not the program
-    endpoint = parse_endpoint(fields.get("endpoint"))
-    if not allows(services, endpoint.host or ""):
-        raise ValueError("the endpoint is on no push service that CONSUMERS_WEBPUSH_SERVICES names")
+    check_service(fields.get("endpoint"), services)
     return Subscription.model_construct(endpoint=fields["endpoint"], keys=_parse_keys(keys))
 
 
@@ -51,6 +49,12 @@ def parse_endpoint(value: object) -> URL:
     if not isinstance(value, str) or not _endpoint.fullmatch(value):
         raise ValueError("an endpoint is an https address of a push service, without port, credentials or fragment")
     return URL(value, encoded=True)
+
+
+def check_service(endpoint: object, services: Iterable[str]) -> None:
+    """Raises `ValueError` if ``endpoint`` is none, by `parse_endpoint`, or not on one of ``services``."""
+    if not allows(services, parse_endpoint(endpoint).host or ""):
+        raise ValueError("the endpoint is on no push service that CONSUMERS_WEBPUSH_SERVICES names")
 
 
 def allows(services: Iterable[str], host: str) -> bool:

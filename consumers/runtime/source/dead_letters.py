@@ -19,7 +19,7 @@ from typing import Any, Final, NoReturn, Self
 from aio_pika.abc import AbstractIncomingMessage
 
 from consumers.runtime.errors import SourceUnavailable
-from consumers.runtime.source.port import Headers, parse_attempts
+from consumers.runtime.source.port import parse_attempts
 from consumers.runtime.source.queue_view import QueueView
 from processor.broker.copies import OWN_HEADERS
 from processor.broker.copy_publisher import CopyFailed, CopyPublisher, CopyTooLarge
@@ -111,7 +111,8 @@ class DeadLetters:
             async with self._look() as (view, copies):
                 async for message in view.messages():
                     if event_id in {None, message.message_id}:
-                        await copies.publish("", self._queue, message, _fresh_headers(message))
+                        fresh = {name: value for name, value in message.headers.items() if name not in OWN_HEADERS}
+                        await copies.publish("", self._queue, message, fresh)
                         await view.remove(message)
                         redriven += 1
         except SourceUnavailable as error:
@@ -148,10 +149,6 @@ class DeadLetters:
             await view.remove(message)
             renewed += 1
         return renewed
-
-
-def _fresh_headers(message: AbstractIncomingMessage) -> Headers:
-    return {name: value for name, value in message.headers.items() if name not in OWN_HEADERS}
 
 
 def _returns(headers: Mapping[str, Any]) -> int:

@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
 from typing import Protocol, Self
 
 from consumers.runtime.errors import DeliveryLost
@@ -13,22 +12,16 @@ from consumers.runtime.source.port import Headers, MessageDelivery, build_header
 
 
 class PublishedMessage(Protocol):
-    """The attributes of a published message that the queue needs. The messages of the processor have them."""
+    """The attributes of the processor's messages that the queue needs; the body is the event as structured JSON."""
 
     @property
-    def id(self) -> str:
-        """Event id."""
-        ...
+    def id(self) -> str: ...
 
     @property
-    def type(self) -> str:
-        """Event type."""
-        ...
+    def type(self) -> str: ...
 
     @property
-    def body(self) -> bytes:
-        """The event as structured JSON."""
-        ...
+    def body(self) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +71,6 @@ class EmbeddedSource:
         await settled
 
     async def deliveries(self) -> AsyncIterator[MessageDelivery]:
-        """Yield deliveries until `stop`."""
         while not self._stopped:
             if self._ready and len(self._unsettled) < self._prefetch:
                 yield self._hand_out(self._ready.popleft())
@@ -87,45 +79,40 @@ class EmbeddedSource:
             await self._changed.wait()
 
     async def ack(self, delivery: MessageDelivery) -> None:
-        """Acknowledge the message."""
         _resolve(self._take(delivery))
 
     async def retry(self, delivery: MessageDelivery, delay: timedelta, reason: str) -> None:
-        """Deliver the message again after ``delay``."""
-        entry = replace(self._take(delivery), headers=self._headers(delivery, reason), redelivered=False)
+        entry = replace(
+            self._take(delivery), headers=build_headers(delivery, queue=self._queue, reason=reason), redelivered=False
+        )
         task = asyncio.create_task(self._return_later(entry, delay))
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
 
     async def dead_letter(self, delivery: MessageDelivery, reason: str) -> None:
-        """Dead-letter the message."""
         entry = self._take(delivery)
-        self.dead_letters.append(DeadMessage(message=entry.message, headers=self._headers(delivery, reason)))
+        self.dead_letters.append(
+            DeadMessage(message=entry.message, headers=build_headers(delivery, queue=self._queue, reason=reason))
+        )
         _resolve(entry)
 
     async def put_back(self, delivery: MessageDelivery) -> None:
-        """Deliver the message again as if for the first time."""
         self._push(self._take(delivery))
 
     def is_overdue(self, delivery: MessageDelivery) -> bool:  # noqa: ARG002  there is no broker that closes a channel
-        """Never."""
         return False
 
     def holds(self, delivery: MessageDelivery) -> bool:
-        """Whether ``delivery`` is unsettled and still ours."""
         return delivery in self._unsettled
 
     async def stop(self) -> None:
-        """End `deliveries`."""
         self._stopped = True
         self._changed.set()
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
         self._closed = True
         waiting = tuple(self._waiting)
@@ -173,9 +160,6 @@ class EmbeddedSource:
             self._lose(entry)
             raise
         self._push(entry)
-
-    def _headers(self, delivery: MessageDelivery, reason: str) -> Headers:
-        return build_headers(delivery, queue=self._queue, reason=reason)
 
     def _lose(self, entry: _QueuedMessage) -> None:
         if not entry.settled.done():

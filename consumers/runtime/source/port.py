@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
 from typing import Final, Protocol, Self
 
 from processor.observability.redaction import clean_line
@@ -49,41 +48,31 @@ class MessageSource(Protocol):
 
     def deliveries(self) -> AsyncIterator[MessageDelivery]:
         """Yield deliveries, across reconnects, until `stop`. Never more are unsettled than the prefetch allows."""
-        ...
 
     async def ack(self, delivery: MessageDelivery) -> None:
         """Acknowledge the message."""
-        ...
 
     async def retry(self, delivery: MessageDelivery, delay: timedelta, reason: str) -> None:
         """Deliver the message again after ``delay`` or somewhat later, with one more attempt counted."""
-        ...
 
     async def dead_letter(self, delivery: MessageDelivery, reason: str) -> None:
         """Dead-letter the message, with ``reason``, attempts and first-seen in its headers."""
-        ...
 
     async def put_back(self, delivery: MessageDelivery) -> None:
         """Deliver the message again as if for the first time: no attempt is counted."""
-        ...
 
     def is_overdue(self, delivery: MessageDelivery) -> bool:
         """Whether the delivery was held so long that it should be put back before the broker closes the channel."""
-        ...
 
     def holds(self, delivery: MessageDelivery) -> bool:
         """Whether ``delivery`` is unsettled and still ours. If not, it need not be handled and cannot be settled."""
-        ...
 
     async def stop(self) -> None:
         """End `deliveries`. Open deliveries can still be settled. Idempotent."""
-        ...
 
     async def __aenter__(self) -> Self: ...
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    async def __aexit__(self, *_: object) -> None: ...
 
 
 def parse_attempts(headers: Headers) -> int:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import suppress
 from datetime import timedelta
-from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import aiormq
@@ -37,7 +36,6 @@ class QueueView:
         self._total = 0
         self._held: dict[int, AbstractIncomingMessage] = {}
         self._connection: AbstractConnection | None = None
-        self._channel: aiormq.abc.AbstractChannel | None = None
 
     @property
     def held(self) -> list[AbstractIncomingMessage]:
@@ -47,7 +45,7 @@ class QueueView:
     async def messages(self, limit: int | None = None) -> AsyncIterator[AbstractIncomingMessage]:
         """At most ``limit`` of the messages that were there on entering."""
         for _ in range(self._total if limit is None else min(limit, self._total)):
-            found = await self._call(self._open_channel.basic_get(self._queue))
+            found = await self._call(self._channel.basic_get(self._queue))
             if isinstance(found.delivery, aiormq.spec.Basic.GetEmpty):
                 return
             message = IncomingMessage(found)
@@ -63,7 +61,7 @@ class QueueView:
     async def put_back(self, added: int = 0) -> None:
         """Return the held messages. Wait up to 3 s until the broker counts them, and the ``added`` copies, as ready."""
         if self._held:
-            await self._call(self._open_channel.basic_nack(max(self._held), multiple=True, requeue=True))
+            await self._call(self._channel.basic_nack(max(self._held), multiple=True, requeue=True))
             self._held.clear()
         ready = await self._count()  # this answer shows that the broker has read the frames sent before
         with suppress(TimeoutError):
@@ -83,19 +81,12 @@ class QueueView:
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._close()
-
-    @property
-    def _open_channel(self) -> aiormq.abc.AbstractChannel:
-        assert self._channel is not None  # noqa: S101  used as a context manager
-        return self._channel
 
     async def _count(self) -> int:
         """Messages that are ready in the queue."""
-        answer = await self._call(self._open_channel.queue_declare(self._queue, passive=True))
+        answer = await self._call(self._channel.queue_declare(self._queue, passive=True))
         return answer.message_count or 0
 
     async def _close(self) -> None:

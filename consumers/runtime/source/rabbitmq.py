@@ -10,7 +10,6 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
 from typing import Any, Final, Self
 
 import structlog
@@ -70,7 +69,6 @@ class RabbitSource:
         self._handed: set[RabbitDelivery] = set()
         self._settled = asyncio.Event()
         self._session: RabbitSession | None = None
-        self._supervisor: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._after = after
         self._recovered = asyncio.Event()
@@ -79,17 +77,13 @@ class RabbitSource:
         self._supervisor = asyncio.create_task(self._supervise())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._stopping.set()
-        if self._supervisor is not None:
-            self._supervisor.cancel()
-            await asyncio.gather(self._supervisor, return_exceptions=True)
+        self._supervisor.cancel()
+        await asyncio.gather(self._supervisor, return_exceptions=True)
         await self._copies.close()
 
     async def deliveries(self) -> AsyncIterator[MessageDelivery]:
-        """Yield deliveries until `stop`."""
         while not self._stopping.is_set():
             delivery = await self._inbound.get()
             if delivery is None:
@@ -101,7 +95,7 @@ class RabbitSource:
                 yield delivery
             if delivery.redelivered:
                 await self._wait_until_settled()
-        if self._supervisor is not None and self._supervisor.done():
+        if self._supervisor.done():
             self._supervisor.result()
 
     async def _wait_until_settled(self) -> None:
@@ -111,30 +105,25 @@ class RabbitSource:
             await self._settled.wait()
 
     async def ack(self, delivery: MessageDelivery) -> None:
-        """Acknowledge the message."""
-        held = _claim(delivery)
-        await self._ack(held)
+        await self._ack(_claim(delivery))
 
     async def retry(self, delivery: MessageDelivery, delay: timedelta, reason: str) -> None:
-        """Deliver the message again after ``delay``."""
         key = retry_queue(self._queue, int(delay.total_seconds()))
-        await self._replace(delivery, RETRIES, key, self._headers(delivery, reason))
+        await self._replace(delivery, RETRIES, key, build_headers(delivery, queue=self._queue, reason=reason))
 
     async def dead_letter(self, delivery: MessageDelivery, reason: str) -> None:
-        """Dead-letter the message."""
-        await self._replace(delivery, DEAD_LETTERS, self._queue, self._headers(delivery, reason))
+        await self._replace(
+            delivery, DEAD_LETTERS, self._queue, build_headers(delivery, queue=self._queue, reason=reason)
+        )
 
     async def put_back(self, delivery: MessageDelivery) -> None:
-        """Deliver the message again as if for the first time."""
         await self._replace(delivery, "", self._queue, delivery.headers)
 
     def is_overdue(self, delivery: MessageDelivery) -> bool:
-        """Whether the delivery was held so long that it should be put back before the broker closes the channel."""
         held = asyncio.get_running_loop().time() - delivery.received_at if isinstance(delivery, RabbitDelivery) else 0.0
         return held >= self._hold.total_seconds()
 
     def holds(self, delivery: MessageDelivery) -> bool:
-        """Whether ``delivery`` is unsettled and still ours."""
         return isinstance(delivery, RabbitDelivery) and delivery in delivery.session.unsettled
 
     async def recover(self) -> None:
@@ -142,7 +131,6 @@ class RabbitSource:
         await self._recovered.wait()
 
     async def stop(self) -> None:
-        """End `deliveries`."""
         if self._stopping.is_set():
             return
         self._stopping.set()
@@ -161,9 +149,6 @@ class RabbitSource:
         finally:
             self._handed.discard(held)
             self._settled.set()
-
-    def _headers(self, delivery: MessageDelivery, reason: str) -> Headers:
-        return build_headers(delivery, queue=self._queue, reason=reason)
 
     async def _replace(self, delivery: MessageDelivery, exchange: str, key: str, headers: Headers) -> None:
         """Publish the copy, wait for its confirm, and only then acknowledge the original.

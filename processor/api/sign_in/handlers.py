@@ -8,19 +8,18 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
 import structlog
 from aiohttp import web
-from pydantic import BaseModel
 
 from processor.api.callers import read_bearer
 from processor.api.endpoint import json_response, parse_body
 from processor.api.event_streams import EventStreams
-from processor.api.operations import build_path
 from processor.api.rate_limits import RateLimits
-from processor.api.sign_requests.creation import CreatedPayload, NewSignRequest, SignRequests
+from processor.api.sign_requests.creation import NewSignRequest, SignRequests
 from processor.api.sign_requests.handlers import check_return_urls
 from processor.api.sign_requests.responses import describe_created, describe_status
 from processor.core.access.caller import Session
@@ -41,6 +40,7 @@ PREFIX: Final = "xwe_"
 EXPIRE: Final = timedelta(minutes=15)
 """How long a sign-in can be opened; its user waits for it."""
 _TEMPLATE: Final = {"TransactionType": "SignIn"}
+_PATHS: Final = {"status_url": "getSignIn", "events_url": "followSignIn", "session_url": "takeSession"}
 _SECRET_BYTES: Final = 32
 
 log = structlog.get_logger()
@@ -78,7 +78,8 @@ class SignInHandlers:
             return_urls=urls,
         )
         new = NewSignRequest(order=order, owner=OWNER, kind="sign_in", exchange_digest=digest_of(secret))
-        body, _ = await self.requests.create(new, _describe)
+        # The response that is stored has no exchange secret.
+        body, _ = await self.requests.create(new, partial(describe_created, SignInCreated, _PATHS, exchange_secret=""))
         created = SignInCreated.model_validate_json(body).model_copy(update={"exchange_secret": secret})
         return json_response(created, HTTPStatus.CREATED)
 
@@ -123,14 +124,3 @@ class SignInHandlers:
         stored = await self._find(request)
         (state,) = await self.store.load_states([(stored.app, stored.payload or "")])
         return stored, state
-
-
-def _describe(payload: CreatedPayload) -> BaseModel:
-    """Build the response that is stored: it has no exchange secret."""
-    uuid = payload.created.uuid
-    urls = {
-        "status_url": build_path("getSignIn", id=uuid),
-        "events_url": build_path("followSignIn", id=uuid),
-        "session_url": build_path("takeSession", id=uuid),
-    }
-    return SignInCreated.model_validate(describe_created(payload) | urls | {"exchange_secret": ""})

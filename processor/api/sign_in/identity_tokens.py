@@ -2,9 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Literal, Protocol
-
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from typing import Literal
 
 from processor.core.access.caller import UserCaller
 from processor.core.access.jwt import (
@@ -20,24 +18,13 @@ from processor.core.errors import Unavailable
 from processor.core.payload.ids import user_reference
 from processor.observability.loggers import sampled_log
 from processor.web.problem import Problem
-
-
-class ProviderKeys(Protocol):
-    """The public keys of one OAuth2 provider."""
-
-    async def keys(self) -> tuple[RSAPublicKey, ...]:
-        """Those in force. Raises `Unavailable` if there are none yet."""
-        ...
-
-    async def renew(self) -> tuple[RSAPublicKey, ...]:
-        """Those that the provider has now, as far as it may be asked. Raises `Unavailable` if there are none yet."""
-        ...
+from processor.xumm.provider_keys import KeyCache
 
 
 class IdentityVerifier:
     """Verifies tokens of OAuth2 providers; ``keys`` are by the provider's address."""
 
-    def __init__(self, keys: Mapping[str, ProviderKeys], *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, keys: Mapping[str, KeyCache], *, clock: Callable[[], datetime]) -> None:
         self._keys = keys
         self._clock = clock
 

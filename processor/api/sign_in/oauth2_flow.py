@@ -6,7 +6,7 @@ were used, until they expire.
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Final
@@ -37,22 +37,13 @@ from processor.observability.loggers import sampled_log
 from processor.store.ports import SessionStore, UsedOnce
 from processor.web.client import Connections
 from processor.web.problem import Problem, ProblemReason
+from schemas.api import SessionRedeemed
 
 _TOKENS: Final = ("id_token", "access_token")
 """Both are tokens of the same kind; OpenID Connect promises the nonce in the first."""
 _INVALID: Final[Mapping[Purpose, ProblemReason]] = {"state": "state_invalid", "code": "code_invalid"}
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RedeemedSession:
-    """The session that an app gets for its code."""
-
-    token: str = field(repr=False)
-    app: str
-    account: str
-    ttl: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +94,8 @@ class OAuth2Flow:
         sampled_log.warning("sign_in.failed", app=client.app, reason=granted)
         return _build_link(begun, error=granted)
 
-    async def redeem(self, code: str, verifier: str) -> RedeemedSession:
-        """SessionStore a code for a session. An attempt uses the code up. Raises `StoreError` too."""
+    async def redeem(self, code: str, verifier: str) -> SessionRedeemed:
+        """Exchange a code for a session. An attempt uses the code up. Raises `StoreError` too."""
         client, content = self._unseal(code, "code")
         granted = CompletedSignIn.of(content, self.clock())
         if (
@@ -114,7 +105,8 @@ class OAuth2Flow:
         ):
             raise Problem("code_invalid")
         token = await self.sessions.create(client.app, granted.account, granted.user, self.session_ttl)
-        return RedeemedSession(token=token, app=client.app, account=granted.account, ttl=self.session_ttl)
+        seconds = int(self.session_ttl.total_seconds())
+        return SessionRedeemed(access_token=token, expires_in=seconds, app=client.app, account=granted.account)
 
     async def _verify_grant(
         self, client: Client, begun: PendingSignIn, code: str | None, error: str | None
@@ -141,7 +133,7 @@ class OAuth2Flow:
         )
 
     async def _fetch_token(self, client: Client, form: Mapping[str, str]) -> str:
-        """SessionStore the provider's code for its token, with one call. Raises `Unavailable` or `Denied`."""
+        """Exchange the provider's code for its token, with one call. Raises `Unavailable` or `Denied`."""
         answer = await self.provider.ask("POST", URL(f"{client.provider}/token"), form=form)
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status == HTTPStatus.TOO_MANY_REQUESTS:
             raise Unavailable(f"{answer.host} answered {answer.status}")

@@ -19,7 +19,6 @@ from processor.api.sign_in.oauth2_flow import OAuth2Flow
 from processor.core.access.ticket import MAX_TICKET
 from processor.web.bodies import Bodies
 from processor.web.problem import Problem
-from schemas.api import SessionRedeemed
 from schemas.commands import RedeemCommand
 
 _PAGE: Final = """<!doctype html>
@@ -69,11 +68,7 @@ class OAuth2Handlers:
         """200 with the session's token."""
         self.limits.count_address(request)
         command = await parse_body(request, RedeemCommand, self.bodies)
-        session = await self.flow.redeem(command.code, command.code_verifier)
-        seconds = int(session.ttl.total_seconds())
-        return json_response(
-            SessionRedeemed(access_token=session.token, expires_in=seconds, app=session.app, account=session.account)
-        )
+        return json_response(await self.flow.redeem(command.code, command.code_verifier))
 
 
 def return_to_app(link: str, *, signed_in: bool) -> web.Response:

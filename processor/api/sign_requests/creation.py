@@ -52,19 +52,15 @@ class PayloadApi(Protocol):
 
     def calling_for(self, rank: Rank) -> Self:
         """The same, whose calls wait where those of this rank do."""
-        ...
 
     async def create(self, body: Mapping[str, Any]) -> Created:
         """Create a payload. After `Unavailable` without ``untouched`` it is unknown whether the payload exists."""
-        ...
 
     async def payload_named(self, identifier: str) -> Payload:
         """Fetch the payload with this custom identifier of the application."""
-        ...
 
     async def cancel(self, uuid: str) -> Cancelled:
         """Cancel a payload. Returns the reason if Xumm does not."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +99,6 @@ class SignRequests:
     links: str
     """Where universal links begin, as in ``https://xumm.app``."""
     clock: Callable[[], datetime]
-    """Is called when there is a new payload to watch."""
 
     async def create(self, new: NewSignRequest, describe: Callable[[CreatedPayload], BaseModel]) -> tuple[bytes, bool]:
         """Create a payload, unless the same request did. Returns the response as JSON, and whether it was created now.

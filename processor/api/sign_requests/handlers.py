@@ -4,18 +4,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
-from pydantic import BaseModel
 
 from processor.api.callers import RequestAuthenticator, check_permission
 from processor.api.endpoint import json_response, parse_body
 from processor.api.event_streams import EventStreams
-from processor.api.operations import build_path
 from processor.api.rate_limits import RateLimits
-from processor.api.sign_requests.creation import CreatedPayload, NewSignRequest, SignRequests
+from processor.api.sign_requests.creation import NewSignRequest, SignRequests
 from processor.api.sign_requests.responses import describe_created, describe_status
 from processor.core.access.caller import Caller, ServiceCaller, UserCaller
 from processor.core.sign_request.order import Order, is_key, may_see, owner_of, rank_of
@@ -33,6 +32,7 @@ IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 IDEMPOTENCY_REPLAYED: Final = "Idempotency-Replayed"
 PAGE: Final = 20
 MAX_PAGE: Final = 100
+_PATHS: Final = {"status_url": "getSignRequest", "events_url": "followSignRequest"}
 _CURSOR: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 
@@ -59,7 +59,7 @@ class SignRequestHandlers:
         order = self._check_command(command, caller)
         self._count_request(command.app, caller)
         new = NewSignRequest(order=order, owner=owner_of(caller), idempotency_key=key)
-        body, created = await self.requests.create(new, _describe)
+        body, created = await self.requests.create(new, partial(describe_created, SignRequestCreated, _PATHS))
         return web.Response(
             body=body,
             status=HTTPStatus.CREATED if created else HTTPStatus.OK,
@@ -129,15 +129,6 @@ class SignRequestHandlers:
             account=caller.account if isinstance(caller, UserCaller) else command.account,
             return_urls=check_return_urls(command.return_url, application.return_urls),
         )
-
-
-def _describe(payload: CreatedPayload) -> BaseModel:
-    uuid = payload.created.uuid
-    urls = {
-        "status_url": build_path("getSignRequest", id=uuid),
-        "events_url": build_path("followSignRequest", id=uuid),
-    }
-    return SignRequestCreated.model_validate(describe_created(payload) | urls)
 
 
 def _find_faults(command: SignRequestCommand, caller: Caller, network: str) -> list[tuple[str, str]]:

@@ -1,25 +1,29 @@
 """Sign requests as the interface describes them to callers."""
 
 from base64 import b64encode
+from collections.abc import Mapping
 from io import BytesIO
 from typing import Final
 
 import segno
 
+from processor.api.operations import build_path
 from processor.api.sign_requests.creation import CreatedPayload
 from processor.core.payload.progress import progress
 from processor.core.payload.state import PayloadState
 from processor.core.sign_request.request import StoredRequest
-from schemas.api import Qr, SignRequestStatus
+from schemas.api import Qr, SignRequestCreated, SignRequestStatus
 from schemas.platform import Created
 
 _QR_SCALE: Final = 6
 
 
-def describe_created(payload: CreatedPayload) -> dict[str, object]:
-    """Build the fields that the responses to every creation have, of sign requests and of sign-ins."""
+def describe_created(
+    model: type[SignRequestCreated], operations: Mapping[str, str], payload: CreatedPayload, **more: str
+) -> SignRequestCreated:
+    """Build the response to a creation; ``operations`` are by the field that has their path."""
     created = payload.created
-    return {
+    fields = {
         "id": created.uuid,
         "identifier": payload.identifier,
         "link": created.next.always,
@@ -28,6 +32,8 @@ def describe_created(payload: CreatedPayload) -> dict[str, object]:
         "tokens_kept": payload.tokens_kept,
         "expires_at": payload.expires_at,
     }
+    paths = {field: build_path(name, id=created.uuid) for field, name in operations.items()}
+    return model.model_validate(fields | paths | more)
 
 
 def describe_status(stored: StoredRequest, state: PayloadState | None) -> SignRequestStatus:

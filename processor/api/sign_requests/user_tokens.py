@@ -20,7 +20,6 @@ class TokenChecks(Protocol):
 
     async def token_states(self, tokens: Sequence[str]) -> TokenStates:
         """Which user tokens are active. Raises `LookupFailed`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ Everything goes through the management API, since no other interface sets polici
 RabbitMQ 3.10, 4.0 and 4.3.
 """
 
-from processor.broker.topology.desired import TopologyOptions, desired
+from processor.broker.topology.desired import desired
 from processor.broker.topology.difference import Change, Plan
 from processor.broker.topology.management import ManagementAccess, TopologyError, parse_access
 from processor.broker.topology.objects import Topology
@@ -17,7 +17,6 @@ __all__ = [
     "Plan",
     "Topology",
     "TopologyError",
-    "TopologyOptions",
     "apply",
     "desired",
     "parse_access",

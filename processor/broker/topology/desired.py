@@ -20,11 +20,11 @@ https://www.rabbitmq.com/docs/streams#retention, https://www.rabbitmq.com/docs/p
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Literal
 
 from processor.broker.topology.objects import Binding, Exchange, Policy, Queue, Setting, Topology
+from processor.settings.sections import TopologySettings
 from schemas.topology import (
     COMMANDS,
     DEAD_LETTERS,
@@ -51,35 +51,14 @@ _NO_DELIVERY_LIMIT: Final[Mapping[str, Setting]] = {"delivery-limit": 1_000_000_
 3.10 refuses -1, and 4.1 does not take it from a policy (https://github.com/rabbitmq/rabbitmq-server/pull/14458).
 """
 _DEFAULT_EXCHANGE: Final = ""
+_PRIORITY: Final = 10
+"""Above policies of others that match our names too: RabbitMQ applies only one."""
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,199}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TopologyOptions:
-    """The limits. All can change at any time: they are policies."""
-
-    queue_max_length: int = 1_000_000
-    """Messages in a consumer's queue; beyond, the broker refuses and events wait in the outbox."""
-    delivery_limit: int = 1000
-    """Returns of one message before the broker dead-letters it. Consumers count their attempts themselves: this is for
-    what they cannot count, and so high because a crash returns all that was delivered, guilty or not."""
-    dead_max_length: int = 100_000
-    """Dead letters of one queue; beyond, consumers cannot dead-letter and wait."""
-    dead_ttl: timedelta = timedelta(days=30)
-    unrouted_max_length: int = 100_000
-    """Messages that no queue was bound for; beyond, the oldest go."""
-    unrouted_ttl: timedelta = timedelta(days=7)
-    log: bool = True
-    """Whether the stream keeps every event. Every event is routed then, so that none is ever unrouted."""
-    log_max_age: timedelta = timedelta(days=7)
-    log_max_bytes: int = 10_000_000_000
-    policy_priority: int = 10
-    """Above policies of others that match our names too: RabbitMQ applies only one."""
-
-
-def desired(queues: Mapping[str, Sequence[str]] = DEFAULT_QUEUES, options: TopologyOptions | None = None) -> Topology:
+def desired(queues: Mapping[str, Sequence[str]] = DEFAULT_QUEUES, options: TopologySettings | None = None) -> Topology:
     """The topology for these consumer queues, each with its topic bindings. Raises `ValueError` for a bad name."""
-    options = options or TopologyOptions()
+    options = options or TopologySettings()
     _check(queues)
     parts = [_backbone(options), *(_consumer_queue(name, keys, options) for name, keys in queues.items())]
     parts += [_consumer_queue(PUSH_DEVICES, (PUSH_DEVICES,), options, exchange=COMMANDS), _commands(options)]
@@ -114,10 +93,10 @@ def _names(queue: str) -> Iterator[str]:
 _OURS: Final = frozenset({UNROUTED, LOG, WATCHES, dead_letter_queue(WATCHES), *_names(PUSH_DEVICES)})
 
 
-def _backbone(options: TopologyOptions) -> Topology:
+def _backbone(options: TopologySettings) -> Topology:
     return Topology(
         policies=(
-            _policy(EXCHANGE, {"alternate-exchange": UNROUTED}, options, apply_to="exchanges"),
+            _policy(EXCHANGE, {"alternate-exchange": UNROUTED}, apply_to="exchanges"),
             _policy(
                 UNROUTED,
                 {
@@ -126,7 +105,6 @@ def _backbone(options: TopologyOptions) -> Topology:
                     "message-ttl": _milliseconds(options.unrouted_ttl),
                     "overflow": "drop-head",
                 },
-                options,
             ),
         ),
         exchanges=(
@@ -142,16 +120,16 @@ def _backbone(options: TopologyOptions) -> Topology:
 
 
 def _consumer_queue(
-    name: str, routing_keys: Sequence[str], options: TopologyOptions, *, exchange: str = EXCHANGE
+    name: str, routing_keys: Sequence[str], options: TopologySettings, *, exchange: str = EXCHANGE
 ) -> Topology:
     """The queue, its dead letters and its retries. The way out is bound before the way in."""
     dead = dead_letter_queue(name)
     retries = [retry_queue(name, delay) for delay in RETRY_DELAYS_SECONDS]
     return Topology(
         policies=(
-            _policy(dead, _dead_limits(options), options),
-            *(_policy(retry_queue(name, delay), _waits(name, delay), options) for delay in RETRY_DELAYS_SECONDS),
-            _policy(name, _consumer_limits(name, options), options),
+            _policy(dead, _dead_limits(options)),
+            *(_policy(retry_queue(name, delay), _waits(name, delay)) for delay in RETRY_DELAYS_SECONDS),
+            _policy(name, _consumer_limits(name, options)),
         ),
         queues=tuple(Queue(name=queue, arguments=_QUORUM) for queue in (dead, *retries, name)),
         bindings=(
@@ -162,17 +140,17 @@ def _consumer_queue(
     )
 
 
-def _consumer_limits(name: str, options: TopologyOptions) -> Mapping[str, Setting]:
+def _consumer_limits(name: str, options: TopologySettings) -> Mapping[str, Setting]:
     return {
         **_SAFE_DEAD_LETTERING,
         "dead-letter-exchange": DEAD_LETTERS,
         "dead-letter-routing-key": name,
-        "delivery-limit": options.delivery_limit,
+        "delivery-limit": options.delivery_limit,  # high: a crash returns all that was delivered, guilty or not
         "max-length": options.queue_max_length,
     }
 
 
-def _dead_limits(options: TopologyOptions) -> Mapping[str, Setting]:
+def _dead_limits(options: TopologySettings) -> Mapping[str, Setting]:
     return {
         **_NO_DELIVERY_LIMIT,
         "max-length": options.dead_max_length,
@@ -191,26 +169,26 @@ def _waits(queue: str, delay_seconds: int) -> Mapping[str, Setting]:
     }
 
 
-def _commands(options: TopologyOptions) -> Topology:
+def _commands(options: TopologySettings) -> Topology:
     """The queue of commands, and where those end that make no sense. Nothing is retried: it waits in the queue."""
     dead = dead_letter_queue(WATCHES)
     return Topology(
         policies=(
-            _policy(dead, _dead_limits(options), options),
-            _policy(WATCHES, {**_consumer_limits(WATCHES, options), **_NO_DELIVERY_LIMIT}, options),
+            _policy(dead, _dead_limits(options)),
+            _policy(WATCHES, {**_consumer_limits(WATCHES, options), **_NO_DELIVERY_LIMIT}),
         ),
         queues=(Queue(name=dead, arguments=_QUORUM), Queue(name=WATCHES, arguments=_QUORUM)),
         bindings=(Binding(exchange=DEAD_LETTERS, queue=dead, routing_key=WATCHES),),
     )
 
 
-def _log(options: TopologyOptions) -> Topology:
+def _log(options: TopologySettings) -> Topology:
     limits: Mapping[str, Setting] = {
         "max-age": f"{int(options.log_max_age.total_seconds())}s",
         "max-length-bytes": options.log_max_bytes,
     }
     return Topology(
-        policies=(_policy(LOG, limits, options),),
+        policies=(_policy(LOG, limits),),
         queues=(Queue(name=LOG, arguments=_STREAM),),
         bindings=(Binding(exchange=EXCHANGE, queue=LOG, routing_key="#"),),
     )
@@ -219,7 +197,6 @@ def _log(options: TopologyOptions) -> Topology:
 def _policy(
     name: str,
     definition: Mapping[str, Setting],
-    options: TopologyOptions,
     *,
     apply_to: Literal["exchanges", "queues"] = "queues",
 ) -> Policy:
@@ -228,7 +205,7 @@ def _policy(
         pattern=f"^{re.escape(name)}$",
         apply_to=apply_to,
         definition=definition,
-        priority=options.policy_priority,
+        priority=_PRIORITY,
     )
 
 

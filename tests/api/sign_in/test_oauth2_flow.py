@@ -100,7 +100,7 @@ async def test_user_signs_in(stand: Stand, link: str) -> None:
 
     user_token = stand.sandbox.tokens.renew(SHOP.key, ALICE.address).token
     kept = ("shop", ALICE.address, user_reference(SHOP.key, user_token), timedelta(hours=24))
-    assert stand.sessions.held == {session.token: kept}
+    assert stand.sessions.held == {session.access_token: kept}
     assert (session.app, session.account) == ("shop", ALICE.address)
 
 
@@ -363,13 +363,13 @@ async def test_logs_bear_no_secret(stand: Stand) -> None:
         *last.values(),
         URL(url).query["nonce"],
         back["code"],
-        session.token,
+        session.access_token,
         pair.verifier,
         SHOP.secret,
     ]
     assert {"sign_in.granted", "sign_in.failed", "sign_in.token_refused"} <= {line["event"] for line in lines}
     assert [canary for canary in canaries if canary in str(lines)] == []
-    assert session.token not in repr(session)
+    assert session.access_token not in repr(session)
 
 
 def test_every_bit_of_a_ticket_counts() -> None:

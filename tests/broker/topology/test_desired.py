@@ -2,11 +2,12 @@ from datetime import timedelta
 
 import pytest
 
-from processor.broker.topology import TopologyOptions, desired
+from processor.broker.topology import desired
 from processor.broker.topology.objects import Binding, Policy
+from processor.settings.sections import TopologySettings
 
 
-def _policy(name: str, options: TopologyOptions | None = None) -> Policy:
+def _policy(name: str, options: TopologySettings | None = None) -> Policy:
     (policy,) = (policy for policy in desired(options=options).policies if policy.name == name)
     return policy
 
@@ -52,7 +53,7 @@ def test_dead_letters_of_quorum_queues_are_safe() -> None:
 
 def test_a_new_queue_brings_its_ways_out() -> None:
     """A configured queue gets dead letters, retries and its bindings, the way out before the way in."""
-    bindings = desired({"billing": ("shop.resolve.*", "#.signed")}, TopologyOptions(log=False)).bindings
+    bindings = desired({"billing": ("shop.resolve.*", "#.signed")}, TopologySettings(log=False)).bindings
 
     assert [(each.exchange, each.queue, each.routing_key) for each in bindings] == [
         ("xumm.unrouted", "xumm.unrouted", ""),
@@ -100,7 +101,7 @@ def test_no_queue_drops_what_is_looked_at() -> None:
 
 def test_options_become_policies() -> None:
     """ConnectionLimits and durations show in the definitions, in the broker's units."""
-    options = TopologyOptions(
+    options = TopologySettings(
         queue_max_length=7, delivery_limit=3, dead_ttl=timedelta(hours=1), log_max_age=timedelta(days=2)
     )
 
@@ -120,7 +121,7 @@ def test_options_become_policies() -> None:
 
 def test_the_log_is_optional() -> None:
     """Without the log there is no stream, and events that nothing is bound for are put aside."""
-    topology = desired(options=TopologyOptions(log=False))
+    topology = desired(options=TopologySettings(log=False))
 
     assert "xumm.log" not in {queue.name for queue in topology.queues}
     assert Binding(exchange="xumm.events", queue="xumm.log", routing_key="#") not in topology.bindings

@@ -16,7 +16,6 @@ from processor.broker.topology import (
     ManagementAccess,
     Topology,
     TopologyError,
-    TopologyOptions,
     apply,
     desired,
     parse_access,
@@ -24,6 +23,7 @@ from processor.broker.topology import (
     verify,
 )
 from processor.broker.topology.objects import Policy
+from processor.settings.sections import TopologySettings
 from tests.broker.messages import a_message
 from tests.servers.rabbitmq import RabbitMQ
 
@@ -142,7 +142,7 @@ async def test_a_limit_changes_by_policy_alone(
     """A new limit is one update, takes effect, and costs no message that waits."""
     await _publish(channel, "xumm.events", "shop.resolve.signed")
 
-    found = await apply(access, desired(options=TopologyOptions(queue_max_length=2)))
+    found = await apply(access, desired(options=TopologySettings(queue_max_length=2)))
     kept = await _next(channel, "app-state")
 
     assert [(change.action, change.kind, change.name, change.details) for change in found.changes] == [
@@ -156,7 +156,7 @@ async def test_a_full_queue_refuses_instead_of_dropping(
     access: ManagementAccess, amqp_url: str, channel: AbstractChannel
 ) -> None:
     """At its limit a consumer's queue makes the broker refuse, so that events wait in the outbox."""
-    await apply(access, desired(options=TopologyOptions(queue_max_length=2)))
+    await apply(access, desired(options=TopologySettings(queue_max_length=2)))
     async with RabbitPublisher(amqp_url) as publisher, asyncio.timeout(SECONDS):
         await publisher.ready()
         outcomes = [await _outcome(publisher.publish(a_message(number, routing_key="a.sign.b"))) for number in range(9)]
@@ -251,7 +251,7 @@ async def test_what_nothing_is_bound_for_is_put_aside(
     access: ManagementAccess, channel: AbstractChannel, amqp_url: str
 ) -> None:
     """Without the log, an event that matches no queue lands in the unrouted queue, and is confirmed."""
-    await apply(access, desired({"billing": ("other.#",)}, TopologyOptions(log=False)))
+    await apply(access, desired({"billing": ("other.#",)}, TopologySettings(log=False)))
     async with RabbitPublisher(amqp_url) as publisher, asyncio.timeout(SECONDS):
         await publisher.ready()
         await publisher.publish(a_message())
@@ -273,7 +273,7 @@ async def test_a_rejected_message_is_dead_lettered(
 
 async def test_endless_redelivery_ends_in_the_dead_letters(access: ManagementAccess, channel: AbstractChannel) -> None:
     """A message that is returned to the queue again and again is dead-lettered at the delivery limit."""
-    await apply(access, desired(options=TopologyOptions(delivery_limit=2)))
+    await apply(access, desired(options=TopologySettings(delivery_limit=2)))
     await _publish(channel, "xumm.events", "shop.resolve.signed")
     async with (await channel.get_queue("app-state")).iterator() as incoming, asyncio.timeout(SECONDS):
         for _ in range(3):

@@ -14,7 +14,7 @@ from consumers.runtime.composition import open_consumer
 from consumers.runtime.consumer import Consumer, Context
 from consumers.runtime.discovery import NamedConsumer
 from consumers.runtime.errors import DatabaseUnavailable, DeliveryLost, Fatal, Retry
-from consumers.runtime.loop import Runtime, RuntimeLimits
+from consumers.runtime.loop import Runtime
 from consumers.runtime.settings import ConsumerSettings
 from consumers.runtime.source.embedded import EmbeddedSource
 from schemas.events import SignOpened
@@ -45,14 +45,14 @@ async def running(url: str, kind: type[Orders] = Orders, **limits: Any) -> Async
         waits.append(seconds)
         await asyncio.sleep(0)
 
-    settings = ConsumerSettings(database_url=url)
+    settings = ConsumerSettings(database_url=url, **limits)
     async with (
         open_consumer(NamedConsumer(name="orders", consumer=kind), settings) as (consumer, inbox),
         EmbeddedSource("orders", sleep=no_wait) as source,
     ):
         assert isinstance(consumer, Orders)
         stop = asyncio.Event()
-        runtime = Runtime(consumer=consumer, source=source, inbox=inbox, limits=RuntimeLimits(**limits))
+        runtime = Runtime(consumer=consumer, source=source, inbox=inbox)
         task = asyncio.create_task(runtime.run(stop))
         try:
             yield Running(consumer=consumer, source=source, stop=stop, task=task, waits=waits)

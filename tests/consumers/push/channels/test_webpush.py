@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.push.channels.channel import Unregistered
-from consumers.push.channels.encryption import MAX_PLAINTEXT, encrypt, encrypt_with
+from consumers.push.channels.encryption import MAX_PLAINTEXT, encrypt
 from consumers.push.channels.resolver import PublicResolver, is_public
 from consumers.push.channels.signing_key import SigningKey
 from consumers.push.channels.webpush import AUDIENCES, Vapid, WebPushChannel, build_topic, open_webpush
@@ -80,7 +80,7 @@ def test_encryption_is_that_of_the_standard() -> None:
     sender = ec.derive_private_key(
         int.from_bytes(decoded("yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw")), ec.SECP256R1()
     )
-    body = encrypt_with(
+    body = encrypt(
         b"When I grow up, I want to be a watermelon",
         p256dh=decoded("BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"),
         auth=decoded("BTBZMqHH6r4Tts7J_aSIgg"),

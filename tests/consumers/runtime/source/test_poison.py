@@ -12,7 +12,7 @@ import pytest
 
 from consumers.runtime.composition import open_consumer
 from consumers.runtime.discovery import NamedConsumer
-from consumers.runtime.loop import Runtime, RuntimeLimits
+from consumers.runtime.loop import Runtime
 from consumers.runtime.settings import ConsumerSettings
 from consumers.runtime.source.rabbitmq import RabbitSource
 from schemas.topology import (
@@ -188,9 +188,10 @@ async def test_message_that_cannot_be_put_off_is_dead_lettered(broker: Broker, s
         consumer.failures = [OSError("the shop is closed")]
         await broker.publish(message(event("resolve.validated", 1)))
         await broker.publish(message(event("resolve.validated", 2)))
-        limits = RuntimeLimits(put_off_timeout=timedelta(seconds=1))
         running = asyncio.create_task(
-            Runtime(consumer=consumer, source=source, inbox=inbox, limits=limits).run(consumer.stop)
+            Runtime(consumer=consumer, source=source, inbox=inbox, put_off_timeout=timedelta(seconds=1)).run(
+                consumer.stop
+            )
         )
         dead = await until(partial(broker.take, "orders.dead"))
         await until(partial(effect_count, consumer))

@@ -19,7 +19,7 @@ from consumers.runtime.composition import open_consumer, run_consumer
 from consumers.runtime.database import ConsumerDatabase
 from consumers.runtime.discovery import NamedConsumer
 from consumers.runtime.errors import DatabaseUnavailable, Fatal, SettleFailed
-from consumers.runtime.loop import Runtime, RuntimeLimits
+from consumers.runtime.loop import Runtime
 from consumers.runtime.settings import ConsumerSettings
 from consumers.runtime.source.rabbitmq import RabbitSource
 from consumers.runtime.source.session import RabbitSession
@@ -66,7 +66,7 @@ async def consuming(amqp_url: str, database_url: str, **options: Any) -> AsyncIt
     source = RabbitSource([amqp_url], "orders", backoff=backoff, **options)
     async with open_consumer(NamedConsumer(name="orders", consumer=Orders), settings) as (consumer, inbox), source:
         assert isinstance(consumer, Orders)
-        runtime = Runtime(consumer=consumer, source=source, inbox=inbox, limits=RuntimeLimits())
+        runtime = Runtime(consumer=consumer, source=source, inbox=inbox)
         task = asyncio.create_task(runtime.run(consumer.stop))
         try:
             yield consumer
