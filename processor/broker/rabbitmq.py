@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import cycle
-from types import TracebackType
 from typing import Final, Self, assert_never
 
 import structlog
@@ -87,9 +86,7 @@ class RabbitPublisher:
         self._connecting = asyncio.create_task(self._keep_connected(), name="publisher")
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close the connection. What is still in flight fails with `Disconnected`."""
         self._ready.clear()
         self._unavailable_reason = "the publisher was closed"

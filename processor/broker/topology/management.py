@@ -6,7 +6,6 @@ Source: https://www.rabbitmq.com/docs/http-api-reference
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Final, Self, assert_never
 from urllib.parse import quote, unquote, urlsplit
 
@@ -72,9 +71,7 @@ class Management:
         self._session = aiohttp.ClientSession(headers={"Authorization": f"Basic {credentials}"}, timeout=_TIMEOUT)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
             await self._session.close()
 
