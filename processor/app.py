@@ -47,7 +47,7 @@ from processor.store import adapters
 from processor.store.commits import CommitLog
 from processor.store.outcomes import keep_summarizing
 from processor.store.readiness import Readiness
-from processor.store.retention import keep_pruning, retention_of
+from processor.store.retention import keep_pruning
 from processor.store.store import Store
 from processor.store.work import Bounds
 from processor.store.writer import Writer
@@ -159,7 +159,7 @@ class Processor:
                     self.settings.amqp_urls, self.watch_requests, time=self._timing.time, chance=self._timing.chance
                 )
                 loops.append(group.create_task(commands.run(), name="registrations"))
-            pruning = keep_pruning(self.writer, retention_of(self.settings), clock=self._clock)
+            pruning = keep_pruning(self.writer, self.settings.retention, clock=self._clock)
             loops.append(group.create_task(pruning, name="pruning"))
             loops.append(group.create_task(keep_summarizing(self.writer, clock=self._clock), name="summaries"))
             await stop.wait()

@@ -83,7 +83,9 @@ def row_of(state: PayloadState) -> tuple[Any, ...]:
         state.sequence,
         state.resolved,
         None if state.expires_at is None else to_micros(state.expires_at),
-        orjson.dumps([state.txid, state.user, state.snapshot, state.ledger, *_times(state), *_asked(state)]),
+        orjson.dumps(
+            [state.txid, state.user, state.snapshot, state.ledger, *_times(state), state.asked_of, state.asked_by]
+        ),
         state.custom_meta,
     )
 
@@ -115,11 +117,6 @@ def state_of(row: Sequence[Any]) -> PayloadState:
 
 
 def _times(state: PayloadState) -> tuple[Any, ...]:
-    source, learned_at = (
-        (None, None) if state.end_notice is None else (state.end_notice.source, to_micros(state.end_notice.at))
-    )
-    return source, learned_at, None if state.lookup_at is None else to_micros(state.lookup_at)
-
-
-def _asked(state: PayloadState) -> tuple[str | None, str | None]:
-    return state.asked_of, state.asked_by
+    notice, lookup_at = state.end_notice, state.lookup_at
+    noticed = (None, None) if notice is None else (notice.source, to_micros(notice.at))
+    return *noticed, None if lookup_at is None else to_micros(lookup_at)
