@@ -24,8 +24,9 @@ from processor.api.sign_in.provider import IdentityProvider, open_provider
 from processor.api.sign_requests.creation import SignRequests
 from processor.api.sign_requests.user_tokens import UserTokens
 from processor.broker.embedded import EmbeddedPublisher
+from processor.broker.options import RabbitOptions
 from processor.broker.port import Publisher
-from processor.broker.rabbitmq import RabbitOptions, RabbitPublisher
+from processor.broker.rabbitmq import RabbitPublisher
 from processor.broker.topology.bound import BoundQueues
 from processor.core.application import Application
 from processor.core.proof.codec import prepare

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from processor.broker.topology import TopologyOptions, desired
+from processor.broker.topology.desired import TopologyOptions, desired
 from processor.broker.topology.objects import Binding, Policy
 
 
@@ -99,7 +99,7 @@ def test_no_queue_drops_what_is_looked_at() -> None:
 
 
 def test_options_become_policies() -> None:
-    """ConnectionLimits and durations show in the definitions, in the broker's units."""
+    """Limits and durations show in the definitions, in the broker's units."""
     options = TopologyOptions(
         queue_max_length=7, delivery_limit=3, dead_ttl=timedelta(hours=1), log_max_age=timedelta(days=2)
     )
