@@ -72,7 +72,8 @@ class Connection(asyncio.Protocol):
         self._unsent_bytes = 0
         self._flush_due = False
         self._paused = False
-        self._blocked = False
+        self.blocked = False
+        """Whether the broker takes no publishes at the moment."""
 
         self._opened_at: float | None = None
         self._lost_at: float | None = None
@@ -80,11 +81,6 @@ class Connection(asyncio.Protocol):
         self._heard_at = self._loop.time()
         self._patience = Patience(self._patience_seconds, hung_after_seconds=self._confirm_timeout_seconds)
         self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def blocked(self) -> bool:
-        """Whether the broker takes no publishes at the moment."""
-        return self._blocked
 
     @property
     def age(self) -> timedelta:
@@ -193,7 +189,7 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._flush_due = False
-        if self._paused or self._blocked or not self._unsent or self._transport is None:
+        if self._paused or self.blocked or not self._unsent or self._transport is None:
             return
         frames = b"".join(self._unsent)
         self._unsent.clear()
@@ -243,7 +239,7 @@ class Connection(asyncio.Protocol):
         self.opened.set_result(True)
 
     def _set_blocked(self, reason: str | None) -> None:
-        self._blocked = reason is not None
+        self.blocked = reason is not None
         self._on_blocked(reason)
         self._flush()
 
@@ -272,7 +268,7 @@ class Connection(asyncio.Protocol):
         if now - self._heard_at > 2 * heartbeat_seconds:
             self.drop(f"nothing heard for {2 * heartbeat_seconds} seconds")
             return
-        if self._channels is not None and not self._patience.examine(self._channels, now, blocked=self._blocked):
+        if self._channels is not None and not self._patience.examine(self._channels, now, blocked=self.blocked):
             self.drop(f"no confirm for {self._confirm_timeout_seconds} seconds")
             return
         if not self._wrote and not self._paused and self._transport is not None:

@@ -18,8 +18,7 @@ from processor.core.application import Application
 from processor.core.errors import StoreError
 from processor.core.fair_queues import FairQueues, free_places
 from processor.core.payload.entry import Commit, Reported
-from processor.core.payload.status_socket import SILENCE, is_over, retry_delay
-from processor.core.payload.watch import Watch, WatchKey
+from processor.core.payload.status_socket import SILENCE, Watch, WatchKey, is_over, retry_delay
 from processor.core.reports.report import RequestReport
 from processor.core.timing import Timing
 from processor.store.ports import Recorder, WatchStore
@@ -172,7 +171,6 @@ class Watcher:
                 self._end(watched)
 
     async def _forget(self) -> None:
-        """Remove ended watches from the store."""
         while self._ended:
             keys = list(self._ended)[:BATCH]
             if await self._try(self._store.end(keys), otherwise=False) is False:

@@ -14,8 +14,7 @@ from websockets.asyncio.server import ServerConnection
 from processor.core.errors import StoreUnavailable
 from processor.core.payload.learning import FIRST_LOOKUP
 from processor.core.payload.state import Fact, Flag
-from processor.core.payload.status_socket import ABSENT_LIMIT, EXPIRY_SLACK, LATE_AFTER, SILENCE
-from processor.core.payload.watch import Watch
+from processor.core.payload.status_socket import ABSENT_LIMIT, EXPIRY_SLACK, LATE_AFTER, SILENCE, Watch
 from processor.store.adapters import WATCH_LEASE, StoredWatches
 from processor.watching.watcher import RENEW_SECONDS, WatchLimits
 from tests.core.payloads import EXPIRY, NOW, PAYLOAD, POLICY, TXID, abandoned, request, snapshot, webhook
