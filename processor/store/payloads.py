@@ -17,21 +17,7 @@ _ledger: Final[TypeAdapter[Ledger | None]] = TypeAdapter(Ledger | None)
 _UNTOLD: Final[tuple[Any, ...]] = (None,) * 5
 UNKNOWN: Final = b""
 """The ``knowledge`` of a row that only holds a place."""
-STATE: Final = tuple(
-    payloads.c[name]
-    for name in (
-        "payload",
-        "app",
-        "application",
-        "facts",
-        "flags",
-        "sequence",
-        "resolved",
-        "expires_at",
-        "knowledge",
-        "custom_meta",
-    )
-)
+STATE: Final = tuple(payloads.c)[:10]
 """The columns of a state, in the order of `row_of`."""
 
 
