@@ -54,7 +54,7 @@ from processor.store.work import Bounds
 from processor.store.writer import Writer
 from processor.watching.command_queue import WatchCommandConsumer
 from processor.watching.watch_requests import WatchRequests
-from processor.watching.watcher import Watcher, WatchLimits
+from processor.watching.watcher import Watcher
 from processor.web.bodies import Bodies, ServerLimits
 from processor.web.server import Handler, assert_fast_parser, runner_of, web_application
 from processor.webhooks.express import ExpressRunner
@@ -178,14 +178,13 @@ class Processor:
             relay.cancel()
 
     def _watcher(self) -> Watcher:
-        watching = self.settings.watching
         return Watcher(
             self._watch_store,
             self.writer,
             StatusSockets(URL(self.settings.xumm_url)),
             self.applications,
             timing=self._timing,
-            limits=WatchLimits(watches=watching.max_watches, handshakes=watching.handshakes),
+            limits=self.settings.watching,
         )
 
     async def _sources(self, stack: AsyncExitStack) -> Sources:

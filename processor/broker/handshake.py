@@ -49,12 +49,13 @@ class Handshake:
         """Set when publishing can begin."""
         self._agreed: Tuning | None = None
         self._expected: type[Frame] = Connection.Start
+        look_up = Exchange.Declare(exchange=options.exchange, passive=True)
         self._steps: Final[dict[type[Frame], Callable[..., tuple[type[Frame], bytes]]]] = {
             Connection.Start: self._start,
             Connection.Tune: self._tune,
-            Connection.OpenOk: self._open_channel,
-            Channel.OpenOk: self._look_up_exchange,
-            Exchange.DeclareOk: self._select_confirms,
+            Connection.OpenOk: lambda _: (Channel.OpenOk, method_bytes(Channel.Open(), CHANNEL)),
+            Channel.OpenOk: lambda _: (Exchange.DeclareOk, method_bytes(look_up, CHANNEL)),
+            Exchange.DeclareOk: lambda _: (Confirm.SelectOk, method_bytes(Confirm.Select(), CHANNEL)),
         }
 
     def answer(self, method: Frame) -> bytes:
@@ -94,17 +95,6 @@ class Handshake:
         tuned = Connection.TuneOk(channel_max=channels, frame_max=frame_max, heartbeat=heartbeat)
         opened = Connection.Open(virtual_host=self._address.vhost)
         return Connection.OpenOk, method_bytes(tuned, 0) + method_bytes(opened, 0)
-
-    def _open_channel(self, _: Connection.OpenOk) -> tuple[type[Frame], bytes]:
-        return Channel.OpenOk, method_bytes(Channel.Open(), CHANNEL)
-
-    def _look_up_exchange(self, _: Channel.OpenOk) -> tuple[type[Frame], bytes]:
-        return Exchange.DeclareOk, method_bytes(
-            Exchange.Declare(exchange=self._options.exchange, passive=True), CHANNEL
-        )
-
-    def _select_confirms(self, _: Exchange.DeclareOk) -> tuple[type[Frame], bytes]:
-        return Confirm.SelectOk, method_bytes(Confirm.Select(), CHANNEL)
 
 
 def is_missing_exchange(closed: Channel.Close) -> bool:
