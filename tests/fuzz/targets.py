@@ -18,6 +18,7 @@ from consumers.runtime.decoder import Undecodable, decode
 from processor.broker.address import parse_addresses
 from processor.broker.amqp import CHANNEL, Method, Parser, ProtocolError, method_bytes
 from processor.broker.handshake import Handshake
+from processor.broker.options import RabbitOptions
 from processor.broker.sanitizer import sanitize
 from processor.core.delivery.authentication import Delivery, Refusal, authenticate
 from processor.core.delivery.plain_request import read_first
@@ -132,7 +133,7 @@ def _ledger(body: bytes) -> bool:
 
 
 def _frames(stream: bytes) -> bool:
-    handshake = Handshake(address=_BROKER, exchange="xumm.events", heartbeat_seconds=15, name="fuzz")
+    handshake = Handshake(_BROKER, RabbitOptions(name="fuzz"))
     parser = Parser()
     cut = len(stream) // 3 + 1
     try:
