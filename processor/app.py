@@ -23,8 +23,9 @@ from processor.api.sign_in.provider import IdentityProvider, open_provider
 from processor.api.sign_requests.creation import SignRequests
 from processor.api.sign_requests.user_tokens import UserTokens
 from processor.broker.embedded import EmbeddedPublisher
+from processor.broker.options import RabbitOptions
 from processor.broker.port import Publisher
-from processor.broker.rabbitmq import RabbitOptions, RabbitPublisher
+from processor.broker.rabbitmq import RabbitPublisher
 from processor.broker.topology.bound import BoundQueues
 from processor.core.application import Application
 from processor.core.proof.codec import prepare
@@ -46,13 +47,13 @@ from processor.store import adapters
 from processor.store.commits import CommitLog
 from processor.store.outcomes import keep_summarizing
 from processor.store.readiness import Readiness
-from processor.store.retention import keep_pruning, retention_of
+from processor.store.retention import keep_pruning
 from processor.store.store import Store
 from processor.store.work import Bounds
 from processor.store.writer import Writer
 from processor.watching.command_queue import WatchCommandConsumer
 from processor.watching.watch_requests import WatchRequests
-from processor.watching.watcher import Watcher, WatchLimits
+from processor.watching.watcher import Watcher
 from processor.web.bodies import Bodies, ServerLimits
 from processor.web.server import Handler, assert_fast_parser, runner_of, web_application
 from processor.webhooks.express import ExpressRunner
@@ -158,7 +159,7 @@ class Processor:
                     self.settings.amqp_urls, self.watch_requests, time=self._timing.time, chance=self._timing.chance
                 )
                 loops.append(group.create_task(commands.run(), name="registrations"))
-            pruning = keep_pruning(self.writer, retention_of(self.settings), clock=self._clock)
+            pruning = keep_pruning(self.writer, self.settings.retention, clock=self._clock)
             loops.append(group.create_task(pruning, name="pruning"))
             loops.append(group.create_task(keep_summarizing(self.writer, clock=self._clock), name="summaries"))
             await stop.wait()
@@ -176,14 +177,13 @@ class Processor:
             relay.cancel()
 
     def _watcher(self) -> Watcher:
-        watching = self.settings.watching
         return Watcher(
             self._watch_store,
             self.writer,
             StatusSockets(URL(self.settings.xumm_url)),
             self.applications,
             timing=self._timing,
-            limits=WatchLimits(watches=watching.max_watches, handshakes=watching.handshakes),
+            limits=self.settings.watching,
         )
 
     async def _sources(self, stack: AsyncExitStack) -> Sources:

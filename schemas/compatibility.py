@@ -21,7 +21,7 @@ def breaking_changes(released: Mapping[str, Schema], current: Mapping[str, Schem
             if not _has_successor(urn, current):
                 problems.append(f"{urn}: event removed")
             continue
-        problems += _Comparison(old, new).problems(urn)
+        problems += _Comparison(old, new).compare(old, new, urn)
     return problems
 
 
@@ -35,17 +35,14 @@ class _Comparison:
     def __init__(self, old: Schema, new: Schema) -> None:
         self._old, self._new = old, new
 
-    def problems(self, urn: str) -> Iterator[str]:
-        return self._compare(self._old, self._new, urn)
-
-    def _compare(self, old: Schema, new: Schema, place: str) -> Iterator[str]:
+    def compare(self, old: Schema, new: Schema, place: str) -> Iterator[str]:
         old, new = _resolve(old, self._old), _resolve(new, self._new)
         yield from _keywords(old, new, place)
         yield from _enum(old, new, place)
         yield from self._fields(old, new, place)
         yield from self._alternatives(old, new, place)
         if "items" in old and "items" in new:
-            yield from self._compare(old["items"], new["items"], f"{place}[]")
+            yield from self.compare(old["items"], new["items"], f"{place}[]")
         elif ("items" in old) != ("items" in new):
             yield f"{place}: items changed"
 
@@ -61,7 +58,7 @@ class _Comparison:
                 yield f"{where}: may be missing now"
             if name in required_after - required_before:
                 yield f"{where}: newly required"
-            yield from self._compare(field, after[name], where)
+            yield from self.compare(field, after[name], where)
         for name in sorted((after.keys() - before.keys()) & required_after):
             yield f"{place}.{name}: newly required"
 
@@ -71,7 +68,7 @@ class _Comparison:
             if label not in after:
                 yield f"{place}: narrowed, {label} removed"
             else:
-                yield from self._compare(alternative, after[label], place)
+                yield from self.compare(alternative, after[label], place)
         yield from (f"{place}: widened, {label} added" for label in after if label not in before)
 
 

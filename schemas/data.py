@@ -11,7 +11,7 @@ Origin = Literal["webhook", "websocket", "api", "request", "deadline", "ledger"]
 
 
 class Tolerant(BaseModel):
-    """Ignores unknown keys: a consumer must accept the events of a newer producer."""
+    """Ignores unknown keys: a reader must accept what a newer sender writes."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 

@@ -7,13 +7,13 @@ https://github.com/asyncapi/bindings/tree/master/amqp
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
+from pydantic.json_schema import GenerateJsonSchema
 
 from schemas.commands import DeviceCommand, DeviceRegistered, DeviceRemoved, WatchCommand
 from schemas.compatibility import breaking_changes
@@ -147,8 +147,7 @@ def _event_schema(model: type[CloudEvent | DeviceCommand]) -> dict[str, Any]:
 
 
 def _inbound_schema(name: str) -> dict[str, Any]:
-    mode: JsonSchemaMode = "validation"
-    schema = _INBOUND[name].json_schema(mode=mode, schema_generator=_Generator)
+    schema = _INBOUND[name].json_schema(mode="validation", schema_generator=_Generator)
     return _document(f"urn:xumm-processor:inbound.{name}:1", schema)
 
 
@@ -204,36 +203,25 @@ def _queue_channels(kinds: Mapping[str, str]) -> Iterator[tuple[str, dict[str, A
     for queue, bindings in DEFAULT_QUEUES.items():
         keys = ", ".join(f"`{binding}`" for binding in bindings)
         families = {binding.split(".")[1] for binding in bindings}
-        yield (
-            f"queue.{queue}",
-            {
-                "address": queue,
-                "description": f"Quorum queue bound to `{EXCHANGE}` with {keys}.",
-                "messages": {
-                    kind: {"$ref": f"#/components/messages/{kind}"} for kind in kinds if kind.split(".")[0] in families
-                },
-                "bindings": _queue_bindings(queue),
-            },
-        )
+        messages = [kind for kind in kinds if kind.split(".")[0] in families]
+        yield _queue_channel(queue, f"Quorum queue bound to `{EXCHANGE}` with {keys}.", messages)
 
 
 def _command_channels() -> Iterator[tuple[str, dict[str, Any]]]:
     for queue, description in _QUEUE_DESCRIPTIONS.items():
         names = [f"command.{name}" for name, each in _COMMAND_QUEUES.items() if each == queue]
-        yield (
-            f"queue.{queue}",
-            {
-                "address": queue,
-                "description": description,
-                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
-                "bindings": _queue_bindings(queue),
-            },
-        )
+        yield _queue_channel(queue, description, names)
 
 
-def _queue_bindings(queue: str) -> dict[str, Any]:
+def _queue_channel(queue: str, description: str, messages: Iterable[str]) -> tuple[str, dict[str, Any]]:
     properties = {"name": queue, "durable": True, "exclusive": False, "autoDelete": False, "vhost": "/"}
-    return {"amqp": {"is": "queue", "queue": properties, "bindingVersion": "0.3.0"}}
+    channel = {
+        "address": queue,
+        "description": description,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+        "bindings": {"amqp": {"is": "queue", "queue": properties, "bindingVersion": "0.3.0"}},
+    }
+    return f"queue.{queue}", channel
 
 
 def _operation(kind: str) -> dict[str, Any]:

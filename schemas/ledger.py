@@ -5,24 +5,23 @@ Source: https://xrpl.org/docs/references/http-websocket-apis/public-api-methods/
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool
+from pydantic import ConfigDict, Field, JsonValue, StrictBool
 
+from schemas.data import Tolerant
 from schemas.text import Account, TransactionHash, Whole
 
 
-class TransactionMeta(BaseModel):
+class TransactionMeta(Tolerant):
     """The effect of a transaction. ``delivered_amount`` is raw here: nodes also send the word ``unavailable``."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     result: Annotated[str, Field(alias="TransactionResult", pattern=r"^[a-z]{3}[A-Za-z0-9_]*$", max_length=64)]
     delivered_amount: JsonValue = None
 
 
-class Transaction(BaseModel):
+class Transaction(Tolerant):
     """A transaction, its fields at the top level. From API version 2 on they are in ``tx_json``: the caller merges."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     hash: TransactionHash
     validated: StrictBool = False
@@ -36,18 +35,14 @@ class Transaction(BaseModel):
     last_ledger_sequence: Whole | None = Field(default=None, alias="LastLedgerSequence")
 
 
-class ValidatedLedger(BaseModel):
+class ValidatedLedger(Tolerant):
     """The newest validated ledger that a node knows."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     seq: Whole
 
 
-class NodeInfo(BaseModel):
+class NodeInfo(Tolerant):
     """A node, about itself. Older nodes of the main network tell no ``network_id``."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     network_id: Whole | None = None
     validated_ledger: ValidatedLedger | None = None
@@ -55,9 +50,7 @@ class NodeInfo(BaseModel):
     """Ranges such as ``32570-90000000,90000002-90000007``, or ``empty``."""
 
 
-class ServerInfo(BaseModel):
+class ServerInfo(Tolerant):
     """The result of ``server_info``."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     info: NodeInfo

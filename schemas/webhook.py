@@ -15,9 +15,10 @@ from typing import (
     NotRequired,  # pydantic wants this one before Python 3.12
 )
 
-from pydantic import BaseModel, ConfigDict, StrictBool, TypeAdapter
+from pydantic import StrictBool, TypeAdapter
 from typing_extensions import TypedDict
 
+from schemas.data import Tolerant
 from schemas.text import Attached, Instant, Lenient, NothingIsNone, TransactionHash, Uuid
 
 
@@ -58,18 +59,14 @@ WEBHOOK: Final[TypeAdapter[Webhook]] = TypeAdapter(Webhook)
 """Parses a body: ``WEBHOOK.validate_json(body)``. Raises ``pydantic.ValidationError``, which quotes its input."""
 
 
-class NamingMeta(BaseModel):
+class NamingMeta(Tolerant):
     """The part of `Meta` that names the payload."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     application_uuidv4: Uuid
     payload_uuidv4: Uuid
 
 
-class Naming(BaseModel):
+class Naming(Tolerant):
     """A body of which only the part that names the payload has to be valid."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     meta: NamingMeta

@@ -9,6 +9,7 @@ from typing import Final, Literal, assert_never, cast
 from pamqp import commands
 from pamqp.base import Frame
 
+from processor.broker.address import Address
 from processor.broker.amqp import (
     HEARTBEAT,
     PROTOCOL_HEADER,
@@ -22,6 +23,7 @@ from processor.broker.amqp import (
 from processor.broker.channels import Channels
 from processor.broker.confirms import Confirms
 from processor.broker.handshake import Handshake, is_missing_exchange
+from processor.broker.options import RabbitOptions
 from processor.broker.patience import Patience
 from processor.broker.port import Disconnected, Nacked, Unpermitted, Unsendable
 from processor.core.publishing.message import Message
@@ -31,18 +33,6 @@ _WRITE_BUFFER: Final = 1024 * 1024
 _CHECKS_PER_TIMEOUT: Final = 4
 _PRODUCT_CLOSES: Final = 200
 _ACCESS_REFUSED: Final = 403
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionLimits:
-    """When a connection counts as dead, and how much it buffers."""
-
-    confirm_timeout_seconds: float
-    """How long the broker may take to answer whether it still reads."""
-    patience_seconds: float
-    """How long a publish may wait for its confirm while the broker still reads."""
-    unsent_bytes: int
-    """Most bytes that wait for a broker that reads slowly or has blocked its publishers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,17 +51,17 @@ class Connection(asyncio.Protocol):
     done then, and the object of no more use.
     """
 
-    def __init__(
-        self, *, handshake: Handshake, limits: ConnectionLimits, on_blocked: Callable[[str | None], None]
-    ) -> None:
+    def __init__(self, address: Address, options: RabbitOptions, *, on_blocked: Callable[[str | None], None]) -> None:
         """``on_blocked`` is called with the reason when the broker blocks publishers, and with None when it unblocks
         them.
         """
         self._loop = asyncio.get_running_loop()
         self.opened: Final[asyncio.Future[bool]] = self._loop.create_future()
         self.lost: Final[asyncio.Future[Loss]] = self._loop.create_future()
-        self._handshake = handshake
-        self._limits = limits
+        self._handshake = Handshake(address, options)
+        self._options = options
+        self._confirm_timeout_seconds = options.confirm_timeout.total_seconds()
+        self._patience_seconds = options.patience.total_seconds()
         self._on_blocked = on_blocked
         self._parser = Parser()
         self._channels: Channels | None = None
@@ -82,19 +72,15 @@ class Connection(asyncio.Protocol):
         self._unsent_bytes = 0
         self._flush_due = False
         self._paused = False
-        self._blocked = False
+        self.blocked = False
+        """Whether the broker takes no publishes at the moment."""
 
         self._opened_at: float | None = None
         self._lost_at: float | None = None
         self._wrote = True
         self._heard_at = self._loop.time()
-        self._patience = Patience(limits.patience_seconds, hung_after_seconds=limits.confirm_timeout_seconds)
+        self._patience = Patience(self._patience_seconds, hung_after_seconds=self._confirm_timeout_seconds)
         self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def blocked(self) -> bool:
-        """Whether the broker takes no publishes at the moment."""
-        return self._blocked
 
     @property
     def age(self) -> timedelta:
@@ -108,7 +94,7 @@ class Connection(asyncio.Protocol):
         if self._loss is not None or self._channels is None:
             future.set_exception(Disconnected(self._loss.reason if self._loss else "the connection is not open"))
             return
-        if self._unsent_bytes > self._limits.unsent_bytes:
+        if self._unsent_bytes > self._options.unsent_bytes:
             future.set_exception(Disconnected(f"{self._unsent_bytes} bytes wait already for the broker to read on"))
             return
         channel = self._channels.pick(queue)
@@ -203,7 +189,7 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._flush_due = False
-        if self._paused or self._blocked or not self._unsent or self._transport is None:
+        if self._paused or self.blocked or not self._unsent or self._transport is None:
             return
         frames = b"".join(self._unsent)
         self._unsent.clear()
@@ -243,7 +229,7 @@ class Connection(asyncio.Protocol):
             return
         self._parser.frame_max = self._handshake.tuning.frame_max
         self._channels = Channels(
-            self._handshake.exchange,
+            self._options.exchange,
             frame_max=self._handshake.tuning.frame_max,
             most=self._handshake.tuning.channels,
             send=self._send,
@@ -253,7 +239,7 @@ class Connection(asyncio.Protocol):
         self.opened.set_result(True)
 
     def _set_blocked(self, reason: str | None) -> None:
-        self._blocked = reason is not None
+        self.blocked = reason is not None
         self._on_blocked(reason)
         self._flush()
 
@@ -282,13 +268,13 @@ class Connection(asyncio.Protocol):
         if now - self._heard_at > 2 * heartbeat_seconds:
             self.drop(f"nothing heard for {2 * heartbeat_seconds} seconds")
             return
-        if self._channels is not None and not self._patience.examine(self._channels, now, blocked=self._blocked):
-            self.drop(f"no confirm for {self._limits.confirm_timeout_seconds} seconds")
+        if self._channels is not None and not self._patience.examine(self._channels, now, blocked=self.blocked):
+            self.drop(f"no confirm for {self._confirm_timeout_seconds} seconds")
             return
         if not self._wrote and not self._paused and self._transport is not None:
             self._transport.write(HEARTBEAT)
         self._wrote = False
-        shortest = min(heartbeat_seconds, self._limits.confirm_timeout_seconds, self._limits.patience_seconds)
+        shortest = min(heartbeat_seconds, self._confirm_timeout_seconds, self._patience_seconds)
         every = shortest / _CHECKS_PER_TIMEOUT
         self._timer = self._loop.call_later(every, self._watch, heartbeat_seconds)
 

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from types import TracebackType
 from typing import Any, Final, Self
 
 import structlog
@@ -68,9 +67,7 @@ class EmbeddedPublisher:
         self._open.set()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Cancel what consumers are at, and fail what is in flight."""
         self._open.clear()
         tasks = tuple(self._tasks)

@@ -14,6 +14,7 @@ from pamqp.commands import Basic, Channel, Confirm, Connection, Exchange
 from processor.broker.address import Address
 from processor.broker.amqp import CHANNEL, SMALLEST_FRAME_MAX, ProtocolError, method_bytes
 from processor.broker.channels import MAX_CHANNELS
+from processor.broker.options import RabbitOptions
 
 _CAPABILITIES: Final = {
     "publisher_confirms": True,
@@ -36,35 +37,29 @@ class Tuning:
 
 
 class Handshake:
-    """The client's half: `answer` each method of the broker until `done`.
+    """The client's half: `answer` each method of the broker until both sides agreed on a ``tuning``.
 
     The exchange is looked up during the handshake, so that a missing one shows here and not with the first publish.
     """
 
-    def __init__(self, *, address: Address, exchange: str, heartbeat_seconds: int, name: str) -> None:
-        self.address: Final = address
-        self.exchange: Final = exchange
+    def __init__(self, address: Address, options: RabbitOptions) -> None:
+        self._address = address
+        self._options = options
         self.tuning: Tuning | None = None
-        """Set when `done`."""
-        self._heartbeat_seconds = heartbeat_seconds
-        self._name = name
+        """Set when publishing can begin."""
         self._agreed: Tuning | None = None
         self._expected: type[Frame] = Connection.Start
+        look_up = Exchange.Declare(exchange=options.exchange, passive=True)
         self._steps: Final[dict[type[Frame], Callable[..., tuple[type[Frame], bytes]]]] = {
             Connection.Start: self._start,
             Connection.Tune: self._tune,
-            Connection.OpenOk: self._open_channel,
-            Channel.OpenOk: self._look_up_exchange,
-            Exchange.DeclareOk: self._select_confirms,
+            Connection.OpenOk: lambda _: (Channel.OpenOk, method_bytes(Channel.Open(), CHANNEL)),
+            Channel.OpenOk: lambda _: (Exchange.DeclareOk, method_bytes(look_up, CHANNEL)),
+            Exchange.DeclareOk: lambda _: (Confirm.SelectOk, method_bytes(Confirm.Select(), CHANNEL)),
         }
 
-    @property
-    def done(self) -> bool:
-        """Whether publishing can begin."""
-        return self.tuning is not None
-
     def answer(self, method: Frame) -> bytes:
-        """What to send next; nothing once `done`. Raises `ProtocolError`."""
+        """What to send next; nothing once publishing can begin. Raises `ProtocolError`."""
         if not isinstance(method, self._expected):
             raise ProtocolError(f"{method.name} came where {self._expected.name} was due")
         if isinstance(method, Confirm.SelectOk):
@@ -80,11 +75,11 @@ class Handshake:
             Connection.StartOk(
                 client_properties={
                     "product": "xumm-webhook-processor",
-                    "connection_name": self._name,
+                    "connection_name": self._options.name,
                     "capabilities": dict(_CAPABILITIES),
                 },
                 mechanism="PLAIN",
-                response=f"\0{self.address.user}\0{self.address.password}",
+                response=f"\0{self._address.user}\0{self._address.password}",
             ),
             0,
         )
@@ -93,21 +88,13 @@ class Handshake:
         frame_max = min(offered.frame_max or _LARGEST_FRAME_MAX, _LARGEST_FRAME_MAX)
         if frame_max < SMALLEST_FRAME_MAX:
             raise ProtocolError(f"the broker offers frames of {frame_max} bytes; {SMALLEST_FRAME_MAX} is the least")
-        heartbeat = min(offered.heartbeat or self._heartbeat_seconds, self._heartbeat_seconds)
+        wanted = int(self._options.heartbeat.total_seconds())
+        heartbeat = min(offered.heartbeat or wanted, wanted)
         channels = min(offered.channel_max or MAX_CHANNELS, MAX_CHANNELS)
         self._agreed = Tuning(frame_max=frame_max, heartbeat_seconds=heartbeat, channels=channels)
         tuned = Connection.TuneOk(channel_max=channels, frame_max=frame_max, heartbeat=heartbeat)
-        opened = Connection.Open(virtual_host=self.address.vhost)
+        opened = Connection.Open(virtual_host=self._address.vhost)
         return Connection.OpenOk, method_bytes(tuned, 0) + method_bytes(opened, 0)
-
-    def _open_channel(self, _: Connection.OpenOk) -> tuple[type[Frame], bytes]:
-        return Channel.OpenOk, method_bytes(Channel.Open(), CHANNEL)
-
-    def _look_up_exchange(self, _: Channel.OpenOk) -> tuple[type[Frame], bytes]:
-        return Exchange.DeclareOk, method_bytes(Exchange.Declare(exchange=self.exchange, passive=True), CHANNEL)
-
-    def _select_confirms(self, _: Exchange.DeclareOk) -> tuple[type[Frame], bytes]:
-        return Confirm.SelectOk, method_bytes(Confirm.Select(), CHANNEL)
 
 
 def is_missing_exchange(closed: Channel.Close) -> bool:

@@ -5,52 +5,20 @@ import random
 import ssl
 from asyncio import Future
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import cycle
-from types import TracebackType
 from typing import Final, Self, assert_never
 
 import structlog
 
 from processor.broker.address import Address, parse_addresses
-from processor.broker.connection import Connection, ConnectionLimits, Loss
-from processor.broker.handshake import Handshake
+from processor.broker.connection import Connection, Loss
+from processor.broker.options import RabbitOptions
 from processor.broker.port import Disconnected
 from processor.core.publishing.message import Message
-from processor.core.retry import CONNECT, Backoff
-from schemas.topology import EXCHANGE
 
 _CLOSE_SECONDS: Final = 2.0
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RabbitOptions:
-    """How a `RabbitPublisher` behaves. The defaults suit production."""
-
-    exchange: str = EXCHANGE
-    name: str = "publisher"
-    """Shown as the connection's name in RabbitMQ's management."""
-    connect_timeout: timedelta = timedelta(seconds=10)
-    """For TCP, TLS and the whole handshake, each."""
-    confirm_timeout: timedelta = timedelta(seconds=30)
-    """A broker that confirms nothing, and does not say for so long that it still reads, counts as hung."""
-    patience: timedelta = timedelta(seconds=3)
-    """How long a queue may take to answer for a message while the broker itself is well."""
-    heartbeat: timedelta = timedelta(seconds=15)
-    """Whole seconds; after two of them without a byte the connection counts as dead."""
-    backoff: Backoff = CONNECT
-    """How long to pause after each failure in a row."""
-    healthy_after: timedelta = timedelta(seconds=30)
-    """A connection that lived this long makes earlier failures forgotten."""
-    unsent_bytes: int = 64 * 1024 * 1024
-    """Most bytes that wait for a broker that reads slowly or blocks; beyond, publishes fail."""
-
-    def __post_init__(self) -> None:
-        """Raises `ValueError` for a heartbeat that AMQP cannot express."""
-        if not timedelta(seconds=1) <= self.heartbeat < timedelta(seconds=65_536):
-            raise ValueError(f"heartbeat is {self.heartbeat.total_seconds()} seconds; AMQP takes 1 to 65535")
 
 
 class RabbitPublisher:
@@ -87,9 +55,7 @@ class RabbitPublisher:
         self._connecting = asyncio.create_task(self._keep_connected(), name="publisher")
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close the connection. What is still in flight fails with `Disconnected`."""
         self._ready.clear()
         self._unavailable_reason = "the publisher was closed"
@@ -124,7 +90,7 @@ class RabbitPublisher:
 
     async def _serve(self, address: Address) -> timedelta:
         """Connect, and stay until the connection is lost. Returns how long it was open."""
-        connection = self._new_connection(address)
+        connection = Connection(address, self._options, on_blocked=self._blocked)
         try:
             loss = await self._open(connection, address) or await self._wait_until_lost(connection, address)
         except Exception as exc:  # noqa: BLE001 - whatever a connection can die of, the next one is tried
@@ -136,22 +102,6 @@ class RabbitPublisher:
         self._unavailable_reason = loss.reason
         self._report(loss, address, opened=connection.age > timedelta())
         return connection.age
-
-    def _new_connection(self, address: Address) -> Connection:
-        return Connection(
-            handshake=Handshake(
-                address=address,
-                exchange=self._options.exchange,
-                heartbeat_seconds=int(self._options.heartbeat.total_seconds()),
-                name=self._options.name,
-            ),
-            limits=ConnectionLimits(
-                confirm_timeout_seconds=self._options.confirm_timeout.total_seconds(),
-                patience_seconds=self._options.patience.total_seconds(),
-                unsent_bytes=self._options.unsent_bytes,
-            ),
-            on_blocked=self._blocked,
-        )
 
     async def _open(self, connection: Connection, address: Address) -> Loss | None:
         limit = self._options.connect_timeout.total_seconds()

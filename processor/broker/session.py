@@ -7,7 +7,6 @@ one after so many deaths. So a session has one message in hand until its user ca
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from types import TracebackType
 from typing import Any, Self
 
 import aiormq.abc
@@ -131,9 +130,7 @@ class QueueSession:
             raise SessionUnavailable(f"{self.address}: {describe(error)}") from error
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.lose("closed")
         await self._close()
 

@@ -10,7 +10,7 @@ from processor.commands.configured import load_settings, post, read_store, servi
 from processor.observability.terminal import AsJson, CommandError, ExitCode, answer, say, say_json, say_rows, say_table
 
 if TYPE_CHECKING:
-    from processor.core.payload.watch import Watch
+    from processor.core.payload.status_socket import Watch
     from processor.settings.service import Settings
     from processor.store.outcomes import SourceShare
 

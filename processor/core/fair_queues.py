@@ -44,8 +44,6 @@ class FairQueues(Generic[Name, Item]):
         None if no item is due, or no place is free for it.
         """
         ready = [name for name, queue in self._queues.items() if queue and queue[0][0] <= now]
-        if not ready:
-            return None
         held = dict.fromkeys(self._queues, 0)
         for name in taken:
             held[name] += 1

@@ -14,7 +14,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 import structlog
@@ -111,10 +110,8 @@ class LedgerNodes:
         await self._connections.__aenter__()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._connections.__aexit__(kind, error, trace)
+    async def __aexit__(self, *exception: object) -> None:
+        await self._connections.__aexit__(*exception)
 
     async def transaction(self, txid: str, network: str, *, lifetime: Lifetime | None = None) -> NodeAnswer:
         """Look transaction ``txid`` (64 hexadecimal digits) up on ``network``, such as ``MAINNET``.

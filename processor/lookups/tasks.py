@@ -256,7 +256,6 @@ def _log_doubt(snapshot: Snapshot) -> None:
 
 
 def _is_settled(task: DueTask, recorded: Recorded) -> bool:
-    """Whether the payload no longer needs this lookup."""
     if task.kind == "deadline" or (task.kind == "poll" and _is_claimed(recorded)):
         return True
     step = recorded.transition and recorded.transition.step

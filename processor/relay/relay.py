@@ -11,9 +11,10 @@ both. An event that one queue does not take does not put the relay behind: it is
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
@@ -68,7 +69,8 @@ class Relay:
         self._lost = False
         self._leading = False
         done = self._marks.add
-        self._arrears = Arrears(outbox, publisher, queues, on_published=done, on_forgotten=self._reread, clock=clock)
+        reread = partial(self._fall_behind, "other queues")
+        self._arrears = Arrears(outbox, publisher, queues, on_published=done, on_forgotten=reread, clock=clock)
         self._lanes = Lanes(publisher, self._arrears, on_published=done, on_lost=self._lose)
         self._behind = asyncio.Event()
         self._behind.set()
@@ -115,16 +117,13 @@ class Relay:
 
         While the broker is connected, the outbox is published first, except for events in arrears.
         """
-        if not self._outbox.shared and await self._is_ready():
+        if not self._outbox.shared and await self._ends_soon(self._publisher.ready()):
             await self._caught_up.wait()
         await self._lanes.idle.wait()
         await self._marks.flush()
 
     def _may_retry(self) -> bool:
         return self._leading or not self._outbox.shared
-
-    def _reread(self) -> None:
-        self._fall_behind("other queues")
 
     def _lose(self) -> None:
         self._lost = True
@@ -159,7 +158,7 @@ class Relay:
             if not clean:
                 await asyncio.sleep(PUBLISH.delay(attempt, random.random()).total_seconds())  # noqa: S311  jitter
             elif self._outbox.shared:
-                await self._rest()
+                await self._ends_soon(self._noted.wait())
 
     async def _try_pass(self) -> bool:
         try:
@@ -226,17 +225,11 @@ class Relay:
                 self._lanes.enter(message)
         return True
 
-    async def _is_ready(self) -> bool:
+    async def _ends_soon(self, wait: Awaitable[object]) -> bool:
+        """Whether ``wait`` ends before a shared outbox is read again."""
         try:
             async with asyncio.timeout(self._limits.poll_every.total_seconds()):
-                await self._publisher.ready()
+                await wait
         except TimeoutError:
             return False
         return True
-
-    async def _rest(self) -> None:
-        try:
-            async with asyncio.timeout(self._limits.poll_every.total_seconds()):
-                await self._noted.wait()
-        except TimeoutError:
-            return

@@ -11,7 +11,7 @@ from processor.core.errors import SealingError, StoreError
 from processor.core.payload.due_task import ClaimedTasks, DueTask, Lane
 from processor.core.payload.lifecycle import TaskKind
 from processor.core.payload.state import PayloadState
-from processor.core.payload.watch import Watch, WatchKey
+from processor.core.payload.status_socket import Watch, WatchKey
 from processor.core.publishing.message import OutboxMessage
 from processor.core.sign_request.request import Draft, Reservation, StoredRequest
 from processor.core.sign_request.sealing import Keyring
@@ -36,22 +36,30 @@ RELAY_LEASE: Final = "relay"
 RELAY_LEASE_TTL: Final = timedelta(seconds=15)
 TASK_LEASE: Final = timedelta(minutes=2)
 """Longer than a lookup can take, waiting for the budget included."""
-_UNOPENED: Final = "a sealing key is missing, or somebody changed the table"
 
 log = structlog.get_logger()
 
 
-class StoredOutbox(ports.Outbox):
-    """``instance`` names this process among those that share the store."""
-
-    def __init__(self, writer: Writer, *, instance: str, clock: Callable[[], datetime]) -> None:
+class _Adapter:
+    def __init__(self, writer: Writer, *, clock: Callable[[], datetime]) -> None:
         self._writer = writer
-        self._instance = instance
         self._clock = clock
 
     @property
     def shared(self) -> bool:
         return not self._writer.exclusive
+
+
+class _LeasingAdapter(_Adapter):
+    """``instance`` names this process among those that share the store."""
+
+    def __init__(self, writer: Writer, *, instance: str, clock: Callable[[], datetime]) -> None:
+        super().__init__(writer, clock=clock)
+        self._instance = instance
+
+
+class StoredOutbox(_LeasingAdapter, ports.Outbox):
+    """Events for the broker."""
 
     async def read(self, *, after: int, limit: int) -> Sequence[OutboxMessage]:
         return await self._writer.run(outbox.read, limit, after)
@@ -80,13 +88,8 @@ class StoredOutbox(ports.Outbox):
             return
 
 
-class StoredTasks(ports.TaskStore):
-    """``instance`` names this process among those that share the store."""
-
-    def __init__(self, writer: Writer, *, instance: str, clock: Callable[[], datetime]) -> None:
-        self._writer = writer
-        self._instance = instance
-        self._clock = clock
+class StoredTasks(_LeasingAdapter, ports.TaskStore):
+    """Due work."""
 
     async def claim(self, rooms: Mapping[Lane, int]) -> ClaimedTasks:
         return await self._writer.run(tasks.claim, self._clock(), rooms, self._instance, TASK_LEASE)
@@ -104,13 +107,8 @@ class StoredTasks(ports.TaskStore):
         await self._writer.run(tasks.reschedule, task, self._clock() + delay)
 
 
-class StoredWatches(ports.WatchStore):
-    """``instance`` names this process among those that share the store."""
-
-    def __init__(self, writer: Writer, *, instance: str, clock: Callable[[], datetime]) -> None:
-        self._writer = writer
-        self._instance = instance
-        self._clock = clock
+class StoredWatches(_LeasingAdapter, ports.WatchStore):
+    """Watched payloads."""
 
     async def claim(self, rooms: Mapping[str, int]) -> Sequence[Watch]:
         return await self._writer.run(watches.claim, self._clock(), rooms, self._instance, WATCH_LEASE)
@@ -125,16 +123,8 @@ class StoredWatches(ports.WatchStore):
         await self._writer.run(watches.release, self._clock(), self._instance, but)
 
 
-class StoredSignRequests(ports.SignRequestStore):
+class StoredSignRequests(_Adapter, ports.SignRequestStore):
     """Sign requests and the events of their payloads."""
-
-    def __init__(self, writer: Writer, *, clock: Callable[[], datetime]) -> None:
-        self._writer = writer
-        self._clock = clock
-
-    @property
-    def shared(self) -> bool:
-        return not self._writer.exclusive
 
     async def reserve(self, draft: Draft, hold: timedelta) -> Reservation:
         return await self._writer.run(sign_requests.reserve, draft, self._clock(), hold)
@@ -170,12 +160,8 @@ class StoredSignRequests(ports.SignRequestStore):
         return await self._writer.run(sign_requests.take_state, digest, self._clock())
 
 
-class StoredSessions(ports.SessionStore):
+class StoredSessions(_Adapter, ports.SessionStore):
     """Sessions of users."""
-
-    def __init__(self, writer: Writer, *, clock: Callable[[], datetime]) -> None:
-        self._writer = writer
-        self._clock = clock
 
     async def create(self, app: str, account: str, user: str | None, ttl: timedelta) -> str:
         now = self._clock()
@@ -202,13 +188,12 @@ class StoredUsedOnce(ports.UsedOnce):
         return await self._writer.run(used_once.use, value, until)
 
 
-class StoredUserTokens(ports.UserTokenStore):
+class StoredUserTokens(_Adapter, ports.UserTokenStore):
     """User tokens, opened with ``keyring``. Without one, none is found."""
 
     def __init__(self, writer: Writer, keyring: Keyring | None, *, clock: Callable[[], datetime]) -> None:
-        self._writer = writer
+        super().__init__(writer, clock=clock)
         self._keyring = keyring
-        self._clock = clock
 
     async def find(self, app: str, account: str) -> KeptToken | None:
         if self._keyring is None:

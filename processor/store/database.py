@@ -5,13 +5,13 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from processor.core.errors import StoreError, StoreFault, StoreLocked, StoreUnavailable
+from processor.core.errors import StoreError, StoreLocked, StoreUnavailable
 from processor.database import postgresql_engine
 from processor.store.postgresql import PostgresqlBackend
 from processor.store.sqlite import SqliteBackend, make_private, path_of, sqlite_engine
@@ -22,32 +22,8 @@ _SPOILING: Final = ("unreachable", "read_only")
 """After these faults another connection is made: it may lead to another server, which accepts writes."""
 
 
-class Backend(Protocol):
-    """The part that differs between the kinds of database, on the driver's connection."""
-
-    def begin(self, connection: Any) -> None:
-        """Begin a transaction. May wait."""
-        ...
-
-    def begin_at_once(self, connection: Any) -> None:
-        """Begin a transaction, or raise an error of the driver if that takes waiting for others."""
-        ...
-
-    def interrupt(self) -> None:
-        """Make the statement that the connection waits for fail. Called from another thread."""
-        ...
-
-    def is_broken(self, connection: Any) -> bool:
-        """Whether a connection of the driver is unusable."""
-        ...
-
-    def close(self) -> None:
-        """Release the connection, which the engine closed."""
-        ...
-
-    def fault_of(self, error: object) -> StoreFault:
-        """The fault of the database that an error of the driver shows."""
-        ...
+Backend = SqliteBackend | PostgresqlBackend
+"""The part that differs between the kinds of database, on the driver's connection."""
 
 
 class Database:
@@ -231,7 +207,6 @@ def _hold_lock(path: Path) -> Iterator[None]:
 
 
 def _driver_connection(connection: Connection) -> Any:
-    """The driver's connection."""
     return connection.connection.dbapi_connection
 
 

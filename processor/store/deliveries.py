@@ -1,7 +1,7 @@
 """The delivery log, and the quarantine for authentic bodies that cannot be parsed."""
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select, update
 
@@ -9,8 +9,7 @@ from processor.core.payload.entry import DeliveryRecord
 from processor.store.tables import deliveries, from_micros, quarantine, to_micros
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuarantinedBody:
+class QuarantinedBody(NamedTuple):
     """A body in quarantine, without its bytes."""
 
     id: int
@@ -44,17 +43,8 @@ def list_quarantine(connection: Connection, limit: int = 100) -> list[Quarantine
     columns = [quarantine.c[name] for name in ("id", "received_at", "app", "payload", "reason")]
     size = func.length(quarantine.c.body).label("size")
     held = quarantine.c.released_at.is_(None)
-    return [
-        QuarantinedBody(
-            id=row.id,
-            received_at=from_micros(row.received_at),
-            app=row.app,
-            payload=row.payload,
-            reason=row.reason,
-            size=row.size,
-        )
-        for row in connection.execute(select(*columns, size).where(held).order_by(quarantine.c.id).limit(limit))
-    ]
+    rows = connection.execute(select(*columns, size).where(held).order_by(quarantine.c.id).limit(limit))
+    return [QuarantinedBody(number, from_micros(at), *values) for number, at, *values in rows]
 
 
 def load_body(connection: Connection, number: int) -> bytes | None:

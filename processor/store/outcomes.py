@@ -73,10 +73,10 @@ def summarize(connection: Connection, since: datetime, now: datetime, limit: int
     )
 
 
-async def keep_summarizing(writer: Writer, *, clock: Callable[[], datetime], every: timedelta = EVERY) -> None:
+async def keep_summarizing(writer: Writer, *, clock: Callable[[], datetime]) -> None:
     """Log a summary now and then, until cancelled. A period without outcomes is not logged."""
     while True:
-        await asyncio.sleep(every.total_seconds())
+        await asyncio.sleep(EVERY.total_seconds())
         now = clock()
         try:
             found = await writer.run(summarize, now - WEBHOOK_PATIENCE - WINDOW, now, LIMIT)

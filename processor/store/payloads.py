@@ -17,21 +17,7 @@ _ledger: Final[TypeAdapter[Ledger | None]] = TypeAdapter(Ledger | None)
 _UNTOLD: Final[tuple[Any, ...]] = (None,) * 5
 UNKNOWN: Final = b""
 """The ``knowledge`` of a row that only holds a place."""
-STATE: Final = tuple(
-    payloads.c[name]
-    for name in (
-        "payload",
-        "app",
-        "application",
-        "facts",
-        "flags",
-        "sequence",
-        "resolved",
-        "expires_at",
-        "knowledge",
-        "custom_meta",
-    )
-)
+STATE: Final = tuple(payloads.c)[:10]
 """The columns of a state, in the order of `row_of`."""
 
 
@@ -83,7 +69,9 @@ def row_of(state: PayloadState) -> tuple[Any, ...]:
         state.sequence,
         state.resolved,
         None if state.expires_at is None else to_micros(state.expires_at),
-        orjson.dumps([state.txid, state.user, state.snapshot, state.ledger, *_times(state), *_asked(state)]),
+        orjson.dumps(
+            [state.txid, state.user, state.snapshot, state.ledger, *_times(state), state.asked_of, state.asked_by]
+        ),
         state.custom_meta,
     )
 
@@ -115,11 +103,6 @@ def state_of(row: Sequence[Any]) -> PayloadState:
 
 
 def _times(state: PayloadState) -> tuple[Any, ...]:
-    source, learned_at = (
-        (None, None) if state.end_notice is None else (state.end_notice.source, to_micros(state.end_notice.at))
-    )
-    return source, learned_at, None if state.lookup_at is None else to_micros(state.lookup_at)
-
-
-def _asked(state: PayloadState) -> tuple[str | None, str | None]:
-    return state.asked_of, state.asked_by
+    notice, lookup_at = state.end_notice, state.lookup_at
+    noticed = (None, None) if notice is None else (notice.source, to_micros(notice.at))
+    return *noticed, None if lookup_at is None else to_micros(lookup_at)

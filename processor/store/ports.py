@@ -16,7 +16,7 @@ from processor.core.payload.due_task import ClaimedTasks, DueTask, Lane
 from processor.core.payload.entry import Quarantined, Recorded, Refused, Reported
 from processor.core.payload.lifecycle import TaskKind
 from processor.core.payload.state import PayloadState
-from processor.core.payload.watch import Watch, WatchKey
+from processor.core.payload.status_socket import Watch, WatchKey
 from processor.core.publishing.message import OutboxMessage
 from processor.core.sign_request.request import Draft, Reservation, StoredRequest
 from processor.core.sign_request.user_token import KeptToken

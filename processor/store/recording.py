@@ -60,8 +60,8 @@ class Recording:
         self._dialect = dialect
         self._exclusive = exclusive
         self._selects: dict[int, str] = {}
-        self._hold_place = Upsert(dialect, [*STATE, *_SEEN], lambda insert: insert.on_conflict_do_nothing())
-        self._put_states = Upsert(dialect, [*STATE, *_SEEN], _update_state)
+        self._hold_place = Upsert(dialect, [*payloads.c], lambda insert: insert.on_conflict_do_nothing())
+        self._put_states = Upsert(dialect, [*payloads.c], _update_state)
         self._put_events = Insertion(dialect, [*events.c])
         self._put_waiting = Insertion(dialect, [*outbox.c])
         self._put_request_events = Insertion(dialect, [*request_events.c])
@@ -149,7 +149,6 @@ class Recording:
 
 
 _CREATED: Final = int(Fact.CREATED)
-_SEEN: Final = (payloads.c.first_seen_at, payloads.c.updated_at)
 _NO_REPORT: Final = Recorded(None)
 _Row = tuple[Any, ...]
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -10,7 +9,7 @@ import structlog
 from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select
 
 from processor.core.errors import StoreError
-from processor.settings.service import Settings
+from processor.settings.sections import RetentionSettings
 from processor.store import used_once
 from processor.store.sign_requests import forget_events
 from processor.store.tables import (
@@ -28,55 +27,37 @@ from processor.store.writer import Writer
 EVERY: Final = timedelta(minutes=10)
 BETWEEN_BATCHES: Final = timedelta(milliseconds=100)
 """Time for webhooks to be stored meanwhile."""
+RELEASED: Final = timedelta(days=30)
+"""How long quarantined bodies are kept after they were received, once they are released."""
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
-    """How long rows are kept."""
-
-    events: timedelta = timedelta(days=7)
-    """Published events, from when they were learned: for replay."""
-    deliveries: timedelta = timedelta(days=30)
-    """The delivery log, how outcomes were learned, and sign requests with their idempotency keys."""
-    max_deliveries: int = 1_000_000
-    """Lines of the delivery log, however young: a flood of refused ones must not fill the disk."""
-    released: timedelta = timedelta(days=30)
-    """Quarantined bodies after they were received, once they are released."""
-
-
-def retention_of(settings: Settings) -> Retention:
-    """The retention that the operator set."""
-    keep = settings.retention
-    return Retention(events=keep.events, deliveries=keep.deliveries, max_deliveries=keep.delivery_rows)
-
-
-async def keep_pruning(writer: Writer, retention: Retention, *, clock: Callable[[], datetime]) -> None:
+async def keep_pruning(writer: Writer, keep: RetentionSettings, *, clock: Callable[[], datetime]) -> None:
     """Prune now and then, until cancelled."""
     while True:
         try:
-            removed = await writer.run(prune, retention, clock())
+            removed = await writer.run(prune, keep, clock())
         except StoreError as error:
             log.warning("store.prune_failed", error=str(error))
             removed = 0
         await asyncio.sleep((BETWEEN_BATCHES if removed else EVERY).total_seconds())
 
 
-def prune(connection: Connection, retention: Retention, now: datetime, limit: int = 500) -> int:
+def prune(connection: Connection, keep: RetentionSettings, now: datetime, limit: int = 500) -> int:
     """Remove outlived rows among the oldest ``limit`` of each table; how many those were. Call again until 0."""
     newest = connection.execute(select(func.max(deliveries.c.id))).scalar() or 0
-    old = deliveries.c.received_at < to_micros(now - retention.deliveries)
-    beyond = deliveries.c.id <= newest - retention.max_deliveries
+    old = deliveries.c.received_at < to_micros(now - keep.deliveries)
+    beyond = deliveries.c.id <= newest - keep.delivery_rows
     published = ~exists().where(outbox.c.position == events.c.position)
-    past = events.c.at < (now - retention.events).timestamp()
-    released = quarantine.c.released_at.is_not(None) & (quarantine.c.received_at < to_micros(now - retention.released))
+    past = events.c.at < (now - keep.events).timestamp()
+    released = quarantine.c.released_at.is_not(None) & (quarantine.c.received_at < to_micros(now - RELEASED))
     return (
         _remove(connection, deliveries, old | beyond, limit)
         + _remove(connection, events, past & published, limit)
-        + _remove(connection, outcomes, outcomes.c.at < to_micros(now - retention.deliveries), limit)
+        + _remove(connection, outcomes, outcomes.c.at < to_micros(now - keep.deliveries), limit)
         + _remove(connection, quarantine, released, limit)
-        + _remove(connection, sign_requests, sign_requests.c.reserved_at < to_micros(now - retention.deliveries), limit)
+        + _remove(connection, sign_requests, sign_requests.c.reserved_at < to_micros(now - keep.deliveries), limit)
         + _remove(connection, sessions, sessions.c.expires_at < to_micros(now), limit)
         + forget_events(connection, limit)
         + used_once.forget(connection, now, limit)

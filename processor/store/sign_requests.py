@@ -5,6 +5,7 @@ at Xumm for a payload with its identifier before it creates one.
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -26,7 +27,8 @@ def reserve(connection: Connection, draft: Draft, now: datetime, hold: timedelta
     held_until = to_micros(now + hold)
     insert = insert_into(connection.dialect, sign_requests).values(_values(draft, now) | {"held_until": held_until})
     if connection.execute(insert.on_conflict_do_nothing().returning(sign_requests.c.id)).scalar() is not None:
-        return Reservation("new", _one(connection, _named(draft.app, draft.identifier)))
+        named = and_(sign_requests.c.app == draft.app, sign_requests.c.identifier == draft.identifier)
+        return Reservation("new", _one(connection, named))
     known = connection.execute(select(sign_requests).where(*_same(draft)).with_for_update()).first()
     if known is None:
         return Reservation("identifier_taken", None)
@@ -129,21 +131,8 @@ def _add_earlier_events(connection: Connection, app: str, payload: str) -> None:
 
 
 def _values(draft: Draft, now: datetime) -> dict[str, Any]:
-    return {
-        "app": draft.app,
-        "owner": draft.owner,
-        "kind": draft.kind,
-        "identifier": draft.identifier,
-        "key_digest": draft.key_digest,
-        "request_digest": draft.request_digest,
-        "reserved_at": to_micros(now),
-        "account": draft.account,
-        "tx_type": draft.tx_type,
-        "submit": int(draft.submit),
-        "expires_at": to_micros(draft.expires_at),
-        "state_digest": draft.state_digest,
-        "exchange_digest": draft.exchange_digest,
-    }
+    times = {"reserved_at": to_micros(now), "expires_at": to_micros(draft.expires_at)}
+    return asdict(draft) | times | {"submit": int(draft.submit)}
 
 
 def _same(draft: Draft) -> Sequence[ColumnElement[bool]]:
@@ -153,10 +142,6 @@ def _same(draft: Draft) -> Sequence[ColumnElement[bool]]:
         return (*mine, sign_requests.c.key_digest == draft.key_digest)
     incomplete = (sign_requests.c.key_digest.is_(None), sign_requests.c.payload.is_(None))
     return (*mine, sign_requests.c.identifier == draft.identifier, *incomplete)
-
-
-def _named(app: str, identifier: str) -> ColumnElement[bool]:
-    return and_(sign_requests.c.app == app, sign_requests.c.identifier == identifier)
 
 
 def _one(connection: Connection, condition: ColumnElement[bool]) -> StoredRequest | None:

@@ -54,7 +54,7 @@ class SqliteBackend:
             connection.execute(f"PRAGMA {pragma}")
 
     def begin_at_once(self, connection: Any) -> None:
-        """Begin a transaction. Raises the driver's error if another process has the file locked."""
+        """Begin a transaction; if that takes waiting for another process, raise the driver's error."""
         connection.execute("BEGIN IMMEDIATE")
 
     def begin(self, connection: Any) -> None:

@@ -44,7 +44,6 @@ def claim(
 
 
 def _load(connection: Connection, numbers: Collection[int]) -> list[DueTask]:
-    """These tasks, with the states of their payloads."""
     wanted = select(*STATE, *_TASK).select_from(_JOINED).where(tasks.c.id.in_(numbers)).order_by(tasks.c.due_at)
     return [_task(row) for row in connection.execute(wanted)]
 

@@ -15,21 +15,7 @@ from processor.database import Insert
 from processor.store.rows import Upsert
 from processor.store.tables import from_micros, to_micros, user_tokens
 
-_PUT: Final = [
-    user_tokens.c[name]
-    for name in (
-        "app",
-        "user_reference",
-        "application",
-        "account",
-        "key_id",
-        "sealed",
-        "signed_at",
-        "expires_at",
-        "suspect",
-    )
-]
-_BATCH: Final = 500
+_PUT: Final = [*[*user_tokens.c][:8], user_tokens.c.suspect]
 
 
 class SealedToken(NamedTuple):

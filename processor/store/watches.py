@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, and_, delete, select, tuple_, update
 
 from processor.core.payload.state import PayloadState
-from processor.core.payload.watch import Watch, WatchKey
+from processor.core.payload.status_socket import Watch, WatchKey
 from processor.store.rows import first_of_each
 from processor.store.tables import from_micros, payloads, to_micros, watches
 

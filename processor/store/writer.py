@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 import structlog
@@ -140,9 +139,7 @@ class Writer(Recorder):
         self._serving.add_done_callback(self._stop_serving)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Commit the work that waits, then close. A database that does not answer even then is abandoned."""
         self._running = False
         self._work.set()

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from types import TracebackType
 from typing import Final
 
 import structlog
@@ -117,14 +116,12 @@ class _CommandSession(QueueSession):
             await self.count_ready()
         return self.lost.result()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         """Close the connections, so the broker requeues the unacknowledged commands."""
         self.lose("closed")
         await self._pending.stop()
         await self._copies.close()
-        await super().__aexit__(kind, error, trace)
+        await super().__aexit__(*exception)
 
     async def _take(self, message: AbstractIncomingMessage) -> None:
         self._in_hand.add(message)

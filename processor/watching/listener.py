@@ -15,7 +15,7 @@ from processor.core.errors import NormalizeError, StoreError, Unavailable
 from processor.core.payload.entry import Reported
 from processor.core.payload.state import PayloadState
 from processor.core.payload.status_socket import ABSENT_LIMIT, failures_after, is_idle, is_late, is_news, is_over
-from processor.core.reports.report import LookupDue, Report
+from processor.core.reports.report import Report, lookup_due
 from processor.core.reports.status import is_present, status_report, unknown_keys
 from processor.core.timing import Timing
 from processor.store.ports import Recorder
@@ -158,17 +158,7 @@ class Listener:
         watched.gap = True
 
     async def _request_lookup(self, watched: HeldWatch, because: Literal["gap", "absent"]) -> None:
-        state = watched.state
-        await self._record(
-            watched,
-            LookupDue(
-                app=state.app,
-                application_uuid=state.application_uuid,
-                payload=state.payload,
-                at=self._clock(),
-                reason=because,
-            ),
-        )
+        await self._record(watched, lookup_due(watched.application, watched.state.payload, because, self._clock()))
 
     async def _record(self, watched: HeldWatch, report: Report) -> None:
         policy = watched.application.policy

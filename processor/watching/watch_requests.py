@@ -12,7 +12,7 @@ from processor.core.application import Application
 from processor.core.errors import StoreError
 from processor.core.fair_queues import FairQueues
 from processor.core.payload.entry import Reported
-from processor.core.reports.report import LookupDue
+from processor.core.reports.report import lookup_due
 from processor.core.retry import STORE
 from processor.store.ports import Recorder
 from schemas.commands import WatchCommand
@@ -26,6 +26,9 @@ log = structlog.get_logger()
 
 class UnknownApplication(Exception):
     """No application of this name is configured."""
+
+    def __init__(self, app: str) -> None:
+        super().__init__(f"no application {app} is configured")
 
 
 class WatchRequests:
@@ -54,14 +57,8 @@ class WatchRequests:
         """
         application = self._applications.get(command.app)
         if application is None:
-            raise _unknown(command)
-        report = LookupDue(
-            app=application.name,
-            application_uuid=application.uuid,
-            payload=command.payload,
-            at=self._clock(),
-            reason="registered",
-        )
+            raise UnknownApplication(command.app)
+        report = lookup_due(application, command.payload, "registered", self._clock())
         recorded = await self._recorder.record(Reported(report=report, policy=application.policy))
         return recorded.transition is not None and recorded.transition.news
 
@@ -92,7 +89,7 @@ class PendingCommands:
     def put(self, command: WatchCommand, settle: Callable[[], Awaitable[None]]) -> None:
         """Store ``command`` when its turn comes, then call ``settle``. Raises `UnknownApplication`."""
         if command.app not in self._requests.applications:
-            raise _unknown(command)
+            raise UnknownApplication(command.app)
         self._lines.put(command.app, _Pending(command, settle))
         self._begin()
 
@@ -132,7 +129,3 @@ class PendingCommands:
         if self.refused_since is None:
             self.refused_since = asyncio.get_running_loop().time()
             log.error("watch_commands.delayed", error=self.error)
-
-
-def _unknown(command: WatchCommand) -> UnknownApplication:
-    return UnknownApplication(f"no application {command.app} is configured")

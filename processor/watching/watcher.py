@@ -8,7 +8,6 @@ and none while it waits for its next attempt.
 import asyncio
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
@@ -18,16 +17,18 @@ from processor.core.application import Application
 from processor.core.errors import StoreError
 from processor.core.fair_queues import FairQueues, free_places
 from processor.core.payload.entry import Commit, Reported
-from processor.core.payload.status_socket import SILENCE, is_over, retry_delay
-from processor.core.payload.watch import Watch, WatchKey
+from processor.core.payload.status_socket import SILENCE, Watch, WatchKey, is_over, retry_delay
 from processor.core.reports.report import RequestReport
 from processor.core.timing import Timing
+from processor.settings.sections import WatchingSettings
 from processor.store.ports import Recorder, WatchStore
 from processor.watching.listener import HeldWatch, Listener, Sockets
 
 RENEW_SECONDS: Final = 45.0
 """How often a lease is renewed and the state of its payload is read: well within the lease."""
 COUNT_SECONDS: Final = 60.0
+TICK: Final = 0.5
+"""Seconds between two rounds, in which watches are claimed, renewed and ended."""
 BATCH: Final = 500
 """Most watches in one statement."""
 _ENDS: Final = ("xumm.resolve.", "xumm.sign.signed", "xumm.sign.rejected")
@@ -35,22 +36,10 @@ _ENDS: Final = ("xumm.resolve.", "xumm.sign.signed", "xumm.sign.rejected")
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchLimits:
-    """How much at once, and how often."""
-
-    watches: int = 10_000
-    """Most sockets of this process."""
-    handshakes: int = 50
-    """Most handshakes at a time, so that a restart with thousands of watches does not flood Xumm."""
-    tick: float = 0.5
-    """Seconds between two rounds, in which watches are claimed, renewed and ended."""
-
-
 class Watcher:
     """Watches the payloads that the store names, while `run` runs. `observe` may be called at any time."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  its neighbours
         self,
         store: WatchStore,
         recorder: Recorder,
@@ -58,13 +47,16 @@ class Watcher:
         applications: Mapping[str, Application],
         *,
         timing: Timing,
-        limits: WatchLimits | None = None,
+        limits: WatchingSettings,
+        tick: float = TICK,
     ) -> None:
+        """The limit of handshakes at a time keeps a restart with thousands of watches from flooding Xumm."""
         self._store = store
         self._applications = applications
         self._listener = Listener(sockets, recorder, timing=timing)
         self._clock, self._time, self._chance = timing.clock, timing.time, timing.chance
-        self._limits = limits or WatchLimits()
+        self._limits = limits
+        self._tick = tick
         self._wake = asyncio.Event()
         self._round_due = True
         self._next_round = 0.0
@@ -120,7 +112,7 @@ class Watcher:
         """Open sockets whenever there is room; what the store is asked for waits for the next round."""
         if self._round_due:
             self._round_due = False
-            self._next_round = asyncio.get_running_loop().time() + self._limits.tick
+            self._next_round = asyncio.get_running_loop().time() + self._tick
             self._drop_silent()
             await self._renew()
             await self._forget()
@@ -172,7 +164,6 @@ class Watcher:
                 self._end(watched)
 
     async def _forget(self) -> None:
-        """Remove ended watches from the store."""
         while self._ended:
             keys = list(self._ended)[:BATCH]
             if await self._try(self._store.end(keys), otherwise=False) is False:
@@ -196,7 +187,7 @@ class Watcher:
 
     def _rooms(self) -> dict[str, int]:
         held = Counter(app for _, app in self._watches)
-        return free_places(self._limits.watches, {app: held[app] for app in self._applications})
+        return free_places(self._limits.max_watches, {app: held[app] for app in self._applications})
 
     def _begin(self, watch: Watch) -> None:
         state = watch.state
@@ -266,7 +257,7 @@ class Watcher:
         if self._counts != before:
             log.info("watches.counted", **self._counts)
         if full := [app for app, room in self._rooms().items() if not room]:
-            log.warning("watches.full", apps=full, limit=self._limits.watches, hint="more are looked up at expiry")
+            log.warning("watches.full", apps=full, limit=self._limits.max_watches, hint="more are looked up at expiry")
 
     async def _try(self, work: Any, otherwise: Any = None) -> Any:
         """The result of ``work``; ``otherwise`` if the store fails: a later round tries again."""

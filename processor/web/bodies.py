@@ -83,8 +83,6 @@ class Bodies:
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class _Body:
-    """One incomplete body."""
-
     timeout: asyncio.Timeout
     content: bytearray = field(default_factory=bytearray)
     given_up: bool = False

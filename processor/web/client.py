@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from http import HTTPStatus
-from types import TracebackType
 from typing import Any, Final, NoReturn, Protocol, Self
 
 import aiohttp
@@ -102,9 +101,7 @@ class Connections(HttpClient):
         )
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         session, self._session = self._session, None
         if session is not None:
             await session.close()

@@ -23,7 +23,7 @@ from processor.core.delivery.signature import matches
 from processor.core.errors import NormalizeError, StoreError, StoreFull
 from processor.core.payload.entry import DeliveryRecord, Quarantined, Recorded, Refused, Reported
 from processor.core.publishing.message import TRACE_BYTES, traceparents
-from processor.core.reports.report import LookupDue, LookupReason, WebhookReport
+from processor.core.reports.report import LookupReason, WebhookReport, lookup_due
 from processor.core.reports.webhook import parse_payload_uuid, webhook_report
 from processor.observability.loggers import sampled_log
 from processor.store.ports import Recorder, Settle
@@ -155,9 +155,7 @@ class Intake:
         except NormalizeError as error:
             log.warning("delivery.lookup_failed", app=application.name, error=str(error))
             return
-        report = LookupDue(
-            app=application.name, application_uuid=application.uuid, payload=payload, at=self._clock(), reason=because
-        )
+        report = lookup_due(application, payload, because, self._clock())
         await self._recorder.record(Reported(report=report, policy=application.policy))
 
     def _refuse(self, arrival: "_Arrival", problem: Problem, verdict: str) -> web.Response:

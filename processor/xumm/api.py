@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from itertools import count
-from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 
@@ -97,10 +96,8 @@ class XummApi:
         await self._connections.__aenter__()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._connections.__aexit__(kind, error, trace)
+    async def __aexit__(self, *exception: object) -> None:
+        await self._connections.__aexit__(*exception)
 
     def calling_for(self, rank: Rank) -> Self:
         """The same API and budget, with the priority of callers of this rank."""

@@ -14,8 +14,9 @@ import pytest
 from pamqp import commands
 from structlog.testing import capture_logs
 
+from processor.broker.options import RabbitOptions
 from processor.broker.port import IN_ORDER, Disconnected, Nacked, Unanswered, Unpermitted
-from processor.broker.rabbitmq import RabbitOptions, RabbitPublisher
+from processor.broker.rabbitmq import RabbitPublisher
 from processor.core.retry import Backoff
 from tests.broker.broker import Peer, confirm_everything, scripted, silence
 from tests.broker.messages import a_message

@@ -14,8 +14,9 @@ from pamqp import body, commands, header, heartbeat
 from pamqp import frame as codec
 from structlog.testing import capture_logs
 
+from processor.broker.options import RabbitOptions
 from processor.broker.port import Disconnected, Nacked, Unroutable
-from processor.broker.rabbitmq import RabbitOptions, RabbitPublisher
+from processor.broker.rabbitmq import RabbitPublisher
 from processor.core.retry import Backoff
 from tests.broker.broker import Peer, confirm_everything, scripted, silence, speaking
 from tests.broker.messages import a_message

@@ -12,8 +12,9 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
+from processor.broker.options import RabbitOptions
 from processor.broker.port import Disconnected, Nacked, Unanswered, Unpermitted, Unroutable, Unsendable
-from processor.broker.rabbitmq import RabbitOptions, RabbitPublisher
+from processor.broker.rabbitmq import RabbitPublisher
 from processor.core.publishing.message import Message
 from processor.core.retry import Backoff
 from tests.broker.messages import a_message

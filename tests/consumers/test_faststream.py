@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from processor.broker.topology import apply, desired, parse_access
+from processor.broker.topology.desired import desired
+from processor.broker.topology.management import parse_access
+from processor.broker.topology.operations import apply
 from tests.consumers.broker import Broker, until
 from tests.consumers.events import event, message, raw_message
 from tests.readmes.page import block

@@ -12,8 +12,9 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from processor.broker.embedded import EmbeddedPublisher
+from processor.broker.options import RabbitOptions
 from processor.broker.port import IN_ORDER, Disconnected, Nacked, Publisher, Unanswered, Unroutable
-from processor.broker.rabbitmq import RabbitOptions, RabbitPublisher
+from processor.broker.rabbitmq import RabbitPublisher
 from processor.core.publishing.message import Message
 from schemas.topology import HEADER_TRACEPARENT
 from tests.broker.messages import a_message

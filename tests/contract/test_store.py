@@ -10,8 +10,8 @@ import pytest
 
 from processor.core.errors import StoreError
 from processor.core.payload.entry import Recorded
+from processor.settings.sections import RetentionSettings
 from processor.store import deliveries, leases, outbox, payloads, retention, tasks, watches
-from processor.store.retention import Retention
 from processor.store.store import Store
 from schemas.events import parse_event
 from tests.store.samples import (
@@ -147,7 +147,7 @@ def test_positions_grow_after_pruning(store: Store) -> None:
     """A position is never used twice, not even when the outbox was emptied."""
     (before,) = store.record([webhook(1)], NOW)
     store.run(outbox.mark_published, [message.position for message in before.messages])
-    store.run(retention.prune, Retention(events=timedelta(0)), NOW + MINUTE)
+    store.run(retention.prune, RetentionSettings.model_construct(events=timedelta(0)), NOW + MINUTE)
     (after,) = store.record([webhook(2)], NOW)
 
     assert store.run(outbox.read, 10)[0].position > before.messages[-1].position
@@ -221,8 +221,8 @@ def test_prune_by_age(store: Store) -> None:
     store.run(outbox.mark_published, [first.position])
     store.run(deliveries.release_body, store.run(deliveries.list_quarantine)[0].id, old)
 
-    assert store.run(retention.prune, Retention(), NOW) == 3 + 1 + 1
-    assert store.run(retention.prune, Retention(), NOW) == 0
+    assert store.run(retention.prune, RetentionSettings(), NOW) == 3 + 1 + 1
+    assert store.run(retention.prune, RetentionSettings(), NOW) == 0
     assert {payload(4), payload(5)} == {line.payload for line in store.run(deliveries.list_latest)}
     assert rest == store.run(outbox.read, 10)
     assert [payload(3)] == [body.payload for body in store.run(deliveries.list_quarantine)]
@@ -231,7 +231,7 @@ def test_prune_by_age(store: Store) -> None:
 def test_prune_by_number(store: Store) -> None:
     """Of the delivery log only so many lines are kept, however young, and they go in small steps."""
     store.record([refused(number) for number in range(10)], NOW)
-    keep = Retention(max_deliveries=4)
+    keep = RetentionSettings.model_construct(delivery_rows=4)
 
     assert [store.run(retention.prune, keep, NOW, limit=4) for _ in range(3)] == [4, 2, 0]
     assert [payload(number) for number in (9, 8, 7, 6)] == [line.payload for line in store.run(deliveries.list_latest)]

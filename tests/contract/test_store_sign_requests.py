@@ -14,8 +14,8 @@ from processor.core.payload.entry import Reported
 from processor.core.payload.ids import user_reference
 from processor.core.reports.report import RequestReport
 from processor.core.sign_request.request import Draft, Reservation, StoredRequest
+from processor.settings.sections import RetentionSettings
 from processor.store import outbox, retention, sessions, sign_requests
-from processor.store.retention import Retention
 from processor.store.store import Store
 from tests.store.samples import ACCOUNT, APP, APPLICATION, NOW, payload, reported, webhook
 
@@ -237,7 +237,7 @@ def test_pruning(store: Store) -> None:
     store.run(sessions.create, Session(app=APP, account=ACCOUNT, user=None, expires_at=NOW + HOUR), NOW)
     later = NOW + timedelta(days=31)
     store.record([webhook(2, at=later)], later)
-    while store.run(retention.prune, Retention(), later):
+    while store.run(retention.prune, RetentionSettings(), later):
         pass
 
     tables = ("sign_requests", "sessions", "request_events")

@@ -9,7 +9,7 @@ import pytest
 
 from processor.core.payload.entry import Reported
 from processor.core.payload.state import Fact
-from processor.core.payload.watch import Watch
+from processor.core.payload.status_socket import Watch
 from processor.core.reports.report import LookupDue
 from processor.store import outcomes, watches
 from processor.store.outcomes import Outcomes, SourceShare

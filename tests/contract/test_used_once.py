@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from processor.settings.sections import RetentionSettings
 from processor.store import retention
 from processor.store.adapters import StoredUsedOnce
 from processor.store.ports import UsedOnce
-from processor.store.retention import Retention
 from processor.store.store import Store
 from processor.store.writer import Writer
 from tests.sandbox.clock import FakeClock
@@ -77,7 +77,7 @@ async def test_what_is_over_is_pruned(kind: str, request: pytest.FixtureRequest,
         spent = StoredUsedOnce(writer)
         await spent.use("over", now)
         await spent.use("open", now + MINUTE)
-        removed = await writer.run(retention.prune, Retention(), now + MINUTE / 2)
+        removed = await writer.run(retention.prune, RetentionSettings(), now + MINUTE / 2)
 
         assert removed == 1
         assert [await spent.use(used, now + MINUTE) for used in ("over", "open")] == [True, False]

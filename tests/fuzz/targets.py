@@ -18,9 +18,10 @@ from consumers.runtime.decoder import Undecodable, decode
 from processor.broker.address import parse_addresses
 from processor.broker.amqp import CHANNEL, Method, Parser, ProtocolError, method_bytes
 from processor.broker.handshake import Handshake
+from processor.broker.options import RabbitOptions
 from processor.broker.sanitizer import sanitize
 from processor.core.delivery.authentication import Delivery, Refusal, authenticate
-from processor.core.delivery.plain_request import read_whole
+from processor.core.delivery.plain_request import read_first
 from processor.core.errors import NormalizeError
 from processor.core.payload.events import encode
 from processor.core.payload.lifecycle import apply
@@ -89,8 +90,8 @@ def _authenticate(data: bytes) -> bool:
 
 
 def _whole_request(data: bytes) -> bool:
-    request = read_whole(data)
-    if request is None:
+    request = read_first(data)
+    if request is None or request.rest:
         return False
     assert data.endswith(b"\r\n\r\n" + request.body)
     authenticate(SHOP, request.headers, request.body, NOW)
@@ -132,7 +133,7 @@ def _ledger(body: bytes) -> bool:
 
 
 def _frames(stream: bytes) -> bool:
-    handshake = Handshake(address=_BROKER, exchange="xumm.events", heartbeat_seconds=15, name="fuzz")
+    handshake = Handshake(_BROKER, RabbitOptions(name="fuzz"))
     parser = Parser()
     cut = len(stream) // 3 + 1
     try:

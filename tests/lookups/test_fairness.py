@@ -17,11 +17,11 @@ from processor.core.application import Application
 from processor.core.payload.entry import Commit, Reported
 from processor.core.reports.report import LookupDue, Report, WebhookReport
 from processor.lookups.tasks import ROUTINE, URGENT, Sources, Tasks
+from processor.settings.sections import WatchingSettings
 from processor.store import watches
 from processor.store.adapters import StoredTasks
 from processor.store.store import Store
 from processor.store.writer import Writer
-from processor.watching.watcher import WatchLimits
 from processor.xumm.budget import Budget, Priority
 from tests.core.payloads import NOW, POLICY
 from tests.lookups.test_tasks import SIGNED, Nodes
@@ -145,9 +145,7 @@ async def test_handshake_does_not_wait_for_those_of_another_application(tmp_path
     """While one application's sockets take all handshakes that they may, the first of another is the next to begin."""
     async with serving(says()) as server:
         server.gate = asyncio.Event()
-        async with a_world(
-            tmp_path, server, applications=APPLICATIONS, limits=WatchLimits(handshakes=8, tick=0.01)
-        ) as world:
+        async with a_world(tmp_path, server, applications=APPLICATIONS, limits=WatchingSettings(handshakes=8)) as world:
             await asyncio.gather(*(world.record(gap(FLOODED)) for _ in range(40)))
             await until(lambda: world.watcher.counts["watched"] == 40)
             await until(lambda: world.watcher.counts["opening"] == server.handshakes > 0)
@@ -165,7 +163,7 @@ async def test_watch_does_not_wait_for_those_of_another_application(tmp_path: Pa
     """While one application's watches take all sockets that they may, another has places of its own."""
     async with (
         serving(says()) as server,
-        a_world(tmp_path, server, applications=APPLICATIONS, limits=WatchLimits(watches=20, tick=0.01)) as world,
+        a_world(tmp_path, server, applications=APPLICATIONS, limits=WatchingSettings(max_watches=20)) as world,
     ):
         await asyncio.gather(*(world.record(gap(FLOODED)) for _ in range(40)))
         await until(lambda: world.watcher.counts["open"] >= 14)

@@ -12,7 +12,8 @@ import pytest
 from aio_pika.abc import AbstractChannel
 from structlog.testing import capture_logs
 
-from processor.broker.rabbitmq import RabbitOptions, RabbitPublisher
+from processor.broker.options import RabbitOptions
+from processor.broker.rabbitmq import RabbitPublisher
 from processor.relay.relay import Relay
 from tests.broker.outcomes import until
 from tests.servers.proxy import Proxy

@@ -20,12 +20,13 @@ from processor.core.payload.entry import Commit, Recorded, Reported
 from processor.core.payload.state import PayloadState
 from processor.core.reports.report import LookupDue
 from processor.core.timing import Timing
+from processor.settings.sections import WatchingSettings
 from processor.store import payloads, tasks, watches
 from processor.store.adapters import StoredWatches
 from processor.store.commits import CommitLog
 from processor.store.store import Store
 from processor.store.writer import Writer
-from processor.watching.watcher import Watcher, WatchLimits
+from processor.watching.watcher import Watcher
 from processor.xumm.sockets import StatusSockets
 from tests.core.payloads import APPLICATION, NOW, POLICY, SHOP
 from tests.store.samples import rooms
@@ -131,7 +132,7 @@ class World:
         time: Time,
         *,
         instance: str,
-        limits: WatchLimits,
+        limits: WatchingSettings,
         applications: Mapping[str, Application],
         stored: type[StoredWatches] = StoredWatches,
     ) -> None:
@@ -150,6 +151,7 @@ class World:
             applications,
             timing=Timing(clock=time.now, time=time.monotonic, chance=lambda: 0.0),
             limits=limits,
+            tick=0.01,
         )
         writer.commits.subscribe(self._observe, CommitLog().observe)
 
@@ -198,14 +200,14 @@ async def a_process(
     time: Time | None = None,
     *,
     instance: str = "one",
-    limits: WatchLimits | None = None,
+    limits: WatchingSettings | None = None,
     applications: Mapping[str, Application] | None = None,
     stored: type[StoredWatches] = StoredWatches,
 ) -> AsyncIterator[World]:
     """A process with its store, whose watcher does not run yet."""
     time, limits, applications = (
         time or Time(),
-        limits or WatchLimits(tick=0.01),
+        limits or WatchingSettings(),
         applications or {"shop": SHOPPER},
     )
     async with Writer(partial(Store.open, url), clock=time.now) as writer:

@@ -14,10 +14,10 @@ from websockets.asyncio.server import ServerConnection
 from processor.core.errors import StoreUnavailable
 from processor.core.payload.learning import FIRST_LOOKUP
 from processor.core.payload.state import Fact, Flag
-from processor.core.payload.status_socket import ABSENT_LIMIT, EXPIRY_SLACK, LATE_AFTER, SILENCE
-from processor.core.payload.watch import Watch
+from processor.core.payload.status_socket import ABSENT_LIMIT, EXPIRY_SLACK, LATE_AFTER, SILENCE, Watch
+from processor.settings.sections import WatchingSettings
 from processor.store.adapters import WATCH_LEASE, StoredWatches
-from processor.watching.watcher import RENEW_SECONDS, WatchLimits
+from processor.watching.watcher import RENEW_SECONDS
 from tests.core.payloads import EXPIRY, NOW, PAYLOAD, POLICY, TXID, abandoned, request, snapshot, webhook
 from tests.support.watching import Time, a_process, a_world, denies, says, serving, slams, until, watching, welcome
 
@@ -323,7 +323,7 @@ async def test_restart_is_no_stampede(tmp_path: Path) -> None:
     """However many watches there are, a bounded number of sockets is being opened."""
     async with serving(says()) as server:
         server.gate = asyncio.Event()
-        async with a_world(tmp_path, server, limits=WatchLimits(handshakes=5, tick=0.01)) as world:
+        async with a_world(tmp_path, server, limits=WatchingSettings(handshakes=5)) as world:
             for _ in range(40):
                 await world.register(str(uuid4()))
             await until(lambda: server.handshakes == 5)
@@ -339,7 +339,7 @@ async def test_limit_on_watches(tmp_path: Path) -> None:
     """More than the limit wait, and are watched when others end."""
     async with (
         serving(says()) as server,
-        a_world(tmp_path, server, limits=WatchLimits(watches=1, tick=0.01)) as world,
+        a_world(tmp_path, server, limits=WatchingSettings(max_watches=1)) as world,
     ):
         await world.register(PAYLOAD)
         await until(lambda: PAYLOAD in server.open)
@@ -423,7 +423,7 @@ async def test_takeover_after_a_crash(tmp_path: Path, postgres_url: str) -> None
 @pytest.mark.postgres
 async def test_two_instances_share(tmp_path: Path, postgres_url: str) -> None:
     """Each payload is watched by one instance; one that stops in good order leaves its watches to the other at once."""
-    time, limits = Time(), WatchLimits(tick=0.01, watches=20)
+    time, limits = Time(), WatchingSettings(max_watches=20)
     async with (
         serving(says()) as server,
         a_process(postgres_url, server, time, instance="a", limits=limits) as first,

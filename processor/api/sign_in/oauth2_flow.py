@@ -6,7 +6,7 @@ were used, until they expire.
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Final
@@ -158,7 +158,7 @@ class OAuth2Flow:
 
     def _seal(self, client: Client, purpose: Purpose, content: PendingSignIn | CompletedSignIn) -> str:
         nonce = secrets.token_bytes(NONCE_BYTES)
-        return seal(client.app, purpose, client.secret.encode(), content.content(), nonce)
+        return seal(client.app, purpose, client.secret.encode(), asdict(content), nonce)
 
     def _expire_in(self, ttl: timedelta) -> int:
         return int((self.clock() + ttl).timestamp())

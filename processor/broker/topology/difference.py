@@ -53,16 +53,7 @@ class Plan:
 
     def as_json(self) -> list[dict[str, Any]]:
         """The differences as JSON."""
-        return [
-            {
-                "action": change.action,
-                "kind": change.kind,
-                "name": change.name,
-                "details": list(change.details),
-                "target": asdict(change.target),
-            }
-            for change in self.changes
-        ]
+        return [asdict(change) | {"details": list(change.details)} for change in self.changes]
 
     def __str__(self) -> str:
         """One line for each change, its details below it."""
@@ -76,8 +67,8 @@ def compare(wanted: Topology, actual: Actual) -> Plan:
     return Plan(
         changes=(
             *_policies(wanted, actual),
-            *_exchanges(wanted, actual),
-            *_queues(wanted, actual),
+            *_declared("exchange", wanted.exchanges, actual.topology.exchanges),
+            *_declared("queue", wanted.queues, actual.topology.queues),
             *_bindings(wanted, actual),
         )
     )
@@ -88,7 +79,8 @@ def _policies(wanted: Topology, actual: Actual) -> Iterator[Change]:
     for policy in wanted.policies:
         found = present.get(policy.name)
         if found is None:
-            yield Change(action="create", kind="policy", name=policy.name, details=_details(policy), target=policy)
+            details = tuple(f"{name}: {value!r}" for name, value in sorted(policy.definition.items()))
+            yield Change(action="create", kind="policy", name=policy.name, details=details, target=policy)
         elif found != policy:
             details = _differences(_flatten(found), _flatten(policy))
             yield Change(action="update", kind="policy", name=policy.name, details=details, target=policy)
@@ -121,29 +113,20 @@ def _governs(rival: Policy, policy: Policy) -> bool:
         return True
 
 
-def _exchanges(wanted: Topology, actual: Actual) -> Iterator[Change]:
-    present = {exchange.name: exchange for exchange in actual.topology.exchanges}
-    for exchange in wanted.exchanges:
-        yield from _compare_declared("exchange", exchange, present.get(exchange.name))
-
-
-def _queues(wanted: Topology, actual: Actual) -> Iterator[Change]:
-    present = {queue.name: queue for queue in actual.topology.queues}
-    for queue in wanted.queues:
-        yield from _compare_declared("queue", queue, present.get(queue.name))
-
-
-def _compare_declared(
-    kind: Literal["exchange", "queue"], wanted: Exchange | Queue, found: Exchange | Queue | None
+def _declared(
+    kind: Literal["exchange", "queue"], wanted: Iterable[Exchange | Queue], actual: Iterable[Exchange | Queue]
 ) -> Iterator[Change]:
-    if found is None:
-        yield Change(action="create", kind=kind, name=wanted.name, target=wanted)
-    elif found != wanted:
-        details = (
-            *_differences(_flatten(found), _flatten(wanted)),
-            f"it cannot be changed in place: move its messages, delete the {kind}, apply again",
-        )
-        yield Change(action="conflict", kind=kind, name=wanted.name, details=details, target=wanted)
+    present = {each.name: each for each in actual}
+    for each in wanted:
+        found = present.get(each.name)
+        if found is None:
+            yield Change(action="create", kind=kind, name=each.name, target=each)
+        elif found != each:
+            details = (
+                *_differences(_flatten(found), _flatten(each)),
+                f"it cannot be changed in place: move its messages, delete the {kind}, apply again",
+            )
+            yield Change(action="conflict", kind=kind, name=each.name, details=details, target=each)
 
 
 def _bindings(wanted: Topology, actual: Actual) -> Iterator[Change]:
@@ -180,7 +163,3 @@ def _differences(found: Mapping[str, Setting], wanted: Mapping[str, Setting]) ->
 
 def _value(settings: Mapping[str, Setting], name: str) -> str:
     return repr(settings[name]) if name in settings else "unset"
-
-
-def _details(policy: Policy) -> tuple[str, ...]:
-    return tuple(f"{name}: {value!r}" for name, value in sorted(policy.definition.items()))

@@ -6,7 +6,6 @@ Source: https://www.rabbitmq.com/docs/http-api-reference
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Final, Self, assert_never
 from urllib.parse import quote, unquote, urlsplit
 
@@ -72,9 +71,7 @@ class Management:
         self._session = aiohttp.ClientSession(headers={"Authorization": f"Basic {credentials}"}, timeout=_TIMEOUT)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
             await self._session.close()
 
@@ -126,7 +123,13 @@ class Management:
                 place = f"e/{_quote(target.exchange)}/q/{_quote(target.queue)}"
                 await self._call("POST", f"bindings/{self._vhost}/{place}", body)
             case Policy():
-                await self._call("PUT", f"policies/{self._vhost}/{_quote(target.name)}", _policy_body(target))
+                body = {
+                    "pattern": target.pattern,
+                    "apply-to": target.apply_to,
+                    "definition": dict(target.definition),
+                    "priority": target.priority,
+                }
+                await self._call("PUT", f"policies/{self._vhost}/{_quote(target.name)}", body)
             case _:
                 assert_never(target)
 
@@ -159,15 +162,6 @@ async def _reason(response: aiohttp.ClientResponse) -> str:
 
 def _quote(name: str) -> str:
     return quote(name, safe="")
-
-
-def _policy_body(policy: Policy) -> Mapping[str, Any]:
-    return {
-        "pattern": policy.pattern,
-        "apply-to": policy.apply_to,
-        "definition": dict(policy.definition),
-        "priority": policy.priority,
-    }
 
 
 def _read_exchange(raw: Mapping[str, Any]) -> Exchange:

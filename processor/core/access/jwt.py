@@ -115,7 +115,7 @@ def verify_identity(
     Xumm's tokens name no key (``kid``), so each key is tried. A ``nonce`` that is given must be in the token.
     """
     claims = _verify_signature(token, "RS256", keys)
-    if claims.get("iss") not in _names_of(expected.issuer):
+    if claims.get("iss") not in (_RENAMED if expected.issuer in _RENAMED else (expected.issuer,)):
         raise Unproven("issuer")
     if claims.get("aud") != expected.api_key or any(
         claims.get(name, expected.api_key) != expected.api_key for name in _CLIENTS
@@ -149,10 +149,6 @@ def _verify_claims(claims: Claims, now: datetime, *, on_network: bool) -> Proven
     return ProvenIdentity(
         account=account, expires_at=expires_at, user_token=user_token if isinstance(user_token, str) else None
     )
-
-
-def _names_of(issuer: str) -> tuple[str, ...]:
-    return _RENAMED if issuer in _RENAMED else (issuer,)
 
 
 def _parse(token: str) -> Mapping[str, Any]:

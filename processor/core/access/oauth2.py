@@ -11,7 +11,7 @@ https://www.rfc-editor.org/rfc/rfc8252 and https://www.rfc-editor.org/rfc/rfc970
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Self
 
@@ -91,10 +91,6 @@ class PendingSignIn:
     expires_at: int
     """Unix seconds."""
 
-    def content(self) -> dict[str, Any]:
-        """The content of the ticket."""
-        return asdict(self)
-
     @classmethod
     def of(cls, content: Mapping[str, Any], client: Client, now: datetime) -> Self | None:
         """The sign-in in a ticket, unless it has expired or its deep link is no longer allowed."""
@@ -113,10 +109,6 @@ class CompletedSignIn:
     challenge: str
     expires_at: int
     """Unix seconds."""
-
-    def content(self) -> dict[str, Any]:
-        """The content of the ticket."""
-        return asdict(self)
 
     @classmethod
     def of(cls, content: Mapping[str, Any], now: datetime) -> Self | None:

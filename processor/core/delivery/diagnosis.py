@@ -118,7 +118,7 @@ def _read_signature(signature: str) -> tuple[tuple[Finding, ...], bytes | None]:
 
 def _parse_base64(signature: str) -> bytes | None:
     try:
-        raw = b64decode(signature + "=" * (-len(signature) % 4), altchars=b"-_" if set("-_") & set(signature) else None)
+        raw = b64decode(signature + "=" * (-len(signature) % 4), altchars=b"-_")
     except (Base64Error, ValueError):
         return None
     return raw if len(raw) in {20, 32, 64} else None

@@ -41,12 +41,6 @@ class WholeRequest(NamedTuple):
     """The bytes that followed the request."""
 
 
-def read_whole(data: bytes) -> WholeRequest | None:
-    """The request that ``data`` consists of, or None."""
-    first = read_first(data)
-    return None if first is None or first.rest else first
-
-
 def read_first(data: bytes) -> WholeRequest | None:
     """The complete request that ``data`` begins with, or None."""
     head, _, body = data.partition(b"\r\n\r\n")

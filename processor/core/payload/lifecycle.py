@@ -142,7 +142,6 @@ def _flag_late_answer(state: PayloadState, new: PayloadState, report: Report) ->
 
 
 def _answer_in(report: Report) -> Facts:
-    """The answer of the user that a report contains."""
     match report:
         case WebhookReport():
             return Fact.SIGNED if report.signed else Fact.REJECTED

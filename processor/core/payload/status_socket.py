@@ -1,6 +1,7 @@
 """Which payloads need a status socket and until when, which messages are news, and when a lost socket is reopened."""
 
 import re
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -25,7 +26,23 @@ within seconds, and a socket replays nothing. Normally a socket opens within a s
 EXPIRY_SLACK: Final = timedelta(seconds=60)
 """How long a payload that nobody opened is watched after its expiry, since clocks may differ."""
 
+WatchKey = tuple[str, str]
+"""Payload and application name."""
+
 _KEEPALIVE: Final = re.compile(r'\{"expires_in_seconds":(?:0|-?[1-9][0-9]{0,8})\}')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """The lease on a payload whose socket its holder watches."""
+
+    state: PayloadState
+    """As far as watching depends on it: without evidence."""
+    since: datetime
+    resumed: bool = False
+    """The payload was watched before: a message may have come since while no process listened."""
+    holder: str | None = None
+    leased_until: datetime | None = None
 
 
 def watched_until(state: PayloadState, policy: PayloadPolicy) -> datetime | None:

@@ -40,10 +40,9 @@ def is_signed(message: bytes, signature: bytes, key: bytes) -> bool:
             case "ed25519":
                 Ed25519PublicKey.from_public_bytes(key[1:]).verify(signature, message)
                 return True
-            case None:
-                return False
     except (InvalidSignature, ValueError):
-        return False
+        pass
+    return False
 
 
 def _is_canonical(signature: bytes) -> bool:

@@ -156,7 +156,6 @@ def _address(signed: Serialized | Field) -> str:
 
 
 def _verify_signers(transaction: Serialized) -> list[_Signer]:
-    """The signers of a transaction, each verified."""
     _address(transaction)
     if transaction.field(MASTER_SIGNATURE) is not None:
         fail("response.hex", "forged")  # no signature covers this field, and no transaction has it

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal, NamedTuple
 
+from processor.core.application import Application
 from processor.core.proof.evidence import CustomMetaJson, Ledger, Snapshot
 from schemas.data import Origin
 
@@ -148,3 +149,8 @@ ORIGINS: Final[dict[type[Report], Origin]] = {
     FlagsReleased: "deadline",
 }
 """The source of each report, as events name it."""
+
+
+def lookup_due(application: Application, payload: str, reason: LookupReason, at: datetime) -> LookupDue:
+    """The report that a routine lookup of a payload of ``application`` is due."""
+    return LookupDue(app=application.name, application_uuid=application.uuid, payload=payload, at=at, reason=reason)

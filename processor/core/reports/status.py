@@ -12,6 +12,7 @@ from processor.core.reports.custom_meta import encode_custom_meta
 from processor.core.reports.parsing import load_leniently, parse_model
 from processor.core.reports.report import StatusReport
 from schemas.status import Status
+from schemas.text import replace_unprintable
 
 _KNOWN_KEYS: Final = frozenset(Status.model_fields) | {
     "ping",
@@ -64,7 +65,7 @@ def is_present(text: str | bytes) -> bool:
 
 def unknown_keys(text: str | bytes) -> list[str]:
     """The keys of a message that this version does not know, each cut and made printable for a log line."""
-    return sorted(_printable(key) for key in _load_object(text) if key not in _KNOWN_KEYS)
+    return sorted(replace_unprintable(key[:_SHOWN_KEY]) for key in _load_object(text) if key not in _KNOWN_KEYS)
 
 
 def _load_object(text: str | bytes) -> dict[str, object]:
@@ -73,7 +74,3 @@ def _load_object(text: str | bytes) -> dict[str, object]:
     except ValueError:
         value = load_leniently(text)
     return value if isinstance(value, dict) else {}
-
-
-def _printable(key: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in key[:_SHOWN_KEY])

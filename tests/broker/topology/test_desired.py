@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from processor.broker.topology import desired
+from processor.broker.topology.desired import desired
 from processor.broker.topology.objects import Binding, Policy
 from processor.settings.sections import TopologySettings
 
@@ -100,7 +100,7 @@ def test_no_queue_drops_what_is_looked_at() -> None:
 
 
 def test_options_become_policies() -> None:
-    """ConnectionLimits and durations show in the definitions, in the broker's units."""
+    """Limits and durations show in the definitions, in the broker's units."""
     options = TopologySettings(
         queue_max_length=7, delivery_limit=3, dead_ttl=timedelta(hours=1), log_max_age=timedelta(days=2)
     )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from processor.broker.topology import desired
+from processor.broker.topology.desired import desired
 from processor.broker.topology.difference import compare
 from processor.broker.topology.objects import Actual, Policy
 

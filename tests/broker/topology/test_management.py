@@ -1,7 +1,9 @@
 import pytest
 from aiohttp import web
 
-from processor.broker.topology import ManagementAccess, TopologyError, desired, parse_access, plan
+from processor.broker.topology.desired import desired
+from processor.broker.topology.management import ManagementAccess, TopologyError, parse_access
+from processor.broker.topology.operations import plan
 
 
 @pytest.mark.parametrize(

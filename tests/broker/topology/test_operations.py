@@ -12,17 +12,10 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from processor.broker.port import Nacked
 from processor.broker.rabbitmq import RabbitPublisher
-from processor.broker.topology import (
-    ManagementAccess,
-    Topology,
-    TopologyError,
-    apply,
-    desired,
-    parse_access,
-    plan,
-    verify,
-)
-from processor.broker.topology.objects import Policy
+from processor.broker.topology.desired import desired
+from processor.broker.topology.management import ManagementAccess, TopologyError, parse_access
+from processor.broker.topology.objects import Policy, Topology
+from processor.broker.topology.operations import apply, plan, verify
 from processor.settings.sections import TopologySettings
 from tests.broker.messages import a_message
 from tests.servers.rabbitmq import RabbitMQ

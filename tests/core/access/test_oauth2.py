@@ -1,6 +1,6 @@
 """Signing in through Xumm's OAuth2 provider, as decisions."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
@@ -88,21 +88,21 @@ def test_no_secret_is_shown() -> None:
 )
 def test_sign_in_goes_on_while_it_may(client: Client, left: timedelta, expected: PendingSignIn | None) -> None:
     """What a ticket held comes back until its time is over, if the operator still allows where it leads."""
-    assert expected == PendingSignIn.of(BEGUN.content(), client, NOW + timedelta(minutes=10) - left)
+    assert expected == PendingSignIn.of(asdict(BEGUN), client, NOW + timedelta(minutes=10) - left)
 
 
 @pytest.mark.parametrize(("left", "expected"), [(SECOND, GRANTED), (timedelta(0), None), (-SECOND, None)])
 def test_code_is_good_until_its_time_is_over(left: timedelta, expected: CompletedSignIn | None) -> None:
     """What a ticket held comes back, and not after that."""
-    assert expected == CompletedSignIn.of(GRANTED.content(), NOW + timedelta(minutes=10) - left)
+    assert expected == CompletedSignIn.of(asdict(GRANTED), NOW + timedelta(minutes=10) - left)
 
 
 def test_tickets_hold_plain_values() -> None:
     """What is sealed can be written as JSON."""
     common = {"id": "1", "challenge": CHALLENGE, "expires_at": EXPIRY}
 
-    assert common | {"return_url": LINK, "verifier": VERIFIER, "nonce": "n"} == BEGUN.content()
-    assert common | {"account": ACCOUNT, "user": "u"} == GRANTED.content()
+    assert common | {"return_url": LINK, "verifier": VERIFIER, "nonce": "n"} == asdict(BEGUN)
+    assert common | {"account": ACCOUNT, "user": "u"} == asdict(GRANTED)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from aiohttp import http_exceptions, http_parser
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from processor.core.delivery.plain_request import MAX_HEAD, START, WholeRequest, read_first, read_whole
+from processor.core.delivery.plain_request import MAX_HEAD, START, WholeRequest, read_first
 
 PLAIN = [
     b"POST /webhooks/shop HTTP/1.1",
@@ -61,6 +61,12 @@ def parsed(loop: asyncio.AbstractEventLoop, data: bytes) -> tuple[Any, bytes] | 
         return None
     message, payload = messages[0]
     return (message, b"".join(getattr(payload, "_buffer", ()))) if payload.is_eof() else None
+
+
+def read_whole(data: bytes) -> WholeRequest | None:
+    """The request that ``data`` consists of, or None."""
+    first = read_first(data)
+    return None if first is None or first.rest else first
 
 
 def test_a_plain_request_is_read() -> None:
