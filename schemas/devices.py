@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from schemas.base64url import decoded
+from schemas.base64url import decode
 
 Channel = Literal["fcm", "apns", "webpush"]
 Platform = Literal["android", "ios", "web"]
@@ -62,7 +62,7 @@ def _bare(text: str) -> str:
     """Base64url without padding. Raises `PydanticCustomError`."""
     bare = text.rstrip("=")
     try:
-        decoded(bare)
+        decode(bare)
     except ValueError:
         raise PydanticCustomError("base64url_malformed", "not base64url") from None
     return bare
@@ -70,7 +70,7 @@ def _bare(text: str) -> str:
 
 def _point(text: str) -> str:
     bare = _bare(text)
-    found = decoded(bare)
+    found = decode(bare)
     if len(found) != POINT_BYTES or found[0] != _UNCOMPRESSED:
         raise PydanticCustomError("point_malformed", "not an uncompressed point on P-256")
     return bare
@@ -78,7 +78,7 @@ def _point(text: str) -> str:
 
 def _secret(text: str) -> str:
     bare = _bare(text)
-    if len(decoded(bare)) != AUTH_BYTES:
+    if len(decode(bare)) != AUTH_BYTES:
         raise PydanticCustomError("auth_malformed", "not 16 bytes")
     return bare
 

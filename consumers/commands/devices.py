@@ -21,7 +21,7 @@ from consumers.runtime.composition import open_database
 from consumers.runtime.errors import ConsumerError
 from consumers.runtime.settings import load_settings
 from processor.observability.terminal import AsJson, CommandError, ExitCode, complain, say, say_rows
-from schemas.base64url import encoded
+from schemas.base64url import encode
 from schemas.devices import Channel, Platform
 
 T = TypeVar("T")
@@ -122,7 +122,7 @@ def subscription_key() -> None:
     try:
         from consumers.push.channels.signing_key import SigningKey
 
-        say(encoded(SigningKey.read(path, setting="CONSUMERS_WEBPUSH_KEY").public_point))
+        say(encode(SigningKey.read(path, setting="CONSUMERS_WEBPUSH_KEY").public_point))
     except ImportError:
         raise CommandError("webpush needs its extra: install xumm-webhook-processor[webpush]", ExitCode.USAGE) from None
     except ConsumerError as error:

@@ -63,11 +63,9 @@ class Publisher(Protocol):
         some seconds what is in flight to others, and what is handed to single other queues not at all. Many may be in
         flight; the caller bounds how many.
         """
-        ...
 
     async def ready(self) -> None:
         """Return once messages can be handed over. Waits as long as it takes; the adapter reconnects by itself."""
-        ...
 
     async def __aenter__(self) -> Self: ...
 
@@ -82,8 +80,6 @@ class Queues(Protocol):
     @property
     def expected(self) -> QueueBindings:
         """The queues by the settings."""
-        ...
 
     async def ask(self) -> QueueBindings:
         """The queues by the broker. Raises `BindingsUnknown`."""
-        ...

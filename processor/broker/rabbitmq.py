@@ -90,7 +90,7 @@ class RabbitPublisher:
 
     async def _serve(self, address: Address) -> timedelta:
         """Connect, and stay until the connection is lost. Returns how long it was open."""
-        connection = Connection(address, self._options, on_blocked=self._blocked)
+        connection = Connection(address, self._options, on_blocked=self._on_blocked)
         try:
             loss = await self._open(connection, address) or await self._wait_until_lost(connection, address)
         except Exception as exc:  # noqa: BLE001 - whatever a connection can die of, the next one is tried
@@ -122,7 +122,7 @@ class RabbitPublisher:
         _log.info("publisher.connected", broker=str(address), exchange=self._options.exchange)
         return await connection.lost
 
-    def _blocked(self, reason: str | None) -> None:
+    def _on_blocked(self, reason: str | None) -> None:
         if reason is not None:
             self._ready.clear()
             _log.warning("publisher.blocked", reason=reason)

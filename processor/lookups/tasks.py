@@ -39,7 +39,6 @@ class PayloadSource(Protocol):
 
     async def payload(self, application: Application, uuid: str, *, urgent: bool) -> bytes:
         """The raw answer to ``GET payload/<uuid>``. Raises `LookupFailed`."""
-        ...
 
 
 class TransactionSource(Protocol):
@@ -47,11 +46,9 @@ class TransactionSource(Protocol):
 
     async def transaction(self, application: Application, state: PayloadState) -> LedgerReport:
         """What a node says of the transaction in ``state.snapshot``. Raises `LookupFailed` or `NormalizeError`."""
-        ...
 
     async def check_regular_key(self, application: Application, report: SnapshotReport) -> SnapshotReport:
         """``report``, with a signature by a regular key proven or disproven. Raises `LookupFailed`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

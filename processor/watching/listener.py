@@ -32,7 +32,6 @@ class Sockets(Protocol):
 
     async def open(self, payload: str) -> StatusSocket:
         """The open socket of a payload. Raises `Unavailable`."""
-        ...
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

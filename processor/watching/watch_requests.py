@@ -117,14 +117,14 @@ class PendingCommands:
                 async with asyncio.timeout(self._patience.total_seconds()):
                     await self._requests.watch(pending.command)
             except (StoreError, TimeoutError) as error:
-                self._refused(str(error) or "no answer in time")
+                self._note_refusal(str(error) or "no answer in time")
             else:
                 break
             await asyncio.sleep(STORE.delay(attempt, self._chance()).total_seconds())
         self.refused_since = None
         await pending.settle()
 
-    def _refused(self, error: str) -> None:
+    def _note_refusal(self, error: str) -> None:
         self.error = error
         if self.refused_since is None:
             self.refused_since = asyncio.get_running_loop().time()

@@ -72,7 +72,6 @@ class HttpClient(Protocol):
 
         Raises `Unavailable`, which names the host and the problem.
         """
-        ...
 
 
 class Connections(HttpClient):

@@ -51,7 +51,6 @@ class KnowsRefusal(Protocol):
 
     def take_refusal(self) -> Refusal | None:
         """The refusal, if it is known. Each refusal is told once."""
-        ...
 
 
 class Intake:

@@ -113,7 +113,7 @@ class XummApi:
         async with _within(LOOKUP_PATIENCE):
             return (await self._once(call)).body
 
-    async def payload_named(self, identifier: str) -> Payload:
+    async def fetch_by_identifier(self, identifier: str) -> Payload:
         """The payload with this custom identifier."""
         if not 0 < len(identifier) <= MAX_IDENTIFIER or identifier in {".", ".."}:
             raise Denied(f"an identifier has 1 to {MAX_IDENTIFIER} characters")
@@ -126,7 +126,7 @@ class XummApi:
     async def create(self, body: Mapping[str, Any]) -> Created:
         """Create a payload. ``body`` is in Xumm's form: ``txjson`` or ``txblob``, ``options``, ``custom_meta``.
 
-        After `Unavailable` without ``untouched`` the payload may exist: `payload_named` tells.
+        After `Unavailable` without ``untouched`` the payload may exist: `fetch_by_identifier` tells.
         """
         return await self._request(_Call("POST", ("payload",), content=body, creates=True), Created)
 

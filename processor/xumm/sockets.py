@@ -46,7 +46,7 @@ class StatusSocket:
         try:
             return await self._connection.recv()
         except ConnectionClosed as closed:
-            raise _closed(closed) from None
+            raise _describe_close(closed) from None
 
     def abort(self) -> None:
         """Drop the connection without a closing handshake: `receive` raises at once."""
@@ -101,7 +101,7 @@ class _WithoutRedirects(connect):
         return exc
 
 
-def _closed(closed: ConnectionClosed) -> SocketClosed:
+def _describe_close(closed: ConnectionClosed) -> SocketClosed:
     sent, received = closed.sent, closed.rcvd
     if sent is not None and not closed.rcvd_then_sent and sent.code in _ABUSES:
         return SocketClosed(_ABUSES[sent.code], abused=True)

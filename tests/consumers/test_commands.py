@@ -26,7 +26,7 @@ from consumers.app_state import sign_requests
 from consumers.runtime.database import ConsumerDatabase
 from consumers.runtime.errors import SourceUnavailable
 from consumers.runtime.source.dead_letters import DeadLetters
-from schemas.base64url import decoded
+from schemas.base64url import decode
 from schemas.topology import HEADER_ATTEMPTS, HEADER_FIRST_SEEN, HEADER_REASON
 from tests.consumers.broker import Broker, until
 from tests.consumers.events import USER, Message, event, message
@@ -145,7 +145,7 @@ def test_subscription_key_is_the_public_one(tmp_path: Path, monkeypatch: pytest.
     point = key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
     assert "CONSUMERS_WEBPUSH_KEY" in unset
-    assert decoded(shown) == point
+    assert decode(shown) == point
 
 
 @pytest.fixture

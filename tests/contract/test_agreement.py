@@ -233,7 +233,7 @@ async def test_the_client_makes_finds_and_withdraws_a_payload(clock: FakeClock) 
     """Each request has its typed answer, and an opened payload stays."""
     async with Sandbox([SHOP], clock=clock, sleep=clock.sleep) as sandbox, api(sandbox) as client:
         created = await client.create(PAYMENT)
-        named = await client.payload_named("order-1")
+        named = await client.fetch_by_identifier("order-1")
         other = await client.create({"txjson": PAYMENT["txjson"]})
         sandbox.open(other.uuid)
         withdrawn = [await client.cancel(uuid) for uuid in (created.uuid, created.uuid, other.uuid)]

@@ -290,7 +290,7 @@ async def test_attachment_that_cannot_be_read_spoils_no_answer(blob: str) -> Non
     found, gone = (json.dumps(answer | attached).replace('"@@"', blob).encode() for answer in (PAYLOAD, CANCELLED))
 
     async with serving(says(found)) as peer, calling(peer.url) as api:
-        assert UUID == (await api.payload_named("order-1")).meta.uuid
+        assert UUID == (await api.fetch_by_identifier("order-1")).meta.uuid
         assert found == await api.payload(UUID)
     async with serving(says(gone)) as peer, calling(peer.url) as api:
         assert (await api.cancel(UUID)).result.cancelled
@@ -431,7 +431,7 @@ async def call_of(name: str, api: XummApi) -> Any:
         case "cancel":
             return await api.cancel(UUID)
         case "named":
-            return await api.payload_named("order 1/2?")
+            return await api.fetch_by_identifier("order 1/2?")
         case _:
             return await api.token_states([TOKEN])
 
@@ -504,7 +504,7 @@ async def test_an_identifier_that_is_none_is_denied(identifier: str) -> None:
     """It never becomes part of an address."""
     async with serving(says({})) as peer, calling(peer.url) as api:
         with pytest.raises(Denied, match="identifier"):
-            await api.payload_named(identifier)
+            await api.fetch_by_identifier(identifier)
 
     assert peer.asked == []
 

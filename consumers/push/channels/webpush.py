@@ -30,7 +30,7 @@ from consumers.push.registry.devices import Device
 from consumers.push.registry.subscription import allows, parse_endpoint
 from consumers.push.settings import PushSettings
 from consumers.runtime.errors import ConsumerError, Fatal, Retry
-from schemas.base64url import decoded, encoded
+from schemas.base64url import decode, encode
 
 TOKEN_LIFETIME: Final = timedelta(hours=12)
 """RFC 8292 section 2 allows 24 hours."""
@@ -72,7 +72,7 @@ class Vapid:
         self._tokens.move_to_end(audience)
         if len(self._tokens) > AUDIENCES:
             self._tokens.popitem(last=False)
-        return f"vapid t={token}, k={encoded(self._key.public_point)}"
+        return f"vapid t={token}, k={encode(self._key.public_point)}"
 
 
 class WebPushChannel:
@@ -93,7 +93,7 @@ class WebPushChannel:
         if device.keys is None or not allows(self._services, host):
             raise Unregistered(f"{host} is no push service that CONSUMERS_WEBPUSH_SERVICES names", certain=False)
         keys = device.keys
-        body = encrypt(build_body(notification), p256dh=decoded(keys.p256dh), auth=decoded(keys.auth))
+        body = encrypt(build_body(notification), p256dh=decode(keys.p256dh), auth=decode(keys.auth))
         headers = {**build_headers(notification), "Authorization": self._vapid.authorization(str(endpoint.origin()))}
         try:
             async with self._session.post(

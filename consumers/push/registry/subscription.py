@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from pydantic import ValidationError
 from yarl import URL
 
-from schemas.base64url import decoded
+from schemas.base64url import decode
 from schemas.devices import Keys, Subscription
 
 MAX_SUBSCRIPTION: Final = 8192
@@ -67,7 +67,7 @@ def allows(services: Iterable[str], host: str) -> bool:
 def check_point(keys: Keys) -> None:
     """Raises `ValueError` if nothing can be encrypted with ``keys``: their point is not on the curve."""
     try:
-        EllipticCurvePublicKey.from_encoded_point(SECP256R1(), decoded(keys.p256dh))
+        EllipticCurvePublicKey.from_encoded_point(SECP256R1(), decode(keys.p256dh))
     except ValueError:
         raise ValueError("keys.p256dh is not a public key on P-256") from None
 

@@ -56,7 +56,7 @@ class PayloadApi(Protocol):
     async def create(self, body: Mapping[str, Any]) -> Created:
         """Create a payload. After `Unavailable` without ``untouched`` it is unknown whether the payload exists."""
 
-    async def payload_named(self, identifier: str) -> Payload:
+    async def fetch_by_identifier(self, identifier: str) -> Payload:
         """Fetch the payload with this custom identifier of the application."""
 
     async def cancel(self, uuid: str) -> Cancelled:
@@ -178,7 +178,7 @@ class SignRequests:
     async def _find_earlier(self, request: StoredRequest, state: str | None) -> Created | None:
         """Return the payload that an earlier attempt created. If it created none, the next one gets ``state``."""
         try:
-            payload = await self._api_for(request).payload_named(request.identifier)
+            payload = await self._api_for(request).fetch_by_identifier(request.identifier)
         except NotFound:
             await self.store.renew_state(request, None if state is None else digest_of(state))
             return None
@@ -194,7 +194,7 @@ class SignRequests:
 
     async def _look_for(self, request: StoredRequest) -> Created | None:
         with suppress(LookupFailed):
-            payload = await self._api_for(request).payload_named(request.identifier)
+            payload = await self._api_for(request).fetch_by_identifier(request.identifier)
             return recover_answer(payload, self.links, request.reserved_at)
         return None
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 
 from processor.core.errors import NormalizeError
-from schemas.base64url import decoded
+from schemas.base64url import decode
 
 MAX_ENTRIES: Final = 16
 """Keys of a set. Each may be tried on each token, so a set of thousands is refused."""
@@ -50,4 +50,4 @@ def _number(text: Any) -> int:
     """The number; 0 if ``text`` is none."""
     if not isinstance(text, str) or not _BASE64URL.fullmatch(text) or len(text) % 4 == 1:
         return 0
-    return int.from_bytes(decoded(text))
+    return int.from_bytes(decode(text))

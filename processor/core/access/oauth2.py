@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, Self
 
 from processor.core.access.jwt import Expected
 from processor.core.access.service_key import digest_of
-from schemas.base64url import encoded
+from schemas.base64url import encode
 
 STATE_TTL: Final = timedelta(minutes=10)
 """How long a user may take to sign in."""
@@ -129,7 +129,7 @@ def is_code(text: str) -> bool:
 
 def challenge_of(verifier: str) -> str:
     """The challenge of a verifier (S256)."""
-    return encoded(digest_of(verifier))
+    return encode(digest_of(verifier))
 
 
 def matches_challenge(verifier: str, challenge: str) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from schemas.base64url import decoded, encoded
+from schemas.base64url import decode, encode
 
 Purpose = Literal["state", "code"]
 
@@ -37,7 +37,7 @@ def seal(app: str, purpose: Purpose, secret: bytes, content: Mapping[str, Any], 
     """The ticket, as text for a URL. ``nonce``: `NONCE_BYTES` random bytes that were never used before."""
     text = json.dumps(content, separators=(",", ":")).encode()
     box = _cipher(app, purpose, secret).encrypt(nonce, text, None)
-    return f"{app}.{encoded(nonce + box)}"
+    return f"{app}.{encode(nonce + box)}"
 
 
 def unseal(ticket: str, app: str, purpose: Purpose, secrets: Sequence[bytes]) -> dict[str, Any] | None:
@@ -46,7 +46,7 @@ def unseal(ticket: str, app: str, purpose: Purpose, secrets: Sequence[bytes]) ->
         return None
     sealed = ticket.partition(".")[2]
     try:
-        box = decoded(sealed)
+        box = decode(sealed)
     except ValueError:
         return None
     for secret in secrets:

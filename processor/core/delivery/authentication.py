@@ -32,7 +32,6 @@ class Matches(Protocol):
 
     def __call__(self, keys: Sequence[bytes], timestamp: str, body: bytes, signature: bytes) -> bool:
         """Whether one of ``keys`` made the signature. Takes the time of all of them."""
-        ...
 
 
 class Delivery(NamedTuple):

@@ -45,7 +45,7 @@ def _mac(key: bytes, message: bytes) -> bytes:
 
     Source: https://www.rfc-editor.org/rfc/rfc2104#section-4
     """
-    inner, outer = _keyed(key)
+    inner, outer = _hash_states(key)
     inner, outer = inner.copy(), outer.copy()
     inner.update(message)
     outer.update(inner.digest())
@@ -54,7 +54,7 @@ def _mac(key: bytes, message: bytes) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _keyed(key: bytes) -> tuple[Any, Any]:
+def _hash_states(key: bytes) -> tuple[Any, Any]:
     """The inner and the outer hash state after the key."""
     block = (sha1(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")  # noqa: S324  Xumm chose it
     return sha1(block.translate(_IPAD)), sha1(block.translate(_OPAD))  # noqa: S324  Xumm chose it

@@ -180,7 +180,7 @@ def _mark_published(state: PayloadState, events: tuple[PlannedEvent, ...], step:
     if not events:
         return state
     resolved = step.name if isinstance(step, Resolve) else state.resolved
-    return state.published(events[-1].sequence, resolved)
+    return state._replace(sequence=events[-1].sequence, resolved=resolved)
 
 
 def _plan_tasks(

@@ -17,7 +17,7 @@ from processor.core.application import Application
 from processor.core.errors import ProcessorError
 from processor.core.payload.ids import command_id, device_reference
 from schemas.api import DeviceRegistration
-from schemas.base64url import decoded, encoded
+from schemas.base64url import decode, encode
 from schemas.commands import (
     AnyDeviceCommand,
     DeviceRegistered,
@@ -90,12 +90,12 @@ def removal(owner: DeviceOwner, named: str) -> AnyDeviceCommand:
 
 def digest_of(named: str) -> str:
     """The SHA-256, in hexadecimal, of a device's token or endpoint, which names the device everywhere but in paths."""
-    return decoded(named).hex() if _is_digest(named) else digest_of_token(named)
+    return decode(named).hex() if _is_digest(named) else digest_of_token(named)
 
 
 def path_of(endpoint: str) -> str:
     """The name in a path of the browser with this endpoint."""
-    return encoded(hashlib.sha256(endpoint.encode()).digest())
+    return encode(hashlib.sha256(endpoint.encode()).digest())
 
 
 def _is_digest(named: str) -> bool:
@@ -104,7 +104,7 @@ def _is_digest(named: str) -> bool:
 
 def _verify_keys(keys: Keys) -> Keys:
     try:
-        EllipticCurvePublicKey.from_encoded_point(SECP256R1(), decoded(keys.p256dh))
+        EllipticCurvePublicKey.from_encoded_point(SECP256R1(), decode(keys.p256dh))
     except ValueError:
         raise BadDevice("subscription.keys.p256dh", "not_on_the_curve") from None
     return keys

@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection
 from typing import Final, Literal
 
-from schemas.base64url import encoded
+from schemas.base64url import encode
 
 MAX_URL: Final = 250
 """Characters that Xumm accepts, with ``state`` and tags."""
@@ -85,7 +85,7 @@ def build_url(url: str, state: str) -> str:
     return f"{url}?{query}"
 
 
-_MAX_REGISTERED: Final = MAX_URL - len(build_url("", encoded(bytes(STATE_BYTES))))
+_MAX_REGISTERED: Final = MAX_URL - len(build_url("", encode(bytes(STATE_BYTES))))
 
 
 def _is_host(rest: str) -> bool:

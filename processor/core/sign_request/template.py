@@ -122,7 +122,7 @@ def _check_blob(value: Any, place: str, allowance: "_Allowance", depth: int) -> 
         yield TemplateFault(place, "too_deep")
     elif isinstance(value, Mapping):
         for name, each in value.items():
-            where = f"{place}.{_shown(name)}"
+            where = f"{place}.{_printable_name(name)}"
             if _SECRET.search(_letters(name)):
                 yield TemplateFault(where, "secret_forbidden")
             yield from _check_blob(each, where, allowance, depth + 1)
@@ -172,7 +172,7 @@ def _check_object(value: Mapping[str, Any], place: str, allowance: _Allowance, d
         yield TemplateFault(place, "too_deep")
         return
     for name, each in value.items():
-        where = f"{place}.{_shown(name)}"
+        where = f"{place}.{_printable_name(name)}"
         letters = _letters(name)
         if len(name) > MAX_NAME or _CONTROL.search(name):
             yield TemplateFault(where, "too_large" if len(name) > MAX_NAME else "control_character")
@@ -252,6 +252,6 @@ def _is_seed(text: str) -> bool:
     return True
 
 
-def _shown(name: str) -> str:
+def _printable_name(name: str) -> str:
     """A name, cut and made printable for an answer."""
     return replace_unprintable(name[:MAX_NAME])

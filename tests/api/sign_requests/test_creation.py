@@ -215,7 +215,7 @@ async def test_answer_that_got_lost_is_looked_up(service: Service) -> None:
     answer, created = await service.create()
 
     assert (created, answer.id) == (True, service.xumm.payloads["order-1"].uuid)
-    assert service.xumm.calls == ["create", "payload_named"]
+    assert service.xumm.calls == ["create", "fetch_by_identifier"]
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ async def test_request_that_xumm_may_have_taken_is_held(service: Service) -> Non
 async def test_payload_of_an_earlier_attempt_is_adopted(service: Service) -> None:
     """It was made, but neither the answer nor the look arrived: the repetition finds it and makes no second."""
     service.xumm.fail("create", SILENT, after=True)
-    service.xumm.fail("payload_named", SILENT)
+    service.xumm.fail("fetch_by_identifier", SILENT)
     await service.refusal()
     service.clock.advance(seconds=UNSURE.total_seconds())
     with capture_logs() as lines:
@@ -271,7 +271,7 @@ async def test_payload_that_was_never_made_gets_another_state(service: Service) 
     service.clock.advance(seconds=UNSURE.total_seconds())
     answer, _ = await service.create()
 
-    assert service.xumm.calls == ["create", "payload_named", "payload_named", "create"]
+    assert service.xumm.calls == ["create", "fetch_by_identifier", "fetch_by_identifier", "create"]
     assert await service.store.take_state(digest_of(service.state())) == await service.stored(answer)
 
 
@@ -280,7 +280,7 @@ async def test_takeover_that_cannot_look_makes_nothing(service: Service) -> None
     service.xumm.fail("create", SILENT)
     await service.refusal()
     service.clock.advance(seconds=UNSURE.total_seconds())
-    service.xumm.fail("payload_named", SILENT)
+    service.xumm.fail("fetch_by_identifier", SILENT)
 
     assert (await service.refusal()).reason == "xumm_unavailable"
     assert service.xumm.payloads == {}

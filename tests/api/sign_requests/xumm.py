@@ -18,7 +18,7 @@ from schemas.payload import Payload
 from schemas.platform import Cancelled, Created, TokenStates
 from tests.store.samples import APPLICATION
 
-Call = Literal["create", "payload_named", "cancel", "token_states"]
+Call = Literal["create", "fetch_by_identifier", "cancel", "token_states"]
 
 KEYRING = Keyring([SealingKey.of(b"k" * 32)])
 
@@ -71,8 +71,8 @@ class XummInMemory:
             {"uuid": uuid, "next": {"always": link}, "refs": references, "pushed": pushed},
         )
 
-    async def payload_named(self, identifier: str) -> Payload:
-        self._begin("payload_named")
+    async def fetch_by_identifier(self, identifier: str) -> Payload:
+        self._begin("fetch_by_identifier")
         kept = self.payloads.get(identifier)
         if kept is None:
             raise NotFound("Xumm answered 404")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.core.access.ticket import NONCE_BYTES, application_of, seal, unseal
-from schemas.base64url import decoded, encoded
+from schemas.base64url import decode, encode
 
 SECRET = b"12345678-90ab-4cde-8f01-234567890abc"
 OLD_SECRET = b"aaaaaaaa-90ab-4cde-8f01-234567890abc"
@@ -33,7 +33,7 @@ def test_ticket_is_plain_aes_gcm_under_a_key_of_its_own() -> None:
     key = hmac.digest(SECRET, b"xumm-processor/ticket/1/state/shop", "sha256")
     box = NONCE + AESGCM(key).encrypt(NONCE, json.dumps(CONTENT, separators=(",", ":")).encode(), None)
 
-    assert (12, f"shop.{encoded(box)}") == (NONCE_BYTES, TICKET)
+    assert (12, f"shop.{encode(box)}") == (NONCE_BYTES, TICKET)
 
 
 @pytest.mark.parametrize("secrets", [[SECRET], [OLD_SECRET, SECRET], [SECRET, OLD_SECRET]])
@@ -59,7 +59,7 @@ OTHERS_BOX = f"shop.{seal('other', 'state', SECRET, CONTENT, NONCE).partition('.
         ("shop.", "shop", "state", [SECRET]),
         ("shop.A", "shop", "state", [SECRET]),
         ("shop.AAAA", "shop", "state", [SECRET]),
-        (f"shop.{encoded(NONCE)}", "shop", "state", [SECRET]),
+        (f"shop.{encode(NONCE)}", "shop", "state", [SECRET]),
         ("shop", "shop", "state", [SECRET]),
         ("", "shop", "state", [SECRET]),
     ],
@@ -77,10 +77,10 @@ def test_application_is_checked_even_where_the_key_fits() -> None:
 @given(st.data())
 def test_changes_show(data: st.DataObject) -> None:
     """Whatever bit is turned over, the ticket does not open."""
-    box = bytearray(decoded(TICKET.partition(".")[2]))
+    box = bytearray(decode(TICKET.partition(".")[2]))
     box[data.draw(st.integers(0, len(box) - 1))] ^= 1 << data.draw(st.integers(0, 7))
 
-    assert unseal(f"shop.{encoded(bytes(box))}", "shop", "state", [SECRET]) is None
+    assert unseal(f"shop.{encode(bytes(box))}", "shop", "state", [SECRET]) is None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from processor.core.payload.facts import FACTS, SNAPSHOT_FACTS, complete_facts
 from processor.core.payload.state import ANSWERED, ENDED, Fact, Flag, names_of
 from processor.core.proof.evidence import SnapshotOutcome
-from tests.core.payloads import APPLICATION, EXPIRY, NOW, PAYLOAD, TXID, UNKNOWN
+from tests.core.payloads import APPLICATION, PAYLOAD, UNKNOWN
 
 FACT_NUMBERS = {
     "CREATED": 1,
@@ -57,14 +57,6 @@ def test_unknown_payload_has_three_names_and_nothing_else() -> None:
     expected = ("shop", APPLICATION, PAYLOAD, 0, 0, 0, *[None] * 11)
 
     assert expected == tuple(UNKNOWN)
-
-
-def test_publishing_changes_the_sequence_and_the_outcome_alone() -> None:
-    """All else that is known stays."""
-    known = UNKNOWN._replace(facts=16, flags=1, sequence=2, txid=TXID, user="u", expires_at=EXPIRY, lookup_at=NOW)
-    whole = known._replace(asked_of="a", asked_by="b", custom_meta=b"{}")
-
-    assert whole._replace(sequence=5, resolved="signed") == whole.published(5, "signed")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from schemas.base64url import decoded, encoded
+from schemas.base64url import decode, encode
 from tests.consumers.push.channels.authority import Authority, key_file
 from tests.consumers.push.channels.web_token import verified
 
@@ -55,7 +55,7 @@ class Browser:
     @property
     def subscription(self) -> str:
         """As ``JSON.stringify`` gives it."""
-        keys = {"p256dh": encoded(self._public), "auth": encoded(self._auth)}
+        keys = {"p256dh": encode(self._public), "auth": encode(self._auth)}
         return json.dumps({"endpoint": self.endpoint, "expirationTime": None, "keys": keys})
 
     def read(self, body: bytes) -> dict[str, Any]:
@@ -151,7 +151,7 @@ class PushService:
         values = dict(each.strip().split("=", 1) for each in parameters.split(",") if "=" in each)
         public = self.key.public_key()
         point = public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-        if scheme != "vapid" or decoded(values.get("k", "")) != point:
+        if scheme != "vapid" or decode(values.get("k", "")) != point:
             return False
         found = verified(values.get("t", ""), public)
         if found is None:

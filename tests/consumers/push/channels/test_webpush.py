@@ -24,14 +24,14 @@ from consumers.push.registry.devices import Device
 from consumers.push.registry.subscription import parse, parse_endpoint
 from consumers.push.settings import WEB_PUSH_SERVICES, PushSettings
 from consumers.runtime.errors import Retry
-from schemas.base64url import decoded, encoded
+from schemas.base64url import decode, encode
 from tests.consumers.events import USER
 from tests.consumers.push.channels.authority import key_file
 from tests.consumers.push.channels.push_service import CONTACT, HOST, Browser, Directory, PushService, Refusal
 from tests.consumers.push.channels.web_token import verified
 from tests.consumers.push.notifications import device_of, notification
 
-COMPRESSED = encoded(
+COMPRESSED = encode(
     ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
 )
 """A key that names the right point in a form that browsers do not use."""
@@ -67,7 +67,7 @@ async def test_only_the_browser_can_read(service: PushService) -> None:
     one, other = Browser("one"), Browser("other")
     keys = device_of(one).keys
     assert keys is not None
-    body = encrypt(b'{"a":1}', p256dh=decoded(keys.p256dh), auth=decoded(keys.auth))
+    body = encrypt(b'{"a":1}', p256dh=decode(keys.p256dh), auth=decode(keys.auth))
 
     assert one.read(body) == {"a": 1}
     for reader, changed in ((other, body), (one, body[:-1] + bytes([body[-1] ^ 1]))):
@@ -78,17 +78,17 @@ async def test_only_the_browser_can_read(service: PushService) -> None:
 def test_encryption_is_that_of_the_standard() -> None:
     """The example of RFC 8291, appendix A, comes out byte for byte."""
     sender = ec.derive_private_key(
-        int.from_bytes(decoded("yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw")), ec.SECP256R1()
+        int.from_bytes(decode("yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw")), ec.SECP256R1()
     )
     body = encrypt(
         b"When I grow up, I want to be a watermelon",
-        p256dh=decoded("BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"),
-        auth=decoded("BTBZMqHH6r4Tts7J_aSIgg"),
+        p256dh=decode("BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"),
+        auth=decode("BTBZMqHH6r4Tts7J_aSIgg"),
         sender=sender,
-        salt=decoded("DGv6ra1nlYgDCS1FRnbzlw"),
+        salt=decode("DGv6ra1nlYgDCS1FRnbzlw"),
     )
 
-    assert encoded(body) == (
+    assert encode(body) == (
         "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6Tlz"
         "AC8wEqKK6PBru3jl7A_yl95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN"
     )
@@ -98,7 +98,7 @@ def test_message_fits_what_every_service_carries() -> None:
     """The longest message makes 4096 bytes, and a longer one is refused here."""
     keys = device_of(Browser("one")).keys
     assert keys is not None
-    given_keys = {"p256dh": decoded(keys.p256dh), "auth": decoded(keys.auth)}
+    given_keys = {"p256dh": decode(keys.p256dh), "auth": decode(keys.auth)}
 
     assert len(encrypt(bytes(MAX_PLAINTEXT), **given_keys)) == 4096
     with pytest.raises(ValueError, match=str(MAX_PLAINTEXT)):
@@ -305,7 +305,7 @@ def test_subscription_that_is_none_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["p256dh", "auth"])
-@pytest.mark.parametrize("value", ["", "!", "AAAA", "é", encoded(bytes(65)), COMPRESSED], ids=range(6))
+@pytest.mark.parametrize("value", ["", "!", "AAAA", "é", encode(bytes(65)), COMPRESSED], ids=range(6))
 def test_keys_that_encrypt_nothing_are_refused(name: str, value: str) -> None:
     """A key that is no point on the curve never reaches the cipher."""
     found = json.loads(Browser("one").subscription)
@@ -319,7 +319,7 @@ def test_topic_is_one_that_services_take(name: str) -> None:
     """32 characters of base64url, whatever the id."""
     found = build_topic(name)
 
-    assert (len(found), decoded(found) != b"") == (32, True)
+    assert (len(found), decode(found) != b"") == (32, True)
 
 
 @given(st.text(max_size=80) | st.from_regex(r"[a-z.]{1,9}[/:@#?a-z0-9]*", fullmatch=True))
