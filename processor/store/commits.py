@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from processor.core.payload.entry import Commit, DeliveryRecord, Quarantined, Recorded, Reported
+from processor.core.payload.entry import Commit, Entry, Quarantined, Recorded, Reported
 from processor.core.payload.lifecycle import Transition
 from processor.core.payload.state import names_of
 from processor.core.reports.report import LookupDue, RequestReport
@@ -48,32 +48,39 @@ class CommitLog:
 
     def observe(self, commit: Commit) -> None:
         """Log what became of each entry."""
+        committed_at = perf_counter()
         for entry, recorded in commit.recorded:
             transition = recorded.transition
-            if isinstance(entry, Quarantined):
-                delivery = entry.delivery
-                log.error("delivery.quarantined", app=delivery.app, payload=delivery.payload, reason=entry.reason)
-            if not isinstance(entry, Reported) or transition is None:
+            if transition is None or not isinstance(entry, Reported):
+                _log_quarantine(entry)
                 continue
             if transition.raised:
-                report = entry.report
-                log.error("payload.flagged", app=report.app, payload=report.payload, flags=names_of(transition.raised))
-            if entry.delivery is not None:
-                self._log_delivery(entry, entry.delivery, recorded, news=transition.news)
-            else:
+                _log_flags(entry, transition)
+            if entry.delivery is None:
                 _log_advance(entry, recorded, transition)
-
-    def _log_delivery(self, entry: Reported, delivery: DeliveryRecord, recorded: Recorded, *, news: bool) -> None:
-        fields = {"app": delivery.app, "payload": delivery.payload, "attempt": delivery.attempt}
-        if news:
-            seconds = perf_counter() - entry.started
-            self._log.info("delivery.accepted", partial(_accepted_fields, fields, recorded, seconds))
-        else:
-            self._log.info("delivery.duplicate", fields.copy)
+            elif transition.news:
+                self._log.info("delivery.accepted", partial(_delivery_fields, entry, recorded, committed_at))
+            else:
+                self._log.info("delivery.duplicate", partial(_delivery_fields, entry))
 
 
-def _accepted_fields(fields: dict[str, Any], recorded: Recorded, seconds: float) -> dict[str, Any]:
-    return {**fields, "events": _types_of(recorded), "ms": round(seconds * 1000, 2)}
+def _delivery_fields(entry: Reported, news: Recorded | None = None, committed_at: float = 0.0) -> dict[str, Any]:
+    report, _, delivery, *_ = entry
+    fields = {"app": report.app, "payload": report.payload, "attempt": delivery and delivery.attempt}
+    if news is None:
+        return fields
+    return {**fields, "events": _types_of(news), "ms": round((committed_at - entry.started) * 1000, 2)}
+
+
+def _log_quarantine(entry: Entry) -> None:
+    if isinstance(entry, Quarantined):
+        app, payload = entry.delivery.app, entry.delivery.payload
+        log.error("delivery.quarantined", app=app, payload=payload, reason=entry.reason)
+
+
+def _log_flags(entry: Reported, transition: Transition) -> None:
+    flags = names_of(transition.raised)
+    log.error("payload.flagged", app=entry.report.app, payload=entry.report.payload, flags=flags)
 
 
 def _log_advance(entry: Reported, recorded: Recorded, transition: Transition) -> None:

@@ -239,6 +239,8 @@ class Writer(Recorder):
             if isinstance(outcome, Recorded)
         ]
         if recorded:
-            self.commits.tell(Commit(recorded, [message for _, each in recorded for message in each.messages]))
+            messages = [message for _, each in recorded for message in each.messages]
+            tasks = [task for _, each in recorded if each.transition for task in each.transition.tasks]
+            self.commits.tell(Commit(recorded, messages, frozenset([task.kind for task in tasks])))
         if not self.exclusive and any(isinstance(each, StoreUnavailable) for each in outcomes):
             self.commits.tell(Commit(certain=False))

@@ -16,7 +16,7 @@ import structlog
 from processor.core.application import Application
 from processor.core.errors import StoreError
 from processor.core.fair_queues import FairQueues, free_places
-from processor.core.payload.entry import Commit, Reported
+from processor.core.payload.entry import Commit
 from processor.core.payload.status_socket import SILENCE, Watch, WatchKey, is_over, retry_delay
 from processor.core.reports.report import RequestReport
 from processor.core.timing import Timing
@@ -89,7 +89,8 @@ class Watcher:
 
         This is on the path of webhooks, and cheap. The commits of other instances are seen when leases are renewed.
         """
-        if any(isinstance(entry, Reported) and isinstance(entry.report, RequestReport) for entry, _ in commit.recorded):
+        reports = [entry.report for entry, _ in commit.recorded if entry.delivery is None]
+        if any(isinstance(report, RequestReport) for report in reports):
             self.wake()
         for each in commit.messages if self._watches else ():
             message = each.message

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from processor.core.application import PayloadPolicy
-from processor.core.payload.lifecycle import Transition
+from processor.core.payload.lifecycle import TaskKind, Transition
 from processor.core.publishing.message import OutboxMessage
 from processor.core.reports.report import Report
 
@@ -75,10 +75,7 @@ class Commit(NamedTuple):
     """Each entry with what became of it, in the order in which they were recorded."""
     messages: Sequence[OutboxMessage] = ()
     """The new events, in the order of their positions."""
+    task_kinds: frozenset[TaskKind] = frozenset()
+    """The kinds of the tasks that became due, or due at another time."""
     certain: bool = True
     """False: the connection was lost, and the transaction may have been committed. Nothing else is known of it."""
-
-    @property
-    def task_kinds(self) -> set[str]:
-        """The kinds of the tasks that became due, or due at another time."""
-        return {task.kind for _, recorded in self.recorded if recorded.transition for task in recorded.transition.tasks}
