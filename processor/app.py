@@ -128,13 +128,14 @@ class Processor:
             self.watch_requests = WatchRequests(self.applications, self.writer, clock=self._clock)
             sources = await self._sources(stack)
             runner = partial(Tasks, self._task_store, self.writer, sources, self.applications, clock=self._clock)
-            self.tasks, self.looks = runner(kinds=URGENT), runner(kinds=ROUTINE, places=_ROUTINE_PLACES)
+            self.urgent_lookups = runner(kinds=URGENT)
+            self.routine_lookups = runner(kinds=ROUTINE, places=_ROUTINE_PLACES)
             self.writer.commits.subscribe(
                 self.relay.observe,
                 self.watcher.observe,
                 self.notifier.observe,
-                self.tasks.observe,
-                self.looks.observe,
+                self.urgent_lookups.observe,
+                self.routine_lookups.observe,
                 CommitLog().observe,
             )
             self._runner = await self._listen(stack)
@@ -150,7 +151,7 @@ class Processor:
         """Work until ``stop``; then take no more webhooks, and finish what is in flight."""
         async with asyncio.TaskGroup() as group:
             relay = group.create_task(self.relay.run(), name="relay")
-            lookups = {"tasks": self.tasks, "looks": self.looks}
+            lookups = {"urgent lookups": self.urgent_lookups, "routine lookups": self.routine_lookups}
             loops = [group.create_task(tasks.run(), name=name) for name, tasks in lookups.items()]
             if self.settings.watching.enabled:
                 loops.append(group.create_task(self.watcher.run(), name="watcher"))
@@ -158,7 +159,7 @@ class Processor:
                 commands = WatchCommandConsumer(
                     self.settings.amqp_urls, self.watch_requests, time=self._timing.time, chance=self._timing.chance
                 )
-                loops.append(group.create_task(commands.run(), name="registrations"))
+                loops.append(group.create_task(commands.run(), name="watch commands"))
             pruning = keep_pruning(self.writer, self.settings.retention, clock=self._clock)
             loops.append(group.create_task(pruning, name="pruning"))
             loops.append(group.create_task(keep_summarizing(self.writer, clock=self._clock), name="summaries"))

@@ -62,7 +62,7 @@ class Sources:
 URGENT: Final[tuple[TaskKind, ...]] = ("fetch", "check", "deadline")
 """Somebody waits for the proof; deadlines, which ask nobody, go along."""
 ROUTINE: Final[tuple[TaskKind, ...]] = ("poll",)
-"""A look whether anything was missed."""
+"""Whether a webhook was missed; nobody waits for the answer."""
 
 
 class Tasks:

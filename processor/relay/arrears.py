@@ -10,7 +10,7 @@ While a queue is silent, later events for it are not published to the exchange f
 queue, whatever other queues they are bound for (see `processor.broker.channels`). The same holds while a queue refuses,
 if all queues are certainly known: so the queue gets its events in order.
 
-The broker is pending which queues are bound, at the start and while a queue does not take events; until it answers, the
+The broker is asked which queues are bound, at the start and while a queue does not take events; until it answers, the
 settings count. Only positions are kept; an event that is retried is read from the outbox.
 """
 

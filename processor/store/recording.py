@@ -29,7 +29,7 @@ from processor.store.tables import (
     to_micros,
     watches,
 )
-from processor.store.user_tokens import TokenVault
+from processor.store.user_tokens import TokenSealer
 
 GROUP_LIMIT: Final = 256
 """How many entries one transaction takes."""
@@ -56,7 +56,7 @@ class Recording:
     """`record`, with its statements rendered for one database. Without a ``keyring`` user tokens are not kept."""
 
     def __init__(self, dialect: Dialect, *, exclusive: bool, keyring: Keyring | None = None) -> None:
-        self._vault = None if keyring is None else TokenVault(dialect, keyring)
+        self._sealer = None if keyring is None else TokenSealer(dialect, keyring)
         self._dialect = dialect
         self._exclusive = exclusive
         self._selects: dict[int, str] = {}
@@ -88,9 +88,9 @@ class Recording:
         self._put_outcomes(connection, _outcome_rows(changes, seen_at))
         self._put_deliveries(connection, _delivery_rows(entries, changes))
         self._put_quarantine(connection, _quarantine_rows(entries))
-        if self._vault is not None:
-            self._vault.keep(connection, [entry.report for entry in reported])
-            self._vault.bind(connection, filter(None, map(token_owner_of, states)))
+        if self._sealer is not None:
+            self._sealer.keep(connection, [entry.report for entry in reported])
+            self._sealer.bind(connection, filter(None, map(token_owner_of, states)))
         each = iter(recorded)
         return [next(each) if isinstance(entry, Reported) else _NO_REPORT for entry in entries]
 

@@ -29,7 +29,7 @@ class SealedToken(NamedTuple):
         return keyring.open(self.sealed, _binding(self.facts))
 
 
-class TokenVault:
+class TokenSealer:
     """Seals the tokens that reports bring, for one database, with one keyring."""
 
     def __init__(self, dialect: Dialect, keyring: Keyring) -> None:

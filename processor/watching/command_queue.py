@@ -59,7 +59,7 @@ class WatchCommandConsumer:
     ) -> None:
         """``urls`` are brokers of one cluster, tried in turn; ``chance`` is random in [0, 1)."""
         self._urls = tuple(urls)
-        self._registry = requests
+        self._requests = requests
         self._time = time
         self._chance = chance
         self._hold = hold
@@ -79,7 +79,7 @@ class WatchCommandConsumer:
         """Consume as long as the session lasts; why it ended."""
         try:
             async with _CommandSession(
-                url, PendingCommands(self._registry, chance=self._chance), hold=self._hold
+                url, PendingCommands(self._requests, chance=self._chance), hold=self._hold
             ) as session:
                 return await session.run()
         except SessionUnavailable as error:
@@ -127,7 +127,7 @@ class _CommandSession(QueueSession):
         self._in_hand.add(message)
         try:
             self._pending.put(_command_in(message), partial(self._settle, message))
-        except (_Senseless, UnknownApplication) as error:
+        except (_InvalidCommand, UnknownApplication) as error:
             await self._settle(message, str(error))
 
     async def _settle(self, message: AbstractIncomingMessage, fault: str | None = None) -> None:
@@ -167,18 +167,18 @@ class _CommandSession(QueueSession):
         await self._copies.publish(DEAD_LETTERS, WATCHES, message, {**message.headers, **headers})
 
 
-class _Senseless(Exception):
+class _InvalidCommand(Exception):
     """A command that can never be done. The message says why."""
 
 
 def _command_in(message: AbstractIncomingMessage) -> WatchCommand:
-    """Raises `_Senseless`."""
+    """Raises `_InvalidCommand`."""
     times = count_returns(message.headers, redelivered=bool(message.redelivered))
     if times >= MAX_DELIVERIES:
-        raise _Senseless(f"it came {times} times without being settled")
+        raise _InvalidCommand(f"it came {times} times without being settled")
     if len(message.body) > _MAX_BODY:
-        raise _Senseless(f"the body is longer than {_MAX_BODY} bytes")
+        raise _InvalidCommand(f"the body is longer than {_MAX_BODY} bytes")
     try:
         return WatchCommand.model_validate_json(message.body)
     except ValidationError as error:
-        raise _Senseless(clean_line(describe_problems(error))) from None
+        raise _InvalidCommand(clean_line(describe_problems(error))) from None

@@ -103,7 +103,7 @@ class PendingCommands:
 
     def _begin(self) -> None:
         while (pending := self._lines.take(self._stored.values())) is not None:
-            task = asyncio.create_task(self._store(pending), name="registration")
+            task = asyncio.create_task(self._store(pending), name="watch command")
             self._stored[task] = pending.command.app
             task.add_done_callback(self._end)
 

@@ -107,7 +107,7 @@ class XummApi:
 
     async def payload(self, uuid: str, priority: Priority = Priority.URGENT) -> bytes:
         """The answer to ``GET payload/<uuid>``: a JSON object, raw, for
-        `processor.core.reports.normalize.snapshot_report`.
+        `processor.core.reports.snapshot.snapshot_report`.
         """
         call = _Call("GET", ("payload", _uuid(uuid, "the payload to fetch")), priority=priority)
         async with _within(LOOKUP_PATIENCE):
@@ -197,7 +197,7 @@ class Payloads:
         self._apis = apis
 
     async def payload(self, application: Application, uuid: str, *, urgent: bool) -> bytes:
-        """The raw answer to ``GET payload/<uuid>``; with ``urgent``, before routine looks. Raises `LookupFailed`."""
+        """The raw answer to ``GET payload/<uuid>``; with ``urgent``, before routine lookups. Raises `LookupFailed`."""
         api = self._apis.get(application.name)
         if api is None:
             raise Denied(f"no credentials are configured for the application {application.name}")

@@ -192,7 +192,7 @@ class House:
     async def settled(self) -> None:
         """Return once no task is due, save those that wait for the rate limit."""
         processor = self.processor
-        for loop in (processor.tasks, processor.looks, processor.watcher):
+        for loop in (processor.urgent_lookups, processor.routine_lookups, processor.watcher):
             loop.wake()
         await until(self._is_quiet, what="all tasks that are due are done")
 

@@ -84,7 +84,7 @@ def test_older_rows_are_read() -> None:
 
 
 def test_a_proven_signature_is_kept() -> None:
-    """VerifiedSignature and doubt survive the way through the database."""
+    """A verified signature and a doubt survive the way through the database."""
     old = TypeAdapter(Snapshot).validate_python(OLD_SNAPSHOT)
     proven = replace(old, signature=VerifiedSignature(account="rX", algorithm="multisign", unauthorised="rY"))
     doubted = replace(old, doubt=SignatureDoubt(field="response.hex", reason="missing"), networks_disagree=True)

@@ -102,9 +102,9 @@ async def taking(url: str, broker: str, **options: Any) -> AsyncIterator[Asked]:
 
     async with Writer(partial(Store.open, url), clock=now) as writer:
         asked = Asked(writer)
-        registry = WatchRequests({"flooded": FLOODED, "shop": SHOP}, asked, clock=now)
-        registrations = WatchCommandConsumer([broker], registry, time=time.monotonic, chance=lambda: 0.9, **options)
-        running = asyncio.create_task(registrations.run())
+        requests = WatchRequests({"flooded": FLOODED, "shop": SHOP}, asked, clock=now)
+        consumer = WatchCommandConsumer([broker], requests, time=time.monotonic, chance=lambda: 0.9, **options)
+        running = asyncio.create_task(consumer.run())
         try:
             yield asked
         finally:

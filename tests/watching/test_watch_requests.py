@@ -33,8 +33,8 @@ class Moody:
 async def test_store_that_refuses_or_hangs_is_asked_again() -> None:
     """A command is settled once, after the store has taken it, and what went wrong before is known."""
     store = Moody(["refuses", "hangs", "records"])
-    registry = WatchRequests({"shop": SHOP}, store, clock=lambda: NOW)
-    pending = PendingCommands(registry, chance=lambda: 0.9, patience=timedelta(milliseconds=10))
+    requests = WatchRequests({"shop": SHOP}, store, clock=lambda: NOW)
+    pending = PendingCommands(requests, chance=lambda: 0.9, patience=timedelta(milliseconds=10))
     settled: list[float | None] = []
 
     async def settle() -> None:

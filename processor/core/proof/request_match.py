@@ -33,7 +33,7 @@ _LEFT_TO_THE_WALLET: Final = frozenset(
         "SendMax",
         "DeliverMin",
         "Memos",  # plain text becomes hexadecimal
-        "Flags",  # compared by `_lacks_flags`
+        "Flags",  # compared by `_check_flags`
     }
 )
 """Fields that a wallet fills in or rewrites. Source: https://xumm.readme.io/docs/payload-transaction-data"""

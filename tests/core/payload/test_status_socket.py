@@ -173,7 +173,7 @@ def test_end_of_a_watch() -> None:
 
 
 def test_begin_of_a_watch() -> None:
-    """A watch starts_watch when a payload becomes known, or known to have been opened, unless it has ended."""
+    """A watch begins when a payload becomes known, or known to have been opened, unless it has ended."""
     assert starts_watch(None, after(status("opened")))
     assert not starts_watch(None, after(webhook()))
     assert starts_watch(after(status("expired")), after(status("expired"), status("opened")))
@@ -253,7 +253,7 @@ def test_any_message_can_be_looked_at(message: bytes | str) -> None:
 
 @given(st.lists(st.integers(0, 29), max_size=20), st.floats(0, 1, exclude_max=True))
 def test_short_connections_do_not_reset_the_backoff(lives: list[int], chance: float) -> None:
-    """Failures add up while connections do not last, delays grow to the cap, and one that lasted starts_watch anew."""
+    """Failures add up while connections do not last, delays grow to the cap, and one that lasted begins anew."""
     failures, delays = 0, [timedelta(0)]
     for lived in lives:
         failures = failures_after(failures, lived * SECOND)
@@ -318,7 +318,7 @@ def test_message_is_news_if_its_fact_or_its_expiry_is() -> None:
     ],
 )
 def test_presence_by_any_message(message: str | bytes, *, present: bool) -> None:
-    """A greeting starts_watch with its word; an object that greets nobody is a status."""
+    """A greeting begins with its word; an object that greets nobody is a status."""
     assert present == is_present(message)
 
 

@@ -20,7 +20,7 @@ from processor.core.reports.status import is_present, status_report, unknown_key
 from processor.core.reports.webhook import parse_payload_uuid, webhook_report
 from schemas.events import parse_event
 from tests.core.payloads import NOW, PAYLOAD, POLICY, SHOP, UNKNOWN
-from tests.core.reports.test_normalize import api_answer
+from tests.core.reports.test_sources import api_answer
 from tests.support.webhooks import body_of
 
 MARK: Final = '"@@"'

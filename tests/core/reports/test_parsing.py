@@ -67,7 +67,7 @@ def unnested(value: Any, depth: int) -> Any:
     ],
 )
 def test_what_can_be_read_is_kept(text: str, expected: Any) -> None:
-    """Each part that cannot be parse_leniently is lost alone; what is no JSON is lost as a whole."""
+    """Each part that cannot be read is lost alone; what is no JSON is lost as a whole."""
     assert expected == marked(load_leniently(text))
     assert expected == marked(load_leniently(text.encode("utf-8", "surrogatepass")))
 
@@ -108,7 +108,7 @@ def test_two_deep_parts() -> None:
 
 
 def test_what_never_closes_is_nothing() -> None:
-    """Not even as deep as can be parse_leniently."""
+    """Not even as deep as can be read."""
     assert load_leniently("[" * 200) is None
     assert load_leniently("[" * 200 + "]" * 99) is None
 

@@ -10,7 +10,7 @@ from processor.core.sign_request.order import Order, body_of, identifier_at_xumm
 from schemas.api import MAX_IDENTIFIER
 from schemas.payload import Payload
 from tests.core.payloads import PAYLOAD
-from tests.core.reports.test_normalize import api_answer
+from tests.core.reports.test_sources import api_answer
 from tests.sandbox.world import ALICE, BOB
 
 NONCE = "0" * 32
