@@ -65,7 +65,7 @@ class Xumm:
         return json.dumps(answer).encode()
 
 
-class House:
+class System:
     """Both lanes of lookups for two applications over one store."""
 
     def __init__(self, writer: Writer, time: Time) -> None:
@@ -89,10 +89,10 @@ class House:
 
 
 @asynccontextmanager
-async def house(url: str) -> AsyncIterator[House]:
+async def system(url: str) -> AsyncIterator[System]:
     time = Time()
     async with Writer(partial(Store.open, url), clock=time.now) as writer:
-        built = House(writer, time)
+        built = System(writer, time)
         running = [asyncio.create_task(lane.run()) for lane in built.lanes]
         yield built
         for lane in running:
@@ -121,7 +121,7 @@ def gap(application: Application) -> Report:
 
 async def test_proof_does_not_wait_for_the_budget_of_another_application(url: str) -> None:
     """Signatures of one application wait for its budget, all of them; that of another is proven with its first call."""
-    async with house(url) as running:
+    async with system(url) as running:
         await running.report(*(signed(FLOODED) for _ in range(BURST)))
         await until(lambda: running.xumm.budgets["flooded"].waiting > 0)
         await running.report(signed(SHOPPER))
@@ -132,7 +132,7 @@ async def test_proof_does_not_wait_for_the_budget_of_another_application(url: st
 
 async def test_look_does_not_wait_for_the_budget_of_another_application(url: str) -> None:
     """The same of routine lookups."""
-    async with house(url) as running:
+    async with system(url) as running:
         await running.report(*(gap(FLOODED) for _ in range(BURST)))
         await until(lambda: running.xumm.budgets["flooded"].waiting > 0)
         await running.report(gap(SHOPPER))
@@ -177,7 +177,7 @@ async def test_watch_does_not_wait_for_those_of_another_application(tmp_path: Pa
 
 async def test_proof_goes_before_the_looks_of_its_own_application(tmp_path: Path) -> None:
     """However many routine lookups wait for a budget, its next call is for the proof that somebody waits for."""
-    async with house(f"sqlite:///{tmp_path}/f.db") as running:
+    async with system(f"sqlite:///{tmp_path}/f.db") as running:
         budget = running.xumm.budgets["shop"]
         await running.report(*(gap(SHOPPER) for _ in range(BURST)))
         await until(lambda: budget.waiting == PLACES)
@@ -195,7 +195,7 @@ async def test_proof_does_not_wait_for_names_that_are_not_resolved(tmp_path: Pat
     loop = asyncio.get_running_loop()
     try:
         hung = [loop.run_in_executor(None, released.wait) for _ in range(64)]
-        async with house(f"sqlite:///{tmp_path}/f.db") as running:
+        async with system(f"sqlite:///{tmp_path}/f.db") as running:
             await running.report(signed(SHOPPER))
             await until(lambda: "shop" in running.resolved)
     finally:

@@ -12,7 +12,7 @@ from yarl import URL
 
 from processor.core.payload.state import Flag
 from processor.sandbox.faults import Faults
-from tests.scenarios.house import House, opened, until
+from tests.scenarios.system import System, opened, until
 
 APP: Final = "shop"
 PAYMENT: Final[dict[str, Any]] = {
@@ -76,41 +76,41 @@ API_LIES: Final[dict[str, Spoil]] = {
 }
 
 
-async def _pays(house: House) -> str:
-    payload = await house.create(APP, PAYMENT)
-    house.sandbox.sign(payload.uuid)
+async def _pays(system: System) -> str:
+    payload = await system.create(APP, PAYMENT)
+    system.sandbox.sign(payload.uuid)
 
     async def known() -> bool:
-        return bool((await house.state(payload.uuid)).txid)
+        return bool((await system.state(payload.uuid)).txid)
 
     await until(known, what="the signature is known")
     return payload.uuid
 
 
-def _ends(house: House, uuid: str) -> list[str]:
-    return [each["type"] for each in house.of(uuid) if each["type"].startswith("xumm.resolve.")]
+def _ends(system: System, uuid: str) -> list[str]:
+    return [each["type"] for each in system.of(uuid) if each["type"].startswith("xumm.resolve.")]
 
 
-async def _lied_to(house: House, liar: Liar, spoil: Spoil) -> tuple[list[str], list[str], list[str]]:
+async def _lied_to(system: System, liar: Liar, spoil: Spoil) -> tuple[list[str], list[str], list[str]]:
     """How a payload ends while it is lied to, how once that is over, and how one behind it ends."""
-    liar.target = house.sandbox.base_url
+    liar.target = system.sandbox.base_url
     liar.spoil = spoil
-    first = await _pays(house)
-    await house.advance(60)
-    lied_to = _ends(house, first)
+    first = await _pays(system)
+    await system.advance(60)
+    lied_to = _ends(system, first)
     liar.spoil = None
-    second = await _pays(house)
-    await house.advance(900, step=30)
-    await house.published()
-    return lied_to, _ends(house, first), _ends(house, second)
+    second = await _pays(system)
+    await system.advance(900, step=30)
+    await system.published()
+    return lied_to, _ends(system, first), _ends(system, second)
 
 
 @pytest.mark.parametrize("lie", LEDGER_LIES)
 async def test_ledger_that_makes_no_sense(tmp_path: Path, lie: str) -> None:
     """The transaction is asked for again until an answer makes sense; until then nothing is resolved."""
     with capture_logs() as lines:
-        async with Liar() as liar, opened(tmp_path, [APP], ledger_urls={"MAINNET": [f"{liar.url}/ledger"]}) as house:
-            found = await _lied_to(house, liar, LEDGER_LIES[lie])
+        async with Liar() as liar, opened(tmp_path, [APP], ledger_urls={"MAINNET": [f"{liar.url}/ledger"]}) as system:
+            found = await _lied_to(system, liar, LEDGER_LIES[lie])
 
     assert ([], ["xumm.resolve.validated"], ["xumm.resolve.validated"]) == found
     assert liar.spoilt > 0
@@ -121,8 +121,8 @@ async def test_ledger_that_makes_no_sense(tmp_path: Path, lie: str) -> None:
 async def test_api_that_makes_no_sense(tmp_path: Path, lie: str) -> None:
     """The payload is fetched again until the answer makes sense; until then nothing is resolved."""
     with capture_logs() as lines:
-        async with Liar() as liar, opened(tmp_path, [APP], xumm_url=liar.url) as house:
-            found = await _lied_to(house, liar, API_LIES[lie])
+        async with Liar() as liar, opened(tmp_path, [APP], xumm_url=liar.url) as system:
+            found = await _lied_to(system, liar, API_LIES[lie])
 
     assert ([], ["xumm.resolve.validated"], ["xumm.resolve.validated"]) == found
     assert liar.spoilt > 0
@@ -133,21 +133,21 @@ async def test_api_that_makes_no_sense(tmp_path: Path, lie: str) -> None:
 async def test_socket_that_makes_no_sense(tmp_path: Path, fault: Any) -> None:
     """Nonsense is told and forgotten; a lie resolves nothing, keeps back nothing, and is flagged with the truth."""
     with capture_logs() as lines:
-        async with opened(tmp_path, [APP]) as house:
-            payload = await house.create(APP, PAYMENT, faults=Faults(socket=fault))
+        async with opened(tmp_path, [APP]) as system:
+            payload = await system.create(APP, PAYMENT, faults=Faults(socket=fault))
 
             async def heard() -> bool:
                 return any(line["event"] in {"watch.invalid", "payload.advanced"} for line in lines)
 
             await until(heard, what="the socket was heard")
-            await house.advance(60)
-            lied_to = _ends(house, payload.uuid)
-            house.sandbox.reject(payload.uuid)
-            good = await _pays(house)
-            await house.advance(900, step=30)
-            await house.published()
-            ends, flags = _ends(house, payload.uuid), (await house.state(payload.uuid)).flags
-            follows = _ends(house, good)
+            await system.advance(60)
+            lied_to = _ends(system, payload.uuid)
+            system.sandbox.reject(payload.uuid)
+            good = await _pays(system)
+            await system.advance(900, step=30)
+            await system.published()
+            ends, flags = _ends(system, payload.uuid), (await system.state(payload.uuid)).flags
+            follows = _ends(system, good)
 
     assert ([], ["xumm.resolve.validated"]) == (lied_to, follows)
     assert (["xumm.resolve.rejected"], int(Flag.OUTCOMES_DISAGREE) if fault == "lying" else 0) == (ends, flags)

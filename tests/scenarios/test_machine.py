@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from processor.core.payload.state import NO_FLAG, Flag, names_of
 from processor.sandbox.faults import CancelFault, Faults, SocketFault, parse_faults
 from processor.sandbox.payload import IllegalActionError, Payload
-from tests.scenarios.house import GRACE, House, opened
 from tests.scenarios.promise import problems
+from tests.scenarios.system import GRACE, System, opened
 
 APP: Final = "shop"
 MOST_PAYLOADS: Final = 4
@@ -71,38 +71,38 @@ class Wallets(RuleBasedStateMachine):
         return self.runner.run(work)
 
     @initialize(first=requests, second=requests)
-    def open_house(self, first: dict[str, Any], second: dict[str, Any]) -> None:
+    def open_system(self, first: dict[str, Any], second: dict[str, Any]) -> None:
         self.run(self._open())
         for request in (first, second):
             self.create(request=request, lie=None)
 
     async def _open(self) -> None:
-        ready: asyncio.Future[House] = asyncio.get_running_loop().create_future()
+        ready: asyncio.Future[System] = asyncio.get_running_loop().create_future()
         self.over = asyncio.Event()
         self.living = asyncio.create_task(self._live(ready))
         await asyncio.wait([self.living, ready], return_when=asyncio.FIRST_COMPLETED)
         if self.living.done():
             await self.living
-        self.house = ready.result()
+        self.system = ready.result()
 
-    async def _live(self, ready: "asyncio.Future[House]") -> None:
-        async with opened(self.folder, [APP], driven_budget=True) as house:
-            ready.set_result(house)
+    async def _live(self, ready: "asyncio.Future[System]") -> None:
+        async with opened(self.folder, [APP], driven_budget=True) as system:
+            ready.set_result(system)
             await self.over.wait()
 
     # What users and applications do.
 
-    @precondition(lambda self: len(self.uuids) < MOST_PAYLOADS and self.house.is_running)
+    @precondition(lambda self: len(self.uuids) < MOST_PAYLOADS and self.system.is_running)
     @rule(request=requests, lie=lies)
     def create(self, *, request: dict[str, Any], lie: SocketFault | None) -> None:
-        payload = self.run(self.house.create(APP, request, faults=Faults(socket=lie)))
+        payload = self.run(self.system.create(APP, request, faults=Faults(socket=lie)))
         self.uuids.append(payload.uuid)
         if lie is not None:
             self.lied.add(payload.uuid)
 
     @rule(number=numbers)
     def open(self, number: int) -> None:
-        self._act(number, self.house.sandbox.open)
+        self._act(number, self.system.sandbox.open)
 
     @rule(number=numbers, faults=signing_faults)
     def sign(self, number: int, faults: Faults) -> None:
@@ -110,16 +110,16 @@ class Wallets(RuleBasedStateMachine):
 
     def _sign(self, uuid: str, faults: Faults) -> None:
         self._spoil_one(uuid, faults)
-        self.house.sandbox.sign(uuid)
+        self.system.sandbox.sign(uuid)
         self.signed_with[uuid] = faults
 
     @rule(number=numbers)
     def reject(self, number: int) -> None:
-        self._act(number, self.house.sandbox.reject)
+        self._act(number, self.system.sandbox.reject)
 
     @rule(number=numbers)
     def expire(self, number: int) -> None:
-        self._act(number, self.house.sandbox.expire)
+        self._act(number, self.system.sandbox.expire)
 
     @rule(number=numbers, race=st.sampled_from([None, "racing"]))
     def cancel(self, number: int, race: CancelFault | None) -> None:
@@ -127,11 +127,11 @@ class Wallets(RuleBasedStateMachine):
 
     def _cancel(self, uuid: str, race: CancelFault | None) -> None:
         self._spoil_one(uuid, Faults(cancel=race))
-        self.house.sandbox.cancel(uuid)
+        self.system.sandbox.cancel(uuid)
 
     def _spoil_one(self, uuid: str, faults: Faults) -> None:
-        before = parse_faults(self.house.sandbox.faults.as_json().get(uuid, {}))
-        self.house.sandbox.faults.set(faults.merge(before), uuid)
+        before = parse_faults(self.system.sandbox.faults.as_json().get(uuid, {}))
+        self.system.sandbox.faults.set(faults.merge(before), uuid)
 
     def _act(self, number: int, deed: Any) -> None:
         """Do it if the payload can still have it done: nobody signs later than the service was told to reckon with."""
@@ -140,45 +140,45 @@ class Wallets(RuleBasedStateMachine):
         self.run(self._do(self.uuids[number], deed))
 
     async def _do(self, uuid: str, deed: Any) -> None:
-        if self.house.clock() < self.house.sandbox.payloads.get(uuid).expires_at + GRACE:
+        if self.system.clock() < self.system.sandbox.payloads.get(uuid).expires_at + GRACE:
             with suppress(IllegalActionError):
                 deed(uuid)
-        if self.house.is_running:
-            await self.house.settled()
+        if self.system.is_running:
+            await self.system.settled()
 
     # What goes wrong.
 
     @rule(faults=transport_faults)
     def spoil(self, faults: Faults) -> None:
-        self.house.sandbox.faults.set(faults)
+        self.system.sandbox.faults.set(faults)
 
     @rule()
     def mend(self) -> None:
-        self.house.sandbox.faults.set(Faults())
+        self.system.sandbox.faults.set(Faults())
 
-    @precondition(lambda self: self.house.is_running)
+    @precondition(lambda self: self.system.is_running)
     @rule(abruptly=st.booleans())
     def stop(self, *, abruptly: bool) -> None:
-        self.run(self.house.stop(abruptly=abruptly))
+        self.run(self.system.stop(abruptly=abruptly))
 
-    @precondition(lambda self: not self.house.is_running)
+    @precondition(lambda self: not self.system.is_running)
     @rule()
     def start(self) -> None:
         self.run(self._start())
 
     async def _start(self) -> None:
-        await self.house.start()
-        await self.house.settled()
+        await self.system.start()
+        await self.system.settled()
 
     @rule(seconds=st.sampled_from([1.0, 16.0, 60.0, 150.0, 700.0]))
     def wait(self, seconds: float) -> None:
-        self.run(self.house.advance(seconds, step=30))
+        self.run(self.system.advance(seconds, step=30))
 
     # What holds in the end.
 
     def teardown(self) -> None:
         try:
-            if hasattr(self, "house"):
+            if hasattr(self, "system"):
                 self.run(self._close())
         finally:
             self.runner.close()
@@ -191,22 +191,22 @@ class Wallets(RuleBasedStateMachine):
         assert [] == found
 
     async def _wrong(self) -> list[str]:
-        if not self.house.is_running:
-            await self.house.start()
-        self.house.sandbox.faults.set(Faults())
-        await self.house.advance(LONG_ENOUGH, step=60)
-        await self.house.published()
+        if not self.system.is_running:
+            await self.system.start()
+        self.system.sandbox.faults.set(Faults())
+        await self.system.advance(LONG_ENOUGH, step=60)
+        await self.system.published()
         return [f"{uuid}: {problem}" for uuid in self.uuids for problem in await self._wrong_with(uuid)]
 
     async def _wrong_with(self, uuid: str) -> list[str]:
-        events = self.house.of(uuid)
-        state = await self.house.state(uuid)
-        payload = self.house.sandbox.payloads.get(uuid)
+        events = self.system.of(uuid)
+        state = await self.system.state(uuid)
+        payload = self.system.sandbox.payloads.get(uuid)
         ends = [_told(event) for event in events if event["type"].startswith("xumm.resolve.")]
         wanted = [self._truth(payload)]
         found = list(problems(events))
         if ends != wanted:
-            found.append(f"told {ends} of what is {wanted}, at {self.house.clock()}, knowing {state}")
+            found.append(f"told {ends} of what is {wanted}, at {self.system.clock()}, knowing {state}")
         if state.flags & ~(Flag.OUTCOMES_DISAGREE if uuid in self.lied else NO_FLAG):
             found.append(f"flagged {names_of(state.flags)}")
         return found

@@ -8,9 +8,9 @@ import pytest
 from processor.sandbox.faults import Faults
 from processor.sandbox.server import Sandbox
 from tests.e2e.service import Stage
-from tests.scenarios.house import opened, until
 from tests.scenarios.outcomes import OUTCOMES
 from tests.scenarios.promise import unkept
+from tests.scenarios.system import opened, until
 from tests.servers.rabbitmq import RabbitMQ
 
 pytestmark = pytest.mark.rabbitmq
@@ -26,28 +26,28 @@ async def test_each_outcome_reaches_a_queue_though_its_webhook_is_lost(
     with Stage(tmp_path, rabbitmq, amqp_url) as stage:
         await stage.apply_topology()
         settings = {"amqp_url": amqp_url, "amqp_management_url": rabbitmq.management_url}
-        async with opened(tmp_path, [APP], driven_budget=True, **settings) as house:
-            house.sandbox.faults.set(Faults(webhook="lost"), house.apps[APP].key)
+        async with opened(tmp_path, [APP], driven_budget=True, **settings) as system:
+            system.sandbox.faults.set(Faults(webhook="lost"), system.apps[APP].key)
             created = {
-                name: (await house.create(APP, outcome.request, faults=outcome.faults)).uuid
+                name: (await system.create(APP, outcome.request, faults=outcome.faults)).uuid
                 for name, outcome in OUTCOMES.items()
             }
 
             async def watched() -> bool:
                 honest = [uuid for name, uuid in created.items() if not OUTCOMES[name].is_lied_of]
-                return all(house.sandbox.statuses.count(uuid) for uuid in honest)
+                return all(system.sandbox.statuses.count(uuid) for uuid in honest)
 
             await until(watched, what="each payload has its socket")
             for moment in sorted({moment for outcome in OUTCOMES.values() for moment in outcome.deeds}):
-                await house.advance(moment - house.clock.seconds)
-                _act(house.sandbox, moment, created)
-            await house.advance(OVER_AT - house.clock.seconds, step=15)
-            await house.published()
-            house.events = await stage.tap().take()
+                await system.advance(moment - system.clock.seconds)
+                _act(system.sandbox, moment, created)
+            await system.advance(OVER_AT - system.clock.seconds, step=15)
+            await system.published()
+            system.events = await stage.tap().take()
             found = [
                 f"{name}: {problem}"
                 for name, uuid in created.items()
-                for problem in unkept(OUTCOMES[name], house.of(uuid), await house.state(uuid))
+                for problem in unkept(OUTCOMES[name], system.of(uuid), await system.state(uuid))
             ]
 
     assert [] == found

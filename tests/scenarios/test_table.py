@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple
 
 from processor.core.payload.state import ENDED, PayloadState
 from processor.sandbox.faults import Faults
-from tests.scenarios.house import House, opened, until
 from tests.scenarios.outcomes import ACTS_AT, EXPIRY_MINUTES, OUTCOMES, SIGNS_LATE_AT, Outcome
 from tests.scenarios.promise import unkept
+from tests.scenarios.system import System, opened, until
 
 Json = dict[str, Any]
 
@@ -64,43 +64,43 @@ def faults_of(app: str) -> Faults:
 
 
 class Table:
-    """All cases in one house."""
+    """All cases in one process."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
+    def __init__(self, system: System) -> None:
+        self.system = system
         self.uuids: dict[Case, str] = {}
 
     async def create(self) -> None:
         """Make and register all payloads. Sockets are broken from the start, where they are to be."""
         for app, ways in APPS.items():
             if "socket" not in ways:
-                self.house.sandbox.faults.set(Faults(socket="refused"), self.house.apps[app].key)
+                self.system.sandbox.faults.set(Faults(socket="refused"), self.system.apps[app].key)
         for case in CASES:
-            payload = await self.house.create(case.app, case.outcome.request, faults=case.outcome.faults)
+            payload = await self.system.create(case.app, case.outcome.request, faults=case.outcome.faults)
             self.uuids[case] = payload.uuid
         await until(self._is_watched, what="each payload has its socket")
 
     def spoil(self) -> None:
         """From now on only what `APPS` says gets through."""
         for app in APPS:
-            self.house.sandbox.faults.set(faults_of(app), self.house.apps[app].key)
+            self.system.sandbox.faults.set(faults_of(app), self.system.apps[app].key)
 
     def mend(self) -> None:
         """Let the API answer again."""
         for app in APPS:
-            self.house.sandbox.faults.set(replace(faults_of(app), api=None), self.house.apps[app].key)
+            self.system.sandbox.faults.set(replace(faults_of(app), api=None), self.system.apps[app].key)
 
     async def until(self, moment: float, *, step: float = 5.0) -> None:
         """Let time pass up to ``moment``."""
-        await self.house.advance(moment - self.house.clock.seconds, step=step)
-        await self.house.published()
+        await self.system.advance(moment - self.system.clock.seconds, step=step)
+        await self.system.published()
 
     async def act(self, moment: float) -> None:
         """Let the users do what they do at ``moment``, and what a source tells of it be known, without any poll."""
         await self.until(moment)
         acting = [case for case in CASES if moment in case.outcome.deeds]
         for case in acting:
-            case.outcome.deeds[moment](self.house.sandbox, self.uuids[case])
+            case.outcome.deeds[moment](self.system.sandbox, self.uuids[case])
         ended = [case for case in acting if case.told and self._has_ended(case)]
 
         async def known() -> bool:
@@ -109,19 +109,19 @@ class Table:
         await until(known, what="whatever a webhook or a socket tells is known at once")
 
     async def state(self, case: Case) -> PayloadState:
-        return await self.house.state(self.uuids[case])
+        return await self.system.state(self.uuids[case])
 
     def events(self, case: Case) -> list[Json]:
-        return self.house.of(self.uuids[case])
+        return self.system.of(self.uuids[case])
 
     def resolved(self, case: Case) -> list[Json]:
         return [event for event in self.events(case) if event["type"].startswith("xumm.resolve.")]
 
     def _has_ended(self, case: Case) -> bool:
-        return self.house.sandbox.payloads.get(self.uuids[case]).resolved_at is not None
+        return self.system.sandbox.payloads.get(self.uuids[case]).resolved_at is not None
 
     async def _is_watched(self) -> bool:
-        watching = self.house.sandbox.statuses.count
+        watching = self.system.sandbox.statuses.count
         heard = [case for case in CASES if case.outcome.is_lied_of or "socket" in APPS[case.app]]
         silent = [case for case in heard if not watching(self.uuids[case])]
         return all([(await self.state(case)).facts for case in silent])
@@ -137,8 +137,8 @@ def wrong(case: Case, events: list[Json], state: PayloadState) -> Iterator[str]:
 
 async def test_every_mixture_of_sources_ends_every_payload_once(tmp_path: Path) -> None:
     """Whatever gets through, each payload has one outcome, the right one, with the right data, and no flag."""
-    async with opened(tmp_path, list(APPS), driven_budget=True) as house:
-        table = Table(house)
+    async with opened(tmp_path, list(APPS), driven_budget=True) as system:
+        table = Table(system)
         await table.create()
         await table.until(ACTS_AT - 1)
         unseen = [str(case) for case in CASES if (await table.state(case)).snapshot is None]

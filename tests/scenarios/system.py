@@ -66,7 +66,7 @@ async def until(condition: Callable[[], Awaitable[object]], *, what: str) -> Non
 
 
 @dataclass(slots=True, kw_only=True)
-class House:
+class System:
     """The service, which can be stopped and started again on its database, and the sandbox in front of it."""
 
     folder: Path
@@ -235,17 +235,17 @@ def _due(connection: Connection, now: datetime, started_at: datetime) -> int:
 @asynccontextmanager
 async def opened(
     folder: Path, apps: Sequence[str], *, driven_budget: bool = False, **changes: Any
-) -> AsyncIterator[House]:
-    """A running house; ``changes`` are settings of the service, ``driven_budget`` lets its clock move rate limits."""
+) -> AsyncIterator[System]:
+    """A running system; ``changes`` are settings of the service, ``driven_budget`` lets its clock move rate limits."""
     port, clock = free_port(), DrivenClock()
     owners = {name: application(name, port) for name in apps}
     sandbox = Sandbox(list(owners.values()), _GENEROUS, clock=clock, sleep=clock.sleep)
     async with sandbox:
-        house = House(folder=folder, clock=clock, sandbox=sandbox, port=port, changes=changes, apps=owners)
-        house.budgets = [] if driven_budget else None
-        await house.start()
+        system = System(folder=folder, clock=clock, sandbox=sandbox, port=port, changes=changes, apps=owners)
+        system.budgets = [] if driven_budget else None
+        await system.start()
         try:
-            yield house
+            yield system
         finally:
-            if house.is_running:
-                await house.stop()
+            if system.is_running:
+                await system.stop()
