@@ -6,7 +6,6 @@ from pathlib import Path
 from processor.observability.catalogue import LOG_EVENTS
 
 ROOT = Path(__file__).parents[2]
-LOGGERS = {"log", "logger", "sampled_log"}
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 WRITTEN_BY_THE_PIPELINE = {"log_line.failed", "library.logged"}
 NAME = re.compile(r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*")

@@ -22,7 +22,6 @@ from tests.support.wallets import (
 )
 
 XAHAU = 21337
-SHOP_ID = "F667B0CA50CC7709A220B0561B85E53A48461FA8"
 
 
 def written(number: int, *, network: int | None = XAHAU, more: str = "", **fields: Any) -> str:
