@@ -112,26 +112,17 @@ def _add(
 ) -> PayloadState:
     if token is not None and _is_fresh(token, report.at):
         facts |= _TOKEN_ISSUED
-    return PayloadState(  # by position, on the path of every webhook: half the time of `_replace`
-        state.app,
-        state.application_uuid,
-        state.payload,
-        complete_facts(state.facts | facts),
-        state.flags,
-        state.sequence,
-        state.resolved,
-        state.txid or txid,
-        state.user or (user_reference(state.application_uuid, token.value) if token else None),
-        state.expires_at or expires_at,
-        state.custom_meta or report.custom_meta,
-        state.snapshot,
-        state.ledger,
-        _first_notice(state, facts, EndNotice(ORIGINS[type(report)], report.at))
-        if facts & _END_FACTS
-        else state.end_notice,
-        state.lookup_at,
-        state.asked_of,
-        state.asked_by,
+    user = state.user or (user_reference(state.application_uuid, token.value) if token else None)
+    notice = state.end_notice
+    if facts & _END_FACTS:
+        notice = _first_notice(state, facts, EndNotice(ORIGINS[type(report)], report.at))
+    return state._replace(
+        facts=complete_facts(state.facts | facts),
+        txid=state.txid or txid,
+        user=user,
+        expires_at=state.expires_at or expires_at,
+        custom_meta=state.custom_meta or report.custom_meta,
+        end_notice=notice,
     )
 
 
