@@ -1,8 +1,8 @@
 """Commands to watch a payload, from a queue: for services that speak to the broker anyway.
 
-A command is acknowledged after its commit. One that makes no sense goes to the dead letters, with the reason. What the
-store does not take waits here. It never goes back as it came: the broker counts how often a message does, and puts it
-aside after so many times, as if it were at fault. What waits for very long is replaced by a copy.
+A command is acknowledged after its commit. An invalid command goes to the dead letters, with the reason. A command that
+the store does not take waits here and is never requeued: the broker counts how often a message returns, and puts it
+aside after a number of returns, as if it were at fault. A command that waits for `HOLD` is replaced by a copy.
 """
 
 import asyncio
